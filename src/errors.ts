@@ -1,0 +1,44 @@
+/**
+ * The one catalogue of errors that clients see: CouchDB's status, `error` and `reason`.
+ * Anything else that is thrown is a defect here, and is answered as 500 without its text.
+ */
+export class CouchError extends Error {
+  override readonly name = 'CouchError';
+
+  constructor(
+    /** HTTP status. */
+    readonly status: number,
+    /** CouchDB's word for the kind of error, such as `not_found`. */
+    readonly error: string,
+    /** CouchDB's sentence; not a promise to clients, who compare `error` and the status. */
+    readonly reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`${error}: ${reason}`, options);
+  }
+}
+
+export const badRequest = (reason: string): CouchError => new CouchError(400, 'bad_request', reason);
+export const queryParseError = (reason: string): CouchError =>
+  new CouchError(400, 'query_parse_error', reason);
+export const invalidJson = (): CouchError => badRequest('invalid UTF-8 JSON');
+export const invalidRev = (): CouchError => badRequest('Invalid rev format');
+export const illegalDocid = (reason: string): CouchError => new CouchError(400, 'illegal_docid', reason);
+export const docValidation = (reason: string): CouchError => new CouchError(400, 'doc_validation', reason);
+export const unauthorized = (reason: string): CouchError => new CouchError(401, 'unauthorized', reason);
+export const forbidden = (reason: string): CouchError => new CouchError(403, 'forbidden', reason);
+export const notFound = (reason = 'missing'): CouchError => new CouchError(404, 'not_found', reason);
+export const databaseMissing = (): CouchError => notFound('Database does not exist.');
+export const conflict = (): CouchError => new CouchError(409, 'conflict', 'Document update conflict.');
+export const databaseExists = (): CouchError =>
+  new CouchError(412, 'file_exists', 'The database could not be created, the file already exists.');
+export const missingStub = (id: string, name: string): CouchError =>
+  new CouchError(412, 'missing_stub', `Invalid attachment stub in ${id} for ${name}`);
+export const documentTooLarge = (id: string): CouchError => new CouchError(413, 'document_too_large', id);
+export const badContentType = (reason: string): CouchError => new CouchError(415, 'bad_content_type', reason);
+/** What CouchDB has and this server does not have yet: refused clearly, never skipped. */
+export const notImplemented = (reason: string): CouchError => new CouchError(501, 'not_implemented', reason);
+/** A database that a failed write closed, or a server that is stopping. */
+export const unavailable = (reason: string): CouchError => new CouchError(503, 'service_unavailable', reason);
+export const internalError = (reason: string, cause?: unknown): CouchError =>
+  new CouchError(500, 'internal_server_error', reason, { cause });
