@@ -1,0 +1,112 @@
+import { revOf, type RevNode, type RevTree } from './tree.js';
+
+/** What `insert` did. */
+export interface Inserted {
+  readonly tree: RevTree;
+  /** Revisions that fell off because a branch was longer than the limit. */
+  readonly stemmed: readonly string[];
+}
+
+/** One revision while a tree is taken apart. */
+interface Part {
+  readonly generation: number;
+  readonly hash: string;
+  state: RevNode[1];
+  /** Undefined at the beginning of what is known. */
+  parent: Part | undefined;
+}
+
+/** Revision → what is known of it. A revision stands here once, wherever branches meet. */
+type Parts = Map<string, Part>;
+
+/**
+ * Adds a revision with its known ancestors, newest first. Then revisions go that are `limit` or more steps away from
+ * every leaf, as in CouchDB. The tree that went in stays as it was.
+ *
+ * The result is the union of what is known: the same paths give the same tree in any order. (`merge` of pouchdb-merge
+ * leaves a leaf twice where a path joins two branches.)
+ */
+export function insert(
+  tree: RevTree,
+  start: number,
+  hashes: readonly string[],
+  deleted: boolean,
+  limit: number,
+): Inserted {
+  if (hashes.length === 0) throw new RangeError('a path needs at least one revision');
+  const parts = takeApart(tree);
+  addPath(parts, start, hashes, deleted ? { status: 'available', deleted: true } : { status: 'available' });
+  const stemmed = parts.size > limit ? stem(parts, limit) : [];
+  return { tree: putTogether(parts), stemmed };
+}
+
+function takeApart(tree: RevTree): Parts {
+  const parts: Parts = new Map();
+  const stack = tree.map(({ pos, ids }) => ({
+    generation: pos,
+    node: ids,
+    parent: undefined as Part | undefined,
+  }));
+  for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
+    const { generation, node, parent } = next;
+    const part = partOf(parts, generation, node[0], node[1]);
+    // PouchDB's stemming leaves a revision in several branches.
+    part.parent ??= parent;
+    if (node[1].status === 'available') part.state = node[1];
+    for (const child of node[2]) stack.push({ generation: generation + 1, node: child, parent: part });
+  }
+  return parts;
+}
+
+function partOf(parts: Parts, generation: number, hash: string, state: RevNode[1]): Part {
+  const rev = revOf(generation, hash);
+  let part = parts.get(rev);
+  if (part === undefined) {
+    part = { generation, hash, state, parent: undefined };
+    parts.set(rev, part);
+  }
+  return part;
+}
+
+function addPath(parts: Parts, start: number, hashes: readonly string[], state: RevNode[1]): void {
+  let child: Part | undefined;
+  for (const [at, hash] of hashes.entries()) {
+    const part = partOf(parts, start - at, hash, { status: 'missing' });
+    if (child === undefined) part.state = state;
+    else child.parent = part;
+    // Two histories of one revision cannot both be true: the one that came first stays.
+    if (part.parent !== undefined && part.parent.hash !== hashes[at + 1]) return;
+    child = part;
+  }
+}
+
+/** Removes what is too far from every leaf. @returns the revisions that went */
+function stem(parts: Parts, limit: number): string[] {
+  // Steps to the nearest leaf; children have their number before their parents are looked at.
+  const distances = new Map<Part, number>();
+  const newestFirst = [...parts].sort(([, a], [, b]) => b.generation - a.generation);
+  const stemmed: string[] = [];
+  for (const [rev, part] of newestFirst) {
+    const distance = distances.get(part) ?? 0;
+    if (distance >= limit) stemmed.push(rev);
+    if (part.parent !== undefined) {
+      distances.set(part.parent, Math.min(distances.get(part.parent) ?? Infinity, distance + 1));
+    }
+  }
+  for (const rev of stemmed) parts.delete(rev);
+  return stemmed;
+}
+
+function putTogether(parts: Parts): RevTree {
+  const nodes = new Map<Part, RevNode>();
+  for (const part of parts.values()) nodes.set(part, [part.hash, part.state, []]);
+  const tree: RevTree = [];
+  for (const [part, node] of nodes) {
+    const parent = part.parent === undefined ? undefined : nodes.get(part.parent);
+    if (parent === undefined) tree.push({ pos: part.generation, ids: node });
+    else if (parent[2].push(node) > 1) parent[2].sort(byHash);
+  }
+  return tree.sort((a, b) => a.pos - b.pos || byHash(a.ids, b.ids));
+}
+
+const byHash = ([a]: RevNode, [b]: RevNode): number => (a < b ? -1 : a > b ? 1 : 0);
