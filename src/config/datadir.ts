@@ -1,0 +1,116 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { z } from 'zod';
+import { exitCodes, StartError } from './exit.js';
+import { makeFolder, replaceFile } from './files.js';
+
+/** The form of the data directory that this version reads and writes. */
+export const DATA_FORMAT = 1;
+
+const serverFile = z.object({ format: z.int().min(1), uuid: z.string().optional() });
+const uuidForm = /^[0-9a-f]{32}$/;
+
+/** A data directory that this process alone uses, until it is closed or the process ends. */
+export interface DataDirectory {
+  /** Absolute. */
+  readonly path: string;
+  /** Names this server for as long as the directory exists; 32 hexadecimal digits. */
+  readonly uuid: string;
+  close(): Promise<void>;
+}
+
+/**
+ * Opens the data directory, and makes it on the first start.
+ * Throws a `StartError` when it is in use, of a newer format, damaged or not writable.
+ */
+export async function openDataDirectory(directory: string): Promise<DataDirectory> {
+  const root = path.resolve(directory);
+  // Before anything in it is touched: a newer version may keep its lock elsewhere.
+  await readServer(root);
+  await makeWritable(root);
+  const lock = await takeLock(root);
+  try {
+    const server = (await readServer(root)) ?? (await writeServer(root));
+    return { path: root, uuid: server.uuid, close: () => lock.close() };
+  } catch (error) {
+    await lock.close();
+    throw error instanceof StartError ? error : cannotWrite(root, error);
+  }
+}
+
+async function makeWritable(root: string): Promise<void> {
+  try {
+    await makeFolder(root);
+  } catch (error) {
+    throw cannotWrite(root, error);
+  }
+}
+
+/**
+ * LevelDB locks its folder through the kernel, which releases the lock when the process ends in any way.
+ * A LevelDB that holds nothing serves as the lock of the whole directory.
+ */
+async function takeLock(root: string): Promise<ClassicLevel> {
+  const lock = new ClassicLevel(path.join(root, 'lock'));
+  try {
+    await lock.open();
+    return lock;
+  } catch (error) {
+    const cause = (error as Error).cause as (Error & { code?: string }) | undefined;
+    if (cause?.code !== 'LEVEL_LOCKED') throw cannotWrite(root, cause ?? error);
+    throw new StartError([`the data directory ${root} is in use by another process`], exitCodes.locked, {
+      cause: error,
+    });
+  }
+}
+
+async function readServer(root: string): Promise<{ uuid: string } | undefined> {
+  const file = path.join(root, 'server.json');
+  const text = await readIfThere(file);
+  if (text === undefined) return undefined;
+  const { format, uuid } = parseServer(file, text);
+  if (format > DATA_FORMAT) {
+    const problem = `the data directory ${root} has format ${format}; this version reads up to ${DATA_FORMAT}`;
+    throw new StartError([`${problem}: use a newer version of Causeway`], exitCodes.dataFormat);
+  }
+  if (uuid === undefined || !uuidForm.test(uuid)) throw damaged(file);
+  return { uuid };
+}
+
+function parseServer(file: string, text: string): z.infer<typeof serverFile> {
+  try {
+    return serverFile.parse(JSON.parse(text));
+  } catch (error) {
+    throw damaged(file, error);
+  }
+}
+
+async function readIfThere(file: string): Promise<string | undefined> {
+  try {
+    return await readFile(file, 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw cannotWrite(path.dirname(file), error);
+  }
+}
+
+async function writeServer(root: string): Promise<{ uuid: string }> {
+  const uuid = randomBytes(16).toString('hex');
+  await replaceFile(path.join(root, 'server.json'), `${JSON.stringify({ format: DATA_FORMAT, uuid })}\n`);
+  return { uuid };
+}
+
+function cannotWrite(root: string, cause: unknown): StartError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new StartError([`the data directory ${root} cannot be used: ${reason}`], exitCodes.cannotWrite, {
+    cause,
+  });
+}
+
+function damaged(file: string, cause?: unknown): StartError {
+  return new StartError([`${file} is damaged: it has to hold "format" and "uuid"`], exitCodes.dataFormat, {
+    cause,
+  });
+}

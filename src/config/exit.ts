@@ -1,0 +1,32 @@
+/** The codes with which the program ends (sysexits.h's numbers). */
+export const exitCodes = {
+  /** Wrong command line. */
+  usage: 64,
+  /** The data directory holds something that this version cannot read. */
+  dataFormat: 65,
+  /** The address cannot be listened on, usually because the port is in use. */
+  unavailable: 69,
+  /** A defect, or a failure of the machine while running. */
+  internal: 70,
+  /** The data directory cannot be made or written. */
+  cannotWrite: 73,
+  /** Another process uses the data directory. */
+  locked: 75,
+  /** Bad configuration. */
+  config: 78,
+} as const;
+
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+/** Why the program cannot start: lines for a person, and the exit code. */
+export class StartError extends Error {
+  override readonly name = 'StartError';
+
+  constructor(
+    readonly lines: readonly string[],
+    readonly exitCode: ExitCode,
+    options?: ErrorOptions,
+  ) {
+    super(lines.join('\n'), options);
+  }
+}

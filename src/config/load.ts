@@ -1,0 +1,109 @@
+import path from 'node:path';
+import type { z } from 'zod';
+import { type Key, keyOf, keys } from './keys.js';
+import {
+  badConfig,
+  emptyValues,
+  environmentLayer,
+  fileLayer,
+  flagsLayer,
+  isSection,
+  type Layer,
+  overlay,
+  type Values,
+} from './layers.js';
+import { nearest } from './nearest.js';
+import { readRuntime, runtimeFile } from './runtime.js';
+import { type Config, configSchema } from './schema.js';
+
+export interface ConfigInput {
+  /** A YAML file; CAUSEWAY_CONFIG names one too. */
+  file?: string | undefined;
+  env?: NodeJS.ProcessEnv;
+  /** Flags by the names of their keys. */
+  flags?: ReadonlyMap<string, string | readonly string[]>;
+}
+
+export interface LoadedConfig {
+  config: Config;
+  /** What is not wrong enough to refuse to start. */
+  warnings: string[];
+}
+
+/**
+ * Reads the configuration: defaults < file < DATA/runtime.json < environment < flags.
+ * Throws a `StartError` with one line for each thing that is wrong.
+ */
+export function loadConfig({ file, env = {}, flags = new Map<string, string>() }: ConfigInput): LoadedConfig {
+  const given = file ?? env.CAUSEWAY_CONFIG;
+  const below = given ? [fileLayer(given)] : [];
+  const { layer: environment, warnings } = environmentLayer(env);
+  const above = [environment, flagsLayer(flags)];
+
+  const data = combine([...below, ...above]).data ?? configSchema.shape.data.parse(undefined);
+  const layers = [...below, ...(typeof data === 'string' ? [runtimeLayer(data)] : []), ...above];
+
+  const parsed = configSchema.safeParse(combine(layers));
+  if (!parsed.success) throw badConfig(parsed.error.issues.flatMap((issue) => problems(issue, layers)));
+  return { config: parsed.data, warnings };
+}
+
+function runtimeLayer(data: string): Layer {
+  const values = readRuntime(data).config;
+  const file = runtimeFile(data);
+  if ('data' in values)
+    throw badConfig([`data may not be given in ${file}, which lies in the data directory`]);
+  return { values, source: () => file };
+}
+
+function combine(layers: readonly Layer[]): Values {
+  return layers.reduce((values, layer) => overlay(values, layer.values), emptyValues());
+}
+
+function problems(issue: z.core.$ZodIssue, layers: readonly Layer[]): string[] {
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((name) => unknownKey([...issue.path, name].map(String), layers));
+  const key = keyOf(issue.path);
+  if (!key) return [notASection(issue.path.map(String), layers)];
+  const { value, from } = find(issue.path, key, layers);
+  const name = issue.path.map(String).join('.');
+  const shown = key.secret ? 'a value that is not shown' : JSON.stringify(value);
+  return [`${name} is ${shown} (${from}); allowed is ${key.allowed}`];
+}
+
+function notASection(at: readonly string[], layers: readonly Layer[]): string {
+  const name = at.join('.');
+  const inside = keys.filter((key) => key.name.startsWith(`${name}.`)).map((key) => key.path.at(-1));
+  return `${name} (${find(at, undefined, layers).from}) has to hold keys with values; allowed are ${inside.join(', ')}`;
+}
+
+function unknownKey(at: readonly string[], layers: readonly Layer[]): string {
+  const { from } = find(at, undefined, layers);
+  const names = keys.map((key) => key.name);
+  const lastParts = keys.map((key) => key.path.at(-1) ?? '');
+  const byLast = lastParts.indexOf(nearest(at.at(-1) ?? '', lastParts) ?? '');
+  const near = nearest(at.join('.'), names) ?? names[byLast];
+  const hint = near ? `did you mean ${near}?` : '`causeway config --docs` names all keys';
+  return `${at.join('.')} (${from}) is not a key; ${hint}`;
+}
+
+/** The value at a path and the uppermost layer that gives it. */
+function find(
+  at: readonly PropertyKey[],
+  key: Key | undefined,
+  layers: readonly Layer[],
+): { value: unknown; from: string } {
+  for (const layer of layers.toReversed()) {
+    let value: unknown = layer.values;
+    // The items of a list come from the layer that gives the list.
+    for (const part of at)
+      value = isSection(value) || Array.isArray(value) ? (value as Values)[String(part)] : undefined;
+    if (value !== undefined && value !== null) return { value, from: layer.source(key) };
+  }
+  return { value: undefined, from: 'the defaults' };
+}
+
+/** The data directory as an absolute path. */
+export function dataDirectory(config: Config): string {
+  return path.resolve(config.data);
+}

@@ -1,0 +1,144 @@
+import { z } from 'zod';
+
+declare module 'zod' {
+  interface GlobalMeta {
+    /** What may stand there, in words; made from the type where it is not given. */
+    allowed?: string;
+    /** The value is never shown. */
+    secret?: boolean;
+  }
+}
+
+const MiB = 1024 * 1024;
+
+const port = z.int().min(0).max(65_535);
+const bytes = (value: number, min = 1): z.ZodDefault<z.ZodInt> => z.int().min(min).default(value);
+const count = (value: number): z.ZodDefault<z.ZodInt> => z.int().min(1).default(value);
+const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
+  z.int().min(1).max(2_147_483_647).default(value);
+const strings = (value: string[]): z.ZodDefault<z.ZodArray<z.ZodString>> =>
+  z.array(z.string().min(1)).default(value);
+
+const adminName = z.string().regex(/^[^_:,\s][^:,]*$/);
+
+/** An origin as browsers send it, or `*` for all of them. */
+const origin = z.union([z.literal('*'), z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/[^/\s?#@]+$/)]);
+
+const session = z.strictObject({
+  timeout: z
+    .int()
+    .min(1)
+    .max(31_536_000)
+    .default(600)
+    .describe('Seconds after which a cookie session ends when it is not used.'),
+});
+
+const log = z.strictObject({
+  level: z
+    .enum(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'])
+    .default('info')
+    .describe('The least severe level that is logged.'),
+  requests: z.boolean().default(false).describe('Whether each request is logged, and not only failing ones.'),
+});
+
+const cors = z.strictObject({
+  origins: z.array(origin).default([]).meta({
+    description: 'Origins whose pages may use this server, or `*`; none switches CORS off.',
+    allowed: 'a list of origins such as https://app.example.org (scheme, host, port; no path), or *',
+  }),
+  credentials: z
+    .boolean()
+    .optional()
+    .describe(
+      'Whether those pages may send cookies and passwords; if not set, those of origins that are named may, others not.',
+    ),
+  methods: strings(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY', 'OPTIONS']).describe(
+    'Methods that those pages may use.',
+  ),
+  headers: strings([
+    'accept',
+    'authorization',
+    'content-type',
+    'destination',
+    'if-match',
+    'if-none-match',
+    'last-event-id',
+    'origin',
+    'referer',
+    'x-csrf-token',
+    'x-couch-full-commit',
+  ]).describe('Request headers that those pages may send.'),
+  maxAge: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .default(600)
+    .describe('Seconds for which a browser may remember these answers.'),
+});
+
+const limits = z.strictObject({
+  maxDocumentSize: bytes(8_000_000).describe('Bytes of JSON that one document may have.'),
+  maxRequestSize: bytes(64 * MiB).describe('Bytes that the body of one request may have.'),
+  maxUrlLength: bytes(64 * 1024, 1024).describe(
+    'Bytes that the line and the headers of a request may have together.',
+  ),
+  maxUuidCount: count(1000).describe('The most that `_uuids` makes at once.'),
+  maxDbsInfoKeys: count(100).describe('The most databases that one `_dbs_info` may ask for.'),
+  changesTimeout: milliseconds(60_000).describe(
+    'The longest wait of a changes feed for a change, in milliseconds.',
+  ),
+  changesHeartbeat: milliseconds(60_000).describe(
+    'The beat of a changes feed that asks for a heartbeat without saying how often, in milliseconds.',
+  ),
+  requestTimeout: milliseconds(300_000).describe(
+    'The time within which a client has to send its whole request, in milliseconds.',
+  ),
+});
+
+const store = z.strictObject({
+  maxOpen: count(100).describe('How many databases are kept open at once; idle ones are closed first.'),
+  memory: bytes(512 * MiB, MiB).describe(
+    'Bytes for the write buffers and caches of all open databases together; each further one gets a smaller share.',
+  ),
+  writeBuffer: bytes(16 * MiB, 262_144).describe(
+    'Bytes that one database gathers in memory at most before it writes a table.',
+  ),
+  cache: bytes(8 * MiB, 262_144).describe('Bytes of tables that one database keeps in memory at most.'),
+  sync: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Only for tests of durability: false answers writes before they are on the disk, and loses them in a crash.',
+    ),
+});
+
+/**
+ * Every key of the configuration with its default and a sentence. The environment names, the flags, the
+ * reference in the README and the messages about bad values are all made from this.
+ */
+export const configSchema = z.strictObject({
+  host: z.string().min(1).default('127.0.0.1').describe('The address that the server listens on.'),
+  port: port.default(5984).describe('The port that the server listens on; 0 takes a free one.'),
+  data: z.string().min(1).default('./data').describe('The data directory; it is made when it is missing.'),
+  admins: z.record(adminName, z.string().min(1)).default({}).meta({
+    description: 'Server admins: names with passwords, in clear text or hashed as CouchDB does.',
+    allowed:
+      'names (without : or comma, not beginning with _) with passwords; in the environment NAME:PASSWORD[,NAME:PASSWORD…]',
+    secret: true,
+  }),
+  secretFile: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'A file with the secret that signs cookies; one in the data directory is used when it is not given.',
+    ),
+  session: session.prefault({}),
+  log: log.prefault({}),
+  cors: cors.prefault({}),
+  limits: limits.prefault({}),
+  store: store.prefault({}),
+});
+
+/** The whole configuration, checked, with defaults filled in. */
+export type Config = z.infer<typeof configSchema>;

@@ -1,0 +1,29 @@
+import { readFileSync } from 'node:fs';
+
+/** Files that one open database and its LevelDB have open under load. */
+const PER_DATABASE = 40;
+/** Connections and everything else. */
+const BESIDE = 1000;
+
+/**
+ * A warning when the process may not open as many files as a full house needs; undefined when all is well,
+ * or where the system does not tell.
+ */
+export function handleWarning(maxOpen: number, limit = openFileLimit()): string | undefined {
+  const needed = maxOpen * PER_DATABASE + BESIDE;
+  if (limit === undefined || limit >= needed) return undefined;
+  return `this process may open ${limit} files; ${needed} are advised for ${maxOpen} open databases (ulimit -n)`;
+}
+
+/** How many files this process may open (Node has raised the soft limit to the hard one); Linux only. */
+function openFileLimit(): number | undefined {
+  let limits: string;
+  try {
+    limits = readFileSync('/proc/self/limits', 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  const soft = /^Max open files\s+(\d+)/m.exec(limits)?.[1];
+  return soft === undefined ? undefined : Number(soft);
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { handleWarning } from '../../src/observe/handles.js';
+import { createLogger, type Logger } from '../../src/observe/log.js';
+
+/** A logger and the lines that it has written, parsed. */
+function recorder(level = 'info'): { log: Logger; lines: string[]; last: () => unknown } {
+  const lines: string[] = [];
+  const log = createLogger({ level }, { write: (line: string) => void lines.push(line) });
+  return { log, lines, last: () => JSON.parse(lines.at(-1) ?? '') as unknown };
+}
+
+describe('a log line', () => {
+  it('is one JSON object with the time, the level and the message', () => {
+    const { log, lines, last } = recorder();
+    log.info({ database: 'a' }, 'opened\nhere');
+    expect(lines).toEqual([expect.stringMatching(/^[^\n]*\n$/)]);
+    expect(last()).toEqual({
+      level: 'info',
+      time: expect.stringMatching(/^\d{4}-\d\d-\d\dT/) as string,
+      database: 'a',
+      msg: 'opened\nhere',
+    });
+  });
+
+  it('is left out below the level', () => {
+    const { log, lines } = recorder('warn');
+    log.info('no');
+    log.warn('yes');
+    expect(lines).toHaveLength(1);
+  });
+
+  it('shows no secrets, however deep', () => {
+    const { log, lines } = recorder();
+    const secrets = { authorization: 'sesame', 'Set-Cookie': ['AuthSession=sesame'], password: 'sesame' };
+    log.info({ req: { headers: secrets, method: 'GET' }, list: [{ Cookie: 'sesame' }] });
+    log.child({ secret: 'sesame' }).info({ a: { b: { c: { password_sha: 'sesame' } } } });
+    log.info('from %s', 'https://jan:sesame@couch.example/db');
+    log.info({ url: 'http://jan:ses@sesame@couch.example/' }, 'at http://sesame@couch.example/');
+    log.error(new Error('cannot reach http://jan:sesame@couch.example/'), 'failed');
+    log.error({ err: Object.assign(new Error('x'), { options: { password: 'sesame' } }) });
+    expect(lines.join('')).not.toContain('sesame');
+    expect(lines.join('')).toContain('https://***@couch.example/db');
+    expect(lines).toHaveLength(6);
+  });
+
+  it('keeps the message and the stack of an error', () => {
+    const { log, last } = recorder();
+    log.error({ err: new TypeError('odd') }, 'failed');
+    expect(last()).toMatchObject({
+      msg: 'failed',
+      err: { type: 'TypeError', message: 'odd', stack: expect.stringContaining('log.test') as string },
+    });
+  });
+
+  it('ends where an object refers to itself', () => {
+    const { log, lines } = recorder();
+    const loop: Record<string, unknown> = {};
+    loop.self = loop;
+    log.info({ loop });
+    expect(lines).toHaveLength(1);
+  });
+});
+
+describe('the number of files that may be open', () => {
+  it('is warned of when it is too low for the open databases', () => {
+    expect(handleWarning(100, 1024)).toMatch(/may open 1024 files; 5000 are advised/);
+    expect(handleWarning(100, 5000)).toBeUndefined();
+    expect(handleWarning(10, 1400)).toBeUndefined();
+  });
+});
