@@ -1,0 +1,274 @@
+import { randomBytes } from 'node:crypto';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { syncFolder } from '../config/files.js';
+import { CouchError, databaseMissing, unavailable } from '../errors.js';
+import { MemoryBudget, type MemoryShare } from './budget.js';
+import { LevelDatabase, type LevelOptions } from './level-database.js';
+import { folderOf, nameOf } from './names.js';
+import type { Database } from './types.js';
+
+export interface StoreOptions extends LevelOptions {
+  /** At most this many databases are kept open while nobody uses them. */
+  readonly maxOpen: number;
+  /** Bytes for the write buffers and caches of all open databases; one gets `writeBuffer` and `cache` at most. */
+  readonly memory: number;
+}
+
+/** What happens to one database name; each step waits for the one before. */
+interface Slot {
+  database: LevelDatabase | undefined;
+  /** Of the memory, while it is open. */
+  share: MemoryShare | undefined;
+  /** How many requests, feeds and steps work with it. */
+  users: number;
+  /** The last of the steps (open, close, create, delete) under way. */
+  step: Promise<void>;
+}
+
+const stopping = (): CouchError => unavailable('The server is stopping.');
+
+/** Whether an error says something of the request; one that a closed database throws does not. */
+const isAnswer = (error: unknown): boolean => error instanceof CouchError && error.status !== 503;
+
+/** Folders begin so while they are being removed; no database name does. */
+const DELETED = '.deleted-';
+
+/**
+ * All databases of a data directory. A database is opened when it is first used and closed when it has not been used
+ * for longest and too many are open.
+ */
+export class Databases {
+  /** In the order of their last use. */
+  readonly #slots = new Map<string, Slot>();
+  readonly #names: Set<string>;
+  #sorted: readonly string[] | undefined;
+  #closing = false;
+  /** How many databases are open. */
+  #open = 0;
+  readonly #memory: MemoryBudget;
+  /** Removals of deleted folders that still run. */
+  readonly #removals = new Set<Promise<void>>();
+
+  private constructor(
+    private readonly folder: string,
+    private readonly markers: string,
+    names: Iterable<string>,
+    private readonly options: StoreOptions,
+  ) {
+    this.#names = new Set(names);
+    this.#memory = new MemoryBudget(options.memory, options);
+  }
+
+  /** Reads which databases there are below `root`, an existing folder, and clears away what a crash left behind. */
+  static async open(root: string, options: StoreOptions): Promise<Databases> {
+    const folder = join(root, 'databases');
+    const markers = join(root, 'copies');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await mkdir(markers, { recursive: true, mode: 0o700 });
+    await syncFolder(root);
+    const names: string[] = [];
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      if (entry.name.startsWith(DELETED))
+        await rm(join(folder, entry.name), { recursive: true, force: true });
+      const name = nameOf(entry.name);
+      if (name !== undefined) names.push(name);
+    }
+    return new Databases(folder, markers, names, options);
+  }
+
+  exists(name: string): boolean {
+    return this.#names.has(name);
+  }
+
+  /** All names, sorted as CouchDB does. */
+  list(): readonly string[] {
+    return (this.#sorted ??= [...this.#names].sort());
+  }
+
+  /** Makes a database; resolves once it is on disk. @returns false where it exists. */
+  async create(name: string): Promise<boolean> {
+    return this.#step(name, async (slot) => {
+      if (this.#names.has(name)) return false;
+      await mkdir(this.#folderOf(name), { recursive: true, mode: 0o700 });
+      await this.#openInto(slot, name);
+      await syncFolder(this.folder);
+      this.#names.add(name);
+      this.#sorted = undefined;
+      return true;
+    });
+  }
+
+  /** Deletes a database and ends its feeds; resolves once it is gone for good. @returns false where there is none. */
+  async delete(name: string): Promise<boolean> {
+    return this.#step(name, async (slot) => {
+      if (!this.#names.has(name)) return false;
+      this.#names.delete(name);
+      this.#sorted = undefined;
+      try {
+        await this.#closeSlot(slot);
+        this.#remove(await this.#moveAway(name));
+      } catch (error) {
+        this.#names.add(name);
+        this.#sorted = undefined;
+        throw error;
+      }
+      return true;
+    });
+  }
+
+  /** Takes a database's folder and marker away from its name. @returns where the folder is now */
+  async #moveAway(name: string): Promise<string> {
+    // First the marker: should the folder come back, it must be taken for a copy.
+    await rm(this.#markerOf(name), { force: true });
+    const gone = join(this.folder, DELETED + randomBytes(8).toString('hex'));
+    await rename(this.#folderOf(name), gone);
+    await syncFolder(this.folder);
+    return gone;
+  }
+
+  /**
+   * Opens a database if need be and keeps it open while `work` runs.
+   * @throws CouchError 404 where there is none
+   */
+  async use<T>(name: string, work: (database: Database) => T | Promise<T>): Promise<T> {
+    if (this.#closing) throw stopping();
+    if (!this.#names.has(name)) throw databaseMissing();
+    const slot = this.#slot(name);
+    return this.#working(name, slot, async () => {
+      const database = slot.database ?? (await this.#opened(name));
+      try {
+        return await work(database);
+      } catch (error) {
+        throw database.isClosed && !isAnswer(error) ? this.#reasonOfClosing() : error;
+      }
+    });
+  }
+
+  /** Nobody closes a database that is in use but for these two reasons. */
+  #reasonOfClosing(): CouchError {
+    return this.#closing ? stopping() : databaseMissing();
+  }
+
+  /** Lets running writes finish and closes everything. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await Promise.all(
+      [...this.#slots.values()].map(async (slot) => {
+        await slot.step;
+        await this.#closeSlot(slot);
+        // It may have been closing by itself.
+        await slot.step;
+      }),
+    );
+    await Promise.all(this.#removals);
+  }
+
+  async #working<T>(name: string, slot: Slot, work: () => Promise<T>): Promise<T> {
+    slot.users++;
+    this.#slots.delete(name);
+    this.#slots.set(name, slot);
+    try {
+      return await work();
+    } finally {
+      slot.users--;
+      // A name that is no database's is forgotten.
+      if (slot.users === 0 && !this.#names.has(name)) this.#slots.delete(name);
+      this.#closeIdle();
+    }
+  }
+
+  async #opened(name: string): Promise<LevelDatabase> {
+    return this.#step(name, async (slot) => {
+      if (!this.#names.has(name)) throw databaseMissing();
+      return slot.database ?? (await this.#openInto(slot, name));
+    });
+  }
+
+  async #openInto(slot: Slot, name: string): Promise<LevelDatabase> {
+    const share = this.#memory.take();
+    try {
+      const options = { ...share, sync: this.options.sync };
+      const database = await LevelDatabase.open(name, this.#folderOf(name), this.#markerOf(name), options);
+      slot.database = database;
+      slot.share = share;
+      this.#open++;
+      return database;
+    } catch (error) {
+      share.giveBack();
+      throw error;
+    }
+  }
+
+  async #closeSlot(slot: Slot): Promise<void> {
+    await this.#takeOut(slot)?.close();
+  }
+
+  /** What is to be closed; from now on the slot is empty. */
+  #takeOut(slot: Slot): LevelDatabase | undefined {
+    const { database, share } = slot;
+    if (database === undefined) return undefined;
+    slot.database = undefined;
+    slot.share = undefined;
+    share?.giveBack();
+    this.#open--;
+    return database;
+  }
+
+  /** Closes those that were not used for longest. Whoever comes for one of them meanwhile waits, then opens it anew. */
+  #closeIdle(): void {
+    for (const slot of this.#slots.values()) {
+      if (this.#open <= this.options.maxOpen) return;
+      if (slot.users > 0) continue;
+      const database = this.#takeOut(slot);
+      if (database === undefined) continue;
+      slot.step = slot.step.then(() => database.close());
+      // Whoever comes next is told.
+      slot.step.catch(() => undefined);
+    }
+  }
+
+  /** Runs one step of a database's life after those that were asked for before. */
+  async #step<T>(name: string, work: (slot: Slot) => Promise<T>): Promise<T> {
+    if (this.#closing) throw stopping();
+    const slot = this.#slot(name);
+    const before = slot.step;
+    let done: () => void = () => undefined;
+    slot.step = new Promise<void>((resolve) => (done = resolve));
+    return this.#working(name, slot, async () => {
+      try {
+        await before;
+        return await work(slot);
+      } finally {
+        done();
+      }
+    });
+  }
+
+  #slot(name: string): Slot {
+    let slot = this.#slots.get(name);
+    if (slot === undefined) {
+      slot = { database: undefined, share: undefined, users: 0, step: Promise.resolve() };
+      this.#slots.set(name, slot);
+    }
+    return slot;
+  }
+
+  #remove(folder: string): void {
+    const forget = (): void => {
+      // What could not be removed is tried again at the next start.
+      this.#removals.delete(removal);
+    };
+    const removal = rm(folder, { recursive: true, force: true }).then(forget, forget);
+    this.#removals.add(removal);
+  }
+
+  #folderOf(name: string): string {
+    return join(this.folder, folderOf(name));
+  }
+
+  #markerOf(name: string): string {
+    return join(this.markers, folderOf(name));
+  }
+}

@@ -1,0 +1,197 @@
+import {
+  badRequest,
+  docValidation,
+  documentTooLarge,
+  illegalDocid,
+  invalidRev,
+  notImplemented,
+} from '../errors.js';
+import { JsonReader } from '../json/reader.js';
+import type { DocumentEdit, Revisions, RevStatus } from './types.js';
+
+/** Members that CouchDB adds to answers and ignores in what is written. */
+const IGNORED = new Set(['_revs_info', '_local_seq', '_conflicts', '_deleted_conflicts']);
+
+/** Members with an underscore that belong to the body: the replicator writes them. */
+const KEPT = new Set([
+  '_access',
+  '_replication_id',
+  '_replication_state',
+  '_replication_state_time',
+  '_replication_state_reason',
+  '_replication_stats',
+]);
+
+/** @throws CouchError illegal_docid */
+export function validateDocid(id: unknown): asserts id is string {
+  if (typeof id !== 'string') throw illegalDocid('Document id must be a string');
+  if (id === '') throw illegalDocid('Document id must not be empty');
+  if (id === '_design/' || id === '_local/') throw illegalDocid(`Illegal document id \`${id}\``);
+  if (id.startsWith('_') && !id.startsWith('_design/') && !id.startsWith('_local/')) {
+    throw illegalDocid('Only reserved document ids may start with underscore.');
+  }
+}
+
+/** A revision as it is stored: 32 hexadecimal digits in lower case, anything else as it came. @throws CouchError */
+export function parseRev(rev: unknown): string {
+  const match = typeof rev === 'string' ? /^\+?([0-9]{1,15})-(.*)$/s.exec(rev) : null;
+  const [, generation, hash] = match ?? [];
+  if (generation === undefined || hash === undefined) throw invalidRev();
+  const start = Number.parseInt(generation, 10);
+  if (start > 0 && hash.length === 32 && !/^[0-9a-fA-F]{32}$/.test(hash)) throw invalidRev();
+  return `${String(start)}-${start > 0 ? normalHash(hash) : hash}`;
+}
+
+const normalHash = (hash: string): string => (hash.length === 32 ? hash.toLowerCase() : hash);
+
+/** What `parseDocument` must know of where the document came from. */
+export interface ParseOptions {
+  readonly newEdits: boolean;
+  /** From the URL; wins over `_id`. */
+  readonly id?: string;
+  /** Makes the id of a document that has none. */
+  readonly makeId?: () => string;
+  /** Bytes of body, CouchDB's `max_document_size`. */
+  readonly maxSize: number;
+}
+
+/** Reads the document that comes next in `source`, or is all of it. @throws CouchError, JsonError */
+export function parseDocument(source: JsonReader | string, options: ParseOptions): DocumentEdit {
+  if (typeof source !== 'string') return readDocument(source, options);
+  const reader = new JsonReader(source);
+  const edit = readDocument(reader, options);
+  reader.end();
+  return edit;
+}
+
+function readDocument(reader: JsonReader, options: ParseOptions): DocumentEdit {
+  const { special, own } = readMembers(reader);
+  if (special.has('_id')) validateDocid(special.get('_id'));
+  const id = options.id ?? (special.has('_id') ? special.get('_id') : options.makeId?.());
+  validateDocid(id);
+  const edit = {
+    id,
+    revisions: revisionsOf(special, options.newEdits),
+    deleted: special.get('_deleted') === true,
+    body: bodyOf(own),
+  };
+  checkSpecial(special);
+  if (edit.body.length > options.maxSize || Buffer.byteLength(edit.body) > options.maxSize) {
+    throw documentTooLarge(special.has('_id') ? id : '');
+  }
+  return edit;
+}
+
+/** Takes a document apart: members for the store are turned into values, the document's own stay text. */
+function readMembers(reader: JsonReader): { special: Map<string, unknown>; own: Map<string, string> } {
+  if (reader.peek() !== 'object') {
+    reader.readText();
+    throw badRequest('Document must be a JSON object');
+  }
+  const special = new Map<string, unknown>();
+  const own = new Map<string, string>();
+  reader.readObject((name) => {
+    if (!name.startsWith('_') || KEPT.has(name)) own.set(name, reader.readText());
+    else special.set(name, reader.readValue());
+  });
+  return { special, own };
+}
+
+function bodyOf(own: Map<string, string>): string {
+  let body = '';
+  for (const [name, text] of own) body += `${body === '' ? '' : ','}${JSON.stringify(name)}:${text}`;
+  return body;
+}
+
+function checkSpecial(special: Map<string, unknown>): void {
+  for (const [name, value] of special) {
+    if (name === '_id' || name === '_rev' || IGNORED.has(name)) continue;
+    if (name === '_revisions' && isObject(value)) continue;
+    if (name === '_deleted' && typeof value === 'boolean') continue;
+    if (name === '_attachments' && isObject(value)) {
+      if (Object.keys(value).length === 0) continue;
+      throw notImplemented('Attachments are not supported by this version of Causeway.');
+    }
+    throw docValidation(`Bad special document member: ${name}`);
+  }
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const NO_REVISIONS: Revisions = { start: 0, ids: [] };
+
+/** The revision an edit is based on, or a replicated revision with its ancestors. */
+function revisionsOf(special: Map<string, unknown>, newEdits: boolean): Revisions {
+  const given = special.get('_revisions');
+  const revisions = isObject(given) ? parseRevisions(given) : NO_REVISIONS;
+  if (revisions.ids.length > 0) return revisions;
+  if (special.has('_rev')) {
+    const rev = parseRev(special.get('_rev'));
+    return { start: Number.parseInt(rev, 10), ids: [rev.slice(rev.indexOf('-') + 1)] };
+  }
+  if (newEdits) return NO_REVISIONS;
+  throw badRequest('When `new_edits: false`, the document needs `_rev` or `_revisions` specified');
+}
+
+function parseRevisions({ start, ids }: Record<string, unknown>): Revisions {
+  if (!Number.isSafeInteger(start)) throw docValidation("_revisions.start isn't an integer.");
+  if (!Array.isArray(ids)) throw docValidation("_revisions.ids isn't a array.");
+  const generation = start as number;
+  const hashes = ids.map((hash: unknown) => {
+    if (typeof hash !== 'string') throw docValidation("RevId isn't a string");
+    if (hash.length === 32 && !/^[0-9a-fA-F]{32}$/.test(hash)) {
+      throw docValidation("RevId isn't a valid hexadecimal");
+    }
+    return normalHash(hash);
+  });
+  if (hashes.length === 0) return NO_REVISIONS;
+  if (generation < hashes.length) throw invalidRev();
+  return { start: generation, ids: hashes };
+}
+
+/** The text under which a revision is stored, and which is sent as it is. */
+export function storedText(id: string, rev: string, deleted: boolean, body: string): string {
+  const head = `{"_id":${JSON.stringify(id)},"_rev":${JSON.stringify(rev)}${deleted ? ',"_deleted":true' : ''}`;
+  return body === '' ? `${head}}` : `${head},${body}}`;
+}
+
+/** What a client may ask to be shown beside the document's own members. */
+export interface DocumentExtras {
+  readonly revisions?: Revisions | undefined;
+  readonly revsInfo?: readonly { readonly rev: string; readonly status: RevStatus }[] | undefined;
+  /** Shown only where there are some. */
+  readonly conflicts?: readonly string[] | undefined;
+  readonly deletedConflicts?: readonly string[] | undefined;
+  readonly localSeq?: string | number | undefined;
+}
+
+/** A stored text with what was asked for put behind its members. */
+export function documentText(stored: string, extras: DocumentExtras): string {
+  let more = '';
+  const add = (name: string, value: unknown): void => {
+    more += `,"${name}":${JSON.stringify(value)}`;
+  };
+  if (extras.revisions !== undefined) add('_revisions', extras.revisions);
+  if (extras.revsInfo !== undefined) add('_revs_info', extras.revsInfo);
+  if (extras.conflicts?.length) add('_conflicts', extras.conflicts);
+  if (extras.deletedConflicts?.length) add('_deleted_conflicts', extras.deletedConflicts);
+  if (extras.localSeq !== undefined) add('_local_seq', extras.localSeq);
+  return more === '' ? stored : `${stored.slice(0, -1)}${more}}`;
+}
+
+/** The stored body of a local document. @throws CouchError, JsonError */
+export function parseLocal(text: string): { rev: string | undefined; deleted: boolean; body: string } {
+  const reader = new JsonReader(text);
+  const { special, own } = readMembers(reader);
+  reader.end();
+  checkSpecial(special);
+  const rev = special.has('_rev') ? localRev(special.get('_rev')) : undefined;
+  return { rev, deleted: special.get('_deleted') === true, body: bodyOf(own) };
+}
+
+/** `0-N`, the only form of a local document's revision. @throws CouchError */
+export function localRev(rev: unknown): string {
+  if (typeof rev !== 'string' || !/^0-[0-9]{1,15}$/.test(rev)) throw invalidRev();
+  return rev;
+}

@@ -1,0 +1,54 @@
+/**
+ * Where things stand in the LevelDB of one database. The first four sublevels are `pouchdb-adapter-leveldb`'s, key
+ * for key; ours have names that it does not know and leaves alone.
+ */
+
+/** A part of the key space; keys are `\xff` + name + `\xff` + key, as `sublevel-pouchdb` writes them. */
+class Sublevel {
+  readonly #prefix: string;
+  /** Exclusive bound above every key of the sublevel: U+0100 follows `\xff` in UTF-8, whatever the keys hold. */
+  readonly end: string;
+
+  constructor(name: string) {
+    this.#prefix = `\xff${name}\xff`;
+    this.end = `\xff${name}\u0100`;
+  }
+
+  key(key: string): string {
+    return this.#prefix + key;
+  }
+
+  /** The part of a full key that is the sublevel's own. */
+  strip(fullKey: string): string {
+    return fullKey.slice(this.#prefix.length);
+  }
+
+  /** Inclusive lower bound. */
+  get start(): string {
+    return this.#prefix;
+  }
+}
+
+/** id → metadata of the document: its revision tree and where each body is. */
+export const documents = new Sublevel('document-store');
+/** Sequence → body of the revision that was written with it. */
+export const bodies = new Sublevel('by-sequence');
+export const locals = new Sublevel('local-store');
+export const pouchMeta = new Sublevel('meta-store');
+
+/** Sequence → the row of the changes feed, for each document's last change. */
+export const changes = new Sublevel('causeway-changes');
+/** Block of sequences → how many rows of the changes index it holds. */
+export const changeCounts = new Sublevel('causeway-change-counts');
+/** What the store knows of the database beside its documents. */
+export const meta = new Sublevel('causeway-meta');
+
+/** Keys in `pouchMeta`. */
+export const POUCH_UPDATE_SEQ = '_local_last_update_seq';
+export const POUCH_DOC_COUNT = '_local_doc_count';
+export const POUCH_UUID = '_local_uuid';
+
+/** Sequences are keys of 16 digits, so that they sort as numbers. */
+export const seqKey = (seq: number): string => String(seq).padStart(16, '0');
+
+export const parseSeqKey = (key: string): number => Number.parseInt(key, 10);

@@ -1,0 +1,446 @@
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ClassicLevel } from 'classic-level';
+import { conflict, CouchError, internalError, unavailable } from '../errors.js';
+import { BLOCK, blockOf } from './change-counts.js';
+import { compactDatabase } from './compact.js';
+import { type CopyPlace, newRunName, writeMarker } from './copy.js';
+import { localRev } from './document.js';
+import { Events } from './events.js';
+import * as layout from './layout.js';
+import { countLiving, listDocuments, listLocals, readBetween } from './list.js';
+import { load, type Loaded } from './opening.js';
+import { Positions } from './positions.js';
+import { parseRecord, StoredDocument } from './record.js';
+import * as keys from './state.js';
+import { Transaction } from './transaction.js';
+import type {
+  ChangeRow,
+  ChangesRange,
+  Database,
+  DatabaseInfo,
+  DocumentEdit,
+  DocumentRecord,
+  EditResult,
+  Listing,
+  ListRange,
+  LocalDocument,
+  WriteOptions,
+} from './types.js';
+import { Writer, type WriterHost } from './writer.js';
+
+export interface LevelOptions {
+  /** Bytes that LevelDB gathers in memory before it writes a table. */
+  readonly writeBuffer: number;
+  /** Bytes of blocks that LevelDB keeps in memory. */
+  readonly cache: number;
+  /** false gives up durability: only for the test that must see its proof fail. */
+  readonly sync: boolean;
+}
+
+/** A database in a LevelDB folder of PouchDB's layout. The only one that may have the folder open. */
+export class LevelDatabase implements Database, WriterHost {
+  readonly #level: ClassicLevel;
+  readonly #writer: Writer;
+  #loaded: Loaded | undefined;
+  #events = new Events(0);
+  #positions: Positions;
+  /** The name this run will write under; the first write of the run puts it into the database. */
+  readonly #run = newRunName();
+  #validators = new Set<string>();
+  /** Why nothing can be written any more. */
+  #broken: unknown;
+  #closing = false;
+  /** The compaction that is running. */
+  #compaction: Promise<void> | undefined;
+  readonly #stopCompaction = new AbortController();
+
+  private constructor(
+    readonly name: string,
+    private readonly folder: string,
+    /** Tells this copy from older ones (copy.ts). */
+    private readonly markerFile: string,
+    private readonly options: LevelOptions,
+  ) {
+    this.#level = new ClassicLevel(folder, {
+      keyEncoding: 'utf8',
+      valueEncoding: 'utf8',
+      cacheSize: options.cache,
+      writeBufferSize: options.writeBuffer,
+    });
+    this.#writer = new Writer(this);
+    this.#positions = this.#newPositions();
+  }
+
+  /** Opens a database, making it where the folder is empty or missing. */
+  static async open(
+    name: string,
+    folder: string,
+    markerFile: string,
+    options: LevelOptions,
+  ): Promise<LevelDatabase> {
+    const database = new LevelDatabase(name, folder, markerFile, options);
+    try {
+      await database.#load();
+    } catch (error) {
+      await database.#level.close();
+      throw error;
+    }
+    return database;
+  }
+
+  /** Whether it is closed, or is being closed. */
+  get isClosed(): boolean {
+    return this.#closing;
+  }
+
+  /** Lets running writes finish, ends the feeds and closes the files. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    this.#events.close();
+    this.#stopCompaction.abort();
+    await this.#compaction?.catch(() => undefined);
+    await this.#writer.drain();
+    await this.#level.close();
+  }
+
+  // ---- opening ------------------------------------------------------------------------------------------------
+
+  async #load(): Promise<void> {
+    await this.#level.open();
+    const { sync } = this.options;
+    this.#loaded = await load({ level: this.#level, place: this.#place, run: this.#run, sync });
+    await this.#loadValidators();
+    this.#positions = this.#newPositions();
+    this.#events.close();
+    this.#events = new Events(this.#loaded.state.updateSeq);
+  }
+
+  get #place(): CopyPlace {
+    return { folder: this.folder, marker: this.markerFile };
+  }
+
+  /** Its snapshots are taken by the writer, between two commits. */
+  #newPositions(): Positions {
+    return new Positions(this.#level, (taken) =>
+      this.#submit({
+        run: () => {
+          taken(this.#level.snapshot());
+        },
+      }),
+    );
+  }
+
+  get #open(): Loaded {
+    if (this.#loaded === undefined) throw unavailable('The database is not open.');
+    return this.#loaded;
+  }
+
+  async #loadValidators(): Promise<void> {
+    this.#validators = new Set();
+    for (const { id, text } of await readBetween(this.#level, '_design/', '_design0'))
+      this.#noteValidator(id, text);
+  }
+
+  #noteValidator(id: string, text: string | undefined): void {
+    // The word rarely occurs elsewhere, and design documents are few: only then is it worth a parse.
+    const has =
+      text?.includes('"validate_doc_update"') === true &&
+      'validate_doc_update' in (JSON.parse(text) as object);
+    if (has) this.#validators.add(id);
+    else this.#validators.delete(id);
+  }
+
+  // ---- the writer's host --------------------------------------------------------------------------------------
+
+  begin(): Transaction {
+    if (this.#broken !== undefined)
+      throw unavailable('The database could not be opened again after a failed write.');
+    const { state, epochs, counts, settings } = this.#open;
+    return new Transaction({ level: this.#level, state, epochs, counts, revsLimit: settings.revsLimit });
+  }
+
+  async commit(transaction: Transaction): Promise<void> {
+    const open = this.#open;
+    const begins = transaction.changesDocuments && open.copy.run !== this.#run;
+    if (begins) await this.#beginRun(open, transaction);
+    const { state, rows, blocks, changed, living } = await transaction.commit(this.options.sync);
+    if (begins) await writeMarker(this.#place, [this.#run]);
+    open.state = state;
+    for (const [block, delta] of blocks) open.counts.add(block, delta);
+    this.#positions.note(living);
+    for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
+    if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
+  }
+
+  /** The first write of a run: its sequences get an epoch, and the copy its name. */
+  async #beginRun(open: Loaded, transaction: Transaction): Promise<void> {
+    await writeMarker(this.#place, [open.copy.run, this.#run]);
+    open.epochs.begin(open.state.updateSeq + 1);
+    open.copy = { ...open.copy, run: this.#run };
+    transaction.put(layout.meta.key(keys.EPOCHS), JSON.stringify(open.epochs));
+    transaction.put(layout.meta.key(keys.COPY), JSON.stringify(open.copy));
+  }
+
+  #checkValidator(id: string): void {
+    const record = this.get(id);
+    this.#noteValidator(
+      id,
+      record === undefined || record.deleted ? undefined : this.read(record, record.winner),
+    );
+  }
+
+  /** LevelDB takes no more writes after one failed: it is closed, opened and looked through again. */
+  async recover(error: unknown): Promise<void> {
+    if (this.#closing) return;
+    try {
+      await this.#level.close();
+      await this.#load();
+      this.#broken = undefined;
+    } catch (failure) {
+      this.#broken = new AggregateError([error, failure], 'reopening failed');
+      this.#events.close();
+    }
+  }
+
+  // ---- writing ------------------------------------------------------------------------------------------------
+
+  async write(edits: readonly DocumentEdit[], { newEdits }: WriteOptions): Promise<EditResult[]> {
+    const results: EditResult[] = [];
+    await this.#submit({
+      ids: edits.map(({ id }) => id),
+      weight: edits.reduce((sum, { body }) => sum + body.length + 512, 0),
+      run: (transaction) => {
+        for (const edit of edits) {
+          const rev = transaction.edit(edit, newEdits);
+          results.push(rev === undefined ? { ok: false, error: conflict() } : { ok: true, rev });
+        }
+      },
+    });
+    return results;
+  }
+
+  async #submit(task: {
+    ids?: readonly string[];
+    weight?: number;
+    run: (transaction: Transaction) => void;
+  }): Promise<void> {
+    if (this.#closing) throw unavailable('The database is being closed.');
+    try {
+      await this.#writer.submit({ ids: task.ids ?? [], weight: task.weight ?? 0, run: task.run });
+    } catch (error) {
+      if (error instanceof CouchError) throw error;
+      throw internalError('The write failed; nothing of it was stored.', error);
+    }
+  }
+
+  async putLocal(id: string, rev: string | undefined, body: string): Promise<string> {
+    const next = rev === undefined ? '0-1' : `0-${String(Number(localRev(rev).slice(2)) + 1)}`;
+    const head = `{"_id":${JSON.stringify(id)},"_rev":"${next}"`;
+    const text = body === '' ? `${head}}` : `${head},${body}}`;
+    await this.#submit({
+      weight: text.length,
+      run: (transaction) => {
+        transaction.put(layout.locals.key(id), text);
+      },
+    });
+    return next;
+  }
+
+  async deleteLocal(id: string): Promise<boolean> {
+    if (this.getLocal(id) === undefined) return false;
+    await this.#submit({
+      run: (transaction) => {
+        transaction.del(layout.locals.key(id));
+      },
+    });
+    return true;
+  }
+
+  async setSecurity(text: string): Promise<void> {
+    await this.#putMeta(keys.SECURITY, text);
+    this.#open.settings.security = text;
+  }
+
+  async setRevsLimit(limit: number): Promise<void> {
+    await this.#putMeta(keys.REVS_LIMIT, String(limit));
+    this.#open.settings.revsLimit = limit;
+  }
+
+  async setPurgedInfosLimit(limit: number): Promise<void> {
+    await this.#putMeta(keys.PURGED_INFOS_LIMIT, String(limit));
+    this.#open.settings.purgedInfosLimit = limit;
+  }
+
+  async #putMeta(key: string, value: string): Promise<void> {
+    await this.#submit({
+      run: (transaction) => {
+        transaction.put(layout.meta.key(key), value);
+      },
+    });
+  }
+
+  compact(): Promise<void> {
+    this.#compaction ??= this.#compactOnce().finally(() => (this.#compaction = undefined));
+    return this.#compaction;
+  }
+
+  #compactOnce(): Promise<void> {
+    const compactAll = (ids: readonly string[]): Promise<void> =>
+      this.#submit({
+        ids,
+        run: (transaction) => {
+          for (const id of ids) transaction.compact(id);
+        },
+      });
+    return compactDatabase(this.#level, compactAll, this.updateSeq, this.#stopCompaction.signal);
+  }
+
+  async ensureFullCommit(): Promise<void> {
+    await this.#writer.drain();
+  }
+
+  // ---- reading ------------------------------------------------------------------------------------------------
+
+  get security(): string {
+    return this.#open.settings.security;
+  }
+
+  get revsLimit(): number {
+    return this.#open.settings.revsLimit;
+  }
+
+  get purgedInfosLimit(): number {
+    return this.#open.settings.purgedInfosLimit;
+  }
+
+  get validators(): ReadonlySet<string> {
+    return this.#validators;
+  }
+
+  get events(): Events {
+    return this.#events;
+  }
+
+  get updateSeq(): number {
+    return this.#open.state.updateSeq;
+  }
+
+  async info(): Promise<DatabaseInfo> {
+    const { state, copy } = this.#open;
+    const { docCount, deletedCount, updateSeq, bodyBytes } = state;
+    const { instanceStartTime } = copy;
+    const file = await folderSize(this.folder);
+    return {
+      docCount,
+      deletedCount,
+      updateSeq,
+      instanceStartTime,
+      compactRunning: this.#compaction !== undefined,
+      sizes: { file, external: bodyBytes, active: bodyBytes },
+    };
+  }
+
+  token(seq: number): string {
+    return this.#open.epochs.token(seq);
+  }
+
+  parseToken(token: string): number {
+    return this.#open.epochs.parse(token, this.updateSeq);
+  }
+
+  get(id: string): StoredDocument | undefined {
+    const text = this.#level.getSync(layout.documents.key(id));
+    return text === undefined ? undefined : parseRecord(text);
+  }
+
+  async getMany(ids: readonly string[]): Promise<(StoredDocument | undefined)[]> {
+    const texts = await this.#level.getMany(ids.map((id) => layout.documents.key(id)));
+    return texts.map((text) => (text === undefined ? undefined : parseRecord(text)));
+  }
+
+  read(record: DocumentRecord, rev: string): string | undefined {
+    const key = bodyKey(record, rev);
+    return key === undefined ? undefined : this.#level.getSync(key);
+  }
+
+  async readMany(
+    wanted: readonly { record: DocumentRecord; rev: string }[],
+  ): Promise<(string | undefined)[]> {
+    const found = wanted.map(({ record, rev }) => bodyKey(record, rev));
+    const texts = await this.#level.getMany(found.filter((key) => key !== undefined));
+    let next = 0;
+    return found.map((key) => (key === undefined ? undefined : texts[next++]));
+  }
+
+  list(range: ListRange): Promise<Listing> {
+    return listDocuments(this.#level, this.#positions, range, this.#open.state.docCount);
+  }
+
+  countRange(start: string, end: string): Promise<number> {
+    return countLiving(this.#level, { gte: layout.documents.key(start), lt: layout.documents.key(end) });
+  }
+
+  getLocal(id: string): LocalDocument | undefined {
+    const text = this.#level.getSync(layout.locals.key(id));
+    return text === undefined ? undefined : { id, rev: (JSON.parse(text) as { _rev: string })._rev, text };
+  }
+
+  listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]> {
+    return listLocals(this.#level, range);
+  }
+
+  async *changes({
+    since,
+    until,
+    descending = false,
+    pageSize = 1000,
+  }: ChangesRange): AsyncGenerator<readonly ChangeRow[]> {
+    const rows = this.#level.iterator({
+      gt: layout.changes.key(layout.seqKey(since)),
+      lte: layout.changes.key(layout.seqKey(until ?? this.#open.state.updateSeq)),
+      reverse: descending,
+      highWaterMarkBytes: 1 << 20,
+    });
+    try {
+      for (let page = await rows.nextv(pageSize); page.length > 0; page = await rows.nextv(pageSize)) {
+        yield page.map(([key, text]) => ({ seq: layout.parseSeqKey(layout.changes.strip(key)), text }));
+      }
+    } finally {
+      await rows.close();
+    }
+  }
+
+  async pending(since: number): Promise<number> {
+    const block = blockOf(since + 1);
+    const later = this.#open.counts.after(block);
+    const keysInBlock = await this.#level
+      .keys({
+        gt: layout.changes.key(layout.seqKey(since)),
+        lt: layout.changes.key(layout.seqKey((block + 1) * BLOCK)),
+      })
+      .all();
+    return keysInBlock.length + later;
+  }
+}
+
+function bodyKey(record: DocumentRecord, rev: string): string | undefined {
+  if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');
+  const seq = record.bodySeqs.get(rev);
+  return seq === undefined ? undefined : layout.bodies.key(layout.seqKey(seq));
+}
+
+/** Bytes of all files in a folder; those that LevelDB removes meanwhile count as none. */
+async function folderSize(folder: string): Promise<number> {
+  const sizes = await Promise.all(
+    (await readdir(folder)).map(async (file) => {
+      try {
+        return (await stat(join(folder, file))).size;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
+        throw error;
+      }
+    }),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}

@@ -1,0 +1,216 @@
+import type { ClassicLevel } from 'classic-level';
+import * as layout from './layout.js';
+import type { Snapshot } from './level.js';
+import type { Positions } from './positions.js';
+import { isLivingText, parseRecord, type StoredDocument } from './record.js';
+import type { ListedDocument, Listing, ListRange, LocalDocument } from './types.js';
+
+/** Documents read at a time. */
+const PAGE = 500;
+
+interface Bounds {
+  gte?: string;
+  gt?: string;
+  lte?: string;
+  lt?: string;
+}
+
+/** Key bounds of a range in a sublevel; undefined where start lies behind end. */
+function boundsOf(sublevel: typeof layout.documents, range: ListRange): Bounds | undefined {
+  const { start, end, inclusiveEnd = true, descending = false } = range;
+  const first = start === undefined ? undefined : sublevel.key(start);
+  const last = end === undefined ? undefined : sublevel.key(end);
+  if (first !== undefined && last !== undefined) {
+    const order = Buffer.compare(Buffer.from(first), Buffer.from(last));
+    if (descending ? order < 0 : order > 0) return undefined;
+  }
+  const bounds: Bounds = {};
+  const [low, high] = descending ? [last, first] : [first, last];
+  if (low === undefined) bounds.gte = sublevel.start;
+  else if (descending && !inclusiveEnd) bounds.gt = low;
+  else bounds.gte = low;
+  if (high === undefined) bounds.lt = sublevel.end;
+  else if (!descending && !inclusiveEnd) bounds.lt = high;
+  else bounds.lte = high;
+  return bounds;
+}
+
+/** Number of living documents between two keys. */
+export async function countLiving(
+  level: ClassicLevel,
+  bounds: Bounds & { snapshot?: Snapshot },
+): Promise<number> {
+  const texts = level.values({ ...bounds, highWaterMarkBytes: 1 << 20 });
+  let count = 0;
+  try {
+    for (let page = await texts.nextv(PAGE); page.length > 0; page = await texts.nextv(PAGE)) {
+      for (const text of page) if (isLivingText(text)) count++;
+    }
+  } finally {
+    await texts.close();
+  }
+  return count;
+}
+
+/** Living documents in the order of their ids, from one snapshot. */
+export async function listDocuments(
+  level: ClassicLevel,
+  positions: Positions,
+  range: ListRange,
+  total: number,
+): Promise<Listing> {
+  const snapshot = level.snapshot();
+  try {
+    const before = await countBefore(positions, snapshot, range, total);
+    const bounds = boundsOf(layout.documents, range);
+    if (bounds === undefined) {
+      await snapshot.close();
+      return { total, offset: before, pages: NO_PAGES };
+    }
+    const texts = level.values({
+      ...bounds,
+      reverse: range.descending ?? false,
+      snapshot,
+      highWaterMarkBytes: 1 << 20,
+    });
+    const reader = new LivingReader(texts);
+    const skipped = await reader.skip(range.skip ?? 0);
+    return { total, offset: before + skipped, pages: readPages(level, snapshot, reader, range) };
+  } catch (error) {
+    await snapshot.close();
+    throw error;
+  }
+}
+
+const NO_PAGES: AsyncIterable<never> = {
+  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
+};
+
+/** Living documents that the order of the listing puts before its start. */
+async function countBefore(
+  positions: Positions,
+  snapshot: Snapshot,
+  { start, descending }: ListRange,
+  total: number,
+): Promise<number> {
+  if (start === undefined) return 0;
+  if (descending !== true) return positions.before(start, false, snapshot);
+  return Math.max(0, total - (await positions.before(start, true, snapshot)));
+}
+
+/** Reads records from an iterator over `document-store`, leaving out the deleted ones. */
+class LivingReader {
+  #page: StoredDocument[] = [];
+
+  constructor(private readonly texts: { nextv(size: number): Promise<string[]>; close(): Promise<void> }) {}
+
+  /** The next living documents; empty at the end. */
+  async next(most: number): Promise<StoredDocument[]> {
+    while (this.#page.length === 0) {
+      const texts = await this.texts.nextv(PAGE);
+      if (texts.length === 0) return [];
+      this.#page = texts.map(parseRecord).filter((record) => !record.deleted);
+    }
+    return this.#page.splice(0, most);
+  }
+
+  /** @returns how many there were to pass over. */
+  async skip(count: number): Promise<number> {
+    let skipped = 0;
+    while (skipped < count) {
+      const page = await this.next(count - skipped);
+      if (page.length === 0) break;
+      skipped += page.length;
+    }
+    return skipped;
+  }
+
+  close(): Promise<void> {
+    return this.texts.close();
+  }
+}
+
+/** No generator: those that are returned before their first step leave everything open. */
+function readPages(
+  level: ClassicLevel,
+  snapshot: Snapshot,
+  reader: LivingReader,
+  { limit = Infinity, bodies = false, records = false }: ListRange,
+): AsyncIterable<readonly ListedDocument[]> {
+  let left = limit;
+  const end = async (): Promise<IteratorReturnResult<undefined>> => {
+    left = 0;
+    await reader.close();
+    await snapshot.close();
+    return { done: true, value: undefined };
+  };
+  const next = async (): Promise<IteratorResult<readonly ListedDocument[], undefined>> => {
+    try {
+      const page = left > 0 ? await reader.next(left) : [];
+      if (page.length === 0) return await end();
+      left -= page.length;
+      const texts = bodies ? await level.getMany(page.map(winnerKey), { snapshot }) : [];
+      return { done: false, value: page.map((record, at) => listed(record, texts[at], records)) };
+    } catch (error) {
+      await end();
+      throw error;
+    }
+  };
+  return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
+}
+
+function listed(record: StoredDocument, text: string | undefined, records: boolean): ListedDocument {
+  return {
+    id: record.id,
+    rev: record.winner,
+    ...(text === undefined ? {} : { text }),
+    ...(records ? { record } : {}),
+  };
+}
+
+const winnerKey = (record: StoredDocument): string =>
+  layout.bodies.key(layout.seqKey(record.bodySeqs.get(record.winner) ?? 0));
+
+/** Living documents with their bodies, for a short range of ids: all at once. */
+export async function readBetween(
+  level: ClassicLevel,
+  start: string,
+  end: string,
+): Promise<ListedDocument[]> {
+  const texts = await level.values({ gte: layout.documents.key(start), lt: layout.documents.key(end) }).all();
+  const living = texts.filter(isLivingText).map(parseRecord);
+  const bodies = await level.getMany(living.map(winnerKey));
+  return living.map((record, at) => listed(record, bodies[at], false));
+}
+
+/** Local documents in the order of their ids. */
+export async function* listLocals(
+  level: ClassicLevel,
+  range: ListRange,
+): AsyncGenerator<readonly LocalDocument[]> {
+  const bounds = boundsOf(layout.locals, range);
+  if (bounds === undefined) return;
+  const entries = level.iterator({
+    ...bounds,
+    reverse: range.descending ?? false,
+    highWaterMarkBytes: 1 << 20,
+  });
+  let skip = range.skip ?? 0;
+  let left = range.limit ?? Infinity;
+  try {
+    while (left > 0) {
+      const page = await entries.nextv(PAGE);
+      if (page.length === 0) return;
+      const wanted = page.slice(skip, skip + left);
+      skip = Math.max(0, skip - page.length);
+      left -= wanted.length;
+      yield wanted.map(([key, text]) => ({
+        id: layout.locals.strip(key),
+        rev: (JSON.parse(text) as { _rev: string })._rev,
+        text,
+      }));
+    }
+  } finally {
+    await entries.close();
+  }
+}

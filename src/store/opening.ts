@@ -1,0 +1,158 @@
+import { randomUUID } from 'node:crypto';
+import type { ClassicLevel } from 'classic-level';
+import { BLOCK, ChangeCounts } from './change-counts.js';
+import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
+import { Epochs, newEpochName, type Epoch } from './epochs.js';
+import * as layout from './layout.js';
+import { listLocals } from './list.js';
+import { rebuildIndex } from './rebuild.js';
+import * as keys from './state.js';
+
+/** What an open database keeps in memory; all of it stands on disk too. */
+export interface Loaded {
+  state: keys.State;
+  readonly epochs: Epochs;
+  readonly counts: ChangeCounts;
+  copy: keys.CopyRecord;
+  readonly settings: Settings;
+}
+
+/** What a database admin may set. */
+export interface Settings {
+  /** The security object as JSON text. */
+  security: string;
+  revsLimit: number;
+  purgedInfosLimit: number;
+}
+
+/** Where the security object starts: server admins only. */
+const DEFAULT_SECURITY = '{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}';
+const DEFAULT_REVS_LIMIT = 1000;
+const DEFAULT_PURGED_INFOS_LIMIT = 1000;
+
+export interface OpeningContext {
+  /** Open, and nobody else's. */
+  readonly level: ClassicLevel;
+  /** Tells this copy from older ones. */
+  readonly place: CopyPlace;
+  /** The name of this run. */
+  readonly run: string;
+  readonly sync: boolean;
+}
+
+/** Reads what an open database must know, and mends what a crash, PouchDB or somebody's backup left behind. */
+export async function load(context: OpeningContext): Promise<Loaded> {
+  const [state, epochs, copy, security, revsLimit, purgedInfosLimit] = await context.level.getMany(
+    [keys.STATE, keys.EPOCHS, keys.COPY, keys.SECURITY, keys.REVS_LIMIT, keys.PURGED_INFOS_LIMIT].map((key) =>
+      layout.meta.key(key),
+    ),
+  );
+  const known = state === undefined ? undefined : (JSON.parse(state) as keys.State);
+  const named = new Epochs(
+    epochs === undefined ? [{ first: 0, name: newEpochName() }] : (JSON.parse(epochs) as Epoch[]),
+  );
+  const updateSeq = await storedUpdateSeq(context.level);
+  let own =
+    copy === undefined
+      ? await claim(context, named)
+      : await recognise(context, named, JSON.parse(copy) as keys.CopyRecord, known?.updateSeq ?? 0);
+  let counted = known;
+  if (counted?.updateSeq !== updateSeq) {
+    if (known !== undefined) own = await takeOver(context, named, own, known.updateSeq);
+    counted = await rebuildIndex(context.level, named, updateSeq);
+  }
+  return {
+    state: counted,
+    epochs: named,
+    counts: await readCounts(context.level),
+    copy: own,
+    settings: {
+      security: security ?? DEFAULT_SECURITY,
+      revsLimit: revsLimit === undefined ? DEFAULT_REVS_LIMIT : Number(revsLimit),
+      purgedInfosLimit:
+        purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
+    },
+  };
+}
+
+/** A database that was not ours before: new, or made by PouchDB. */
+async function claim({ level, place, run, sync }: OpeningContext, epochs: Epochs): Promise<keys.CopyRecord> {
+  const copy = { run, instanceStartTime: now() };
+  await writeMarker(place, [run]);
+  const batch = level.batch();
+  batch.put(layout.meta.key(keys.COPY), JSON.stringify(copy));
+  batch.put(layout.meta.key(keys.EPOCHS), JSON.stringify(epochs));
+  const uuid = layout.pouchMeta.key(layout.POUCH_UUID);
+  if ((await level.get(uuid)) === undefined) batch.put(uuid, JSON.stringify(randomUUID()));
+  await batch.write({ sync });
+  return copy;
+}
+
+/** An older copy that was put back gets a new identity, and loses the checkpoints that others trust. */
+async function recognise(
+  { level, place, run, sync }: OpeningContext,
+  epochs: Epochs,
+  copy: keys.CopyRecord,
+  updateSeq: number,
+): Promise<keys.CopyRecord> {
+  const runs = await vouchedRuns(place);
+  if (runs.includes(copy.run)) {
+    // A crash came between the first write of a run and the marker that names this run alone.
+    if (runs.length > 1) await writeMarker(place, [copy.run]);
+    return copy;
+  }
+  epochs.begin(updateSeq + 1);
+  const fresh = { run, instanceStartTime: now() };
+  const batch = level.batch();
+  for await (const page of listLocals(level, {})) {
+    for (const local of page) if (isCheckpoint(local.text)) batch.del(layout.locals.key(local.id));
+  }
+  batch.put(layout.meta.key(keys.EPOCHS), JSON.stringify(epochs));
+  batch.put(layout.meta.key(keys.COPY), JSON.stringify(fresh));
+  await batch.write({ sync });
+  await writeMarker(place, [run]);
+  return fresh;
+}
+
+async function storedUpdateSeq(level: ClassicLevel): Promise<number> {
+  const stored = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
+  return stored === undefined ? 0 : Number(stored);
+}
+
+/** What PouchDB wrote since is an epoch of its own, and a run: a copy from before it is an older one. */
+async function takeOver(
+  { level, place, run, sync }: OpeningContext,
+  epochs: Epochs,
+  copy: keys.CopyRecord,
+  updateSeq: number,
+): Promise<keys.CopyRecord> {
+  epochs.begin(updateSeq + 1);
+  const own = { ...copy, run };
+  await writeMarker(place, [copy.run, run]);
+  const batch = level.batch();
+  batch.put(layout.meta.key(keys.EPOCHS), JSON.stringify(epochs));
+  batch.put(layout.meta.key(keys.COPY), JSON.stringify(own));
+  await batch.write({ sync });
+  await writeMarker(place, [run]);
+  return own;
+}
+
+async function readCounts(level: ClassicLevel): Promise<ChangeCounts> {
+  const counts = new ChangeCounts();
+  for await (const [key, count] of level.iterator({
+    gte: layout.changeCounts.start,
+    lt: layout.changeCounts.end,
+  })) {
+    counts.add(layout.parseSeqKey(layout.changeCounts.strip(key)) / BLOCK, Number(count));
+  }
+  return counts;
+}
+
+/** Microseconds since 1970. */
+const now = (): string => String(Math.round((performance.timeOrigin + performance.now()) * 1000));
+
+/** Whether a local document is a checkpoint of PouchDB's or CouchDB's replicator. */
+function isCheckpoint(text: string): boolean {
+  const local = JSON.parse(text) as { session_id?: unknown; history?: unknown; last_seq?: unknown };
+  return local.session_id !== undefined && (local.history !== undefined || local.last_seq !== undefined);
+}

@@ -1,0 +1,124 @@
+import { serialiseTree } from '../revtree/serialise.js';
+import {
+  find,
+  generationOf,
+  latestOf,
+  leavesOf,
+  pathTo,
+  revAt,
+  type RevPosition,
+  type RevTree,
+} from '../revtree/tree.js';
+import type { DocumentRecord, Leaf, RevStatus, Revisions } from './types.js';
+
+/** A document's metadata as PouchDB stores it (JSON in `document-store`). */
+export interface StoredMetadata {
+  id: string;
+  rev_tree: RevTree;
+  /** Revision → sequence of its body, for every body that is kept. */
+  rev_map: Record<string, number>;
+  /** Cached by PouchDB since 7.0; older ones are worked out. */
+  winningRev?: string;
+  deleted?: boolean;
+  seq: number;
+}
+
+/** Reads a stored record. Its maps have no prototype: a revision may be called `__proto__`. */
+export function parseRecord(text: string): StoredDocument {
+  const stored = JSON.parse(text) as StoredMetadata;
+  return new StoredDocument(stored.id, stored.seq, stored.rev_tree, new Map(Object.entries(stored.rev_map)));
+}
+
+/** Our own serialisation ends so. */
+const ENDING = /"deleted":(true|false),"seq":[0-9]+\}$/;
+
+/** Whether the document of a stored record is alive, mostly without parsing it. */
+export function isLivingText(text: string): boolean {
+  const deleted = ENDING.exec(text)?.[1];
+  return deleted === undefined ? !parseRecord(text).deleted : deleted === 'false';
+}
+
+export class StoredDocument implements DocumentRecord {
+  #leaves: RevPosition[] | undefined;
+
+  constructor(
+    readonly id: string,
+    readonly seq: number,
+    readonly tree: RevTree,
+    /** Revision → sequence of its body. */
+    readonly bodySeqs: ReadonlyMap<string, number>,
+  ) {}
+
+  #sorted(): RevPosition[] {
+    return (this.#leaves ??= leavesOf(this.tree));
+  }
+
+  #winner(): RevPosition {
+    const [winner] = this.#sorted();
+    if (winner === undefined)
+      throw new Error(`document ${JSON.stringify(this.id)} has an empty revision tree`);
+    return winner;
+  }
+
+  get winner(): string {
+    return revAt(this.#winner());
+  }
+
+  get deleted(): boolean {
+    return this.#winner().node[1].deleted === true;
+  }
+
+  leaves(): readonly Leaf[] {
+    return this.#sorted().map((leaf) => ({ rev: revAt(leaf), deleted: leaf.node[1].deleted === true }));
+  }
+
+  has(rev: string): boolean {
+    return find(this.tree, rev) !== undefined;
+  }
+
+  isDeleted(rev: string): boolean {
+    return find(this.tree, rev)?.node[1].deleted === true;
+  }
+
+  revisions(rev: string): Revisions | undefined {
+    const path = pathTo(this.tree, rev);
+    if (path === undefined) return undefined;
+    return { start: generationOf(rev), ids: path.map(({ node }) => node[0]).reverse() };
+  }
+
+  revsInfo(rev: string): readonly { readonly rev: string; readonly status: RevStatus }[] {
+    return (pathTo(this.tree, rev) ?? []).reverse().map((position) => {
+      const at = revAt(position);
+      const deleted = position.node[1].deleted === true;
+      return { rev: at, status: !this.bodySeqs.has(at) ? 'missing' : deleted ? 'deleted' : 'available' };
+    });
+  }
+
+  latest(rev: string): readonly string[] {
+    return latestOf(this.tree, rev).map(revAt);
+  }
+
+  possibleAncestors(generation: number): readonly string[] {
+    return this.#sorted()
+      .filter((leaf) => leaf.generation < generation)
+      .map(revAt);
+  }
+
+  /** The text that PouchDB would store. */
+  serialise(): string {
+    const map = Array.from(this.bodySeqs, ([rev, seq]) => `${JSON.stringify(rev)}:${String(seq)}`).join(',');
+    return (
+      `{"id":${JSON.stringify(this.id)},"rev_tree":${serialiseTree(this.tree)},"rev_map":{${map}},` +
+      `"winningRev":${JSON.stringify(this.winner)},"deleted":${String(this.deleted)},"seq":${String(this.seq)}}`
+    );
+  }
+
+  /** The document's row in the changes index, with every leaf. */
+  changeRow(token: string): string {
+    const revs = this.#sorted()
+      .map((leaf) => `{"rev":${JSON.stringify(revAt(leaf))}}`)
+      .join(',');
+    const deleted = this.deleted ? ',"deleted":true' : '';
+    return `{"seq":"${token}","id":${JSON.stringify(this.id)},"changes":[${revs}]${deleted}}`;
+  }
+}

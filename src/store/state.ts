@@ -1,0 +1,24 @@
+/** What is counted in a database; kept with every batch, so that it is always exact. */
+export interface State {
+  readonly updateSeq: number;
+  readonly docCount: number;
+  readonly deletedCount: number;
+  /** Bytes of all bodies that are kept. */
+  readonly bodyBytes: number;
+}
+
+/** Keys in the sublevel `meta`, each holding JSON. */
+export const STATE = 'state';
+export const EPOCHS = 'epochs';
+/** The name of the last run that wrote, and when this copy of the database began. */
+export const COPY = 'copy';
+export const SECURITY = 'security';
+export const REVS_LIMIT = 'revs_limit';
+export const PURGED_INFOS_LIMIT = 'purged_infos_limit';
+
+/** Stored under `COPY`. */
+export interface CopyRecord {
+  readonly run: string;
+  /** When this copy of the database became its own: microseconds since 1970. */
+  readonly instanceStartTime: string;
+}

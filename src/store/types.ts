@@ -1,0 +1,207 @@
+/** The interface between the store and everything above it. */
+
+/** A revision's ancestry as `_revisions` has it: `ids[0]` is generation `start`, `ids[1]` its parent, and so on. */
+export interface Revisions {
+  readonly start: number;
+  readonly ids: readonly string[];
+}
+
+/** A write of one document, already checked by `parseDocument` (document.ts). */
+export interface DocumentEdit {
+  readonly id: string;
+  /**
+   * Interactive edits (`new_edits=true`): the revision that is being edited, or `{start: 0, ids: []}`.
+   * Replicated edits: the revision itself and its known ancestors.
+   */
+  readonly revisions: Revisions;
+  readonly deleted: boolean;
+  /** The document's own members as JSON text without braces, `"a":1,"b":[2]`; empty when it has none. */
+  readonly body: string;
+}
+
+export type EditResult =
+  { readonly ok: true; readonly rev: string } | { readonly ok: false; readonly error: CouchError };
+
+export interface WriteOptions {
+  /** false: the revisions are stored as they are (replication); true: new revisions are made, conflicts refused. */
+  readonly newEdits: boolean;
+}
+
+export type RevStatus = 'available' | 'missing' | 'deleted';
+
+export interface Leaf {
+  readonly rev: string;
+  readonly deleted: boolean;
+}
+
+/** What is known of a document without its bodies. */
+export interface DocumentRecord {
+  readonly id: string;
+  /** Number of the document's last change. */
+  readonly seq: number;
+  /** The winner: not deleted before deleted, then the longest, then the highest hash. */
+  readonly winner: string;
+  /** Whether the winner is a deletion. */
+  readonly deleted: boolean;
+  /** All leaves in winner order, the winner first. */
+  leaves(): readonly Leaf[];
+  /** Whether the revision stands in the tree, with a body or without. */
+  has(rev: string): boolean;
+  /** Whether the revision itself is a deletion. */
+  isDeleted(rev: string): boolean;
+  /** The revision with all its known ancestors; undefined where it is not in the tree. */
+  revisions(rev: string): Revisions | undefined;
+  /** The revision and its ancestors, newest first, with whether each body is kept, as `_revs_info`. */
+  revsInfo(rev: string): readonly { readonly rev: string; readonly status: RevStatus }[];
+  /** The leaves that descend from the revision (itself if it is one), in winner order; empty where it is not in the tree. */
+  latest(rev: string): readonly string[];
+  /** Revisions that could be ancestors of missing ones of at most this generation, as in `_revs_diff`. */
+  possibleAncestors(generation: number): readonly string[];
+}
+
+export interface DatabaseInfo {
+  readonly docCount: number;
+  readonly deletedCount: number;
+  readonly updateSeq: number;
+  /** Bytes of the files of the database. */
+  readonly sizes: { readonly file: number; readonly external: number; readonly active: number };
+  /** Changes when the database is made anew or restored from a copy; microseconds since 1970 as text. */
+  readonly instanceStartTime: string;
+  readonly compactRunning: boolean;
+}
+
+/** One row of `_all_docs`. */
+export interface ListedDocument {
+  readonly id: string;
+  readonly rev: string;
+  /** The stored text of the winner, where bodies were asked for. */
+  readonly text?: string;
+  /** Only read when asked for (`records`). */
+  readonly record?: DocumentRecord;
+}
+
+export interface ListRange {
+  /** First id (inclusive), in the order of the listing. */
+  readonly start?: string;
+  readonly end?: string;
+  /** Default true. */
+  readonly inclusiveEnd?: boolean;
+  readonly descending?: boolean;
+  readonly skip?: number;
+  readonly limit?: number;
+  /** Read the winners' bodies too. */
+  readonly bodies?: boolean;
+  /** Give the records too (for `conflicts=true`). */
+  readonly records?: boolean;
+}
+
+export interface Listing {
+  /** Living documents of the database at the moment of the snapshot. */
+  readonly total: number;
+  /** Living documents before the first row in the order of the listing, skipped ones included. */
+  readonly offset: number;
+  /** Pages of rows; memory does not grow with their number. Must be iterated to its end or `return`ed. */
+  readonly pages: AsyncIterable<readonly ListedDocument[]>;
+}
+
+export interface LocalDocument {
+  readonly id: string;
+  readonly rev: string;
+  /** The whole document as JSON text, with `_id` and `_rev`. */
+  readonly text: string;
+}
+
+/**
+ * One open database. Reads see what is on disk and never wait for writes; a write resolves once an fsync of the
+ * log that holds it has returned.
+ */
+export interface Database {
+  readonly name: string;
+  readonly events: ChangeEvents;
+  info(): Promise<DatabaseInfo>;
+  readonly updateSeq: number;
+
+  /** The token `N-EPOCH` that names this sequence to clients. */
+  token(seq: number): string;
+  /**
+   * The sequence that a client's token stands for: 0 for tokens of unknown epochs or beyond their epoch's end.
+   * @throws CouchError 400 for text that is no token at all.
+   */
+  parseToken(token: string): number;
+
+  /** Synchronous: one or two LevelDB look-ups of some microseconds. */
+  get(id: string): DocumentRecord | undefined;
+  getMany(ids: readonly string[]): Promise<(DocumentRecord | undefined)[]>;
+  /** The stored JSON text of a revision, `_id` and `_rev` in it; undefined where its body is not kept. */
+  read(record: DocumentRecord, rev: string): string | undefined;
+  readMany(wanted: readonly { record: DocumentRecord; rev: string }[]): Promise<(string | undefined)[]>;
+  list(range: ListRange): Promise<Listing>;
+  /** Number of living design documents. */
+  countRange(start: string, end: string): Promise<number>;
+
+  /** One result for each edit in order; edits of the same id are taken in order. */
+  write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]>;
+
+  getLocal(id: string): LocalDocument | undefined;
+  /** `rev` is what the client gave, `0-N`; the answer is `0-(N+1)`, never a conflict (as CouchDB). */
+  putLocal(id: string, rev: string | undefined, body: string): Promise<string>;
+  /** @returns false where there is none. */
+  deleteLocal(id: string): Promise<boolean>;
+  listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]>;
+
+  /** The security object as JSON text. */
+  readonly security: string;
+  setSecurity(text: string): Promise<void>;
+  readonly revsLimit: number;
+  setRevsLimit(limit: number): Promise<void>;
+  readonly purgedInfosLimit: number;
+  setPurgedInfosLimit(limit: number): Promise<void>;
+  /** Drops the bodies of revisions that are no leaves; resolves when done. A call while one runs joins it. */
+  compact(): Promise<void>;
+  /** Resolves when everything that was acknowledged is on disk (it always is, but for `batch=ok`). */
+  ensureFullCommit(): Promise<void>;
+
+  /** Ids of living design documents that hold a `validate_doc_update`. */
+  readonly validators: ReadonlySet<string>;
+
+  /** Rows of the changes feed after `since`, oldest first (newest first when descending); see changes/feed.ts. */
+  changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]>;
+  /** How many rows the feed has after this sequence. */
+  pending(since: number): Promise<number>;
+}
+
+export interface ChangesRange {
+  /** Exclusive. */
+  readonly since: number;
+  /** Inclusive; the update sequence at the call when left out. */
+  readonly until?: number;
+  readonly descending?: boolean;
+  /** At most this many rows a page. */
+  readonly pageSize?: number;
+}
+
+/** One row of the changes index. */
+export interface ChangeRow {
+  readonly seq: number;
+  /** The row as `style=all_docs` shows it: `{"seq":"5-…","id":"a","changes":[{"rev":"…"}]}`. */
+  readonly text: string;
+}
+
+/** Tells listeners that rows were added; see changes/hub.ts. */
+export interface ChangeEvents {
+  /** @returns the function that ends the subscription. The listener is called after every group commit, never re-entrantly. */
+  subscribe(listener: ChangeListener): () => void;
+  /** How many listen. */
+  readonly size: number;
+  /** The rows after a sequence, oldest first, while they are remembered; undefined where the index must be read. */
+  recent(since: number): readonly ChangeRow[] | undefined;
+}
+
+export interface ChangeListener {
+  /** New rows are on disk, up to this sequence. */
+  onChanges(updateSeq: number): void;
+  /** The database was deleted or closed: the feed must end. */
+  onClose(): void;
+}
+
+import type { CouchError } from '../errors.js';

@@ -1,0 +1,98 @@
+import type { Transaction } from './transaction.js';
+
+/** One request to write. */
+export interface WriteTask {
+  /** Documents that must be loaded before `run`. */
+  readonly ids: readonly string[];
+  /** Roughly how much it adds to a batch, in bytes. */
+  readonly weight: number;
+  /** Puts everything into the transaction, or throws before it has put anything. */
+  run(transaction: Transaction): void;
+}
+
+/** What the writer needs of its database. */
+export interface WriterHost {
+  begin(): Transaction;
+  commit(transaction: Transaction): Promise<void>;
+  /** A batch failed: nothing in it may be shown. Must leave the database usable, or rejecting everything. */
+  recover(error: unknown): Promise<void>;
+}
+
+interface Waiting {
+  readonly task: WriteTask;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** A group commit grows no further than this, so that no request waits for a very long one. */
+const MAX_WEIGHT = 4 * 1024 * 1024;
+
+/**
+ * The one writer of a database. Tasks that come while a batch is being synced share the next one: one fsync
+ * acknowledges them all.
+ */
+export class Writer {
+  #waiting: Waiting[] = [];
+  #running: Promise<void> | undefined;
+
+  constructor(private readonly host: WriterHost) {}
+
+  /** Resolves once the task is on disk. */
+  submit(task: WriteTask): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ task, resolve, reject });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Resolves once everything that was submitted so far is done, well or badly. */
+  async drain(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // Requests that were read from their sockets in the same turn of the event loop join the first batch.
+    await Promise.resolve();
+    while (this.#waiting.length > 0) await this.#commitGroup(this.#takeGroup());
+    this.#running = undefined;
+  }
+
+  #takeGroup(): Waiting[] {
+    let weight = 0;
+    let count = 0;
+    for (const { task } of this.#waiting) {
+      weight += task.weight;
+      if (count > 0 && weight > MAX_WEIGHT) break;
+      count++;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #commitGroup(group: readonly Waiting[]): Promise<void> {
+    const accepted: Waiting[] = [];
+    try {
+      const transaction = this.host.begin();
+      await transaction.load([...new Set(group.flatMap(({ task }) => task.ids))]);
+      for (const waiting of group) if (runTask(waiting, transaction)) accepted.push(waiting);
+      if (transaction.empty) await transaction.abandon();
+      else await this.host.commit(transaction);
+    } catch (error) {
+      // First the waiting ones: recovery may take long.
+      for (const waiting of group) waiting.reject(error);
+      await this.host.recover(error);
+      return;
+    }
+    for (const { resolve } of accepted) resolve();
+  }
+}
+
+/** A task that throws fails alone. */
+function runTask({ task, reject }: Waiting, transaction: Transaction): boolean {
+  try {
+    task.run(transaction);
+    return true;
+  } catch (error) {
+    reject(error);
+    return false;
+  }
+}

@@ -1,0 +1,232 @@
+import { describe, expect, test } from 'vitest';
+import { CouchError } from '../../src/errors.js';
+import { JsonError, JsonReader } from '../../src/json/reader.js';
+import {
+  documentText,
+  localRev,
+  parseDocument,
+  parseLocal,
+  parseRev,
+  storedText,
+  validateDocid,
+} from '../../src/store/document.js';
+import type { DocumentEdit } from '../../src/store/types.js';
+
+const HEX = 'ABCDEF0123456789abcdef0123456789';
+
+const parse = (text: string, options: Partial<Parameters<typeof parseDocument>[1]> = {}): DocumentEdit =>
+  parseDocument(text, { newEdits: true, maxSize: 1000, makeId: () => 'made', ...options });
+
+/** Status, error and reason of what is thrown. */
+function thrown(work: () => unknown): string {
+  try {
+    work();
+  } catch (error) {
+    if (error instanceof CouchError) return `${String(error.status)} ${error.error}: ${error.reason}`;
+    throw error;
+  }
+  return 'nothing';
+}
+
+describe('parseDocument', () => {
+  test('parts the members of the store from the own ones, whose text stays', () => {
+    const edit = parse(
+      ` { "_id":"a", "n" : 1.0 , "_rev":"1-${HEX}", "big":12345678901234567890, "constructor":{"__proto__":[ ]} } `,
+    );
+    expect(edit).toEqual({
+      id: 'a',
+      revisions: { start: 1, ids: [HEX.toLowerCase()] },
+      deleted: false,
+      body: '"n":1.0,"big":12345678901234567890,"constructor":{"__proto__":[]}',
+    });
+  });
+
+  test('takes the id from the URL, then from the document, then makes one', () => {
+    expect(parse('{"_id":"a"}', { id: 'b' }).id).toBe('b');
+    expect(parse('{"_id":"a"}').id).toBe('a');
+    expect(parse('{}').id).toBe('made');
+    expect(parse('{}', { id: 'b' }).id).toBe('b');
+  });
+
+  test('reads the next document of a larger text and leaves the rest', () => {
+    const reader = new JsonReader('[{"_id":"a","v":1},{"_id":"b"}]');
+    const ids: string[] = [];
+    reader.readArray(() => ids.push(parseDocument(reader, { newEdits: true, maxSize: 100 }).id));
+    reader.end();
+    expect(ids).toEqual(['a', 'b']);
+  });
+
+  test('the last of repeated members counts', () => {
+    expect(parse('{"v":1,"v":2,"_id":"x","_id":"y"}')).toMatchObject({ id: 'y', body: '"v":2' });
+  });
+
+  test('drops what CouchDB itself adds, keeps what its replicator writes', () => {
+    const added =
+      '"_revs_info":[],"_conflicts":["1-x"],"_deleted_conflicts":[],"_local_seq":7,"_attachments":{}';
+    expect(parse(`{${added},"v":1}`).body).toBe('"v":1');
+    expect(parse('{"_replication_id":"x","_replication_state":"completed"}').body).toBe(
+      '"_replication_id":"x","_replication_state":"completed"',
+    );
+  });
+
+  test('has the revisions of replicated documents, newest first', () => {
+    const text = `{"_id":"a","_rev":"9-z","_revisions":{"start":3,"ids":["${HEX}","b","c"]},"_deleted":true}`;
+    expect(parse(text, { newEdits: false })).toEqual({
+      id: 'a',
+      revisions: { start: 3, ids: [HEX.toLowerCase(), 'b', 'c'] },
+      deleted: true,
+      body: '',
+    });
+    expect(parse('{"_rev":"3-x"}', { newEdits: false }).revisions).toEqual({ start: 3, ids: ['x'] });
+    expect(parse('{}').revisions).toEqual({ start: 0, ids: [] });
+    const none = '"_revisions":{"start":1,"ids":[]}';
+    expect(parse(`{${none}}`).revisions).toEqual({ start: 0, ids: [] });
+    expect(parse(`{${none},"_rev":"3-x"}`, { newEdits: false }).revisions).toEqual({ start: 3, ids: ['x'] });
+    expect(thrown(() => parse(`{${none}}`, { newEdits: false }))).toMatch(/^400 bad_request: When/);
+  });
+
+  test.each([
+    ['[]', '400 bad_request: Document must be a JSON object'],
+    ['1', '400 bad_request: Document must be a JSON object'],
+    ['null', '400 bad_request: Document must be a JSON object'],
+    ['{"_id":1}', '400 illegal_docid: Document id must be a string'],
+    ['{"_id":""}', '400 illegal_docid: Document id must not be empty'],
+    ['{"_id":"_x"}', '400 illegal_docid: Only reserved document ids may start with underscore.'],
+    ['{"_bad":1}', '400 doc_validation: Bad special document member: _bad'],
+    ['{"_deleted":1}', '400 doc_validation: Bad special document member: _deleted'],
+    ['{"_deleted":null}', '400 doc_validation: Bad special document member: _deleted'],
+    ['{"_attachments":[]}', '400 doc_validation: Bad special document member: _attachments'],
+    ['{"_revisions":1}', '400 doc_validation: Bad special document member: _revisions'],
+    ['{"_revisions":{"start":"1","ids":["a"]}}', "400 doc_validation: _revisions.start isn't an integer."],
+    ['{"_revisions":{"start":1.5,"ids":["a"]}}', "400 doc_validation: _revisions.start isn't an integer."],
+    ['{"_revisions":{"start":1,"ids":"a"}}', "400 doc_validation: _revisions.ids isn't a array."],
+    ['{"_revisions":{"start":1,"ids":[1]}}', "400 doc_validation: RevId isn't a string"],
+    [
+      `{"_revisions":{"start":1,"ids":["${'g'.repeat(32)}"]}}`,
+      "400 doc_validation: RevId isn't a valid hexadecimal",
+    ],
+    ['{"_revisions":{"start":1,"ids":["a","b"]}}', '400 bad_request: Invalid rev format'],
+    ['{"_rev":1}', '400 bad_request: Invalid rev format'],
+    ['{"_rev":"x"}', '400 bad_request: Invalid rev format'],
+  ])('refuses %s as CouchDB does', (text, error) => {
+    expect(thrown(() => parse(text))).toBe(error);
+  });
+
+  test('takes a history without revisions for none', () => {
+    expect(parse('{"_revisions":{"start":0,"ids":[]}}').revisions).toEqual({ start: 0, ids: [] });
+    expect(thrown(() => parse('{"_revisions":{"start":0,"ids":[]}}', { newEdits: false }))).toMatch(
+      /^400 bad_request: When/,
+    );
+  });
+
+  test('refuses attachments clearly, and replicated documents without a revision', () => {
+    expect(thrown(() => parse('{"_attachments":{"a":{"data":""}}}'))).toMatch(/^501 not_implemented/);
+    expect(thrown(() => parse('{}', { newEdits: false }))).toBe(
+      '400 bad_request: When `new_edits: false`, the document needs `_rev` or `_revisions` specified',
+    );
+  });
+
+  test.each(['{"a":1', '{"a":1}}', '{"a":"\\ud800"}', '{"a":1e400}', ''])(
+    'throws JsonError for %j',
+    (text) => {
+      expect(() => parse(text)).toThrow(JsonError);
+    },
+  );
+
+  test('counts the size in bytes of UTF-8', () => {
+    const text = `{"_id":"a","v":"${'é'.repeat(10)}"}`;
+    expect(parse(text, { maxSize: 26 }).body).toHaveLength(16);
+    expect(thrown(() => parse(text, { maxSize: 25 }))).toBe('413 document_too_large: a');
+    expect(thrown(() => parse('{"v":"1234567890"}', { maxSize: 5, id: 'b' }))).toBe(
+      '413 document_too_large: ',
+    );
+  });
+});
+
+describe('parseRev', () => {
+  test.each([
+    [`1-${HEX}`, `1-${HEX.toLowerCase()}`],
+    ['01-abc', '1-abc'],
+    ['3-ABC', '3-ABC'],
+    ['3-a-b', '3-a-b'],
+    ['12-', '12-'],
+  ])('reads %s', (rev, wanted) => {
+    expect(parseRev(rev)).toBe(wanted);
+  });
+
+  test.each([
+    undefined,
+    1,
+    '',
+    '1',
+    '-a',
+    'a-1',
+    ' 1-a',
+    '-1-a',
+    `1-${'g'.repeat(32)}`,
+    `${'9'.repeat(16)}-a`,
+  ])('refuses %j', (rev) => {
+    expect(thrown(() => parseRev(rev))).toBe('400 bad_request: Invalid rev format');
+  });
+});
+
+describe('validateDocid', () => {
+  test.each(['a', '_design/a', '_local/a', '\u0000', 'é', 'constructor'])('takes %j', (id) => {
+    expect(thrown(() => validateDocid(id))).toBe('nothing');
+  });
+
+  test.each([
+    [undefined, 'Document id must be a string'],
+    ['', 'Document id must not be empty'],
+    ['_design/', 'Illegal document id `_design/`'],
+    ['_local/', 'Illegal document id `_local/`'],
+    ['__proto__', 'Only reserved document ids may start with underscore.'],
+    ['_designx', 'Only reserved document ids may start with underscore.'],
+  ])('refuses %j', (id, reason) => {
+    expect(thrown(() => validateDocid(id))).toBe(`400 illegal_docid: ${reason}`);
+  });
+});
+
+describe('documentText', () => {
+  const stored = storedText('é"', '1-a', false, '"v":1.0');
+
+  test('shows what is stored, byte for byte', () => {
+    expect(stored).toBe('{"_id":"é\\"","_rev":"1-a","v":1.0}');
+    expect(storedText('a', '2-b', true, '')).toBe('{"_id":"a","_rev":"2-b","_deleted":true}');
+    expect(documentText(stored, {})).toBe(stored);
+    expect(documentText(stored, { conflicts: [], deletedConflicts: [] })).toBe(stored);
+  });
+
+  test('puts what was asked for behind it', () => {
+    const text = documentText(stored, {
+      revisions: { start: 1, ids: ['a'] },
+      revsInfo: [{ rev: '1-a', status: 'available' }],
+      conflicts: ['1-b'],
+      deletedConflicts: ['1-c'],
+      localSeq: '3-e',
+    });
+    expect(text).toBe(
+      '{"_id":"é\\"","_rev":"1-a","v":1.0,"_revisions":{"start":1,"ids":["a"]},' +
+        '"_revs_info":[{"rev":"1-a","status":"available"}],"_conflicts":["1-b"],"_deleted_conflicts":["1-c"],' +
+        '"_local_seq":"3-e"}',
+    );
+  });
+});
+
+describe('local documents', () => {
+  test('have their own kind of revision', () => {
+    expect(parseLocal('{"_id":"_local/x","_rev":"0-3","v":1.0}')).toEqual({
+      rev: '0-3',
+      deleted: false,
+      body: '"v":1.0',
+    });
+    expect(parseLocal('{"_deleted":true}')).toEqual({ rev: undefined, deleted: true, body: '' });
+    expect(localRev('0-12')).toBe('0-12');
+    for (const rev of ['1-1', '0-a', '0-', 0, '0-1x']) {
+      expect(thrown(() => localRev(rev))).toBe('400 bad_request: Invalid rev format');
+    }
+    expect(thrown(() => parseLocal('{"_bad":1}'))).toBe(
+      '400 doc_validation: Bad special document member: _bad',
+    );
+  });
+});
