@@ -1,0 +1,31 @@
+/** What a client asks of `_changes`, parsed. */
+export interface ChangesQuery {
+  readonly feed: 'normal' | 'longpoll' | 'continuous' | 'eventsource';
+  /** Exclusive. */
+  readonly since: number;
+  /** `Infinity` for all. */
+  readonly limit: number;
+  readonly descending: boolean;
+  readonly style: 'main_only' | 'all_docs';
+  readonly includeDocs: boolean;
+  /** With `includeDocs`: shows `_conflicts` in the documents. */
+  readonly conflicts: boolean;
+  readonly filter?: ChangesFilter;
+  /** Every so many milliseconds of silence a sign of life is sent, and the feed never ends by itself. */
+  readonly heartbeat?: number;
+  /** Without a heartbeat the feed ends after so many milliseconds of silence. */
+  readonly timeout: number;
+  /** Only every so many rows show their sequence. */
+  readonly seqInterval?: number;
+}
+
+export type ChangesFilter =
+  | { readonly kind: 'doc_ids'; readonly ids: ReadonlySet<string> }
+  | { readonly kind: 'design' }
+  | {
+      readonly kind: 'selector';
+      /** The text `{"_id": …}` of a winner → whether it passes. */
+      readonly matches: (document: Record<string, unknown>) => boolean;
+      /** With `includeDocs`: only these members are shown. */
+      readonly project?: (document: Record<string, unknown>) => Record<string, unknown>;
+    };
