@@ -1,0 +1,102 @@
+import { createHash, pbkdf2, randomBytes, timingSafeEqual } from 'node:crypto';
+import { promisify } from 'node:util';
+import { unavailable } from '../errors.js';
+import { Limiter } from './limiter.js';
+
+/**
+ * Hashed passwords as CouchDB writes them into its configuration:
+ *
+ *     -pbkdf2:sha256-KEY,SALT,ITERATIONS     now
+ *     -pbkdf2-KEY,SALT,ITERATIONS            before 3.4; the function is SHA-1
+ *     -hashed-KEY,SALT                       before 1.3; one SHA-1
+ *
+ * KEY is hexadecimal. SALT is text: its characters are hashed, not what they might encode.
+ */
+export interface PasswordHash {
+  readonly text: string;
+  readonly scheme: Scheme;
+  readonly key: Buffer;
+  readonly salt: string;
+  /** 0 when the scheme has none. */
+  readonly iterations: number;
+}
+
+type Scheme = 'simple' | 'sha' | 'sha224' | 'sha256' | 'sha384' | 'sha512';
+
+const KEY_BYTES: Record<Scheme, number> = {
+  simple: 20,
+  sha: 20,
+  sha224: 28,
+  sha256: 32,
+  sha384: 48,
+  sha512: 64,
+};
+
+const HASHED = /^-(?:hashed|pbkdf2(?::[^-]*)?)-/;
+const SIMPLE = /^-hashed-([0-9a-f]+),([^,]+)$/i;
+const PBKDF2 = /^-pbkdf2(?::(sha|sha224|sha256|sha384|sha512))?-([0-9a-f]+),([^,]+),([1-9][0-9]*)$/i;
+
+const MAX_ITERATIONS = 1_000_000_000;
+export const DEFAULT_ITERATIONS = 600_000;
+
+/** The thread pool also serves the store and the file system: hashing may take half of its four threads. */
+const hashing = new Limiter(2, 256, () => unavailable('Too many passwords are being checked.'));
+const derive = promisify(pbkdf2);
+
+/** Whether the text claims to be a hashed password; such a text is never taken for a password in clear. */
+export function isHashed(text: string): boolean {
+  return HASHED.test(text);
+}
+
+/** `undefined` for a text that is no hashed password, or a mangled one. */
+export function parseHash(text: string): PasswordHash | undefined {
+  const simple = SIMPLE.exec(text);
+  if (simple) return build(text, 'simple', simple[1], simple[2], 0);
+  const derived = PBKDF2.exec(text);
+  if (!derived) return undefined;
+  const iterations = Number(derived[4]);
+  if (iterations > MAX_ITERATIONS) return undefined;
+  const prf = (derived[1] ?? 'sha').toLowerCase() as Scheme;
+  return build(text, prf, derived[2], derived[3], iterations);
+}
+
+/** Hashes a password as CouchDB does for its admins. */
+export async function hashPassword(clear: string, iterations = DEFAULT_ITERATIONS): Promise<string> {
+  const salt = randomBytes(16).toString('hex');
+  const key = await compute(Buffer.from(clear), { scheme: 'sha256', salt, iterations });
+  return `-pbkdf2:sha256-${key.toString('hex')},${salt},${String(iterations)}`;
+}
+
+/** Takes the same time whatever the password. A text that is no hashed password fits none. */
+export async function verifyPassword(
+  clear: string | Buffer,
+  hashed: string | PasswordHash,
+): Promise<boolean> {
+  const hash = typeof hashed === 'string' ? parseHash(hashed) : hashed;
+  if (!hash) return false;
+  const key = await compute(typeof clear === 'string' ? Buffer.from(clear) : clear, hash);
+  return timingSafeEqual(key, hash.key);
+}
+
+/** A hash that costs as much as the given one and that no password fits. */
+export function decoyOf(hash: PasswordHash): PasswordHash {
+  return { ...hash, text: '', key: randomBytes(hash.key.length) };
+}
+
+function build(
+  text: string,
+  scheme: Scheme,
+  hex: string | undefined,
+  salt: string | undefined,
+  iterations: number,
+): PasswordHash | undefined {
+  if (hex?.length !== 2 * KEY_BYTES[scheme] || salt === undefined) return undefined;
+  return { text, scheme, key: Buffer.from(hex, 'hex'), salt, iterations };
+}
+
+function compute(clear: Buffer, how: Pick<PasswordHash, 'scheme' | 'salt' | 'iterations'>): Promise<Buffer> {
+  const { scheme, salt, iterations } = how;
+  if (scheme === 'simple') return Promise.resolve(createHash('sha1').update(clear).update(salt).digest());
+  const digest = scheme === 'sha' ? 'sha1' : scheme;
+  return hashing.run(() => derive(clear, salt, iterations, KEY_BYTES[scheme], digest));
+}

@@ -1,0 +1,56 @@
+import { forbidden, unauthorized, type CouchError } from '../errors.js';
+import { defaultSecurity, isDatabaseAdmin, isMember, type SecurityObject } from './security.js';
+import { isServerAdmin, type UserContext } from './usercontext.js';
+
+/**
+ * What a request needs. `databaseAdmin` is for what CouchDB checks when it writes (design documents, `_security`,
+ * `_revs_limit`) and `maintainer` for `_compact` and `_view_cleanup`: the same people, other answers.
+ */
+export type Right =
+  'anyone' | 'authenticated' | 'member' | 'databaseAdmin' | 'maintainer' | 'serverAdmin' | 'metrics';
+
+type Rule = (user: UserContext, security: SecurityObject) => CouchError | undefined;
+
+const rules: Record<Right, Rule> = {
+  anyone: () => undefined,
+  authenticated: (user) =>
+    user.name === null ? unauthorized('You are not an authenticated user') : undefined,
+  member: refuseStranger,
+  databaseAdmin: (user, security) =>
+    refuseStranger(user, security) ??
+    (isDatabaseAdmin(user, security) ? undefined : refuse(user, 'You are not a db or server admin.')),
+  maintainer: (user, security) =>
+    refuseStranger(user, security) ??
+    (isDatabaseAdmin(user, security) ? undefined : unauthorized('You are not a server or db admin.')),
+  serverAdmin: (user) => (isServerAdmin(user) ? undefined : unauthorized('You are not a server admin.')),
+  metrics: (user) =>
+    isServerAdmin(user) || user.roles.includes('_metrics')
+      ? undefined
+      : unauthorized('You are not a server admin or read-only metrics user'),
+};
+
+/**
+ * Refuses a request that the user may not send.
+ * @param security of the database that is asked for; without one, its rights belong to server admins.
+ * @throws CouchError 401 or 403, as CouchDB answers.
+ */
+export function requireRight(
+  right: Right,
+  user: UserContext,
+  security: SecurityObject = defaultSecurity,
+): void {
+  const refusal = rules[right](user, security);
+  if (refusal) throw refusal;
+}
+
+function refuseStranger(user: UserContext, security: SecurityObject): CouchError | undefined {
+  if (isMember(user, security)) return undefined;
+  return user.name === null
+    ? unauthorized('You are not authorized to access this db.')
+    : forbidden('You are not allowed to access this db.');
+}
+
+/** Logging in may help somebody who is not logged in. */
+function refuse(user: UserContext, reason: string): CouchError {
+  return user.name === null ? unauthorized(reason) : forbidden(reason);
+}
