@@ -1,0 +1,82 @@
+import { METHODS, type ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import { fastify, type FastifyInstance } from 'fastify';
+import { badRequest, notFound, type CouchError } from '../errors.js';
+import { errorBody, protocolError } from './errors.js';
+import { requestId } from './ids.js';
+import { addResource } from './resource.js';
+import { allRoutes } from './routes/index.js';
+import { Server } from './server.js';
+import type { Services } from './services.js';
+import { canonicalUrl } from './url.js';
+
+export { routeTable, type Route } from './resource.js';
+export type { Services } from './services.js';
+
+/**
+ * The HTTP interface. Fastify listens, routes and shuts down; each route is a resource (resource.ts) that writes its
+ * answer itself, text as it was stored, which Fastify's serialisation would only slow down.
+ */
+export function buildApp(services: Services): FastifyInstance {
+  const { limits } = services.config;
+  const server = new Server(services);
+  const app = fastify({
+    http: { maxHeaderSize: limits.maxUrlLength },
+    requestTimeout: limits.requestTimeout,
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
+    routerOptions: {
+      maxParamLength: limits.maxUrlLength,
+      querystringParser: (text) => text as unknown as Record<string, unknown>,
+    },
+    clientErrorHandler: refuseConnection,
+    frameworkErrors: (_error, _request, reply) => {
+      reply.hijack();
+      refuse(reply.raw, badRequest('invalid_url_encoding'));
+    },
+  });
+  // Bodies are read by the resources, once it is known that the client may send one.
+  for (const method of METHODS) {
+    if (method !== 'CONNECT') app.addHttpMethod(method, { hasBody: false, overrideExisting: true });
+  }
+  allRoutes((resource) => addResource(app, server, resource));
+  app.setNotFoundHandler((_request, reply) => {
+    reply.hijack();
+    refuse(reply.raw, notFound());
+  });
+  app.addHook('preClose', (done) => {
+    server.close();
+    done();
+  });
+  return app;
+}
+
+/** Answers what no resource was found for. */
+function refuse(response: ServerResponse, error: CouchError): void {
+  const body = `${errorBody(error)}\n`;
+  response
+    .writeHead(error.status, {
+      'Cache-Control': 'must-revalidate',
+      'Content-Type': 'application/json',
+      'Content-Length': Buffer.byteLength(body),
+      'X-Couch-Request-ID': requestId(),
+    })
+    .end(body);
+}
+
+/** Answers what Node could not take for a request; there is nothing but the socket to write to. */
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || socket.destroyed) return;
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const answer = protocolError(error.code);
+  const body = `${errorBody(answer)}\n`;
+  socket.end(
+    `HTTP/1.1 ${String(answer.status)} ${answer.error}\r\nContent-Type: application/json\r\n` +
+      `Content-Length: ${String(Buffer.byteLength(body))}\r\nX-Couch-Request-ID: ${requestId()}\r\n` +
+      `Connection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,192 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { TLSSocket } from 'node:tls';
+import type { AuthMethod } from '../auth/auth.js';
+import { anonymous, type UserContext } from '../auth/usercontext.js';
+import { badRequest, type CouchError } from '../errors.js';
+import { members, normalise, parseJson } from '../json/text.js';
+import { accepts } from './accept.js';
+import { readText } from './body.js';
+import { errorBody, toCouchError } from './errors.js';
+import { isRequestId, requestId } from './ids.js';
+import { first, parseQuery, type Query } from './query.js';
+import type { Server } from './server.js';
+import { encodeSegment, headerSafe } from './url.js';
+
+export type Params = Readonly<Record<string, string | undefined>>;
+
+const NO_HEADERS: readonly string[] = [];
+
+/** Methods that a POST may stand for. */
+const OVERRIDES = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'TRACE', 'CONNECT', 'COPY']);
+
+/** One request and its answer. */
+export class Exchange {
+  /** Names the request in logs and answers. */
+  readonly id: string;
+  /** The method that counts, see `X-HTTP-Method-Override`. */
+  readonly method: string;
+  user: UserContext = anonymous;
+  /** How the user logged in. */
+  authMethod: AuthMethod | undefined;
+  /** A Set-Cookie header that the answer carries, unless it sets a cookie itself. */
+  renewedCookie: string | undefined;
+  #query: Query | undefined;
+
+  constructor(
+    readonly server: Server,
+    readonly request: IncomingMessage,
+    readonly response: ServerResponse,
+    readonly params: Params,
+    readonly rawQuery: string,
+  ) {
+    const given = this.header('x-couch-request-id');
+    this.id = given !== undefined && isRequestId(given) ? given : requestId();
+    this.method = request.method ?? 'GET';
+    if (this.method === 'POST') {
+      const override = this.header('x-http-method-override');
+      if (override !== undefined && OVERRIDES.has(override)) this.method = override;
+    }
+  }
+
+  /** The first value of a request header. */
+  header(name: string): string | undefined {
+    const value = this.request.headers[name];
+    return typeof value === 'object' ? value[0] : value;
+  }
+
+  /** A part of the path; empty where the route has none of this name. */
+  param(name: string): string {
+    return this.params[name] ?? '';
+  }
+
+  /** @throws CouchError */
+  get query(): Query {
+    return (this.#query ??= parseQuery(this.rawQuery));
+  }
+
+  parameter(key: string): string | undefined {
+    return this.rawQuery === '' ? undefined : first(this.query, key);
+  }
+
+  accepts(type: string): boolean {
+    return accepts(this.header('accept'), type);
+  }
+
+  get secure(): boolean {
+    return (this.request.socket as Partial<TLSSocket>).encrypted === true;
+  }
+
+  /** The text of a JSON body; it has still to be parsed. @throws CouchError */
+  bodyText(): Promise<string> {
+    return readText(this.request, this.server.config.limits.maxRequestSize);
+  }
+
+  /** The value of a JSON body. @throws CouchError, JsonError */
+  async bodyValue(): Promise<unknown> {
+    return parseJson(await this.bodyText());
+  }
+
+  /** A JSON body as normalised text. @throws CouchError, JsonError */
+  async bodyJson(): Promise<string> {
+    return normalise(await this.bodyText());
+  }
+
+  /** The members of a JSON body that must be an object, each as text. @throws CouchError, JsonError */
+  async bodyMembers(): Promise<Map<string, string>> {
+    return objectMembers(await this.bodyText());
+  }
+
+  /** An absolute URL of this server, as the client sees it. */
+  absolute(path: string): string {
+    const host = this.header('x-forwarded-host') ?? this.header('host') ?? this.#localHost();
+    const tls =
+      this.header('x-forwarded-ssl') === 'on' || this.header('x-forwarded-proto') === 'https' || this.secure;
+    return `${tls ? 'https' : 'http'}://${headerSafe(host)}${headerSafe(path)}`;
+  }
+
+  #localHost(): string {
+    const { localAddress = '127.0.0.1', localPort = 0 } = this.request.socket;
+    return `${localAddress.includes(':') ? `[${localAddress}]` : localAddress}:${String(localPort)}`;
+  }
+
+  /** Answers with JSON text, to which the line end of CouchDB's answers is added. */
+  json(status: number, text: string, headers: readonly string[] = NO_HEADERS): void {
+    this.send(status, 'application/json', `${text}\n`, headers);
+  }
+
+  /** Answers with a text of any kind; `headers` are names and values in turn. */
+  send(status: number, type: string, text: string, headers: readonly string[] = NO_HEADERS): void {
+    this.begin(status, ['Content-Type', type, 'Content-Length', String(Buffer.byteLength(text))], headers);
+    if (this.method === 'HEAD') this.response.end();
+    else this.response.end(text);
+  }
+
+  /** Answers without a body. */
+  empty(status: number, headers: readonly string[] = NO_HEADERS): void {
+    this.begin(status, status === 204 || status === 304 ? NO_HEADERS : ['Content-Length', '0'], headers);
+    this.response.end();
+  }
+
+  redirect(status: number, path: string): void {
+    this.empty(status, ['Location', this.absolute(path)]);
+  }
+
+  /** Sends the head of an answer: its own headers, names and values in turn, and those that every answer has. */
+  begin(status: number, own: readonly string[], more: readonly string[]): void {
+    const { name, cors } = this.server;
+    const all = ['Server', name, 'X-Couch-Request-ID', this.id, ...own, ...more];
+    if (!more.includes('Cache-Control')) all.push('Cache-Control', 'must-revalidate');
+    // A client that keeps its connection busy would keep the server from stopping.
+    if (this.server.closing) all.push('Connection', 'close');
+    if (this.renewedCookie !== undefined && !more.includes('Set-Cookie')) {
+      all.push('Set-Cookie', this.renewedCookie);
+    }
+    const shared = cors.headers(this.request);
+    this.response.writeHead(status, shared.length === 0 ? all : [...all, ...shared]);
+  }
+
+  /** Answers with an error, or gives up the connection where an answer has already begun. */
+  fail(error: unknown): void {
+    const known = toCouchError(error);
+    if (known.status === 500 || (known.status === 503 && !this.server.closing)) {
+      this.server.report(this, known.cause ?? known);
+    }
+    if (this.response.headersSent || this.response.destroyed) {
+      this.response.destroy();
+      return;
+    }
+    if (known.status === 401) this.#unauthorized(known);
+    else this.json(known.status, errorBody(known));
+  }
+
+  /** Browsers are sent to a page where they can log in; programs get to know what to do if they ask for it. */
+  #unauthorized(error: CouchError): void {
+    const challenge = this.header('x-couchdb-www-authenticate');
+    if (challenge !== undefined) {
+      this.json(401, errorBody(error), ['WWW-Authenticate', challenge]);
+    } else if (!this.accepts('application/json') && this.accepts('text/html')) {
+      const path = encodeSegment(this.path);
+      const login = `/_utils/session.html?return=${path}&reason=${encodeSegment(error.reason)}`;
+      this.json(302, errorBody(error), ['Location', this.absolute(login)]);
+    } else {
+      this.json(401, errorBody(error));
+    }
+  }
+
+  /** The path of the URL, decoded. */
+  get path(): string {
+    const [path = ''] = (this.request.url ?? '').split('?', 1);
+    try {
+      return decodeURIComponent(path);
+    } catch {
+      return path;
+    }
+  }
+}
+
+/** The members of a request body, each as text. @throws CouchError, JsonError */
+export function objectMembers(text: string): Map<string, string> {
+  const found = members(text);
+  if (found === undefined) throw badRequest('Request body must be a JSON object');
+  return found;
+}

@@ -1,0 +1,208 @@
+import type { FastifyInstance } from 'fastify';
+import { requireRight, type Right } from '../auth/rights.js';
+import { securityOf } from '../auth/security.js';
+import { badRequest, unavailable } from '../errors.js';
+import type { Database } from '../store/types.js';
+import { ClientGone, requireContentType } from './body.js';
+import { errorBody, methodNotAllowed } from './errors.js';
+import { Exchange, type Params } from './exchange.js';
+import type { Server } from './server.js';
+import { isWellEncoded } from './url.js';
+
+type Answer = void | Promise<void>;
+
+/** What a method of a resource needs and does. */
+export type Operation =
+  | {
+      readonly on: 'server';
+      readonly right: Right;
+      readonly json: boolean;
+      readonly run: ServerHandler | undefined;
+    }
+  | {
+      readonly on: 'database';
+      readonly right: Right;
+      readonly json: boolean;
+      readonly run: DatabaseHandler | undefined;
+    };
+
+export type ServerHandler = (exchange: Exchange) => Answer;
+export type DatabaseHandler = (exchange: Exchange, db: Database) => Answer;
+
+/** An operation on the server itself. */
+export const onServer = (right: Right, run?: ServerHandler): Operation => ({
+  on: 'server',
+  right,
+  json: false,
+  run,
+});
+
+/** An operation on the database that the path names in `:db`. */
+export const onDatabase = (right: Right, run?: DatabaseHandler): Operation => ({
+  on: 'database',
+  right,
+  json: false,
+  run,
+});
+
+/** An operation whose request must have the type application/json. */
+export const json = <T extends Operation>(operation: T): T => ({ ...operation, json: true });
+
+/** Everything that may be asked of one path. */
+export interface Resource {
+  /** As Fastify has it, `/:db/_all_docs`. */
+  readonly path: string;
+  /** What a 405 names, with CouchDB's choice and order of methods. */
+  readonly allow: string;
+  readonly methods: Readonly<Record<string, Operation>>;
+  /** Judges who may be told that a method is not allowed. */
+  readonly other: Operation;
+}
+
+/** Databases whose names begin with an underscore; other such names are for server admins. */
+const SYSTEM_DATABASES = new Set(['_users', '_replicator', '_global_changes']);
+
+const tables = new WeakMap<FastifyInstance, Resource[]>();
+
+/** Rights that do not depend on a database are judged before it is looked for. */
+const WITHOUT_DATABASE: ReadonlySet<Right> = new Set<Right>([
+  'anyone',
+  'authenticated',
+  'serverAdmin',
+  'metrics',
+]);
+
+export interface Route {
+  readonly path: string;
+  readonly method: string;
+  readonly right: Right;
+}
+
+/** Every method of every path with the right that it needs; `*` stands for the methods that are not allowed. */
+export function routeTable(app: FastifyInstance): Route[] {
+  return (tables.get(app) ?? []).flatMap(({ path, methods, other }) => [
+    ...Object.entries(methods).map(([method, { right }]) => ({ path, method, right })),
+    { path, method: '*', right: other.right },
+  ]);
+}
+
+/** Answers all methods of a path. */
+export function addResource(app: FastifyInstance, server: Server, resource: Resource): void {
+  const table = tables.get(app) ?? [];
+  tables.set(app, table);
+  table.push(resource);
+  app.route({
+    method: app.supportedMethods,
+    url: resource.path,
+    handler: async (request, reply) => {
+      reply.hijack();
+      const exchange = new Exchange(
+        server,
+        request.raw,
+        reply.raw,
+        request.params as Params,
+        request.query as string,
+      );
+      await serve(exchange, resource);
+    },
+  });
+}
+
+/** Answers one request, whatever happens. */
+async function serve(exchange: Exchange, resource: Resource): Promise<void> {
+  const { server, request, response } = exchange;
+  const start = server.config.log.requests ? performance.now() : 0;
+  try {
+    await answer(exchange, resource);
+  } catch (error) {
+    if (!(error instanceof ClientGone)) failSafely(exchange, error);
+  }
+  if (server.config.log.requests) {
+    const fields = {
+      request: exchange.id,
+      method: request.method,
+      url: request.url,
+      status: response.statusCode,
+    };
+    server.log.info(
+      { ...fields, user: exchange.user.name, ms: Math.round(performance.now() - start) },
+      'request',
+    );
+  }
+}
+
+function failSafely(exchange: Exchange, error: unknown): void {
+  try {
+    exchange.fail(error);
+  } catch (second) {
+    exchange.server.report(exchange, second);
+    exchange.response.destroy();
+  }
+}
+
+async function answer(exchange: Exchange, resource: Resource): Promise<void> {
+  const { server, request } = exchange;
+  if (server.closing) throw unavailable('the server is stopping');
+  if (!isWellEncoded(request.url ?? '')) throw badRequest('invalid_url_encoding');
+  if (exchange.method === 'OPTIONS') {
+    const granted = server.cors.preflight(request);
+    if (granted !== undefined) {
+      exchange.response
+        .writeHead(204, [...granted, 'X-Couch-Request-ID', exchange.id, 'Server', server.name])
+        .end();
+      return;
+    }
+  }
+  const { user, method, renewedCookie } = await server.auth.authenticate(request.headers, exchange.secure);
+  exchange.user = user;
+  exchange.authMethod = method;
+  exchange.renewedCookie = renewedCookie;
+  const operation = operationFor(resource, exchange.method);
+  if (operation.on === 'server') {
+    requireNamespace(exchange);
+    requireRight(operation.right, user);
+    await perform(exchange, resource, operation, operation.run);
+  } else {
+    await onOpenDatabase(exchange, resource, operation);
+  }
+}
+
+function operationFor(resource: Resource, method: string): Operation {
+  const { methods } = resource;
+  const name = method === 'HEAD' && !Object.hasOwn(methods, 'HEAD') ? 'GET' : method;
+  return Object.hasOwn(methods, name) ? (methods[name] ?? resource.other) : resource.other;
+}
+
+async function onOpenDatabase(
+  exchange: Exchange,
+  resource: Resource,
+  operation: Extract<Operation, { on: 'database' }>,
+): Promise<void> {
+  const { server, user } = exchange;
+  requireNamespace(exchange);
+  if (WITHOUT_DATABASE.has(operation.right)) requireRight(operation.right, user);
+  await server.databases.use(exchange.param('db'), (db) => {
+    requireRight(operation.right, user, securityOf(db.security));
+    const { run } = operation;
+    return perform(exchange, resource, operation, run && ((request) => run(request, db)));
+  });
+}
+
+function requireNamespace(exchange: Exchange): void {
+  const name = exchange.param('db');
+  if (name.startsWith('_') && !SYSTEM_DATABASES.has(name)) requireRight('serverAdmin', exchange.user);
+}
+
+function perform(
+  exchange: Exchange,
+  resource: Resource,
+  operation: Operation,
+  run: ServerHandler | undefined,
+): Answer {
+  if (run === undefined) {
+    exchange.json(405, errorBody(methodNotAllowed(resource.allow)), ['Allow', resource.allow]);
+    return;
+  }
+  if (operation.json) requireContentType(exchange.header('content-type'), 'application/json');
+  return run(exchange);
+}

@@ -1,0 +1,264 @@
+import type { AddResource } from './index.js';
+import { withoutAttachments } from './documents.js';
+import { badRequest } from '../../errors.js';
+import { elements, members, parseJson } from '../../json/text.js';
+import { documentText } from '../../store/document.js';
+import type {
+  Database,
+  DocumentRecord,
+  ListedDocument,
+  ListRange,
+  LocalDocument,
+} from '../../store/types.js';
+import { objectMembers, type Exchange } from '../exchange.js';
+import {
+  checkListQuery,
+  emptyListQuery,
+  idRange,
+  keysOf,
+  readListQuery,
+  type ListQuery,
+} from '../list-query.js';
+import { jsonParameter } from '../query.js';
+import { json, onDatabase } from '../resource.js';
+import { CHUNK_SIZE, sendStream } from '../stream.js';
+
+/** Which documents a listing is about. */
+type Space = '_all_docs' | '_design_docs' | '_local_docs';
+
+const SPACES: readonly Space[] = ['_all_docs', '_design_docs', '_local_docs'];
+
+/** The ids of a space: from its prefix to the first text behind all that begin with it. */
+const PREFIXES: Readonly<Record<Space, string>> = {
+  _all_docs: '',
+  _design_docs: '_design/',
+  _local_docs: '_local/',
+};
+const DESIGN_END = '_design0';
+
+/** Keys looked up at a time. */
+const PAGE = 500;
+
+export function allDocsRoutes(add: AddResource): void {
+  for (const space of SPACES) {
+    add({
+      path: `/:db/${space}`,
+      allow: 'GET,HEAD,POST',
+      methods: {
+        GET: onDatabase('member', (exchange, db) => list(exchange, db, space)),
+        POST: json(onDatabase('member', (exchange, db) => listKeys(exchange, db, space))),
+      },
+      other: onDatabase('member'),
+    });
+    add({
+      path: `/:db/${space}/queries`,
+      allow: 'POST',
+      methods: { POST: onDatabase('member', (exchange, db) => queries(exchange, db, space)) },
+      other: onDatabase('member'),
+    });
+  }
+}
+
+async function list(exchange: Exchange, db: Database, space: Space): Promise<void> {
+  const query = emptyListQuery();
+  const keys = exchange.parameter('keys');
+  if (keys !== undefined) query.keys = keysOf(jsonParameter(keys), 'parameter');
+  await answer(exchange, db, space, readListQuery(query, exchange.query));
+}
+
+/** What stands in the body is overruled by what stands in the URL. */
+async function listKeys(exchange: Exchange, db: Database, space: Space): Promise<void> {
+  const body = objectMembers(await exchange.bodyText());
+  const query = emptyListQuery();
+  const keys = body.get('keys');
+  if (keys !== undefined) query.keys = keysOf(parseJson(keys), 'body member');
+  readListQuery(query, values(body), true);
+  await answer(exchange, db, space, readListQuery(query, exchange.query));
+}
+
+function* values(texts: Map<string, string>): Generator<readonly [string, unknown]> {
+  for (const [key, text] of texts) yield [key, JSON.parse(text)];
+}
+
+async function answer(exchange: Exchange, db: Database, space: Space, query: ListQuery): Promise<void> {
+  checkListQuery(query);
+  await sendStream(exchange, () => withLineEnd(listing(db, space, query)));
+}
+
+/** Several queries, answered one after the other. */
+async function queries(exchange: Exchange, db: Database, space: Space): Promise<void> {
+  const given = objectMembers(await exchange.bodyText()).get('queries');
+  if (given === undefined) throw badRequest('POST body must include `queries` parameter.');
+  const texts = elements(given);
+  if (texts === undefined) throw badRequest('`queries` member must be an array.');
+  const all = texts.map((text) => {
+    const own = members(text);
+    if (own === undefined) throw badRequest('each of `queries` must be an object');
+    const query = readListQuery(readListQuery(emptyListQuery(), exchange.query), values(own), true);
+    checkListQuery(query);
+    return query;
+  });
+  await sendStream(exchange, () => results(db, space, all));
+}
+
+async function* results(db: Database, space: Space, all: readonly ListQuery[]): AsyncGenerator<string> {
+  let separator = '{"results":[\r\n';
+  for (const query of all) {
+    yield separator;
+    yield* listing(db, space, query);
+    separator = ',\r\n';
+  }
+  yield all.length === 0 ? '{"results":[\r\n]}\n' : '\r\n]}\n';
+}
+
+async function* withLineEnd(texts: AsyncIterable<string>): AsyncGenerator<string> {
+  yield* texts;
+  yield '\n';
+}
+
+// ---- listings -------------------------------------------------------------------------------------------------
+
+function listing(db: Database, space: Space, query: ListQuery): AsyncGenerator<string> {
+  if (query.keys !== undefined) return keyed(db, space, query, query.keys);
+  return space === '_local_docs' ? locals(db, query) : ranged(db, space, query);
+}
+
+async function* ranged(db: Database, space: Space, query: ListQuery): AsyncGenerator<string> {
+  const range = space === '_design_docs' ? designRange(idRange(query)) : idRange(query);
+  const seq = query.updateSeq ? db.token(db.updateSeq) : undefined;
+  const found = await db.list({
+    ...range,
+    bodies: query.includeDocs,
+    records: query.includeDocs && query.conflicts,
+  });
+  const total = space === '_all_docs' ? found.total : await db.countRange(PREFIXES[space], DESIGN_END);
+  yield* table(head(total, Math.min(total, found.offset), seq), found.pages, (row) => listedRow(row, query));
+}
+
+/** A range that does not leave the design documents. */
+function designRange(range: ListRange): ListRange {
+  const { descending = false } = range;
+  const low = descending ? range.end : range.start;
+  const high = descending ? range.start : range.end;
+  const bounded = { low: low === undefined || low < '_design/' ? '_design/' : low, high };
+  const beyond = bounded.high === undefined || bounded.high >= DESIGN_END;
+  const top = beyond ? DESIGN_END : (bounded.high ?? DESIGN_END);
+  return descending
+    ? { ...range, start: top, end: bounded.low }
+    : { ...range, start: bounded.low, end: top, inclusiveEnd: beyond ? false : (range.inclusiveEnd ?? true) };
+}
+
+function listedRow(row: ListedDocument, query: ListQuery): string {
+  const id = JSON.stringify(row.id);
+  const head = `{"id":${id},"key":${id},"value":{"rev":${JSON.stringify(row.rev)}}`;
+  if (!query.includeDocs) return `${head}}`;
+  return `${head},"doc":${row.text === undefined ? 'null' : shown(row.text, row.record, query)}}`;
+}
+
+function shown(text: string, record: DocumentRecord | undefined, query: ListQuery): string {
+  const own = withoutAttachments(text, query);
+  if (!query.conflicts || record === undefined) return own;
+  const others = record.leaves().filter((leaf) => !leaf.deleted && leaf.rev !== record.winner);
+  return others.length === 0 ? own : documentText(own, { conflicts: others.map((leaf) => leaf.rev) });
+}
+
+async function* locals(db: Database, query: ListQuery): AsyncGenerator<string> {
+  const seq = query.updateSeq ? db.token(db.updateSeq) : undefined;
+  yield* table(head(null, null, seq), db.listLocal(idRange(query)), (row) => localRow(row, query));
+}
+
+function localRow({ id, rev, text }: LocalDocument, { includeDocs }: ListQuery): string {
+  const key = JSON.stringify(id);
+  const doc = includeDocs ? `,"doc":${text}` : '';
+  return `{"id":${key},"key":${key},"value":{"rev":${JSON.stringify(rev)}}${doc}}`;
+}
+
+/** Rows for given ids, in their order. */
+async function* keyed(
+  db: Database,
+  space: Space,
+  query: ListQuery,
+  keys: readonly unknown[],
+): AsyncGenerator<string> {
+  const ordered = query.descending ? keys.toReversed() : keys;
+  const chosen = ordered.slice(query.skip, query.limit === Infinity ? undefined : query.skip + query.limit);
+  const prefix = PREFIXES[space];
+  const wanted =
+    prefix === '' ? chosen : chosen.filter((key) => typeof key === 'string' && key.startsWith(prefix));
+  yield* table(
+    head(await totalOf(db, space), null, query.updateSeq ? null : undefined),
+    pagesOf(db, wanted, query),
+    String,
+  );
+}
+
+async function totalOf(db: Database, space: Space): Promise<number | null> {
+  if (space === '_local_docs') return null;
+  if (space === '_design_docs') return db.countRange(PREFIXES[space], DESIGN_END);
+  const { docCount } = await db.info();
+  return docCount;
+}
+
+async function* pagesOf(
+  db: Database,
+  keys: readonly unknown[],
+  query: ListQuery,
+): AsyncGenerator<readonly string[]> {
+  for (let at = 0; at < keys.length; at += PAGE) yield await keyedRows(db, keys.slice(at, at + PAGE), query);
+}
+
+async function keyedRows(
+  db: Database,
+  keys: readonly unknown[],
+  query: ListQuery,
+): Promise<readonly string[]> {
+  const records = await db.getMany(keys.map((key) => (typeof key === 'string' ? key : '')));
+  const alive = records.flatMap((record) =>
+    record === undefined || record.deleted || !query.includeDocs ? [] : [{ record, rev: record.winner }],
+  );
+  const texts = alive.length === 0 ? [] : await db.readMany(alive);
+  let next = 0;
+  return keys.map((key, at) => {
+    if (typeof key === 'string' && key.startsWith('_local/')) return keyedLocal(db, key, query);
+    const record = records[at];
+    const id = JSON.stringify(key);
+    if (record === undefined) return `{"key":${id},"error":"not_found"}`;
+    const value = `{"rev":${JSON.stringify(record.winner)}${record.deleted ? ',"deleted":true' : ''}}`;
+    const row = `{"id":${id},"key":${id},"value":${value}`;
+    if (!query.includeDocs) return `${row}}`;
+    const text = record.deleted ? undefined : texts[next++];
+    return `${row},"doc":${text === undefined ? 'null' : shown(text, record, query)}}`;
+  });
+}
+
+function keyedLocal(db: Database, id: string, query: ListQuery): string {
+  const local = db.getLocal(id);
+  return local === undefined ? `{"key":${JSON.stringify(id)},"error":"not_found"}` : localRow(local, query);
+}
+
+// ---- framing --------------------------------------------------------------------------------------------------
+
+function head(total: number | null, offset: number | null, updateSeq: string | null | undefined): string {
+  const seq = updateSeq === undefined ? '' : `"update_seq":${JSON.stringify(updateSeq)},`;
+  return `{"total_rows":${String(total)},"offset":${String(offset)},${seq}"rows":[\r\n`;
+}
+
+/** Puts rows together to chunks of some size. */
+async function* table<T>(
+  first: string,
+  pages: AsyncIterable<readonly T[]>,
+  rowOf: (row: T) => string,
+): AsyncGenerator<string> {
+  let chunk = first;
+  let separator = '';
+  for await (const page of pages) {
+    for (const row of page) {
+      chunk += separator + rowOf(row);
+      separator = ',\r\n';
+      if (chunk.length < CHUNK_SIZE) continue;
+      yield chunk;
+      chunk = '';
+    }
+  }
+  yield `${chunk}\r\n]}`;
+}

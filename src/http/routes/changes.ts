@@ -1,0 +1,200 @@
+import type { AddResource } from './index.js';
+import { openFeed, type ChangesFilter, type ChangesQuery } from '../../changes/feed.js';
+import { compileFields, compileSelector } from '../../changes/selector.js';
+import type { CouchError } from '../../errors.js';
+import { badRequest, notFound, notImplemented } from '../../errors.js';
+import { parseJson } from '../../json/text.js';
+import type { Database } from '../../store/types.js';
+import { etagOf, matches } from '../etag.js';
+import { objectMembers, type Exchange } from '../exchange.js';
+import { integer, jsonParameter } from '../query.js';
+import { json, onDatabase } from '../resource.js';
+import { sendStream } from '../stream.js';
+import { decodeSegment } from '../url.js';
+
+export function changesRoutes(add: AddResource): void {
+  add({
+    path: '/:db/_changes',
+    allow: 'GET,POST,HEAD',
+    methods: { GET: onDatabase('member', changes), POST: json(onDatabase('member', changes)) },
+    other: onDatabase('member'),
+  });
+}
+
+type Body = ReadonlyMap<string, string>;
+
+async function changes(exchange: Exchange, db: Database): Promise<void> {
+  const body = exchange.method === 'POST' ? await readBody(exchange) : undefined;
+  const parameters = readParameters(exchange);
+  const filter = filterOf(exchange, db, body, parameters);
+  const query: ChangesQuery = { ...queryOf(exchange, db, parameters), ...(filter && { filter }) };
+  if (query.feed === 'normal') {
+    const etag = etagOf(`${db.name} ${db.token(db.updateSeq)}`);
+    if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
+    else await sendStream(exchange, (signal) => openFeed(db, query, signal), { headers: ['ETag', etag] });
+  } else if (query.feed === 'eventsource') {
+    await sendStream(exchange, (signal) => openFeed(db, query, signal), { ...EVENTS, live: true });
+  } else {
+    await sendStream(exchange, (signal) => openFeed(db, query, signal), { live: true });
+  }
+}
+
+const EVENTS = { type: 'text/event-stream', headers: ['Cache-Control', 'no-cache'] };
+
+async function readBody(exchange: Exchange): Promise<Body | undefined> {
+  const text = await exchange.bodyText();
+  return text === '' ? undefined : objectMembers(text);
+}
+
+// ---- parameters -----------------------------------------------------------------------------------------------
+
+/** Keys count in any case, and the last of several counts. */
+function readParameters(exchange: Exchange): Map<string, string> {
+  const parameters = new Map<string, string>();
+  for (const [key, value] of exchange.query) parameters.set(key.toLowerCase(), value);
+  return parameters;
+}
+
+function queryOf(exchange: Exchange, db: Database, parameters: Map<string, string>): ChangesQuery {
+  const { changesTimeout } = exchange.server.config.limits;
+  const feed = feedOf(parameters.get('feed'));
+  const is = (key: string): boolean => parameters.get(key) === 'true';
+  const heartbeat = heartbeatOf(exchange, parameters.get('heartbeat'));
+  const seqInterval = seqIntervalOf(parameters.get('seq_interval'));
+  const style = parameters.get('style') ?? 'main_only';
+  if (style !== 'main_only' && style !== 'all_docs')
+    throw badRequest('The style must be main_only or all_docs.');
+  return {
+    feed,
+    since: sinceOf(exchange, db, feed, parameters),
+    limit: count(parameters, 'limit') ?? Infinity,
+    descending: is('descending'),
+    style,
+    includeDocs: is('include_docs'),
+    conflicts: is('conflicts'),
+    timeout: Math.min(count(parameters, 'timeout') ?? changesTimeout, changesTimeout),
+    ...(heartbeat !== undefined && { heartbeat }),
+    ...(seqInterval !== undefined && { seqInterval }),
+  };
+}
+
+const FEEDS: Readonly<Record<string, ChangesQuery['feed']>> = {
+  normal: 'normal',
+  longpoll: 'longpoll',
+  continuous: 'continuous',
+  live: 'continuous',
+  eventsource: 'eventsource',
+};
+
+function feedOf(name = 'normal'): ChangesQuery['feed'] {
+  const feed = Object.hasOwn(FEEDS, name) ? FEEDS[name] : undefined;
+  if (feed === undefined) {
+    throw badRequest('Supported `feed` types: normal, continuous, live, longpoll, eventsource');
+  }
+  return feed;
+}
+
+/** Browsers that come back to an event source say so in a header, which counts more than the URL. */
+function sinceOf(
+  exchange: Exchange,
+  db: Database,
+  feed: ChangesQuery['feed'],
+  parameters: Map<string, string>,
+): number {
+  const header = feed === 'eventsource' ? exchange.header('last-event-id') : undefined;
+  const since = header ?? parameters.get('last-event-id') ?? parameters.get('since') ?? '0';
+  return since === 'now' ? db.updateSeq : db.parseToken(since);
+}
+
+function count(parameters: Map<string, string>, key: string): number | undefined {
+  const text = parameters.get(key);
+  if (text === undefined) return undefined;
+  const value = integer(text);
+  if (value === undefined) throw badRequest(`The ${key} parameter should be a non-negative integer`);
+  if (value < 0) throw badRequest(`The ${key} value should be a non-negative integer`);
+  return value;
+}
+
+function heartbeatOf(exchange: Exchange, text: string | undefined): number | undefined {
+  const { changesHeartbeat, changesTimeout } = exchange.server.config.limits;
+  if (text === undefined) return undefined;
+  if (text === 'true') return changesHeartbeat;
+  const value = integer(text);
+  if (value === undefined) {
+    throw badRequest('Invalid heartbeat value. Expecting a positive integer value (in milliseconds).');
+  }
+  if (value <= 0) throw badRequest('The heartbeat value should be a positive integer (in milliseconds).');
+  return Math.min(value, changesTimeout);
+}
+
+function seqIntervalOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = integer(text);
+  if (value === undefined || value <= 0) throw badRequest('invalid_seq_interval');
+  return value;
+}
+
+// ---- filters --------------------------------------------------------------------------------------------------
+
+function filterOf(
+  exchange: Exchange,
+  db: Database,
+  body: Body | undefined,
+  parameters: Map<string, string>,
+): ChangesFilter | undefined {
+  const name = parameters.get('filter') ?? '';
+  switch (name) {
+    case '':
+      return undefined;
+    case '_doc_ids':
+      return { kind: 'doc_ids', ids: docIds(exchange, body) };
+    case '_selector':
+      return selectorFilter(exchange, body);
+    case '_design':
+      return { kind: 'design' };
+    case '_view':
+      throw viewFilter(db, exchange.parameter('view') ?? '');
+    default:
+      if (name.startsWith('_')) throw badRequest('unknown builtin filter name');
+      throw functionFilter(db, name, 'filters', '`filter` must be of the form `designname/filtername`');
+  }
+}
+
+function docIds(exchange: Exchange, body: Body | undefined): ReadonlySet<string> {
+  const ids =
+    exchange.method === 'POST'
+      ? parseJson(body?.get('doc_ids') ?? 'null')
+      : jsonParameter(exchange.parameter('doc_ids') ?? 'null');
+  if (!Array.isArray(ids) || !ids.every((id) => typeof id === 'string')) {
+    throw badRequest('`doc_ids` filter parameter is not a list of doc ids.');
+  }
+  return new Set(ids);
+}
+
+function selectorFilter(exchange: Exchange, body: Body | undefined): ChangesFilter {
+  if (exchange.method !== 'POST') throw badRequest('Selector must be specified in POST payload');
+  const matches = compileSelector(parseJson(body?.get('selector') ?? 'null'));
+  const fields = body?.get('fields');
+  const project = fields === undefined ? undefined : compileFields(parseJson(fields));
+  return { kind: 'selector', matches, ...(project && { project }) };
+}
+
+function viewFilter(db: Database, view: string): CouchError {
+  if (view === '') return badRequest('`view` filter parameter is not provided.');
+  return functionFilter(db, view, 'views', '`view` must be of the form `designname/viewname`');
+}
+
+/** Why a function of a design document cannot filter: it is not there, or it cannot be run. */
+function functionFilter(db: Database, path: string, kind: 'filters' | 'views', form: string): CouchError {
+  const parts = path.split('/').filter((part) => part !== '');
+  const [design, name] = parts.map((part) => decodeSegment(part) ?? part);
+  if (design === undefined || name === undefined || parts.length !== 2) return badRequest(form);
+  const record = db.get(`_design/${design}`);
+  if (record === undefined) return notFound('missing');
+  if (record.deleted) return notFound('deleted');
+  const document = JSON.parse(db.read(record, record.winner) ?? '{}') as Record<string, unknown>;
+  const functions = document[kind];
+  if (typeof functions !== 'object' || functions === null) return notFound(`missing json key: ${kind}`);
+  if (!Object.hasOwn(functions, name)) return notFound(`missing json key: ${name}`);
+  return notImplemented('Functions of design documents cannot be run by this version of Causeway.');
+}

@@ -1,0 +1,63 @@
+import { bodyOf, living, writeAndAnswer } from './documents.js';
+import { headerRev } from './revisions.js';
+import { badRequest, notFound, notImplemented } from '../../errors.js';
+import { members } from '../../json/text.js';
+import { parseRev, validateDocid } from '../../store/document.js';
+import type { Database, DocumentEdit, Revisions } from '../../store/types.js';
+import type { Exchange } from '../exchange.js';
+import { decodeSegment } from '../url.js';
+import { checkWrite, isLocal } from '../writes.js';
+
+/** COPY: the winner or a chosen revision, under another id. */
+export async function copyDocument(exchange: Exchange, db: Database, id: string): Promise<void> {
+  const parameter = exchange.parameter('rev');
+  const rev = headerRev(exchange, parameter === undefined ? undefined : parseRev(parameter));
+  const target = destination(exchange);
+  validateDocid(target.id);
+  const edit: DocumentEdit = { ...target, ...contentOf(sourceText(db, id, rev)) };
+  checkWrite(exchange, db, edit);
+  await writeAndAnswer(exchange, db, edit, true, true);
+}
+
+function destination(exchange: Exchange): { id: string; revisions: Revisions } {
+  const header = exchange.header('destination');
+  if (header === undefined) throw badRequest('Destination header is mandatory for COPY.');
+  if (/^https?:\/\//.test(header)) throw badRequest('Destination URL must be relative.');
+  const [encoded = '', query, ...more] = header.split('?');
+  const id = decodeSegment(Buffer.from(encoded, 'latin1').toString('utf8'));
+  if (id === undefined) throw badRequest('Destination header is not valid UTF-8.');
+  if (query === undefined) return { id, revisions: { start: 0, ids: [] } };
+  const [, text, ...rest] = query.split('=');
+  if (text === undefined || rest.length > 0 || more.length > 0)
+    throw badRequest('Destination header is malformed.');
+  const rev = parseRev(text);
+  const dash = rev.indexOf('-');
+  return { id, revisions: { start: Number(rev.slice(0, dash)), ids: [rev.slice(dash + 1)] } };
+}
+
+function sourceText(db: Database, id: string, rev: string | undefined): string {
+  if (isLocal(id)) {
+    const local = db.getLocal(id);
+    if (local === undefined) throw notFound('missing');
+    return local.text;
+  }
+  const record = db.get(id);
+  if (rev === undefined) {
+    const winner = living(record);
+    return bodyOf(db, winner, winner.winner);
+  }
+  if (record === undefined) throw notFound('missing');
+  return bodyOf(db, record, rev);
+}
+
+/** What a copy takes over of a stored text. */
+function contentOf(text: string): { deleted: boolean; body: string } {
+  const found = members(text) ?? new Map<string, string>();
+  if (found.has('_attachments')) {
+    throw notImplemented('Attachments are not supported by this version of Causeway.');
+  }
+  const deleted = found.get('_deleted') === 'true';
+  for (const name of ['_id', '_rev', '_deleted']) found.delete(name);
+  const body = Array.from(found, ([name, value]) => `${JSON.stringify(name)}:${value}`).join(',');
+  return { deleted, body };
+}

@@ -1,0 +1,106 @@
+import { databaseInfo } from './info.js';
+import type { AddResource } from './index.js';
+import { badRequest, CouchError, databaseExists, databaseMissing, notImplemented } from '../../errors.js';
+import { parseDocument } from '../../store/document.js';
+import { isDatabaseName } from '../../store/names.js';
+import type { Database } from '../../store/types.js';
+import type { Exchange } from '../exchange.js';
+import { integer } from '../query.js';
+import { json, onDatabase, onServer } from '../resource.js';
+import { encodeSegment } from '../url.js';
+import { checkWrite, writeLater, writeOne } from '../writes.js';
+
+export function databaseRoutes(add: AddResource): void {
+  add({
+    path: '/:db',
+    allow: 'DELETE,GET,HEAD,POST',
+    methods: {
+      GET: onDatabase('member', show),
+      POST: json(onDatabase('member', post)),
+      PUT: onServer('serverAdmin', create),
+      DELETE: onServer('serverAdmin', remove),
+    },
+    other: onDatabase('member'),
+  });
+}
+
+async function show(exchange: Exchange, db: Database): Promise<void> {
+  exchange.json(200, await databaseInfo(db));
+}
+
+/** Databases with rules of their own, which this version cannot keep. */
+const NOT_YET = new Set(['_users', '_replicator', '_global_changes']);
+
+const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
+
+async function create(exchange: Exchange): Promise<void> {
+  checkOptions(exchange);
+  const name = exchange.param('db');
+  if (NOT_YET.has(name))
+    throw notImplemented(`The database ${name} is not supported by this version of Causeway.`);
+  if (!isDatabaseName(name)) throw NAME.test(name) ? tooLong(name) : illegalName(name);
+  if (!(await exchange.server.databases.create(name))) throw databaseExists();
+  exchange.json(201, '{"ok":true}', ['Location', exchange.absolute(`/${encodeSegment(name)}`)]);
+}
+
+/** How CouchDB would spread the database over a cluster: checked, and otherwise of no account here. */
+function checkOptions(exchange: Exchange): void {
+  for (const key of ['n', 'q']) {
+    const value = exchange.parameter(key);
+    if (value !== undefined && !((integer(value) ?? 0) > 0)) {
+      throw badRequest(`The \`${key}\` value should be a positive integer.`);
+    }
+  }
+  const placement = exchange.parameter('placement');
+  if (placement !== undefined && !/^([^:,]+:0*[1-9][0-9]*)(,[^:,]+:0*[1-9][0-9]*)*$/.test(placement)) {
+    throw badRequest('The `placement` value should be in a format `zone:n`.');
+  }
+  const engine = exchange.parameter('engine');
+  if (engine !== undefined && engine !== 'couch') throw badRequest('invalid_engine_extension');
+  const partitioned = exchange.parameter('partitioned');
+  if (partitioned === 'true')
+    throw notImplemented('Partitioned databases are not supported by this version of Causeway.');
+  if (partitioned !== undefined && partitioned !== 'false')
+    throw badRequest('Invalid `partitioned` parameter');
+}
+
+const illegalName = (name: string): CouchError =>
+  new CouchError(
+    400,
+    'illegal_database_name',
+    `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters ` +
+      `_, $, (, ), +, -, and / are allowed. Must begin with a letter.`,
+  );
+
+const tooLong = (name: string): CouchError =>
+  new CouchError(400, 'database_name_too_long', `At least one path segment of \`${name}\` is too long.`);
+
+async function remove(exchange: Exchange): Promise<void> {
+  if (exchange.parameter('rev') !== undefined) {
+    throw badRequest(
+      'You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?',
+    );
+  }
+  if (!(await exchange.server.databases.delete(exchange.param('db')))) throw databaseMissing();
+  exchange.json(200, '{"ok":true}');
+}
+
+/** Makes a document, under its `_id` or a new one. */
+async function post(exchange: Exchange, db: Database): Promise<void> {
+  const { server } = exchange;
+  const edit = parseDocument(await exchange.bodyText(), {
+    newEdits: true,
+    makeId: () => server.uuids.next(),
+    maxSize: server.config.limits.maxDocumentSize,
+  });
+  checkWrite(exchange, db, edit);
+  const id = JSON.stringify(edit.id);
+  if (exchange.parameter('batch') === 'ok') {
+    writeLater(exchange, db, edit);
+    exchange.json(202, `{"ok":true,"id":${id}}`);
+    return;
+  }
+  const rev = await writeOne(db, edit, true);
+  const location = exchange.absolute(`/${encodeSegment(db.name)}/${encodeSegment(edit.id)}`);
+  exchange.json(201, `{"ok":true,"id":${id},"rev":${JSON.stringify(rev)}}`, ['Location', location]);
+}

@@ -1,0 +1,35 @@
+import type { Resource } from '../resource.js';
+import { allDbsRoutes } from './all-dbs.js';
+import { allDocsRoutes } from './all-docs.js';
+import { attachmentRoutes } from './attachments.js';
+import { bulkRoutes } from './bulk.js';
+import { bulkGetRoutes } from './bulk-get.js';
+import { changesRoutes } from './changes.js';
+import { databaseRoutes } from './databases.js';
+import { documentRoutes } from './documents.js';
+import { nodeRoutes } from './node.js';
+import { revsRoutes } from './revs.js';
+import { serverRoutes } from './server.js';
+import { sessionRoutes } from './session.js';
+import { settingsRoutes } from './settings.js';
+import { unsupportedRoutes } from './unsupported.js';
+
+export type AddResource = (resource: Resource) => void;
+
+/** Everything that CouchDB has under its own paths. */
+export function allRoutes(add: AddResource): void {
+  serverRoutes(add);
+  sessionRoutes(add);
+  nodeRoutes(add);
+  allDbsRoutes(add);
+  databaseRoutes(add);
+  settingsRoutes(add);
+  documentRoutes(add);
+  attachmentRoutes(add);
+  bulkRoutes(add);
+  bulkGetRoutes(add);
+  allDocsRoutes(add);
+  revsRoutes(add);
+  changesRoutes(add);
+  unsupportedRoutes(add);
+}

@@ -1,0 +1,114 @@
+import type { AddResource } from './index.js';
+import { parseSecurity } from '../../auth/security.js';
+import { badRequest, notFound, notImplemented } from '../../errors.js';
+import type { Database } from '../../store/types.js';
+import type { Exchange } from '../exchange.js';
+import { json, onDatabase } from '../resource.js';
+
+/** What can be set or started for a database as a whole. */
+export function settingsRoutes(add: AddResource): void {
+  const member = onDatabase('member');
+  add({
+    path: '/:db/_security',
+    allow: 'PUT,GET',
+    methods: {
+      GET: onDatabase('member', (exchange, db) => exchange.json(200, db.security)),
+      PUT: onDatabase('databaseAdmin', setSecurity),
+    },
+    other: member,
+  });
+  add({
+    path: '/:db/_revs_limit',
+    allow: 'PUT,GET',
+    methods: {
+      GET: onDatabase('member', (exchange, db) => exchange.json(200, String(db.revsLimit))),
+      PUT: onDatabase('databaseAdmin', setRevsLimit),
+    },
+    other: member,
+  });
+  add({
+    path: '/:db/_purged_infos_limit',
+    allow: 'GET,PUT',
+    methods: {
+      GET: onDatabase('serverAdmin', (exchange, db) => exchange.json(200, String(db.purgedInfosLimit))),
+      PUT: onDatabase('serverAdmin', setPurgedInfosLimit),
+    },
+    other: onDatabase('serverAdmin'),
+  });
+  add({
+    path: '/:db/_ensure_full_commit',
+    allow: 'POST',
+    methods: { POST: json(onDatabase('member', ensureFullCommit)) },
+    other: member,
+  });
+  maintenanceRoutes(add);
+}
+
+function maintenanceRoutes(add: AddResource): void {
+  const other = onDatabase('maintainer');
+  add({
+    path: '/:db/_compact',
+    allow: 'POST',
+    methods: { POST: json(onDatabase('maintainer', compact)) },
+    other,
+  });
+  add({
+    path: '/:db/_compact/:name',
+    allow: 'POST',
+    methods: { POST: json(onDatabase('maintainer', compactView)) },
+    other,
+  });
+  add({
+    path: '/:db/_view_cleanup',
+    allow: 'POST',
+    // There are no view indexes, so none that no design document uses any more.
+    methods: { POST: onDatabase('maintainer', (exchange) => exchange.json(202, '{"ok":true}')) },
+    other,
+  });
+}
+
+async function setSecurity(exchange: Exchange, db: Database): Promise<void> {
+  const text = await exchange.bodyJson();
+  parseSecurity(JSON.parse(text));
+  await db.setSecurity(text);
+  exchange.json(200, '{"ok":true}');
+}
+
+async function setRevsLimit(exchange: Exchange, db: Database): Promise<void> {
+  const limit = await exchange.bodyValue();
+  if (!isPositive(limit)) throw badRequest('`revs_limit` must be positive integer');
+  await db.setRevsLimit(limit);
+  exchange.json(200, '{"ok":true}');
+}
+
+async function setPurgedInfosLimit(exchange: Exchange, db: Database): Promise<void> {
+  const limit = await exchange.bodyValue();
+  if (!isPositive(limit)) throw badRequest('`purged_infos_limit` must be positive integer');
+  await db.setPurgedInfosLimit(limit);
+  exchange.json(200, '{"ok":true}');
+}
+
+const isPositive = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) > 0;
+
+async function ensureFullCommit(exchange: Exchange, db: Database): Promise<void> {
+  await db.ensureFullCommit();
+  const { instanceStartTime } = await db.info();
+  exchange.json(201, JSON.stringify({ ok: true, instance_start_time: instanceStartTime }));
+}
+
+/** Answers at once; `compact_running` of the database says when it is over. */
+function compact(exchange: Exchange, db: Database): void {
+  const { server } = exchange;
+  // Held open until it is done.
+  server.databases
+    .use(db.name, (open) => open.compact())
+    .catch((error: unknown) => server.report(exchange, error));
+  exchange.json(202, '{"ok":true}');
+}
+
+function compactView(exchange: Exchange, db: Database): never {
+  const record = db.get(`_design/${exchange.param('name')}`);
+  if (record === undefined) throw notFound('missing');
+  if (record.deleted) throw notFound('deleted');
+  throw notImplemented('Views are not supported by this version of Causeway.');
+}

@@ -1,0 +1,186 @@
+import { NODE } from './server.js';
+import type { AddResource } from './index.js';
+import { badRequest, CouchError, databaseMissing, notFound, notImplemented } from '../../errors.js';
+import type { Right } from '../../auth/rights.js';
+import type { Database } from '../../store/types.js';
+import type { Exchange } from '../exchange.js';
+import { json, onDatabase, onServer, type DatabaseHandler, type Operation } from '../resource.js';
+
+/** What CouchDB has and this version has not: refused for that reason once everything else has been checked. */
+export function unsupportedRoutes(add: AddResource): void {
+  serverWide(add);
+  purging(add);
+  mango(add);
+  designFunctions(add);
+  partitions(add);
+  clusters(add);
+}
+
+const refuse = (what: string): (() => never) => {
+  return () => {
+    throw notImplemented(`${what} not supported by this version of Causeway.`);
+  };
+};
+
+/** An operation that takes a JSON object, which is still looked at. */
+const refuseBody =
+  (what: string) =>
+  async (exchange: Exchange): Promise<void> => {
+    await exchange.bodyMembers();
+    refuse(what)();
+  };
+
+// ---- the server -----------------------------------------------------------------------------------------------
+
+function serverWide(add: AddResource): void {
+  const other = onServer('serverAdmin');
+  const server = (path: string, allow: string, methods: Record<string, Operation>): void =>
+    add({ path, allow, methods, other });
+
+  // As in a CouchDB without a _global_changes database.
+  server('/_db_updates', 'GET', {
+    GET: onServer('serverAdmin', () => {
+      throw databaseMissing();
+    }),
+  });
+  for (const path of ['/_scheduler/jobs', '/_scheduler/jobs/*', '/_scheduler/docs', '/_scheduler/docs/*']) {
+    server(path, 'GET,HEAD', { GET: onServer('serverAdmin', refuse('Replication by the server is')) });
+  }
+  server('/_scheduler', 'GET,HEAD', {
+    GET: onServer('serverAdmin', () => {
+      throw notFound('missing');
+    }),
+  });
+  server('/_cluster_setup', 'GET,POST', {
+    GET: onServer('serverAdmin', (exchange) => exchange.json(200, '{"state":"single_node_enabled"}')),
+    POST: json(onServer('serverAdmin', refuse('Setting up a cluster is'))),
+  });
+  server('/_reload_query_servers', 'POST', {
+    POST: json(onServer('serverAdmin', refuse('Running functions of design documents is'))),
+  });
+  for (const path of ['/_reshard', '/_reshard/*']) {
+    server(path, 'GET,HEAD', { GET: onServer('serverAdmin', refuse('Resharding is')) });
+  }
+  add({
+    path: '/_replicate',
+    allow: 'POST',
+    methods: { POST: json(onServer('authenticated', refuseBody('Replication by the server is'))) },
+    other: onServer('authenticated'),
+  });
+}
+
+// ---- databases ------------------------------------------------------------------------------------------------
+
+function database(
+  add: AddResource,
+  path: string,
+  allow: string,
+  methods: Record<string, DatabaseHandler>,
+  right: Right = 'member',
+): void {
+  const operations = Object.entries(methods).map(([method, run]) => {
+    const operation = onDatabase(right, run);
+    return [method, method === 'POST' ? json(operation) : operation] as const;
+  });
+  add({ path: `/:db/${path}`, allow, methods: Object.fromEntries(operations), other: onDatabase(right) });
+}
+
+function purging(add: AddResource): void {
+  database(add, '_purge', 'POST', { POST: refuseBody('Purging is') }, 'serverAdmin');
+  database(add, '_purged_infos', 'GET', { GET: (exchange) => exchange.json(200, '{"purged_infos":[]}') });
+  database(add, '_auto_purge', 'GET,PUT,HEAD', { GET: refuse('Purging is'), PUT: refuse('Purging is') });
+  database(add, '_time_seq', 'GET,DELETE', {
+    GET: refuse('The history of sequences is'),
+    DELETE: refuse('The history of sequences is'),
+  });
+}
+
+function mango(add: AddResource): void {
+  const refusal = refuseBody('Mango is');
+  database(add, '_find', 'POST', { POST: refusal });
+  database(add, '_explain', 'POST', { POST: refusal });
+  database(add, '_index', 'GET,POST', { GET: refuse('Mango is'), POST: refusal });
+  database(add, '_index/_bulk_delete', 'POST', { POST: refusal });
+  database(add, '_index/:name/*', 'DELETE', { DELETE: refuse('Mango is') });
+  database(add, '_temp_view', 'POST', {
+    POST: () => {
+      throw new CouchError(410, 'gone', 'Temporary views are not supported in CouchDB');
+    },
+  });
+}
+
+/** What a design document can be asked to do; each needs the document to be there. */
+const DESIGN_ACTIONS = [
+  { path: '_view/:function', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'Views are' },
+  { path: '_view/:function/queries', allow: 'POST', methods: ['POST'], what: 'Views are' },
+  { path: '_info', allow: 'GET', methods: ['GET'], what: 'Views are' },
+  { path: '_list/*', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'List functions are' },
+  { path: '_show/*', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'Show functions are' },
+  { path: '_update/*', allow: 'PUT,POST', methods: ['PUT', 'POST', 'GET'], what: 'Update functions are' },
+  { path: '_rewrite', allow: 'GET', methods: ['GET', 'POST', 'PUT', 'DELETE', 'COPY'], what: 'Rewriting is' },
+  {
+    path: '_rewrite/*',
+    allow: 'GET',
+    methods: ['GET', 'POST', 'PUT', 'DELETE', 'COPY'],
+    what: 'Rewriting is',
+  },
+  { path: '_search/*', allow: 'GET,POST', methods: ['GET', 'POST'], what: 'Full-text search is' },
+  { path: '_nouveau/*', allow: 'GET,POST', methods: ['GET', 'POST'], what: 'Full-text search is' },
+] as const;
+
+function designFunctions(add: AddResource): void {
+  for (const { path, allow, methods, what } of DESIGN_ACTIONS) {
+    const run = (exchange: Exchange, db: Database): void => {
+      requireDesign(exchange, db);
+      refuse(what)();
+    };
+    const operations = methods.map((method) => [method, onDatabase('member', run)] as const);
+    add({
+      path: `/:db/_design/:name/${path}`,
+      allow,
+      methods: Object.fromEntries(operations),
+      other: onDatabase('member'),
+    });
+  }
+}
+
+function requireDesign(exchange: Exchange, db: Database): void {
+  const record = db.get(`_design/${exchange.param('name')}`);
+  if (record === undefined) throw notFound('missing');
+  if (record.deleted) throw notFound('deleted');
+}
+
+/** No database here is partitioned, and that is what CouchDB would say. */
+function partitions(add: AddResource): void {
+  const not = (): never => {
+    throw badRequest('database is not partitioned');
+  };
+  const bare = (): never => {
+    throw badRequest('invalid_partition_req');
+  };
+  add({ path: '/:db/_partition', allow: 'GET', methods: {}, other: onDatabase('member', bare) });
+  add({
+    path: '/:db/_partition/:partition',
+    allow: 'GET',
+    methods: { GET: onDatabase('member', not) },
+    other: onDatabase('member'),
+  });
+  add({ path: '/:db/_partition/:partition/*', allow: 'GET', methods: {}, other: onDatabase('member', not) });
+}
+
+/** Every database is one shard on the only node. */
+function clusters(add: AddResource): void {
+  const range = '00000000-ffffffff';
+  database(add, '_shards', 'GET', {
+    GET: (exchange) => exchange.json(200, JSON.stringify({ shards: { [range]: [NODE] } })),
+  });
+  database(add, '_shards/:docid', 'GET', {
+    GET: (exchange) => exchange.json(200, JSON.stringify({ range, nodes: [NODE] })),
+  });
+  add({
+    path: '/:db/_sync_shards',
+    allow: 'POST',
+    methods: { POST: onDatabase('serverAdmin', (exchange) => exchange.json(202, '{"ok":true}')) },
+    other: onDatabase('serverAdmin'),
+  });
+}

@@ -1,0 +1,68 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config/schema.js';
+import type { Databases } from '../store/databases.js';
+import { Cors } from './cors.js';
+import type { Exchange } from './exchange.js';
+import { Uuids } from './ids.js';
+import type { Authenticator, Services } from './services.js';
+
+/** The version of CouchDB that clients are told; some decide by it what they may ask for. */
+export const COUCHDB_VERSION = '3.5.0';
+
+/** What all requests share. */
+export class Server {
+  readonly config: Config;
+  readonly databases: Databases;
+  readonly auth: Authenticator;
+  readonly log: Logger;
+  readonly identity: Services['server'];
+  readonly cors: Cors;
+  readonly uuids = new Uuids();
+  /** What the Server header says. */
+  readonly name: string;
+  readonly #streams = new Set<AbortController>();
+  #closing = false;
+
+  constructor(services: Services) {
+    this.config = services.config;
+    this.databases = services.databases;
+    this.auth = services.auth;
+    this.log = services.log;
+    this.identity = services.server;
+    this.cors = new Cors(services.config.cors);
+    this.name = `CouchDB/${COUCHDB_VERSION} (Causeway ${services.server.version})`;
+  }
+
+  get closing(): boolean {
+    return this.#closing;
+  }
+
+  /** How many answers are being streamed. */
+  get streams(): number {
+    return this.#streams.size;
+  }
+
+  /** Fires when the answer need not go on: its client has left, or the server stops. */
+  track(exchange: Exchange): AbortSignal {
+    const controller = new AbortController();
+    this.#streams.add(controller);
+    exchange.response.once('close', () => {
+      this.#streams.delete(controller);
+      controller.abort();
+    });
+    if (this.#closing || exchange.response.destroyed) controller.abort();
+    return controller.signal;
+  }
+
+  /** Ends what would otherwise go on for ever. */
+  close(): void {
+    this.#closing = true;
+    for (const controller of this.#streams) controller.abort();
+  }
+
+  /** Writes down a failure that the client is told nothing of but the id of its request. */
+  report(exchange: Exchange, error: unknown): void {
+    const { id, request } = exchange;
+    this.log.error({ err: error, request: id, method: request.method, url: request.url }, 'a request failed');
+  }
+}

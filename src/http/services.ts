@@ -1,0 +1,21 @@
+import type { Logger } from 'pino';
+import type { Auth } from '../auth/auth.js';
+import type { Config } from '../config/schema.js';
+import type { Databases } from '../store/databases.js';
+
+/** Tells requests apart from people; `Auth` is the real one. */
+export type Authenticator = Pick<Auth, 'authenticate' | 'login' | 'logout' | 'sessionInfo'>;
+
+/** What the HTTP interface is built on. */
+export interface Services {
+  readonly config: Config;
+  readonly databases: Databases;
+  readonly auth: Authenticator;
+  readonly log: Logger;
+  readonly server: {
+    /** 32 hexadecimal digits that stay with the data directory. */
+    readonly uuid: string;
+    /** Causeway's own version. */
+    readonly version: string;
+  };
+}

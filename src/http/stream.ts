@@ -1,0 +1,57 @@
+import type { ServerResponse } from 'node:http';
+import type { Exchange } from './exchange.js';
+
+/** How much of a listing is put together before it is sent. */
+export const CHUNK_SIZE = 65_536;
+
+export interface StreamOptions {
+  readonly type?: string;
+  /** Names and values of further headers. */
+  readonly headers?: readonly string[];
+  /** Send the headers at once, because the first chunk may be long in coming. */
+  readonly live?: boolean;
+}
+
+/**
+ * Sends an answer of unknown length as fast as the client takes it. Nothing is sent before the first chunk is there,
+ * so that an error until then is answered as one; an error after that ends the connection. When the client goes away
+ * the source is told to stop, and its `return` is called.
+ */
+export async function sendStream(
+  exchange: Exchange,
+  source: (signal: AbortSignal) => AsyncIterable<string> | Iterable<string>,
+  { type = 'application/json', headers = [], live = false }: StreamOptions = {},
+): Promise<void> {
+  const { response, server } = exchange;
+  const begin = (): void => exchange.begin(200, ['Content-Type', type], headers);
+  if (exchange.method === 'HEAD') {
+    begin();
+    response.end();
+    return;
+  }
+  const signal = server.track(exchange);
+  if (live) {
+    begin();
+    response.flushHeaders();
+  }
+  for await (const chunk of source(signal)) {
+    if (!response.headersSent && !response.destroyed) begin();
+    if (chunk !== '' && !response.write(chunk)) await drained(response);
+    if (response.destroyed) return;
+  }
+  if (response.destroyed) return;
+  if (!response.headersSent) begin();
+  response.end();
+}
+
+/** Resolves when the client has taken what was written, or has gone. */
+function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
+  });
+}
