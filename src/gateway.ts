@@ -1,0 +1,147 @@
+import type { AddressInfo } from 'node:net';
+import { Auth } from './auth/auth.js';
+import { hashPassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
+import { cookieSecret, serverAdmins } from './config/admins.js';
+import { openDataDirectory } from './config/datadir.js';
+import { exitCodes, StartError } from './config/exit.js';
+import { badConfig } from './config/layers.js';
+import type { Config } from './config/schema.js';
+import { buildApp } from './http/app.js';
+import { handleWarning } from './observe/handles.js';
+import { createLogger, type Logger } from './observe/log.js';
+import { Databases } from './store/databases.js';
+import { version } from './version.js';
+
+/** How long requests may take to end when the gateway closes. */
+const GRACE_MS = 10_000;
+/** How often connections that have fallen idle are looked for meanwhile. */
+const IDLE_CHECK_MS = 50;
+
+export interface GatewayOptions {
+  /** Where to log; on stderr as `config.log` says when left out. */
+  log?: Logger;
+}
+
+/** A running gateway. */
+export interface Gateway {
+  /** Where it answers, with the port that it really has. */
+  readonly url: string;
+  /** The data directory, absolute. */
+  readonly data: string;
+  /** The file with the password of `admin`, when the configuration names no admin. */
+  readonly passwordFile: string | undefined;
+  /** Ends the feeds, finishes the requests and writes under way, and closes the store. */
+  close(): Promise<void>;
+}
+
+/**
+ * Builds a gateway's parts in order and starts it.
+ * Throws a `StartError` when the data directory or the address cannot be used; nothing stays open then.
+ */
+export async function createGateway(config: Config, options: GatewayOptions = {}): Promise<Gateway> {
+  const log = options.log ?? createLogger(config.log);
+  const parts = new AsyncStack();
+  try {
+    return await start(config, log, parts);
+  } catch (error) {
+    await parts.close();
+    throw error;
+  }
+}
+
+async function start(config: Config, log: Logger, parts: AsyncStack): Promise<Gateway> {
+  const warning = handleWarning(config.store.maxOpen);
+  if (warning) log.warn(warning);
+
+  const directory = await openDataDirectory(config.data);
+  parts.add(() => directory.close());
+
+  const { admins, passwordFile } = await serverAdmins(config, {
+    hash: hashPassword,
+    verify: verifyPassword,
+    isHashed,
+  });
+  checkHashes(admins);
+  const secret = await cookieSecret(config);
+
+  const databases = await Databases.open(directory.path, config.store);
+  parts.add(() => databases.close());
+
+  const auth = Auth.open({ admins, secret, timeout: config.session.timeout, log });
+  const app = buildApp({ config, databases, auth, log, server: { uuid: directory.uuid, version } });
+  parts.add(() => closeApp(app, log));
+  await listen(app, config);
+
+  return {
+    url: urlOf(app.server.address() as AddressInfo),
+    data: directory.path,
+    passwordFile,
+    close: () => parts.close(),
+  };
+}
+
+function checkHashes(admins: ReadonlyMap<string, string>): void {
+  const bad = [...admins].filter(([, hash]) => !parseHash(hash)).map(([name]) => name);
+  if (bad.length > 0)
+    throw badConfig(bad.map((name) => `admins.${name} is a hashed password in no known form`));
+}
+
+type App = ReturnType<typeof buildApp>;
+
+async function listen(app: App, { host, port }: Config): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    const { code, message, syscall } = error as NodeJS.ErrnoException;
+    if (syscall !== 'listen' && syscall !== 'getaddrinfo') throw error;
+    const reason = code === 'EADDRINUSE' ? 'the port is in use' : message;
+    throw new StartError([`cannot listen on ${host} port ${port}: ${reason}`], exitCodes.unavailable, {
+      cause: error,
+    });
+  }
+}
+
+/** Requests that do not end by themselves are cut off after a while. */
+async function closeApp(app: App, log: Logger): Promise<void> {
+  const cut = setTimeout(() => {
+    log.warn('some requests did not end; their connections are closed');
+    app.server.closeAllConnections();
+  }, GRACE_MS);
+  // A connection whose last answer had begun before would be kept open for the next request.
+  const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_CHECK_MS);
+  try {
+    await app.close();
+  } finally {
+    clearTimeout(cut);
+    clearInterval(idle);
+  }
+}
+
+function urlOf({ address, port }: AddressInfo): string {
+  // The addresses that mean "all of this machine's" are not ones to connect to.
+  const host = address === '0.0.0.0' || address === '::' ? '127.0.0.1' : address;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** What was opened, to be closed once, the last first. */
+class AsyncStack {
+  readonly #closers: (() => Promise<void>)[] = [];
+  #closed: Promise<void> | undefined;
+
+  add(close: () => Promise<void>): void {
+    this.#closers.push(close);
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#closeAll();
+    return this.#closed;
+  }
+
+  /** A part that fails to close does not keep those below it open. */
+  async #closeAll(): Promise<void> {
+    const errors: unknown[] = [];
+    for (const close of this.#closers.toReversed())
+      await close().catch((error: unknown) => errors.push(error));
+    if (errors.length > 0) throw new AggregateError(errors, 'the gateway did not close cleanly');
+  }
+}

@@ -1,0 +1,73 @@
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { temporaryFolder } from '../support/server.js';
+
+const root = path.resolve(import.meta.dirname, '../..');
+let clone: string;
+
+/** A clone with the real set-up, but a program of one line. */
+beforeAll(async () => {
+  clone = await temporaryFolder();
+  for (const name of ['scripts', 'package.json', 'package-lock.json', 'tsconfig.json', 'tsconfig.build.json'])
+    cpSync(path.join(root, name), path.join(clone, name), { recursive: true });
+  symlinkSync(path.join(root, 'node_modules'), path.join(clone, 'node_modules'));
+  mkdirSync(path.join(clone, 'src'));
+  program('one');
+  writeFileSync(path.join(clone, 'src/extra.ts'), 'export {};\n');
+});
+afterAll(() => {
+  rmSync(clone, { recursive: true });
+});
+
+function program(text: string): void {
+  const file = path.join(clone, 'src/main.ts');
+  writeFileSync(
+    file,
+    `export const main = (args: string[]): void => console.log('${text}', process.env.UV_THREADPOOL_SIZE, ...args);\n`,
+  );
+  // Saved after the build, also where the clock of the file system is coarse.
+  const later = new Date(Date.now() + 2000);
+  utimesSync(file, later, later);
+}
+
+function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
+  const env = { PATH: process.env.PATH };
+  return spawnSync(process.execPath, args, { cwd: clone, env, encoding: 'utf8' });
+}
+
+it('compiles what is stale, and only then', () => {
+  const first = run('scripts/causeway', 'a', 'b');
+  expect(first).toMatchObject({ status: 0, stdout: 'one 24 a b\n', stderr: 'causeway: compiling src/\n' });
+
+  const past = new Date(Date.now() - 60_000);
+  utimesSync(path.join(clone, 'src/main.ts'), past, past);
+  run('scripts/setup.cjs', '--build');
+  expect(run('scripts/causeway')).toMatchObject({ stdout: 'one 24\n', stderr: '' });
+
+  rmSync(path.join(clone, 'src/extra.ts'));
+  program('two');
+  expect(run('scripts/causeway')).toMatchObject({ stdout: 'two 24\n', stderr: 'causeway: compiling src/\n' });
+  expect(existsSync(path.join(clone, 'dist/lib/extra.js'))).toBe(false);
+});
+
+it('never compiles when the compiled program is run', () => {
+  program('three');
+  expect(run('dist/main.js')).toMatchObject({ stdout: 'two 24\n', stderr: '' });
+});
+
+it('says so and ends with 70 when the program does not compile', () => {
+  writeFileSync(path.join(clone, 'src/main.ts'), "export const main: number = 'four';\n");
+  const { status, stderr } = run('scripts/causeway');
+  expect(status).toBe(70);
+  expect(stderr).toMatch(/src\/main\.ts\(1,14\): error/);
+});
+
+it('takes over from a set-up that was killed', () => {
+  program('five');
+  const { pid } = spawnSync(process.execPath, ['--version']);
+  writeFileSync(path.join(clone, '.setup.lock'), String(pid));
+  expect(run('scripts/causeway')).toMatchObject({ status: 0, stdout: 'five 24\n' });
+  expect(existsSync(path.join(clone, '.setup.lock'))).toBe(false);
+});
