@@ -1,7 +1,8 @@
+import { BodyPages } from '../store/body-pages.js';
 import type { ChangeRow, Database } from '../store/types.js';
 import { framingOf, type Framing } from './framing.js';
 import type { ChangesQuery } from './query.js';
-import { presentRows, sourceRows } from './rows.js';
+import { inParts, presentRows, sourceRows } from './rows.js';
 import { Waiter } from './waiter.js';
 
 export type { ChangesFilter, ChangesQuery } from './query.js';
@@ -68,6 +69,7 @@ class Feed {
   lastSeq: number;
   /** Whether the feed ended at a row because of its limit, with more behind it. */
   #cut = false;
+  readonly #sizes = new BodyPages();
 
   constructor(
     private readonly db: Database,
@@ -107,13 +109,15 @@ class Feed {
     pages: AsyncIterable<readonly ChangeRow[]> | Iterable<readonly ChangeRow[]>,
   ): AsyncGenerator<string> {
     for await (const page of pages) {
-      const presented = await presentRows(this.db, this.query, page);
-      const rows = presented.slice(0, this.query.limit - this.sent);
-      yield* this.#chunks(rows);
-      this.lastSeq = (this.sent >= this.query.limit ? rows.at(-1) : page.at(-1))?.seq ?? this.lastSeq;
-      if (this.full) {
-        this.#cut = true;
-        return;
+      for (const part of inParts(this.query, page, this.#sizes)) {
+        const presented = await presentRows(this.db, this.query, part, this.#sizes);
+        const rows = presented.slice(0, this.query.limit - this.sent);
+        yield* this.#chunks(rows);
+        this.lastSeq = (this.sent >= this.query.limit ? rows.at(-1) : part.at(-1))?.seq ?? this.lastSeq;
+        if (this.full) {
+          this.#cut = true;
+          return;
+        }
       }
     }
   }

@@ -1,3 +1,4 @@
+import type { BodyPages } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
 import type { ChangeRow, Database, DocumentRecord } from '../store/types.js';
 import type { ChangesFilter, ChangesQuery } from './query.js';
@@ -44,17 +45,36 @@ function rowOf(db: Database, record: DocumentRecord): string {
   return `{"seq":"${db.token(record.seq)}","id":${JSON.stringify(record.id)},"changes":${changes}${deleted}}`;
 }
 
+/** Rows of which the bodies have to be read, if any, a few at a time. */
+export function* inParts(
+  query: RowQuery,
+  rows: readonly ChangeRow[],
+  sizes: BodyPages,
+): Generator<readonly ChangeRow[]> {
+  if (!needsBodies(query)) {
+    yield rows;
+    return;
+  }
+  for (let at = 0, size = 0; at < rows.length; at += size) {
+    size = sizes.size;
+    yield rows.slice(at, at + size);
+  }
+}
+
+const needsBodies = ({ includeDocs, filter }: RowQuery): boolean =>
+  includeDocs || filter?.kind === 'selector';
+
 /** The rows that pass the filter, in the form that the client asked for. */
 export async function presentRows(
   db: Database,
   query: RowQuery,
   rows: readonly ChangeRow[],
+  sizes: BodyPages,
 ): Promise<readonly ChangeRow[]> {
-  const { filter, includeDocs, style } = query;
+  const { filter, style } = query;
   const kept = filter === undefined ? rows : rows.filter(idFilter(filter));
   const styled = style === 'all_docs' ? kept : kept.map(winnerOnly);
-  if (!includeDocs && filter?.kind !== 'selector') return styled;
-  return withDocuments(db, query, styled);
+  return needsBodies(query) ? withDocuments(db, query, styled, sizes) : styled;
 }
 
 function idFilter(filter: ChangesFilter): (row: ChangeRow) => boolean {
@@ -77,10 +97,12 @@ async function withDocuments(
   db: Database,
   query: RowQuery,
   rows: readonly ChangeRow[],
+  sizes: BodyPages,
 ): Promise<readonly ChangeRow[]> {
   const records = await db.getMany(rows.map(idOf));
   const wanted = records.flatMap((record) => (record === undefined ? [] : [{ record, rev: record.winner }]));
   const texts = await db.readMany(wanted);
+  sizes.note(texts);
   const shown: ChangeRow[] = [];
   let next = 0;
   rows.forEach((row, at) => {

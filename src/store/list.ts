@@ -1,4 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
+import { BodyPages } from './body-pages.js';
 import * as layout from './layout.js';
 import type { Snapshot } from './level.js';
 import type { Positions } from './positions.js';
@@ -138,6 +139,7 @@ function readPages(
   { limit = Infinity, bodies = false, records = false }: ListRange,
 ): AsyncIterable<readonly ListedDocument[]> {
   let left = limit;
+  const sizes = new BodyPages();
   const end = async (): Promise<IteratorReturnResult<undefined>> => {
     left = 0;
     await reader.close();
@@ -146,10 +148,11 @@ function readPages(
   };
   const next = async (): Promise<IteratorResult<readonly ListedDocument[], undefined>> => {
     try {
-      const page = left > 0 ? await reader.next(left) : [];
+      const page = left > 0 ? await reader.next(bodies ? Math.min(left, sizes.size) : left) : [];
       if (page.length === 0) return await end();
       left -= page.length;
       const texts = bodies ? await level.getMany(page.map(winnerKey), { snapshot }) : [];
+      sizes.note(texts);
       return { done: false, value: page.map((record, at) => listed(record, texts[at], records)) };
     } catch (error) {
       await end();

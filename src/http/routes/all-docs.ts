@@ -2,6 +2,7 @@ import type { AddResource } from './index.js';
 import { withoutAttachments } from './documents.js';
 import { badRequest } from '../../errors.js';
 import { elements, members, parseJson } from '../../json/text.js';
+import { BodyPages } from '../../store/body-pages.js';
 import { documentText } from '../../store/document.js';
 import type {
   Database,
@@ -204,19 +205,25 @@ async function* pagesOf(
   keys: readonly unknown[],
   query: ListQuery,
 ): AsyncGenerator<readonly string[]> {
-  for (let at = 0; at < keys.length; at += PAGE) yield await keyedRows(db, keys.slice(at, at + PAGE), query);
+  const sizes = new BodyPages();
+  for (let at = 0, size = 0; at < keys.length; at += size) {
+    size = query.includeDocs ? sizes.size : PAGE;
+    yield await keyedRows(db, keys.slice(at, at + size), query, sizes);
+  }
 }
 
 async function keyedRows(
   db: Database,
   keys: readonly unknown[],
   query: ListQuery,
+  sizes: BodyPages,
 ): Promise<readonly string[]> {
   const records = await db.getMany(keys.map((key) => (typeof key === 'string' ? key : '')));
   const alive = records.flatMap((record) =>
     record === undefined || record.deleted || !query.includeDocs ? [] : [{ record, rev: record.winner }],
   );
   const texts = alive.length === 0 ? [] : await db.readMany(alive);
+  sizes.note(texts);
   let next = 0;
   return keys.map((key, at) => {
     if (typeof key === 'string' && key.startsWith('_local/')) return keyedLocal(db, key, query);

@@ -4,6 +4,7 @@ import type { AddResource } from './index.js';
 import { revisionsToOpen } from './open-revs.js';
 import { badRequest, CouchError } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
+import { BodyPages } from '../../store/body-pages.js';
 import { documentText, parseRev, validateDocid } from '../../store/document.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
 import { parseRevs, readDocumentQuery, type DocumentQuery } from '../document-query.js';
@@ -11,9 +12,6 @@ import { objectMembers, type Exchange } from '../exchange.js';
 import type { Query } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 import { CHUNK_SIZE, sendStream } from '../stream.js';
-
-/** Documents looked up at a time: their bodies are in memory together. */
-const PAGE = 200;
 
 export function bulkGetRoutes(add: AddResource): void {
   add({
@@ -106,14 +104,18 @@ async function* find(
   wanted: readonly Wanted[],
   query: DocumentQuery,
 ): AsyncGenerator<readonly Found[]> {
-  for (let at = 0; at < wanted.length; at += PAGE)
-    yield await findPage(db, wanted.slice(at, at + PAGE), query);
+  const sizes = new BodyPages();
+  for (let at = 0, size = 0; at < wanted.length; at += size) {
+    size = sizes.size;
+    yield await findPage(db, wanted.slice(at, at + size), query, sizes);
+  }
 }
 
 async function findPage(
   db: Database,
   wanted: readonly Wanted[],
   query: DocumentQuery,
+  sizes: BodyPages,
 ): Promise<readonly Found[]> {
   const records = await recordsOf(db, wanted);
   const plans = wanted.map((one, at) => ('error' in one ? [] : revsOf(one.rev, records[at], query)));
@@ -123,6 +125,7 @@ async function findPage(
     if (record !== undefined) for (const rev of revs) reads.push({ record, rev });
   }
   const texts = await db.readMany(reads);
+  sizes.note(texts);
   let next = 0;
   return wanted.map((one, at) => {
     const record = records[at];
