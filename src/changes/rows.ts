@@ -55,9 +55,11 @@ export function* inParts(
     yield rows;
     return;
   }
-  for (let at = 0, size = 0; at < rows.length; at += size) {
-    size = sizes.size;
-    yield rows.slice(at, at + size);
+  let at = 0;
+  while (at < rows.length) {
+    const part = rows.slice(at, at + sizes.size);
+    at += part.length;
+    yield part;
   }
 }
 

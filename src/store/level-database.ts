@@ -1,14 +1,14 @@
-import { readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
+import { syncFolder } from '../config/files.js';
 import { conflict, CouchError, internalError, unavailable } from '../errors.js';
 import { BLOCK, blockOf } from './change-counts.js';
 import { compactDatabase } from './compact.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { localRev } from './document.js';
 import { Events } from './events.js';
+import { folderSize } from './folder-size.js';
 import * as layout from './layout.js';
-import { countLiving, listDocuments, listLocals, readBetween } from './list.js';
+import { countLiving, listDocuments, listLocals } from './list.js';
 import { load, type Loaded } from './opening.js';
 import { Positions } from './positions.js';
 import { parseRecord, StoredDocument } from './record.js';
@@ -27,6 +27,7 @@ import type {
   LocalDocument,
   WriteOptions,
 } from './types.js';
+import { Validators } from './validators.js';
 import { Writer, type WriterHost } from './writer.js';
 
 export interface LevelOptions {
@@ -47,7 +48,7 @@ export class LevelDatabase implements Database, WriterHost {
   #positions: Positions;
   /** The name this run will write under; the first write of the run puts it into the database. */
   readonly #run = newRunName();
-  #validators = new Set<string>();
+  #validators = new Validators();
   /** Why nothing can be written any more. */
   #broken: unknown;
   #closing = false;
@@ -96,10 +97,11 @@ export class LevelDatabase implements Database, WriterHost {
 
   /** Lets running writes finish, ends the feeds and closes the files. */
   async close(): Promise<void> {
-    this.#closing = true;
     this.#events.close();
+    // It writes, too; whoever asked for it hears of its failure.
     this.#stopCompaction.abort();
     await this.#compaction?.catch(() => undefined);
+    this.#closing = true;
     await this.#writer.drain();
     await this.#level.close();
   }
@@ -108,9 +110,11 @@ export class LevelDatabase implements Database, WriterHost {
 
   async #load(): Promise<void> {
     await this.#level.open();
+    // LevelDB makes files without putting their names on the disk.
+    await syncFolder(this.folder);
     const { sync } = this.options;
     this.#loaded = await load({ level: this.#level, place: this.#place, run: this.#run, sync });
-    await this.#loadValidators();
+    this.#validators = await Validators.load(this.#level);
     this.#positions = this.#newPositions();
     this.#events.close();
     this.#events = new Events(this.#loaded.state.updateSeq);
@@ -134,21 +138,6 @@ export class LevelDatabase implements Database, WriterHost {
   get #open(): Loaded {
     if (this.#loaded === undefined) throw unavailable('The database is not open.');
     return this.#loaded;
-  }
-
-  async #loadValidators(): Promise<void> {
-    this.#validators = new Set();
-    for (const { id, text } of await readBetween(this.#level, '_design/', '_design0'))
-      this.#noteValidator(id, text);
-  }
-
-  #noteValidator(id: string, text: string | undefined): void {
-    // The word rarely occurs elsewhere, and design documents are few: only then is it worth a parse.
-    const has =
-      text?.includes('"validate_doc_update"') === true &&
-      'validate_doc_update' in (JSON.parse(text) as object);
-    if (has) this.#validators.add(id);
-    else this.#validators.delete(id);
   }
 
   // ---- the writer's host --------------------------------------------------------------------------------------
@@ -184,10 +173,8 @@ export class LevelDatabase implements Database, WriterHost {
 
   #checkValidator(id: string): void {
     const record = this.get(id);
-    this.#noteValidator(
-      id,
-      record === undefined || record.deleted ? undefined : this.read(record, record.winner),
-    );
+    const alive = record !== undefined && !record.deleted;
+    this.#validators.note(id, alive ? this.read(record, record.winner) : undefined);
   }
 
   /** LevelDB takes no more writes after one failed: it is closed, opened and looked through again. */
@@ -281,6 +268,8 @@ export class LevelDatabase implements Database, WriterHost {
   }
 
   compact(): Promise<void> {
+    if (this.#stopCompaction.signal.aborted)
+      return Promise.reject(unavailable('The database is being closed.'));
     this.#compaction ??= this.#compactOnce().finally(() => (this.#compaction = undefined));
     return this.#compaction;
   }
@@ -315,7 +304,7 @@ export class LevelDatabase implements Database, WriterHost {
   }
 
   get validators(): ReadonlySet<string> {
-    return this.#validators;
+    return this.#validators.ids;
   }
 
   get events(): Events {
@@ -428,19 +417,4 @@ function bodyKey(record: DocumentRecord, rev: string): string | undefined {
   if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');
   const seq = record.bodySeqs.get(rev);
   return seq === undefined ? undefined : layout.bodies.key(layout.seqKey(seq));
-}
-
-/** Bytes of all files in a folder; those that LevelDB removes meanwhile count as none. */
-async function folderSize(folder: string): Promise<number> {
-  const sizes = await Promise.all(
-    (await readdir(folder)).map(async (file) => {
-      try {
-        return (await stat(join(folder, file))).size;
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return 0;
-        throw error;
-      }
-    }),
-  );
-  return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -206,9 +206,11 @@ async function* pagesOf(
   query: ListQuery,
 ): AsyncGenerator<readonly string[]> {
   const sizes = new BodyPages();
-  for (let at = 0, size = 0; at < keys.length; at += size) {
-    size = query.includeDocs ? sizes.size : PAGE;
-    yield await keyedRows(db, keys.slice(at, at + size), query, sizes);
+  let at = 0;
+  while (at < keys.length) {
+    const part = keys.slice(at, at + (query.includeDocs ? sizes.size : PAGE));
+    at += part.length;
+    yield await keyedRows(db, part, query, sizes);
   }
 }
 

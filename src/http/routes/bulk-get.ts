@@ -105,9 +105,11 @@ async function* find(
   query: DocumentQuery,
 ): AsyncGenerator<readonly Found[]> {
   const sizes = new BodyPages();
-  for (let at = 0, size = 0; at < wanted.length; at += size) {
-    size = sizes.size;
-    yield await findPage(db, wanted.slice(at, at + size), query, sizes);
+  let at = 0;
+  while (at < wanted.length) {
+    const part = wanted.slice(at, at + sizes.size);
+    at += part.length;
+    yield await findPage(db, part, query, sizes);
   }
 }
 
