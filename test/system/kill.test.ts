@@ -1,0 +1,16 @@
+import { expect, it } from 'vitest';
+import { runKillRounds, type RoundReport } from './support/kill-rounds.js';
+import { testSeed } from './support/random.js';
+
+const ROUNDS = 8;
+
+it(
+  `keeps every acknowledged write through ${String(ROUNDS)} kills under load`,
+  { timeout: 150_000 },
+  async () => {
+    const reports: RoundReport[] = [];
+    await runKillRounds({ seed: testSeed(), to: ROUNDS, onRound: (report) => reports.push(report) });
+    expect(reports).toHaveLength(ROUNDS);
+    for (const { acknowledged } of reports) expect(acknowledged).toBeGreaterThanOrEqual(50);
+  },
+);

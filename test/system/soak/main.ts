@@ -1,0 +1,59 @@
+import { parseArgs } from 'node:util';
+import { testSeed } from '../support/random.js';
+import { browser } from './browser.js';
+import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
+import { fuzz } from './fuzz.js';
+import { kill } from './kill.js';
+import { listeners } from './listeners.js';
+import { rows } from './rows.js';
+
+/** Each returns true when it is done, false when another call has to go on with it. */
+const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>> = {
+  kill,
+  listeners,
+  rows,
+  browser,
+  fuzz,
+};
+
+const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
+
+/** Runs one soak; returns the exit code: 0 done, 1 failed, 2 not possible here, 3 to be gone on with by another call. */
+export async function main(args: readonly string[]): Promise<number> {
+  const { name, options } = parse(args) ?? {};
+  const soak = name === undefined ? undefined : soaks[name];
+  if (name === undefined || soak === undefined || options === undefined) {
+    process.stderr.write(USAGE);
+    return 64;
+  }
+  const context = new SoakContext(name, options, await soakFolder());
+  try {
+    const done = await soak(context);
+    return done ? 0 : 3;
+  } catch (error) {
+    if (error instanceof Refusal) {
+      process.stderr.write(`${name}: ${error.message}\n`);
+      return 2;
+    }
+    await context.record({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    return 1;
+  }
+}
+
+function parse(args: readonly string[]): { name: string | undefined; options: SoakOptions } | undefined {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...args],
+      allowPositionals: true,
+      options: { rounds: { type: 'string' }, seed: { type: 'string' } },
+    });
+    const seed = values.seed === undefined ? testSeed() : Number(values.seed);
+    const [, from, to] = /^(\d+)-(\d+)$/.exec(values.rounds ?? '') ?? [];
+    if (!Number.isInteger(seed) || (values.rounds !== undefined && from === undefined)) return undefined;
+    const rounds = from === undefined ? undefined : { from: Number(from), to: Number(to) };
+    return { name: positionals[0], options: { seed, rounds } };
+  } catch (error) {
+    if (error instanceof TypeError) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,133 @@
+import { access } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
+import { build } from 'vite';
+import type { PageApi } from './page/main.js';
+
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+/** Where Chromium is; undefined where it is not installed. */
+export async function findChromium(): Promise<string | undefined> {
+  const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/bin'];
+  for (const folder of folders) {
+    for (const name of ['chromium', 'chromium-browser']) {
+      const file = path.join(folder, name);
+      const isThere = await access(file).then(
+        () => true,
+        () => false,
+      );
+      if (isThere) return file;
+    }
+  }
+  return undefined;
+}
+
+/** Whether tests with a browser run here: CI has to have one, elsewhere they are left out without it. */
+export async function hasBrowser(): Promise<boolean> {
+  if ((await findChromium()) !== undefined || process.env.CI === 'true') return true;
+  process.stderr.write('no Chromium here, its tests are skipped (apt-get install chromium)\n');
+  return false;
+}
+
+export async function launchChromium(): Promise<Browser> {
+  const executablePath = await findChromium();
+  if (executablePath === undefined) throw new Error('Chromium is not installed (apt-get install chromium)');
+  return await chromium.launch({ executablePath, args: FLAGS });
+}
+
+/** A web server of one's own, for pages. */
+export interface Site {
+  readonly origin: string;
+  close(): Promise<void>;
+}
+
+/** Serves some files from memory; the path `/` is `index.html`. */
+export async function serveFiles(files: ReadonlyMap<string, string | Buffer>): Promise<Site> {
+  const types = new Map([
+    ['.html', 'text/html; charset=utf-8'],
+    ['.js', 'text/javascript; charset=utf-8'],
+    ['.css', 'text/css'],
+  ]);
+  const server: Server = createServer(({ url = '/' }, response) => {
+    const name = url === '/' ? '/index.html' : url;
+    const content = files.get(name);
+    response.writeHead(content === undefined ? 404 : 200, {
+      'content-type': types.get(path.extname(name)) ?? 'text/plain',
+    });
+    response.end(content);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  return {
+    origin: `http://127.0.0.1:${String(port)}`,
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** The script of the test page: PouchDB for browsers and what the tests call. */
+async function bundlePage(): Promise<string> {
+  const result = await build({
+    configFile: false,
+    logLevel: 'error',
+    build: {
+      write: false,
+      minify: false,
+      lib: { entry: path.join(import.meta.dirname, 'page/main.ts'), formats: ['iife'], name: 'page' },
+    },
+  });
+  const bundles = Array.isArray(result) ? result : [result];
+  for (const bundle of bundles) if ('output' in bundle) return bundle.output[0].code;
+  throw new Error('the page was not bundled');
+}
+
+/** The test page on an origin of its own. */
+export async function servePage(): Promise<Site> {
+  return await serveFiles(
+    new Map([
+      ['/index.html', '<!doctype html><title>test</title><script src="/page.js"></script>'],
+      ['/page.js', await bundlePage()],
+    ]),
+  );
+}
+
+declare const causeway: PageApi;
+
+/** A tab that shows the test page. */
+export class Tab {
+  private constructor(readonly page: Page) {}
+
+  static async open(context: Browser | BrowserContext, site: Site): Promise<Tab> {
+    const page = await context.newPage();
+    await page.goto(site.origin);
+    return new Tab(page);
+  }
+
+  /** Calls one of the page's functions. */
+  async call<K extends keyof PageApi>(
+    name: K,
+    ...args: Parameters<PageApi[K]>
+  ): Promise<Awaited<ReturnType<PageApi[K]>>> {
+    const call = { name, args } as { name: keyof PageApi; args: unknown[] };
+    const result: unknown = await this.page.evaluate(
+      ({ name: called, args: given }) => (causeway[called] as (...all: unknown[]) => unknown)(...given),
+      call,
+    );
+    return result as Awaited<ReturnType<PageApi[K]>>;
+  }
+}
