@@ -10,6 +10,9 @@ export type { ChangesFilter, ChangesQuery } from './query.js';
 /** Rows are gathered to chunks of about this many characters. */
 const CHUNK = 64 * 1024;
 
+/** What CouchDB takes for the limit where none is given. */
+const NO_LIMIT = 1e15;
+
 /**
  * The changes feed of a database as text, framed for its kind, in chunks of about 64 KB. It holds no more than one
  * page of rows, reads on only as it is asked for more, and leaves nothing behind when it is returned or aborted.
@@ -137,13 +140,14 @@ class Feed {
     }
   }
 
-  /** With `seq_interval` only every so many rows name their sequence. */
+  /** With `seq_interval` only every so many rows name their sequence, counted from the limit as in CouchDB. */
   #thin(rows: readonly ChangeRow[]): readonly ChangeRow[] {
-    const interval = this.query.seqInterval;
+    const { seqInterval: interval, limit } = this.query;
     // An event is known by its sequence.
     if (interval === undefined || interval <= 1 || this.query.feed === 'eventsource') return rows;
+    const left = (limit === Infinity ? NO_LIMIT : limit) - this.sent;
     return rows.map((row, at) =>
-      (this.sent + at + 1) % interval === 0
+      (left - at) % interval === 0
         ? row
         : { seq: row.seq, text: `{"seq":null${row.text.slice(row.text.indexOf('"', 8) + 1)}` },
     );

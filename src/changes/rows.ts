@@ -102,37 +102,61 @@ async function withDocuments(
   sizes: BodyPages,
 ): Promise<readonly ChangeRow[]> {
   const records = await db.getMany(rows.map(idOf));
-  const wanted = records.flatMap((record) => (record === undefined ? [] : [{ record, rev: record.winner }]));
-  const texts = await db.readMany(wanted);
+  const wanted = records.map((record) => (record === undefined ? [] : leavesToRead(query, record)));
+  const texts = await db.readMany(wanted.flat());
   sizes.note(texts);
   const shown: ChangeRow[] = [];
   let next = 0;
   rows.forEach((row, at) => {
-    const record = records[at];
-    const text = record === undefined ? undefined : texts[next++];
-    // Purged between the index and here: as if it had never been in the feed.
-    if (record === undefined || text === undefined) return;
-    const presented = withDocument(query, row, record, text);
+    const leaves = (wanted[at] ?? []).map((leaf) => ({ ...leaf, text: texts[next++] }));
+    const presented = withLeaves(query, row, leaves);
     if (presented !== undefined) shown.push(presented);
   });
   return shown;
 }
 
-function withDocument(
-  query: RowQuery,
-  row: ChangeRow,
-  record: DocumentRecord,
-  text: string,
-): ChangeRow | undefined {
-  const { filter, includeDocs, conflicts } = query;
-  const selector = filter?.kind === 'selector' ? filter : undefined;
-  const document = selector === undefined ? undefined : (JSON.parse(text) as Record<string, unknown>);
-  if (document !== undefined && selector?.matches(document) === false) return undefined;
-  if (!includeDocs) return row;
+interface WantedLeaf {
+  readonly record: DocumentRecord;
+  readonly rev: string;
+}
+
+interface ReadLeaf extends WantedLeaf {
+  /** Undefined where the leaf went between the index and here. */
+  readonly text: string | undefined;
+}
+
+/** The winner, and with `style=all_docs` whatever else a selector has to judge. */
+function leavesToRead({ style, filter }: RowQuery, record: DocumentRecord): WantedLeaf[] {
+  const every = style === 'all_docs' && filter?.kind === 'selector';
+  return every ? record.leaves().map(({ rev }) => ({ record, rev })) : [{ record, rev: record.winner }];
+}
+
+function withLeaves(query: RowQuery, row: ChangeRow, leaves: readonly ReadLeaf[]): ChangeRow | undefined {
+  const { filter, includeDocs } = query;
+  const [winner] = leaves;
+  // Purged between the index and here: as if it had never been in the feed.
+  if (winner?.text === undefined) return undefined;
+  const matches = filter?.kind === 'selector' ? filter.matches : undefined;
+  const matching =
+    matches === undefined ? leaves : leaves.filter(({ text }) => text !== undefined && matches(parse(text)));
+  if (matching.length === 0) return undefined;
+  const listed = matching.length === leaves.length ? row : withRevs(row, matching);
+  return includeDocs ? withDocument(query, listed, winner.record, winner.text) : listed;
+}
+
+const parse = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>;
+
+/** The row with just these revisions. */
+function withRevs(row: ChangeRow, leaves: readonly WantedLeaf[]): ChangeRow {
+  const changes = leaves.map(({ rev }) => ({ rev }));
+  return { seq: row.seq, text: JSON.stringify({ ...parse(row.text), changes }) };
+}
+
+function withDocument(query: RowQuery, row: ChangeRow, record: DocumentRecord, text: string): ChangeRow {
+  const project = query.filter?.kind === 'selector' ? query.filter.project : undefined;
+  const conflicts = query.conflicts ? conflictsOf(record) : undefined;
   const shown =
-    document !== undefined && selector?.project !== undefined
-      ? JSON.stringify(selector.project(document))
-      : documentText(text, { conflicts: conflicts ? conflictsOf(record) : undefined });
+    project === undefined ? documentText(text, { conflicts }) : JSON.stringify(project(parse(text)));
   return { seq: row.seq, text: `${row.text.slice(0, -1)},"doc":${shown}}` };
 }
 

@@ -1,14 +1,14 @@
-import { METHODS, type ServerResponse } from 'node:http';
+import { METHODS, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { fastify, type FastifyInstance } from 'fastify';
-import { badRequest, notFound, type CouchError } from '../errors.js';
+import { badRequest, illegalDocid, notFound, type CouchError } from '../errors.js';
 import { errorBody, protocolError } from './errors.js';
 import { requestId } from './ids.js';
 import { addResource } from './resource.js';
 import { allRoutes } from './routes/index.js';
 import { Server } from './server.js';
 import type { Services } from './services.js';
-import { canonicalUrl } from './url.js';
+import { canonicalUrl, isWellEncoded } from './url.js';
 
 export { routeTable, type Route } from './resource.js';
 export type { Services } from './services.js';
@@ -31,9 +31,9 @@ export function buildApp(services: Services): FastifyInstance {
       querystringParser: (text) => text as unknown as Record<string, unknown>,
     },
     clientErrorHandler: refuseConnection,
-    frameworkErrors: (_error, _request, reply) => {
+    frameworkErrors: (_error, request, reply) => {
       reply.hijack();
-      refuse(reply.raw, badRequest('invalid_url_encoding'));
+      refuse(reply.raw, undecodable(request.raw));
     },
   });
   // Bodies are read by the resources, once it is known that the client may send one.
@@ -50,6 +50,12 @@ export function buildApp(services: Services): FastifyInstance {
     done();
   });
   return app;
+}
+
+/** A path that is no UTF-8 names nothing, and nothing can be made there. */
+function undecodable({ method = '', url = '' }: IncomingMessage): CouchError {
+  if (!isWellEncoded(url)) return badRequest('invalid_url_encoding');
+  return method === 'PUT' || method === 'POST' ? illegalDocid('Document id must be valid UTF-8') : notFound();
 }
 
 /** Answers what no resource was found for. */

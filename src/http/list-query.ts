@@ -78,10 +78,13 @@ function readParameter(query: ListQuery, key: string, value: unknown, decoded: b
       query.endDocid = String(value);
       break;
     case 'limit':
-      query.limit = parseCount(value);
+      query.limit = parseCount(value, decoded);
       break;
     case 'skip':
-      query.skip = parseCount(value);
+      query.skip = parseCount(value, decoded);
+      break;
+    case 'group_level':
+      query.grouped = parseCount(value, decoded) > 0;
       break;
     default:
       readSwitch(query, key, value);
@@ -120,9 +123,6 @@ function readSwitch(query: ListQuery, key: string, value: unknown): void {
       break;
     case 'group':
       query.grouped = parseBoolean(value);
-      break;
-    case 'group_level':
-      query.grouped = parseCount(value) > 0;
       break;
     case 'att_encoding_info':
     case 'sorted':

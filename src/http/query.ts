@@ -51,11 +51,12 @@ const INTEGER = /^[+-]?[0-9]+$/;
 /** A whole number as Erlang reads it; undefined for anything else. */
 export const integer = (text: string): number | undefined => (INTEGER.test(text) ? Number(text) : undefined);
 
-export function parseCount(value: unknown): number {
+/** @param decoded the value stood in a body, where only numbers count. */
+export function parseCount(value: unknown, decoded = false): number {
   const count =
     typeof value === 'number' && Number.isInteger(value)
       ? value
-      : typeof value === 'string'
+      : typeof value === 'string' && !decoded
         ? integer(value)
         : undefined;
   if (count === undefined) throw queryParseError(`Invalid value for integer: ${shown(value)}`);

@@ -1,6 +1,6 @@
 import { requireRight } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
-import { CouchError, notImplemented } from '../errors.js';
+import { conflict, CouchError, notImplemented } from '../errors.js';
 import { localRev } from '../store/document.js';
 import type { Database, DocumentEdit } from '../store/types.js';
 import { checkDesignDocument } from './design-document.js';
@@ -41,11 +41,23 @@ export function requireNoValidators(db: Database): void {
 /** Writes one document of any kind. @returns its new revision. @throws CouchError */
 export async function writeOne(db: Database, edit: DocumentEdit, newEdits: boolean): Promise<string> {
   if (isLocal(edit.id)) return writeLocal(db, edit);
+  if (newEdits && looksForParents(db, [edit]) && lacksParent(db, edit)) throw conflict();
   const [result] = await db.write([edit], { newEdits });
   if (result === undefined) throw new TypeError('the store gave no result for an edit');
   if (!result.ok) throw result.error;
   return result.rev;
 }
+
+/**
+ * Whether an edit of a document that is not there may not name a revision. CouchDB only looks before it writes where
+ * there are design documents to write, or where it has not yet found out how a database judges its documents.
+ */
+export const looksForParents = (db: Database, edits: readonly Pick<DocumentEdit, 'id'>[]): boolean =>
+  db.updateSeq === 0 || edits.some(({ id }) => isDesign(id));
+
+/** Whether an edit is based on a revision of a document that never was. */
+export const lacksParent = (db: Database, { id, revisions }: DocumentEdit): boolean =>
+  revisions.ids.length > 0 && db.get(id) === undefined;
 
 /** Local documents have no history: the number behind `0-` only counts. */
 export async function writeLocal(db: Database, edit: DocumentEdit): Promise<string> {

@@ -147,10 +147,42 @@ describe('a normal feed', () => {
   test('names its sequence in every so many rows only', async () => {
     const db = await sample();
     const seqs = (await answer(db, { seqInterval: 2 })).results.map(({ seq }) => seq && numberOf(seq));
-    expect(seqs).toEqual([null, 6, null, 8, null]);
+    expect(seqs).toEqual([5, null, 7, null, 9]);
     expect((await answer(db, { seqInterval: 1 })).results.every(({ seq }) => seq !== null)).toBe(true);
     const events = await textOf(db, { feed: 'eventsource', timeout: 1, seqInterval: 2 });
     expect([...events.matchAll(/^id: (.*)$/gm)].map(([, id]) => numberOf(id))).toEqual([5, 6, 7, 8, 9]);
+  });
+
+  test('lists just the leaves that a selector matches, and the document where any does', async () => {
+    const db = await openDatabase(await newFolder());
+    const leaf = (id: string, hash: string, color: string): object => ({ _id: id, _rev: `1-${hash}`, color });
+    await replicate(
+      db,
+      leaf('a', 'b', 'red'),
+      leaf('a', 'a', 'blue'),
+      leaf('b', 'b', 'red'),
+      leaf('b', 'a', 'red'),
+    );
+    const filter = {
+      kind: 'selector',
+      matches: (doc: Record<string, unknown>) => doc.color === 'blue',
+    } as const;
+    const all = await answer(db, { filter, style: 'all_docs', includeDocs: true });
+    expect(all.results).toEqual([
+      {
+        seq: all.results[0]?.seq,
+        id: 'a',
+        changes: [{ rev: '1-a' }],
+        doc: { _id: 'a', _rev: '1-b', color: 'red' },
+      },
+    ]);
+    expect((await answer(db, { filter })).results).toEqual([]);
+    const red = { kind: 'selector', matches: (doc: Record<string, unknown>) => doc.color === 'red' } as const;
+    const both = await answer(db, { filter: red, style: 'all_docs' });
+    expect(both.results.map(({ changes }) => changes)).toEqual([
+      [{ rev: '1-b' }],
+      [{ rev: '1-b' }, { rev: '1-a' }],
+    ]);
   });
 
   test('comes in chunks of about 64 KB, however large it is', async () => {

@@ -118,18 +118,20 @@ describe('requests', () => {
     expect((await it.request('GET', '/')).status).toBe(200);
   });
 
-  test.each([
-    '/%',
-    '/db/%',
-    '/db/%2',
-    '/db/%zz',
-    '/db/doc?x=%',
-    '/db/_all_docs?startkey=%2',
-    '/%ff',
-    '/db/%C3',
-  ])('%s is badly encoded', async (url) => {
-    const answer = await it.request('GET', url);
-    expect(answer).toMatchObject({ status: 400, body: { error: 'bad_request' } });
+  test.each(['/%', '/db/%', '/db/%2', '/db/%zz', '/db/doc?x=%', '/db/_all_docs?startkey=%2'])(
+    '%s is badly encoded',
+    async (url) => {
+      const answer = await it.request('GET', url);
+      expect(answer).toMatchObject({ status: 400, body: { error: 'bad_request' } });
+    },
+  );
+
+  test.each(['/%ff', '/db/%C3'])('%s is well encoded, but names nothing', async (url) => {
+    expect(await it.request('GET', url)).toMatchObject({ status: 404, body: { error: 'not_found' } });
+    expect(await it.request('PUT', url, { json: {} })).toMatchObject({
+      status: 400,
+      body: { error: 'illegal_docid' },
+    });
   });
 
   test('a design document may be named with an encoded slash', async () => {
@@ -140,6 +142,8 @@ describe('requests', () => {
     expect(answer.status).toBe(301);
     expect(answer.headers.location).toBe('http://couch.example/db/_design/app?revs=true');
     expect((await it.request('GET', '/db/_design/app')).status).toBe(200);
+    const below = await it.request('GET', '/db/_design%2fapp/_view/by?limit=1', { headers: { host: 'a:1' } });
+    expect(below.headers.location).toBe('http://a:1/db/_design/app/_view/by?limit=1');
   });
 
   test('locations are what the client called the server, also behind a proxy', async () => {

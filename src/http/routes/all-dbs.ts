@@ -1,6 +1,6 @@
 import { databaseInfo } from './info.js';
 import type { AddResource } from './index.js';
-import { badRequest, CouchError } from '../../errors.js';
+import { badRequest, CouchError, queryParseError } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
 import { etagOf, matches } from '../etag.js';
 import { objectMembers, type Exchange } from '../exchange.js';
@@ -34,6 +34,7 @@ function allDbs(exchange: Exchange): void {
 function selected(exchange: Exchange): string[] {
   const query = readListQuery(emptyListQuery(), exchange.query);
   checkListQuery(query);
+  if (query.keys !== undefined) throw queryParseError('`keys` cannot choose databases.');
   const { start, end, inclusiveEnd, descending, skip = 0, limit } = idRange(query);
   const names = descending ? exchange.server.databases.list().toReversed() : exchange.server.databases.list();
   const isBefore = (a: string, b: string): boolean => (descending ? a > b : a < b);

@@ -1,4 +1,4 @@
-import { bodyOf, living } from './documents.js';
+import { bodyOf, living, redirectDesign } from './documents.js';
 import type { AddResource } from './index.js';
 import type { CouchError } from '../../errors.js';
 import { badRequest, notFound, notImplemented } from '../../errors.js';
@@ -7,6 +7,7 @@ import { parseRev } from '../../store/document.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { onDatabase } from '../resource.js';
+import { isDesign } from '../writes.js';
 
 /** Attachments by their own paths: told apart from what is not there, but not served yet. */
 export function attachmentRoutes(add: AddResource): void {
@@ -19,7 +20,7 @@ function addAttachment(add: AddResource, path: string, idOf: (exchange: Exchange
     path,
     allow: 'DELETE,GET,HEAD,PUT',
     methods: {
-      GET: onDatabase('member', (exchange, db) => read(exchange, db, idOf(exchange))),
+      GET: onDatabase('member', (exchange, db) => get(exchange, db, idOf(exchange))),
       PUT: onDatabase('member', write),
       DELETE: onDatabase('member', write),
     },
@@ -28,6 +29,11 @@ function addAttachment(add: AddResource, path: string, idOf: (exchange: Exchange
 }
 
 const notYet = (): CouchError => notImplemented('Attachments are not supported by this version of Causeway.');
+
+function get(exchange: Exchange, db: Database, id: string): void {
+  if (isDesign(id) && exchange.params.docid !== undefined) redirectDesign(exchange);
+  else read(exchange, db, id);
+}
 
 function read(exchange: Exchange, db: Database, id: string): never {
   const rev = exchange.parameter('rev');

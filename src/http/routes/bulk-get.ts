@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto';
 import { withoutAttachments } from './documents.js';
 import type { AddResource } from './index.js';
 import { revisionsToOpen } from './open-revs.js';
-import { badRequest, CouchError } from '../../errors.js';
+import { badRequest, CouchError, illegalDocid } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
 import { BodyPages } from '../../store/body-pages.js';
 import { documentText, parseRev, validateDocid } from '../../store/document.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
-import { parseRevs, readDocumentQuery, type DocumentQuery } from '../document-query.js';
+import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
 import { objectMembers, type Exchange } from '../exchange.js';
 import type { Query } from '../query.js';
 import { json, onDatabase } from '../resource.js';
@@ -76,19 +76,23 @@ function readWanted(value: unknown): Wanted {
   }
   const { id, rev, atts_since: since } = value as Record<string, unknown>;
   if (id === undefined) return { id: null, rev: null, error: badRequest('document id missed') };
+  // CouchDB fails as a whole here.
+  if (typeof id !== 'string') throw illegalDocid('Document id must be a string');
   try {
     validateDocid(id);
   } catch (error) {
     return { id, rev: null, error: asCouchError(error) };
   }
+  let read: unknown = rev;
   try {
     const revision = rev === undefined ? undefined : parseRev(rev);
-    const attachments = Array.isArray(since) && parseRevs(since).length > 0;
+    read = since;
     if (since !== undefined && !Array.isArray(since))
       throw badRequest('att_since value must be array of revs.');
-    return { id, rev: revision, attachments };
+    for (read of since ?? []) parseRev(read);
+    return { id, rev: revision, attachments: since !== undefined && since.length > 0 };
   } catch (error) {
-    return { id, rev: rev ?? since, error: asCouchError(error) };
+    return { id, rev: read, error: asCouchError(error) };
   }
 }
 

@@ -1,11 +1,19 @@
 import type { AddResource } from './index.js';
-import { badRequest, CouchError } from '../../errors.js';
+import { badRequest, conflict, CouchError } from '../../errors.js';
 import { JsonReader } from '../../json/reader.js';
 import { parseDocument } from '../../store/document.js';
 import type { Database, DocumentEdit } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
-import { checkWrite, isDesign, isLocal, requireNoValidators, writeLocal } from '../writes.js';
+import {
+  checkWrite,
+  isDesign,
+  isLocal,
+  lacksParent,
+  looksForParents,
+  requireNoValidators,
+  writeLocal,
+} from '../writes.js';
 
 export function bulkRoutes(add: AddResource): void {
   add({
@@ -19,13 +27,21 @@ export function bulkRoutes(add: AddResource): void {
 interface Batch {
   readonly edits: readonly DocumentEdit[];
   readonly newEdits: boolean;
+  /** What CouchDB could do before it had clusters. */
+  readonly allOrNothing: boolean;
 }
+
+const NO_ATOMIC_BATCH = new CouchError(417, 'not_implemented', 'all_or_nothing is not supported');
 
 /** What became of one document of a batch. */
 type Outcome = { readonly rev: string } | { readonly error: CouchError };
 
 async function bulkDocs(exchange: Exchange, db: Database): Promise<void> {
-  const { edits, newEdits } = readBatch(exchange, await exchange.bodyText());
+  const { edits, newEdits, allOrNothing } = readBatch(exchange, await exchange.bodyText());
+  if (newEdits && allOrNothing && edits.length > 0) {
+    exchange.json(417, failedRows(edits, Array<Outcome>(edits.length).fill({ error: NO_ATOMIC_BATCH })));
+    return;
+  }
   if (edits.some(({ id }) => !isDesign(id) && !isLocal(id))) requireNoValidators(db);
   const outcomes = await writeBatch(exchange, db, edits, newEdits);
   exchange.json(201, newEdits ? allRows(edits, outcomes) : failedRows(edits, outcomes));
@@ -43,16 +59,21 @@ function readBatch(exchange: Exchange, text: string): Batch {
   }
   let docs: readonly DocumentEdit[] | CouchError = badRequest('POST body must include `docs` parameter.');
   let newEdits: unknown = true;
+  let allOrNothing: unknown = false;
   reader.readObject((name) => {
     if (name === 'docs') docs = readDocs(exchange, reader);
     else if (name === 'new_edits') newEdits = reader.readValue();
+    else if (name === 'all_or_nothing') allOrNothing = reader.readValue();
     else reader.readText();
   });
   reader.end();
-  return checkBatch(docs, newEdits);
+  return { ...checkBatch(docs, newEdits), allOrNothing: allOrNothing === true };
 }
 
-function checkBatch(docs: readonly DocumentEdit[] | CouchError, newEdits: unknown): Batch {
+function checkBatch(
+  docs: readonly DocumentEdit[] | CouchError,
+  newEdits: unknown,
+): Omit<Batch, 'allOrNothing'> {
   if (docs instanceof CouchError) throw docs;
   if (newEdits === false && docs.some(({ revisions }) => revisions.ids.length === 0)) {
     throw badRequest('When `new_edits: false`, the document needs `_rev` or `_revisions` specified');
@@ -97,10 +118,12 @@ async function writeBatch(
   const outcomes = new Array<Outcome>(edits.length);
   const chosen: DocumentEdit[] = [];
   const places: number[] = [];
+  const strict = newEdits && looksForParents(db, edits);
   for (const [at, edit] of edits.entries()) {
     const refusal = edit.id.startsWith('_') ? refused(exchange, db, edit) : undefined;
     if (refusal !== undefined) outcomes[at] = { error: refusal };
-    else if (isLocal(edit.id)) outcomes[at] = { rev: await writeLocal(db, edit) };
+    else if (isLocal(edit.id)) outcomes[at] = await localOutcome(db, edit);
+    else if (strict && lacksParent(db, edit)) outcomes[at] = { error: conflict() };
     else places[chosen.push(edit) - 1] = at;
   }
   const results = chosen.length === 0 ? [] : await db.write(chosen, { newEdits });
@@ -109,6 +132,16 @@ async function writeBatch(
     outcomes[places[index] ?? index] = result.ok ? { rev: result.rev } : { error: result.error };
   }
   return outcomes;
+}
+
+/** A local document whose revision is none spoils only its own row. */
+async function localOutcome(db: Database, edit: DocumentEdit): Promise<Outcome> {
+  try {
+    return { rev: await writeLocal(db, edit) };
+  } catch (error) {
+    if (!(error instanceof CouchError) || error.status !== 400) throw error;
+    return { error: new CouchError(400, 'error', error.reason) };
+  }
 }
 
 /** Why one document of a batch may not be written, while the others may. */

@@ -26,8 +26,12 @@ type Body = ReadonlyMap<string, string>;
 async function changes(exchange: Exchange, db: Database): Promise<void> {
   const body = exchange.method === 'POST' ? await readBody(exchange) : undefined;
   const parameters = readParameters(exchange);
+  const settings = settingsOf(exchange, parameters);
   const filter = filterOf(exchange, db, body, parameters);
-  const query: ChangesQuery = { ...queryOf(exchange, db, parameters), ...(filter && { filter }) };
+  const feed = feedOf(parameters.get('feed'));
+  // A feed that goes backwards begins at the end, whatever it is asked.
+  const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters);
+  const query: ChangesQuery = { ...settings, feed, since, ...(filter && { filter }) };
   if (query.feed === 'normal') {
     const etag = etagOf(`${db.name} ${db.token(db.updateSeq)}`);
     if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
@@ -48,16 +52,22 @@ async function readBody(exchange: Exchange): Promise<Body | undefined> {
 
 // ---- parameters -----------------------------------------------------------------------------------------------
 
-/** Keys count in any case, and the last of several counts. */
+/** Keys count in any case, and the last of several counts; `last-event-id` is another name of `since`. */
 function readParameters(exchange: Exchange): Map<string, string> {
   const parameters = new Map<string, string>();
-  for (const [key, value] of exchange.query) parameters.set(key.toLowerCase(), value);
+  for (const [name, value] of exchange.query) {
+    const key = name.toLowerCase();
+    parameters.set(key === 'last-event-id' ? 'since' : key, value);
+  }
   return parameters;
 }
 
-function queryOf(exchange: Exchange, db: Database, parameters: Map<string, string>): ChangesQuery {
+/** What CouchDB judges first. */
+function settingsOf(
+  exchange: Exchange,
+  parameters: Map<string, string>,
+): Omit<ChangesQuery, 'feed' | 'since' | 'filter'> {
   const { changesTimeout } = exchange.server.config.limits;
-  const feed = feedOf(parameters.get('feed'));
   const is = (key: string): boolean => parameters.get(key) === 'true';
   const heartbeat = heartbeatOf(exchange, parameters.get('heartbeat'));
   const seqInterval = seqIntervalOf(parameters.get('seq_interval'));
@@ -65,8 +75,6 @@ function queryOf(exchange: Exchange, db: Database, parameters: Map<string, strin
   if (style !== 'main_only' && style !== 'all_docs')
     throw badRequest('The style must be main_only or all_docs.');
   return {
-    feed,
-    since: sinceOf(exchange, db, feed, parameters),
     limit: count(parameters, 'limit') ?? Infinity,
     descending: is('descending'),
     style,
@@ -102,9 +110,15 @@ function sinceOf(
   parameters: Map<string, string>,
 ): number {
   const header = feed === 'eventsource' ? exchange.header('last-event-id') : undefined;
-  const since = header ?? parameters.get('last-event-id') ?? parameters.get('since') ?? '0';
-  return since === 'now' ? db.updateSeq : db.parseToken(since);
+  const since = header ?? parameters.get('since') ?? '0';
+  if (since === 'now') return db.updateSeq;
+  if (since !== '0' && !TOKEN.test(since))
+    throw badRequest("Malformed sequence supplied in 'since' parameter.");
+  return db.parseToken(since);
 }
+
+/** What this server or a CouchDB gave out: a number, which may be cut off from CouchDB's, and who knows it. */
+const TOKEN = /^"?([0-9]{1,15}-[0-9a-f]{12}|([0-9]+-)?g[0-9][A-Za-z0-9_-]{8,})"?$/;
 
 function count(parameters: Map<string, string>, key: string): number | undefined {
   const text = parameters.get(key);
@@ -142,7 +156,8 @@ function filterOf(
   body: Body | undefined,
   parameters: Map<string, string>,
 ): ChangesFilter | undefined {
-  const name = parameters.get('filter') ?? '';
+  const given = parameters.get('filter') ?? '';
+  const name = /^\/+$/.test(given) ? '' : given;
   switch (name) {
     case '':
       return undefined;

@@ -1,4 +1,4 @@
-import { bodyOf, living, writeAndAnswer } from './documents.js';
+import { bodyOf, living, locationOf, writtenBody } from './documents.js';
 import { headerRev } from './revisions.js';
 import { badRequest, notFound, notImplemented } from '../../errors.js';
 import { members } from '../../json/text.js';
@@ -6,9 +6,9 @@ import { parseRev, validateDocid } from '../../store/document.js';
 import type { Database, DocumentEdit, Revisions } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { decodeSegment } from '../url.js';
-import { checkWrite, isLocal } from '../writes.js';
+import { checkWrite, isLocal, writeOne } from '../writes.js';
 
-/** COPY: the winner or a chosen revision, under another id. */
+/** COPY: the winner or a chosen revision, under another id; the copy of a deleted one is deleted, and made all the same. */
 export async function copyDocument(exchange: Exchange, db: Database, id: string): Promise<void> {
   const parameter = exchange.parameter('rev');
   const rev = headerRev(exchange, parameter === undefined ? undefined : parseRev(parameter));
@@ -16,7 +16,9 @@ export async function copyDocument(exchange: Exchange, db: Database, id: string)
   validateDocid(target.id);
   const edit: DocumentEdit = { ...target, ...contentOf(sourceText(db, id, rev)) };
   checkWrite(exchange, db, edit);
-  await writeAndAnswer(exchange, db, edit, true, true);
+  const copied = await writeOne(db, edit, true);
+  const headers = ['ETag', `"${copied}"`, ...locationOf(exchange, db, edit.id)];
+  exchange.json(201, writtenBody(edit.id, copied), headers);
 }
 
 function destination(exchange: Exchange): { id: string; revisions: Revisions } {
@@ -38,7 +40,7 @@ function destination(exchange: Exchange): { id: string; revisions: Revisions } {
 function sourceText(db: Database, id: string, rev: string | undefined): string {
   if (isLocal(id)) {
     const local = db.getLocal(id);
-    if (local === undefined) throw notFound('missing');
+    if (local === undefined || rev !== undefined) throw notFound('missing');
     return local.text;
   }
   const record = db.get(id);

@@ -34,7 +34,10 @@ export function documentRoutes(add: AddResource): void {
 
 function addDocument(add: AddResource, path: string, idOf: (exchange: Exchange) => string): void {
   const on = (handler: DocumentHandler): ReturnType<typeof onDatabase> => {
-    const run: DatabaseHandler = (exchange, db) => handler(exchange, db, idOf(exchange));
+    const run: DatabaseHandler = (exchange, db) => {
+      const id = idOf(exchange);
+      return id === '_local/' ? refuseLocal() : handler(exchange, db, id);
+    };
     return onDatabase('member', run);
   };
   add({
@@ -77,8 +80,7 @@ function read(exchange: Exchange, db: Database, id: string): void | Promise<void
   if (isDesign(id) && exchange.params.docid !== undefined) {
     redirectDesign(exchange);
   } else if (isLocal(id)) {
-    if (id === '_local/') refuseLocal();
-    readLocalDocument(exchange, db, id);
+    return readLocalDocument(exchange, db, id);
   } else if (exchange.rawQuery === '') {
     const record = living(db.get(id));
     sendDocument(exchange, record.winner, bodyOf(db, record, record.winner));
@@ -96,7 +98,7 @@ function readWithQuery(exchange: Exchange, db: Database, id: string): void | Pro
 }
 
 /** The slash of a design document's id need not be encoded; those who do are sent to the other spelling. */
-function redirectDesign(exchange: Exchange): void {
+export function redirectDesign(exchange: Exchange): void {
   const url = exchange.request.url ?? '';
   const path = url.replace(/_design%2F/gi, '_design/');
   exchange.redirect(301, path);
@@ -209,9 +211,16 @@ export async function writeAndAnswer(
   located: boolean,
 ): Promise<void> {
   const rev = await writeOne(db, edit, newEdits);
-  const headers = ['ETag', isLocal(edit.id) ? etagOf(`${rev} ${edit.body}`) : `"${rev}"`];
-  if (located)
-    headers.push('Location', exchange.absolute(`/${encodeSegment(db.name)}/${encodeSegment(edit.id)}`));
-  const body = `{"ok":true,"id":${JSON.stringify(edit.id)},"rev":${JSON.stringify(rev)}}`;
-  exchange.json(edit.deleted ? 200 : 201, body, headers);
+  const etag = isLocal(edit.id) ? etagOf(`${rev} ${edit.body}`) : `"${rev}"`;
+  const headers = located ? ['ETag', etag, ...locationOf(exchange, db, edit.id)] : ['ETag', etag];
+  exchange.json(edit.deleted ? 200 : 201, writtenBody(edit.id, rev), headers);
 }
+
+export const writtenBody = (id: string, rev: string): string =>
+  `{"ok":true,"id":${JSON.stringify(id)},"rev":${JSON.stringify(rev)}}`;
+
+/** The header that names a document. */
+export const locationOf = (exchange: Exchange, db: Database, id: string): readonly string[] => [
+  'Location',
+  exchange.absolute(`/${encodeSegment(db.name)}/${encodeSegment(id)}`),
+];

@@ -1,3 +1,4 @@
+import { readRevisions } from './open-revs.js';
 import { editedRevisions } from './revisions.js';
 import { notFound } from '../../errors.js';
 import { documentText } from '../../store/document.js';
@@ -7,11 +8,15 @@ import { etagOf, matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { writeLocal } from '../writes.js';
 
-/** Local documents: not replicated, without history, in no listing but their own. */
-export function readLocalDocument(exchange: Exchange, db: Database, id: string): void {
+/**
+ * Local documents: not replicated, without history, in no listing but their own. CouchDB looks for a revision that is
+ * asked for by its name among the documents with a history, and so finds none.
+ */
+export function readLocalDocument(exchange: Exchange, db: Database, id: string): void | Promise<void> {
   const local = db.getLocal(id);
   const query = exchange.rawQuery === '' ? undefined : readDocumentQuery(exchange.query);
-  if (local === undefined) throw notFound('missing');
+  if (query?.openRevs !== undefined) return readRevisions(exchange, db, id, query);
+  if (local === undefined || (query?.rev !== undefined && !query.latest)) throw notFound('missing');
   const etag = etagOf(local.text);
   if (matches(exchange.header('if-none-match'), etag)) {
     exchange.empty(304, ['ETag', etag]);

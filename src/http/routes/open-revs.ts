@@ -13,21 +13,28 @@ export interface OpenedRevision {
   readonly text: string | undefined;
 }
 
-/** Leaves of a document, or the revisions that a client names. */
+/** Leaves of a document, or the revisions that a client names: each once, the oldest generation first. */
 export function revisionsToOpen(
   record: DocumentRecord | undefined,
   wanted: 'all' | readonly string[],
   latest: boolean,
 ): readonly string[] {
-  if (wanted === 'all') return record?.leaves().map((leaf) => leaf.rev) ?? [];
-  if (!latest || record === undefined) return wanted;
+  if (wanted === 'all') return inOrder(record?.leaves().map((leaf) => leaf.rev) ?? []);
+  if (!latest || record === undefined) return inOrder(wanted);
   const found = new Set<string>();
   for (const rev of wanted) {
     const leaves = record.latest(rev);
     if (leaves.length === 0) found.add(rev);
     for (const leaf of leaves) found.add(leaf);
   }
-  return Array.from(found);
+  return inOrder(found);
+}
+
+/** Revisions by generation and then by hash, each once. */
+export function inOrder(revs: Iterable<string>): readonly string[] {
+  return Array.from(new Set(revs)).sort(
+    (a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10) || (a < b ? -1 : 1),
+  );
 }
 
 /** GET with `open_revs`: several revisions of one document, as JSON or as parts of a multipart body. */
@@ -49,19 +56,24 @@ export async function readRevisions(
   }
 }
 
+/** What is there comes first. */
 function* opened(
   db: Database,
   record: DocumentRecord | undefined,
   revs: readonly string[],
   query: DocumentQuery,
 ): Generator<OpenedRevision> {
+  const missed: string[] = [];
   for (const rev of revs) {
     const stored = record && db.read(record, rev);
-    const revisions = query.revs ? record?.revisions(rev) : undefined;
-    const text =
-      stored === undefined ? undefined : documentText(withoutAttachments(stored, query), { revisions });
-    yield { rev, text };
+    if (record === undefined || stored === undefined) {
+      missed.push(rev);
+      continue;
+    }
+    const revisions = query.revs ? record.revisions(rev) : undefined;
+    yield { rev, text: documentText(withoutAttachments(stored, query), { revisions }) };
   }
+  for (const rev of missed) yield { rev, text: undefined };
 }
 
 function* rows(revisions: Iterable<OpenedRevision>): Generator<string> {

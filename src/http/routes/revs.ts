@@ -1,4 +1,5 @@
 import type { AddResource } from './index.js';
+import { inOrder } from './open-revs.js';
 import { badRequest } from '../../errors.js';
 import { JsonReader } from '../../json/reader.js';
 import { parseRev } from '../../store/document.js';
@@ -52,7 +53,7 @@ async function missingOf(exchange: Exchange, db: Database): Promise<readonly Mis
   for (const [at, id] of ids.entries()) {
     const record = records[at];
     const revs = asked.get(id) ?? [];
-    const missing = record === undefined ? revs : revs.filter((rev) => !record.has(rev));
+    const missing = record === undefined ? revs : inOrder(revs).filter((rev) => !record.has(rev));
     if (missing.length > 0) found.push({ id, record, missing });
   }
   return found;

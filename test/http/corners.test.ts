@@ -1,0 +1,273 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { compileSelector } from '../../src/changes/selector.js';
+import { startApp, type Answer, type TestApp } from './app.js';
+
+let it: TestApp;
+let made = 0;
+let db: string;
+beforeAll(async () => {
+  it = await startApp();
+});
+beforeEach(async () => {
+  made++;
+  db = `/db${String(made)}`;
+  await it.request('PUT', db);
+});
+afterAll(() => it.stop());
+
+const get = (path: string): Promise<Answer> => it.request('GET', `${db}/${path}`);
+const put = (path: string, json: unknown): Promise<Answer> => it.request('PUT', `${db}/${path}`, { json });
+const post = (path: string, json: unknown): Promise<Answer> => it.request('POST', `${db}/${path}`, { json });
+const json = (value: unknown): string => encodeURIComponent(JSON.stringify(value));
+const rev = (generation: number, digit: string): string => `${String(generation)}-${digit.repeat(32)}`;
+
+/** A document with leaves 3-a, 2-e (deleted) and 10-b, which have nothing in common. */
+async function conflicting(): Promise<void> {
+  const docs = [
+    { _id: 'doc', _rev: rev(3, 'a') },
+    { _id: 'doc', _rev: rev(2, 'e'), _deleted: true },
+    { _id: 'doc', _rev: rev(10, 'b') },
+  ];
+  await post('_bulk_docs', { docs, new_edits: false });
+}
+
+describe('revisions come by generation, then by hash', () => {
+  beforeEach(conflicting);
+
+  test('from open_revs, each once and the missing last', async () => {
+    const all = (await get('doc?open_revs=all')).body as { ok: { _rev: string } }[];
+    expect(all.map(({ ok }) => ok._rev)).toEqual([rev(2, 'e'), rev(3, 'a'), rev(10, 'b')]);
+    const asked = [rev(10, 'b'), rev(1, 'f'), rev(3, 'a'), rev(3, 'a')];
+    expect((await get(`doc?open_revs=${json(asked)}`)).body).toEqual([
+      { ok: { _id: 'doc', _rev: rev(3, 'a') } },
+      { ok: { _id: 'doc', _rev: rev(10, 'b') } },
+      { missing: rev(1, 'f') },
+    ]);
+  });
+
+  test('from _bulk_get', async () => {
+    const { body } = await post('_bulk_get', { docs: [{ id: 'doc' }] });
+    const [{ docs } = { docs: [] }] = (body as { results: { docs: { ok: { _rev: string } }[] }[] }).results;
+    expect(docs.map(({ ok }) => ok._rev)).toEqual([rev(2, 'e'), rev(3, 'a'), rev(10, 'b')]);
+  });
+
+  test('from _revs_diff', async () => {
+    const { body } = await post('_revs_diff', { doc: [rev(11, 'a'), rev(4, 'c'), rev(4, 'b'), rev(3, 'a')] });
+    expect(body).toMatchObject({ doc: { missing: [rev(4, 'b'), rev(4, 'c'), rev(11, 'a')] } });
+  });
+});
+
+describe('a revision of a document that never was', () => {
+  test('is a conflict where nothing was ever written', async () => {
+    expect((await put('a', { _rev: rev(1, 'a') })).status).toBe(409);
+    const { body } = await post('_bulk_docs', { docs: [{ _id: 'a', _rev: rev(1, 'a') }, { _id: 'b' }] });
+    expect(body).toMatchObject([{ id: 'a', error: 'conflict' }, { ok: true }]);
+    expect((await put('a', { _rev: rev(1, 'a') })).body).toMatchObject({ ok: true });
+  });
+
+  test('is a conflict for design documents, and for what is written with them', async () => {
+    await put('first', {});
+    expect((await put('_design/x', { _rev: rev(1, 'a') })).status).toBe(409);
+    const docs = [{ _id: '_design/x' }, { _id: 'a', _rev: rev(1, 'a') }];
+    expect((await post('_bulk_docs', { docs })).body).toMatchObject([{ ok: true }, { error: 'conflict' }]);
+    expect((await post('_bulk_docs', { docs: [docs[1]], new_edits: false })).body).toEqual([]);
+  });
+});
+
+describe('_bulk_docs', () => {
+  test('cannot be atomic', async () => {
+    const docs = [{ _id: 'a' }, { _id: 'b', _rev: rev(1, 'b') }];
+    const answer = await post('_bulk_docs', { all_or_nothing: true, docs });
+    expect(answer.status).toBe(417);
+    expect(answer.body).toMatchObject([
+      { id: 'a', rev: '0-', error: 'not_implemented' },
+      { id: 'b', rev: rev(1, 'b'), error: 'not_implemented' },
+    ]);
+    expect((await get('a')).status).toBe(404);
+    expect((await post('_bulk_docs', { all_or_nothing: true, docs: [] })).status).toBe(201);
+    expect((await post('_bulk_docs', { all_or_nothing: false, docs })).status).toBe(201);
+  });
+
+  test('tells of a local document with a bad revision in its row', async () => {
+    const docs = [{ _id: '_local/a', _rev: '1-a' }, { _id: '_local/b' }, { _id: 'c' }];
+    const { status, body } = await post('_bulk_docs', { docs });
+    expect(status).toBe(201);
+    expect(body).toMatchObject([
+      { id: '_local/a', reason: 'Invalid rev format' },
+      { ok: true, rev: '0-1' },
+      { ok: true, id: 'c' },
+    ]);
+  });
+});
+
+describe('_bulk_get', () => {
+  test('fails as a whole for an id that is no text', async () => {
+    for (const id of [5, null, {}]) expect((await post('_bulk_get', { docs: [{ id }] })).status).toBe(400);
+  });
+
+  test('tells which revision is wrong', async () => {
+    const docs = [
+      { id: 'a', rev: 'x', atts_since: 'y' },
+      { id: 'a', rev: '1-a', atts_since: 'y' },
+      { id: 'a', rev: '1-a', atts_since: ['1-b', 'z'] },
+    ];
+    const { results } = (await post('_bulk_get', { docs })).body as {
+      results: { docs: { error: { rev: unknown } }[] }[];
+    };
+    expect(results.map((row) => row.docs[0]?.error.rev)).toEqual(['x', 'y', 'z']);
+  });
+});
+
+describe('local documents', () => {
+  test('have no revisions to be asked for by name', async () => {
+    await put('_local/a', { v: 1 });
+    expect((await get('_local/a?rev=0-1')).status).toBe(404);
+    expect((await get('_local/a?rev=0-1&latest=true')).body).toMatchObject({ v: 1 });
+    expect((await get('_local/a?open_revs=all')).status).toBe(404);
+    expect((await get('_local/a?open_revs=%5B%220-1%22%5D')).body).toEqual([{ missing: '0-1' }]);
+    const headers = { destination: 'b' };
+    expect((await it.request('COPY', `${db}/_local/a?rev=0-1`, { headers })).status).toBe(404);
+  });
+
+  test.each(['GET', 'PUT', 'DELETE', 'COPY'])('without a name cannot be had by %s', async (method) => {
+    const answer = await it.request(method, `${db}/_local%2F`, { json: {}, headers: { destination: 'x' } });
+    expect(answer).toMatchObject({ status: 400, body: { error: 'bad_request' } });
+  });
+});
+
+test('the copy of a deleted revision is made, deleted', async () => {
+  await conflicting();
+  const headers = { destination: 'copy' };
+  const answer = await it.request('COPY', `${db}/doc?rev=${rev(2, 'e')}`, { headers });
+  expect(answer.status).toBe(201);
+  expect((await get('copy')).body).toMatchObject({ reason: 'deleted' });
+  const local = await it.request('COPY', `${db}/doc`, { headers: { destination: '_local/x' } });
+  expect(local.headers.etag).toBe('"0-1"');
+});
+
+describe('listings', () => {
+  test('take only numbers for counts in a body', async () => {
+    await put('a', {});
+    for (const body of [{ limit: '1' }, { skip: '1' }, { group_level: '0' }]) {
+      expect(await post('_all_docs', body)).toMatchObject({
+        status: 400,
+        body: { error: 'query_parse_error' },
+      });
+    }
+    expect((await post('_all_docs', { limit: 1, descending: 'true' })).status).toBe(200);
+  });
+
+  test('of databases do not take keys', async () => {
+    expect((await it.request('GET', '/_all_dbs?keys=["db1","db2"]')).status).toBe(400);
+    expect((await it.request('GET', '/_all_dbs?keys=["db1"]')).body).toEqual(['db1']);
+  });
+});
+
+describe('_changes', () => {
+  test.each(['1-abc', '3-x', '5', '', '[1,"x"]', '0-', '2-0123456789abcdeg'])(
+    'since=%s is no sequence',
+    async (since) => {
+      const path = `_changes?since=${encodeURIComponent(since)}`;
+      expect(await get(path)).toMatchObject({ status: 400, body: { error: 'bad_request' } });
+      expect((await get(`${path}&descending=true`)).status).toBe(200);
+    },
+  );
+
+  test.each(['5-g1AAAACReJzLYWBgYMpgTmHgz8tPSTV0MDQy1zMAQsMckEQiQ1L9____', '"7-0123456789ab"'])(
+    'since=%s is of another database',
+    async (since) => {
+      await put('a', {});
+      const { body } = await get(`_changes?since=${encodeURIComponent(since)}`);
+      expect(body).toMatchObject({ results: [{ id: 'a' }] });
+    },
+  );
+
+  test('the last of since and last-event-id counts', async () => {
+    await put('a', {});
+    expect((await get('_changes?last-event-id=now&since=0')).body).toMatchObject({ results: [{ id: 'a' }] });
+    expect((await get('_changes?since=0&last-event-id=now')).body).toMatchObject({ results: [] });
+  });
+
+  test('other parameters are judged before the filter, and slashes are none', async () => {
+    expect((await get('_changes?filter=no/ne&limit=x')).status).toBe(400);
+    expect((await get('_changes?filter=no/ne&since=x')).status).toBe(404);
+    expect((await get('_changes?filter=%2F')).status).toBe(200);
+  });
+});
+
+describe('a selector', () => {
+  const document = {
+    _id: 'a',
+    n: 2,
+    s: 'b',
+    list: [1, 'x', { y: 1 }],
+    o: { p: { q: null }, r: 1 },
+    'd.t': 1,
+  };
+
+  test.each<[object, boolean]>([
+    [{ n: { $ne: 1 } }, true],
+    [{ none: { $ne: 1 } }, false],
+    [{ none: { $nin: [1] } }, false],
+    [{ none: { $not: { $gt: 1 } } }, false],
+    [{ n: { $not: { $gt: 2 } } }, true],
+    [{ $nor: [{ none: 1 }] }, false],
+    [{ $nor: [{ n: 1 }, { s: 'c' }] }, true],
+    [{ $not: { n: 1, s: 'b' } }, true],
+    [{ $not: { $and: [{ n: 2 }, { s: 'b' }] } }, false],
+    [{ none: { $exists: false } }, true],
+    [{ $not: { none: { $exists: true } } }, true],
+    [{ n: { $exists: false } }, false],
+    [{ 'n.x': { $exists: false } }, false],
+    [{ $or: [] }, true],
+    [{ n: { $gt: 1, $lt: 3 } }, true],
+    [{ n: { $gt: null } }, true],
+    [{ n: { $lt: '' } }, true],
+    [{ s: { $gt: 'A', $lt: 'C' } }, true],
+    [{ o: { p: { q: null } } }, true],
+    [{ 'o.p.q': null }, true],
+    [{ 'o.p': { $eq: { q: null } } }, true],
+    [{ o: {} }, false],
+    [{ 'd\\.t': 1 }, true],
+    [{ 'list.1': 'x' }, true],
+    [{ 'list.3': { $exists: false } }, false],
+    [{ list: { $in: ['x'] } }, true],
+    [{ list: { $nin: ['x'] } }, false],
+    [{ n: { $in: [] } }, false],
+    [{ list: { $all: [1, 'x'] } }, true],
+    [{ list: { $all: [] } }, false],
+    [{ list: { $elemMatch: { $gt: 'w', $lt: 'z' } } }, true],
+    [{ list: { $elemMatch: { y: 1 } } }, true],
+    [{ list: { $not: { $elemMatch: { y: 2 } } } }, true],
+    [{ list: { $allMatch: { $gte: 1 } } }, true],
+    [{ list: { $size: 3 } }, true],
+    [{ list: { $not: { $size: 3 } } }, false],
+    [{ o: { $keyMapMatch: { $eq: 'r' } } }, true],
+    [{ n: { $mod: [2, 0] } }, true],
+    [{ n: { $type: 'number' } }, true],
+    [{ 'o.p.q': { $type: 'null' } }, true],
+    [{ s: { $beginsWith: 'b' } }, true],
+    [{ n: { $beginsWith: '2' } }, false],
+    [{ toString: { $exists: true } }, false],
+  ])('%j', (selector, fits) => {
+    expect(compileSelector(selector)(document)).toBe(fits);
+  });
+
+  test.each([
+    [{ $gt: 1 }],
+    [{ n: { $in: 1 } }],
+    [{ n: { $nin: 'x' } }],
+    [{ n: { $exists: 1 } }],
+    [{ n: { $type: 1 } }],
+    [{ n: { $mod: [1] } }],
+    [{ n: { $size: -1 } }],
+    [{ n: { $all: 1 } }],
+    [{ n: { $elemMatch: 1 } }],
+    [{ n: { $beginsWith: 1 } }],
+    [{ 'a..b': 1 }],
+    [{ n: { $where: 'x' } }],
+  ])('%j is refused', async (selector) => {
+    const answer = await post('_changes?filter=_selector', { selector });
+    expect(answer).toMatchObject({ status: 400, body: { error: 'bad_request' } });
+  });
+});
