@@ -35,8 +35,9 @@ export function insert(
 ): Inserted {
   if (hashes.length === 0) throw new RangeError('a path needs at least one revision');
   const parts = takeApart(tree);
-  addPath(parts, start, hashes, deleted ? { status: 'available', deleted: true } : { status: 'available' });
-  const stemmed = parts.size > limit ? stem(parts, limit) : [];
+  const state: RevNode[1] = deleted ? { status: 'available', deleted: true } : { status: 'available' };
+  const outgrown = addPath(parts, { start, hashes, state, limit });
+  const stemmed = parts.size > limit ? stem(parts, limit, outgrown) : [];
   return { tree: putTogether(parts), stemmed };
 }
 
@@ -68,22 +69,59 @@ function partOf(parts: Parts, generation: number, hash: string, state: RevNode[1
   return part;
 }
 
-function addPath(parts: Parts, start: number, hashes: readonly string[], state: RevNode[1]): void {
-  let child: Part | undefined;
-  for (const [at, hash] of hashes.entries()) {
-    const part = partOf(parts, start - at, hash, { status: 'missing' });
-    if (child === undefined) part.state = state;
-    else child.parent = part;
-    // Two histories of one revision cannot both be true: the one that came first stays.
-    if (part.parent !== undefined && part.parent.hash !== hashes[at + 1]) return;
-    child = part;
-  }
+interface Path {
+  readonly start: number;
+  readonly hashes: readonly string[];
+  readonly state: RevNode[1];
+  readonly limit: number;
 }
 
-/** Removes what is too far from every leaf. @returns the revisions that went */
-function stem(parts: Parts, limit: number): string[] {
+/**
+ * A path may be millions of revisions long. Only those are looked at that can stay: the first ones, and those around
+ * revisions that are known; what lies between is too far from every leaf.
+ * @returns known revisions that got descendants which were left out, with how many
+ */
+function addPath(parts: Parts, path: Path): ReadonlyMap<Part, number> {
+  const { start, hashes, state, limit } = path;
+  const outgrown = new Map<Part, number>();
+  let child: Part | undefined;
+  let at = 0;
+  for (const met of [0, ...meetings(parts, path)]) {
+    if (met > at) {
+      at = met;
+      child = undefined;
+    }
+    for (const end = Math.min(met + limit, hashes.length); at < end; at++) {
+      const part = partOf(parts, start - at, hashes[at] ?? '', { status: 'missing' });
+      if (at === 0) part.state = state;
+      else if (child === undefined) outgrown.set(part, at);
+      else child.parent = part;
+      // Two histories of one revision cannot both be true: the one that came first stays.
+      if (part.parent !== undefined && part.parent.hash !== hashes[at + 1]) return outgrown;
+      child = part;
+    }
+  }
+  return outgrown;
+}
+
+/** Where on the path known revisions stand that are not among its first ones, the newest first. */
+function meetings(parts: Parts, { start, hashes, limit }: Path): number[] {
+  if (hashes.length <= limit) return [];
+  const found: number[] = [];
+  for (const { generation, hash } of parts.values()) {
+    if (hashes[start - generation] === hash) found.push(start - generation);
+  }
+  return found.sort((a, b) => a - b);
+}
+
+/**
+ * Removes what is too far from every leaf.
+ * @param outgrown no leaves, though no child of theirs is here
+ * @returns the revisions that went
+ */
+function stem(parts: Parts, limit: number, outgrown: ReadonlyMap<Part, number>): string[] {
   // Steps to the nearest leaf; children have their number before their parents are looked at.
-  const distances = new Map<Part, number>();
+  const distances = new Map(outgrown);
   const newestFirst = [...parts].sort(([, a], [, b]) => b.generation - a.generation);
   const stemmed: string[] = [];
   for (const [rev, part] of newestFirst) {

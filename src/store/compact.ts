@@ -1,19 +1,17 @@
 import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
+import { BodyPages } from './body-pages.js';
 import * as layout from './layout.js';
 import { parseRecord, StoredDocument } from './record.js';
 
-/** Records looked at, and documents compacted, at a time. */
+/** Records looked at at a time. */
 const PAGE = 200;
+
+/** Bodies dropped in one commit, about: while that is put together nothing else runs. */
+const PORTION = 1000;
 
 /** Sequences whose bodies LevelDB tidies at a time: a database that is to be closed waits no longer than for one. */
 const RANGE = 100_000;
-
-/** Whether a body is kept of a revision that is no leaf. */
-function hasOldBodies(record: StoredDocument): boolean {
-  const leaves = new Set(record.leaves().map(({ rev }) => rev));
-  return [...record.bodySeqs.keys()].some((rev) => !leaves.has(rev));
-}
 
 /** A record without the bodies of revisions that are no leaves; undefined where there are none to drop. */
 export function compactRecord(
@@ -37,13 +35,19 @@ export function compactRecord(
   };
 }
 
+/** Documents to compact, and the length of each body that goes by its sequence: read before, not during the commit. */
+export interface CompactionPortion {
+  readonly ids: readonly string[];
+  readonly lengths: ReadonlyMap<number, number>;
+}
+
 /**
  * Drops the bodies of all revisions that are no leaves, and gives their space back.
- * @param compactAll does so for the documents with these ids, in one commit
+ * @param compactAll does so for some documents, in one commit
  */
 export async function compactDatabase(
   level: ClassicLevel,
-  compactAll: (ids: readonly string[]) => Promise<void>,
+  compactAll: (portion: CompactionPortion) => Promise<void>,
   updateSeq: number,
   signal: AbortSignal,
 ): Promise<void> {
@@ -54,8 +58,10 @@ export async function compactDatabase(
   });
   try {
     for (let page = await texts.nextv(PAGE); page.length > 0; page = await texts.nextv(PAGE)) {
-      const due = page.map(parseRecord).filter(hasOldBodies);
-      if (due.length > 0) await compactAll(due.map(({ id }) => id));
+      for (const { ids, seqs } of portionsOf(page)) {
+        await compactAll({ ids, lengths: await lengthsOf(level, seqs) });
+        if (signal.aborted) return;
+      }
       if (signal.aborted) return;
     }
   } finally {
@@ -67,4 +73,33 @@ export async function compactDatabase(
       layout.bodies.key(layout.seqKey(seq + RANGE)),
     );
   }
+}
+
+/** The documents among these records that have bodies to drop. */
+function* portionsOf(texts: readonly string[]): Generator<{ ids: string[]; seqs: number[] }> {
+  let portion: { ids: string[]; seqs: number[] } = { ids: [], seqs: [] };
+  for (const text of texts) {
+    const record = parseRecord(text);
+    const dropped = compactRecord(record)?.dropped ?? [];
+    if (dropped.length === 0) continue;
+    portion.ids.push(record.id);
+    portion.seqs.push(...dropped);
+    if (portion.seqs.length < PORTION) continue;
+    yield portion;
+    portion = { ids: [], seqs: [] };
+  }
+  if (portion.ids.length > 0) yield portion;
+}
+
+async function lengthsOf(level: ClassicLevel, seqs: readonly number[]): Promise<Map<number, number>> {
+  const lengths = new Map<number, number>();
+  const sizes = new BodyPages();
+  for (let at = 0; at < seqs.length; ) {
+    const page = seqs.slice(at, at + sizes.size);
+    const bodies = await level.getMany(page.map((seq) => layout.bodies.key(layout.seqKey(seq))));
+    sizes.note(bodies);
+    for (const [index, seq] of page.entries()) lengths.set(seq, bodies[index]?.length ?? 0);
+    at += page.length;
+  }
+  return lengths;
 }

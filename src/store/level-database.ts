@@ -2,7 +2,7 @@ import { ClassicLevel } from 'classic-level';
 import { syncFolder } from '../config/files.js';
 import { conflict, CouchError, internalError, unavailable } from '../errors.js';
 import { BLOCK, blockOf } from './change-counts.js';
-import { compactDatabase } from './compact.js';
+import { compactDatabase, type CompactionPortion } from './compact.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { localRev } from './document.js';
 import { Events } from './events.js';
@@ -28,7 +28,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import { Validators } from './validators.js';
-import { Writer, type WriterHost } from './writer.js';
+import { MAX_WEIGHT, Writer, type WriterHost } from './writer.js';
 
 export interface LevelOptions {
   /** Bytes that LevelDB gathers in memory before it writes a table. */
@@ -103,7 +103,15 @@ export class LevelDatabase implements Database, WriterHost {
     await this.#compaction?.catch(() => undefined);
     this.#closing = true;
     await this.#writer.drain();
+    await this.#renewMarker();
     await this.#level.close();
+  }
+
+  /** A copy of all files that was made during this run names a marker file that is no more. */
+  async #renewMarker(): Promise<void> {
+    if (this.#broken !== undefined || this.#loaded?.copy.run !== this.#run) return;
+    // Where this fails the old one is still good.
+    await writeMarker(this.#place, [this.#run]).catch(() => undefined);
   }
 
   // ---- opening ------------------------------------------------------------------------------------------------
@@ -192,11 +200,19 @@ export class LevelDatabase implements Database, WriterHost {
 
   // ---- writing ------------------------------------------------------------------------------------------------
 
-  async write(edits: readonly DocumentEdit[], { newEdits }: WriteOptions): Promise<EditResult[]> {
+  async write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
+    const results = await Promise.all(portions(edits).map((portion) => this.#writePortion(portion, options)));
+    return results.flat();
+  }
+
+  async #writePortion(
+    { edits, weight }: Portion,
+    { newEdits }: WriteOptions,
+  ): Promise<readonly EditResult[]> {
     const results: EditResult[] = [];
     await this.#submit({
       ids: edits.map(({ id }) => id),
-      weight: edits.reduce((sum, { body }) => sum + body.length + 512, 0),
+      weight,
       run: (transaction) => {
         for (const edit of edits) {
           const rev = transaction.edit(edit, newEdits);
@@ -217,7 +233,7 @@ export class LevelDatabase implements Database, WriterHost {
       await this.#writer.submit({ ids: task.ids ?? [], weight: task.weight ?? 0, run: task.run });
     } catch (error) {
       if (error instanceof CouchError) throw error;
-      throw internalError('The write failed; nothing of it was stored.', error);
+      throw internalError('The write failed; whether any of it was stored is not known.', error);
     }
   }
 
@@ -275,11 +291,12 @@ export class LevelDatabase implements Database, WriterHost {
   }
 
   #compactOnce(): Promise<void> {
-    const compactAll = (ids: readonly string[]): Promise<void> =>
+    const compactAll = ({ ids, lengths }: CompactionPortion): Promise<void> =>
       this.#submit({
         ids,
+        weight: lengths.size * 64,
         run: (transaction) => {
-          for (const id of ids) transaction.compact(id);
+          for (const id of ids) transaction.compact(id, lengths);
         },
       });
     return compactDatabase(this.#level, compactAll, this.updateSeq, this.#stopCompaction.signal);
@@ -412,6 +429,31 @@ export class LevelDatabase implements Database, WriterHost {
     return keysInBlock.length + later;
   }
 }
+
+/** Edits that go into one commit. */
+interface Portion {
+  readonly edits: DocumentEdit[];
+  weight: number;
+}
+
+/** Cuts a batch into what one commit may hold; each document of a batch stands for itself. */
+function portions(edits: readonly DocumentEdit[]): readonly Portion[] {
+  let last: Portion = { edits: [], weight: 0 };
+  const cut = [last];
+  for (const edit of edits) {
+    const weight = weightOf(edit);
+    if (last.edits.length > 0 && last.weight + weight > MAX_WEIGHT) {
+      last = { edits: [], weight: 0 };
+      cut.push(last);
+    }
+    last.edits.push(edit);
+    last.weight += weight;
+  }
+  return cut;
+}
+
+/** What an edit adds to a batch, in bytes: its body, its metadata, its row in the feed. */
+const weightOf = ({ body, revisions }: DocumentEdit): number => body.length + 512 + 64 * revisions.ids.length;
 
 function bodyKey(record: DocumentRecord, rev: string): string | undefined {
   if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');

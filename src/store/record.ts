@@ -6,6 +6,7 @@ import {
   leavesOf,
   pathTo,
   revAt,
+  revsOf,
   type RevPosition,
   type RevTree,
 } from '../revtree/tree.js';
@@ -38,8 +39,13 @@ export function isLivingText(text: string): boolean {
   return deleted === undefined ? !parseRecord(text).deleted : deleted === 'false';
 }
 
+/** So many questions about one record are answered by walking its tree; for more, its revisions are listed. */
+const FEW_QUESTIONS = 4;
+
 export class StoredDocument implements DocumentRecord {
   #leaves: RevPosition[] | undefined;
+  #revs: ReadonlySet<string> | undefined;
+  #questions = 0;
 
   constructor(
     readonly id: string,
@@ -73,7 +79,9 @@ export class StoredDocument implements DocumentRecord {
   }
 
   has(rev: string): boolean {
-    return find(this.tree, rev) !== undefined;
+    if (++this.#questions <= FEW_QUESTIONS) return find(this.tree, rev) !== undefined;
+    this.#revs ??= new Set(revsOf(this.tree));
+    return this.#revs.has(rev);
   }
 
   isDeleted(rev: string): boolean {

@@ -85,12 +85,15 @@ export class Transaction {
     return applied.rev;
   }
 
-  /** Drops the bodies of a document's revisions that are no leaves; its place in the feed stays. */
-  compact(id: string): void {
+  /**
+   * Drops the bodies of a document's revisions that are no leaves; its place in the feed stays.
+   * @param lengths of bodies by their sequences, as far as they are known; the others are read
+   */
+  compact(id: string, lengths: ReadonlyMap<number, number>): void {
     const touched = this.#touched.get(id);
     const compacted = touched?.after === undefined ? undefined : compactRecord(touched.after);
     if (touched === undefined || compacted === undefined) return;
-    for (const seq of compacted.dropped) this.#dropBody(seq);
+    for (const seq of compacted.dropped) this.#dropBody(seq, lengths.get(seq));
     touched.after = compacted.record;
   }
 
@@ -104,8 +107,8 @@ export class Transaction {
     this.put(layout.bodies.key(layout.seqKey(seq)), text);
   }
 
-  #dropBody(seq: number): void {
-    this.#bodyBytes -= this.#bodyAt(seq)?.length ?? 0;
+  #dropBody(seq: number, length = this.#bodyAt(seq)?.length ?? 0): void {
+    this.#bodyBytes -= length;
     this.#bodies.delete(seq);
     this.del(layout.bodies.key(layout.seqKey(seq)));
   }

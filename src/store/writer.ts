@@ -24,8 +24,8 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A group commit grows no further than this, so that no request waits for a very long one. */
-const MAX_WEIGHT = 4 * 1024 * 1024;
+/** A group commit grows no further than this: while it is put together nothing else runs. */
+export const MAX_WEIGHT = 1024 * 1024;
 
 /**
  * The one writer of a database. Tasks that come while a batch is being synced share the next one: one fsync
