@@ -115,6 +115,8 @@ class Feed {
       for (const part of inParts(this.query, page, this.#sizes)) {
         const presented = await presentRows(this.db, this.query, part, this.#sizes);
         const rows = presented.slice(0, this.query.limit - this.sent);
+        // Whoever reads the feed may have gone, and gets to stop it even where nothing passes the filter.
+        if (rows.length === 0) yield '';
         yield* this.#chunks(rows);
         this.lastSeq = (this.sent >= this.query.limit ? rows.at(-1) : part.at(-1))?.seq ?? this.lastSeq;
         if (this.full) {

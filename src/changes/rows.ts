@@ -85,14 +85,15 @@ function idFilter(filter: ChangesFilter): (row: ChangeRow) => boolean {
   return () => true;
 }
 
-const idOf = (row: ChangeRow): string => (JSON.parse(row.text) as { id: string }).id;
+/** Many listeners ask this of one row that was just written. */
+const idOf = (row: ChangeRow): string => row.id ?? (JSON.parse(row.text) as { id: string }).id;
 
 /** Rows name every leaf; most documents have one. Quotes within an id are escaped, so the marks are never part of it. */
 function winnerOnly(row: ChangeRow): ChangeRow {
   const second = row.text.indexOf('"},{"rev":"');
   if (second < 0) return row;
   const end = row.text.lastIndexOf('}]');
-  return { seq: row.seq, text: row.text.slice(0, second + 1) + row.text.slice(end) };
+  return { ...row, text: row.text.slice(0, second + 1) + row.text.slice(end) };
 }
 
 async function withDocuments(

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { z } from 'zod';
@@ -28,16 +29,21 @@ export interface DataDirectory {
 export async function openDataDirectory(directory: string): Promise<DataDirectory> {
   const root = path.resolve(directory);
   // Before anything in it is touched: a newer version may keep its lock elsewhere.
-  await readServer(root);
+  readServer(root);
   await makeWritable(root);
   const lock = await takeLock(root);
   try {
-    const server = (await readServer(root)) ?? (await writeServer(root));
+    const server = readServer(root) ?? (await writeServer(root));
     return { path: root, uuid: server.uuid, close: () => lock.close() };
   } catch (error) {
     await lock.close();
     throw error instanceof StartError ? error : cannotWrite(root, error);
   }
+}
+
+/** Throws a `StartError` where nothing in the directory may be read, because it is of a newer format or damaged. */
+export function requireKnownFormat(directory: string): void {
+  readServer(path.resolve(directory));
 }
 
 async function makeWritable(root: string): Promise<void> {
@@ -53,7 +59,8 @@ async function makeWritable(root: string): Promise<void> {
  * A LevelDB that holds nothing serves as the lock of the whole directory.
  */
 async function takeLock(root: string): Promise<ClassicLevel> {
-  const lock = new ClassicLevel(path.join(root, 'lock'));
+  // The kernel locks for a process. Within one LevelDB compares paths, which must not differ by a symbolic link.
+  const lock = new ClassicLevel(path.join(await realpath(root), 'lock'));
   try {
     await lock.open();
     return lock;
@@ -66,9 +73,9 @@ async function takeLock(root: string): Promise<ClassicLevel> {
   }
 }
 
-async function readServer(root: string): Promise<{ uuid: string } | undefined> {
+function readServer(root: string): { uuid: string } | undefined {
   const file = path.join(root, 'server.json');
-  const text = await readIfThere(file);
+  const text = readIfThere(file);
   if (text === undefined) return undefined;
   const { format, uuid } = parseServer(file, text);
   if (format > DATA_FORMAT) {
@@ -87,11 +94,13 @@ function parseServer(file: string, text: string): z.infer<typeof serverFile> {
   }
 }
 
-async function readIfThere(file: string): Promise<string | undefined> {
+function readIfThere(file: string): string | undefined {
   try {
-    return await readFile(file, 'utf8');
+    return readFileSync(file, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    const { code } = error as NodeJS.ErrnoException;
+    // Where a file stands in the way, making the directory fails with a better reason.
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     throw cannotWrite(path.dirname(file), error);
   }
 }

@@ -12,6 +12,7 @@ import {
   overlay,
   type Values,
 } from './layers.js';
+import { requireKnownFormat } from './datadir.js';
 import { nearest } from './nearest.js';
 import { readRuntime, runtimeFile } from './runtime.js';
 import { type Config, configSchema } from './schema.js';
@@ -49,6 +50,7 @@ export function loadConfig({ file, env = {}, flags = new Map<string, string>() }
 }
 
 function runtimeLayer(data: string): Layer {
+  requireKnownFormat(data);
   const values = readRuntime(data).config;
   const file = runtimeFile(data);
   if ('data' in values)

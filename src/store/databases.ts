@@ -92,8 +92,8 @@ export class Databases {
     return this.#step(name, async (slot) => {
       if (this.#names.has(name)) return false;
       await mkdir(this.#folderOf(name), { recursive: true, mode: 0o700 });
-      await this.#openInto(slot, name);
       await syncFolder(this.folder);
+      await this.#openInto(slot, name);
       this.#names.add(name);
       this.#sorted = undefined;
       return true;

@@ -156,7 +156,7 @@ export class Transaction {
       else docCount++;
       const by = Number(!after.deleted) - Number(before?.deleted === false);
       if (by !== 0) living.push({ id, by });
-      rows.push({ seq: after.seq, text: after.changeRow(this.context.epochs.token(after.seq)) });
+      rows.push({ seq: after.seq, id, text: after.changeRow(this.context.epochs.token(after.seq)) });
       addTo(blocks, blockOf(after.seq), 1);
     }
     rows.sort((a, b) => a.seq - b.seq);

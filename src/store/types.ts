@@ -183,6 +183,8 @@ export interface ChangesRange {
 /** One row of the changes index. */
 export interface ChangeRow {
   readonly seq: number;
+  /** The document's, where nobody has to look for it in the text: in rows that were just written. */
+  readonly id?: string;
   /** The row as `style=all_docs` shows it: `{"seq":"5-…","id":"a","changes":[{"rev":"…"}]}`. */
   readonly text: string;
 }
