@@ -94,7 +94,7 @@ function* portionsOf(texts: readonly string[]): Generator<{ ids: string[]; seqs:
 async function lengthsOf(level: ClassicLevel, seqs: readonly number[]): Promise<Map<number, number>> {
   const lengths = new Map<number, number>();
   const sizes = new BodyPages();
-  for (let at = 0; at < seqs.length; ) {
+  for (let at = 0; at < seqs.length;) {
     const page = seqs.slice(at, at + sizes.size);
     const bodies = await level.getMany(page.map((seq) => layout.bodies.key(layout.seqKey(seq))));
     sizes.note(bodies);
