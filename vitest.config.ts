@@ -8,8 +8,8 @@ export default defineConfig({
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/support/seed.ts'],
     // A test waits for its condition; these are only the ceiling.
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
     pool: 'forks',
     reporters: ['default', new FolderSeconds(), ...(report ? ['json'] : [])],
     ...(report ? { outputFile: { json: report } } : {}),

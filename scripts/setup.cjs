@@ -130,10 +130,15 @@ function takeLock() {
   return false;
 }
 
+/** No set-up takes so long. */
+const LONGEST_MS = 30 * 60 * 1000;
+
 function holderIsAlive() {
   const age = Date.now() - (fs.statSync(LOCK, { throwIfNoEntry: false })?.mtimeMs ?? 0);
   const pid = Number(fs.existsSync(LOCK) ? fs.readFileSync(LOCK, 'utf8') : 0);
   if (pid === 0) return age < 1000; // made this instant, its number not yet written
+  // Numbers are given out again: after a crash, above all in a container, even this process may have the holder's.
+  if (pid === process.pid || age > LONGEST_MS) return false;
   try {
     process.kill(pid, 0);
     return true;

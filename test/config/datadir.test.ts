@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -37,6 +37,14 @@ describe('the data directory', () => {
       exitCode: 75,
       lines: [`the data directory ${inData()} is in use by another process`],
     });
+    await first.close();
+  });
+
+  it('is used by one at a time, whatever it is called', async () => {
+    const first = await openDataDirectory(inData());
+    const link = path.join(folder, 'link');
+    await symlink(inData(), link);
+    await expect(openDataDirectory(link)).rejects.toMatchObject({ exitCode: 75 });
     await first.close();
   });
 

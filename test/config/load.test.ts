@@ -203,6 +203,13 @@ describe('a bad configuration is refused', () => {
     expect(refusal({})).toEqual(['/data/runtime.json may hold only "config" and "passwordHashes"']);
   });
 
+  it('runtime.json of a data directory of a newer format, whose keys are not known here', () => {
+    runtime({ tls: {} });
+    const uuid = '0'.repeat(32);
+    writeFileSync(path.join(data, 'server.json'), JSON.stringify({ format: 2, uuid }));
+    expect(() => load()).toThrow(expect.objectContaining({ exitCode: 65 }) as StartError);
+  });
+
   it('when runtime.json would move the directory in which it lies', () => {
     runtime({ data: '/elsewhere' });
     expect(refusal({})).toHaveLength(1);

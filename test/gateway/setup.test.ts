@@ -34,7 +34,7 @@ function program(text: string): void {
 
 function run(...args: string[]): { status: number | null; stdout: string; stderr: string } {
   const env = { PATH: process.env.PATH };
-  return spawnSync(process.execPath, args, { cwd: clone, env, encoding: 'utf8' });
+  return spawnSync(process.execPath, args, { cwd: clone, env, encoding: 'utf8', timeout: 60_000 });
 }
 
 it('compiles what is stale, and only then', () => {
@@ -70,4 +70,18 @@ it('takes over from a set-up that was killed', () => {
   writeFileSync(path.join(clone, '.setup.lock'), String(pid));
   expect(run('scripts/causeway')).toMatchObject({ status: 0, stdout: 'five 24\n' });
   expect(existsSync(path.join(clone, '.setup.lock'))).toBe(false);
+});
+
+it('takes over from a set-up whose number was given out again', () => {
+  program('six');
+  const lock = path.join(clone, '.setup.lock');
+  writeFileSync(lock, String(process.pid));
+  const past = new Date(Date.now() - 3_600_000);
+  utimesSync(lock, past, past);
+  expect(run('scripts/causeway')).toMatchObject({ status: 0, stdout: 'six 24\n' });
+
+  const own =
+    "require('fs').writeFileSync('.setup.lock', `${process.pid}`); require('./scripts/setup.cjs').prepare({ build: true })";
+  expect(run('-e', own)).toMatchObject({ status: 0 });
+  expect(existsSync(lock)).toBe(false);
 });

@@ -214,6 +214,33 @@ describe('a tree with a limit', () => {
     );
   });
 
+  test('takes a longer path as if it were put in whole and then cut', () => {
+    const limited = fc.tuple(cases, fc.integer({ min: 1, max: 4 }));
+    fc.assert(
+      fc.property(limited, ([[history, arrivals], limit]) => {
+        let tree: RevTree = [];
+        for (const arrival of arrivals) {
+          const path = pathOf(history, arrival);
+          const whole = add(tree, path, Infinity).tree;
+          tree = add(tree, path, limit).tree;
+          expect(tree).toEqual(add(whole, path.slice(0, 1), limit).tree);
+        }
+      }),
+      RUNS,
+    );
+  });
+
+  test('is not held up by a path of millions of revisions', () => {
+    const hashes = Array.from({ length: 5_000_000 }, () => 'a');
+    const { tree: old } = insert([], 3, ['a', 'a', 'a'], false, 1000);
+    const begun = performance.now();
+    const { tree } = insert(old, hashes.length, hashes, false, 1000);
+    // Some 50 ms; a part for each revision would take more than ten seconds, and gigabytes.
+    expect(performance.now() - begun).toBeLessThan(3000);
+    expect(leavesOf(tree).map(revAt)).toEqual(['5000000-a']);
+    expect(revsOf(tree)).toHaveLength(1000);
+  });
+
   test('cuts a branch off where the history between it and the rest is too far from every leaf', () => {
     let { tree } = insert([], 2, ['b', 'a'], false, 2);
     for (const [at, hash] of ['c', 'd', 'e'].entries()) {

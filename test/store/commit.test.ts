@@ -12,6 +12,7 @@ import {
   OPTIONS,
   outcome,
   put,
+  replicate,
   revOf,
 } from '../support/store.js';
 
@@ -118,6 +119,54 @@ describe('group commit (I1)', () => {
     expect(feed.slice(1).map(({ id }) => id)).toEqual(
       Array.from({ length: 12 }, (_, at) => `b${String(at)}`),
     );
+  });
+});
+
+describe('one large request', () => {
+  test('is cut, so that others need not wait for all of it; its documents are taken in order', async () => {
+    const db = await openDatabase(await newFolder());
+    let batches = 0;
+    interceptWrites((write) => (options) => {
+      batches++;
+      return write(options);
+    });
+    const many = Array.from({ length: 6000 }, (_, at) => ({ _id: `d${String(at)}`, pad: 'x'.repeat(500) }));
+    const results = await put(db, ...many, { _id: 'd0' });
+    expect(batches).toBeGreaterThan(4);
+    expect(results.slice(0, -1).every(({ ok }) => ok)).toBe(true);
+    expect(results.at(-1)).toMatchObject({ ok: false, error: { status: 409 } });
+    expect((await feedOf(db)).map(({ id }) => id)).toEqual(many.map(({ _id }) => _id));
+    expect(await put(db)).toEqual([]);
+  });
+
+  test('is cut by the length of histories too', async () => {
+    const db = await openDatabase(await newFolder());
+    let batches = 0;
+    interceptWrites((write) => (options) => {
+      batches++;
+      return write(options);
+    });
+    const ids = Array.from({ length: 1000 }, (_, at) => at.toString(16).padStart(32, '0'));
+    const many = Array.from({ length: 60 }, (_, at) => ({
+      _id: `d${String(at)}`,
+      _revisions: { start: 1000, ids },
+    }));
+    expect((await replicate(db, ...many)).every(({ ok }) => ok)).toBe(true);
+    expect(batches).toBeGreaterThan(2);
+  });
+});
+
+describe('a record', () => {
+  test('answers many questions about its revisions without a walk for each', async () => {
+    const db = await openDatabase(await newFolder());
+    const ids = Array.from({ length: 1000 }, (_, at) => at.toString(16).padStart(32, '0'));
+    await replicate(db, { _id: 'a', _revisions: { start: 1000, ids } });
+    const record = db.get('a');
+    const asked = Array.from({ length: 500_000 }, (_, at) => `${String(at)}-${ids[1000 - at] ?? 'x'}`);
+    const begun = performance.now();
+    expect(asked.filter((rev) => record?.has(rev) === true)).toEqual(asked.slice(1, 1001));
+    // Some 100 ms; walks would take ten seconds.
+    expect(performance.now() - begun).toBeLessThan(3000);
   });
 });
 

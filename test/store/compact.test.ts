@@ -1,5 +1,6 @@
+import { ClassicLevel } from 'classic-level';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import {
   body,
   feedOf,
@@ -91,6 +92,25 @@ test('loses nothing that is written meanwhile, and calls that come meanwhile joi
   expect(await db.pending(0)).toBe(ids.length);
   await db.compact();
   expect(ids.map((id) => body(db, id)?.v)).toEqual(ids.map(() => 3));
+});
+
+test('holds nobody up: no body is read while a commit is put together, and the sizes stay exact', async () => {
+  const db = await openDatabase(await newFolder());
+  const pad = 'é'.repeat(100);
+  await put(db, ...Array.from({ length: 30 }, (_, at) => ({ _id: `d${String(at)}`, pad })));
+  const { external } = (await db.info()).sizes;
+  for (let round = 0; round < 80; round++) {
+    const docs = Array.from({ length: 30 }, (_, at) => `d${String(at)}`);
+    await put(db, ...docs.map((_id) => ({ _id, _rev: db.get(_id)?.winner ?? '', pad })));
+  }
+  const reads = vi.spyOn(ClassicLevel.prototype, 'getSync');
+  onTestFinished(() => {
+    reads.mockRestore();
+  });
+  await db.compact();
+  expect(reads).not.toHaveBeenCalled();
+  // The revisions of the last round have one more digit.
+  expect((await db.info()).sizes.external).toBe(external + 30);
 });
 
 test('stops when the database is closed', async () => {

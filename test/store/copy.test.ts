@@ -166,6 +166,18 @@ describe('a database that was put back is recognised', () => {
     await expectRecognised(folder, before);
   });
 
+  test('when all files were written over in place as they were in the middle of the run that wrote last', async () => {
+    const [folder, backup] = [await newFolder(), join(await newFolder(), 'backup')];
+    const before = await prepare(folder);
+    const db = await openDatabase(folder);
+    await put(db, { _id: 'b' });
+    await run('cp', ['-a', folder, backup]);
+    await put(db, { _id: 'c' });
+    await db.close();
+    await run('cp', ['-a', `${backup}/.`, folder]);
+    await expectRecognised(folder, before);
+  });
+
   test.each(['', '{', '[]', 'null', '{"runs":[]}', '{"runs":"x","file":"1-1"}'])(
     'when its marker says %j',
     async (text) => {
