@@ -1,3 +1,5 @@
+import type { ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { requireRight, type Right } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
@@ -96,6 +98,7 @@ export function addResource(app: FastifyInstance, server: Server, resource: Reso
     url: resource.path,
     handler: async (request, reply) => {
       reply.hijack();
+      if (!(await hasTurn(request.raw.socket, reply.raw))) return;
       const exchange = new Exchange(
         server,
         request.raw,
@@ -105,6 +108,26 @@ export function addResource(app: FastifyInstance, server: Server, resource: Reso
       );
       await serve(exchange, resource);
     },
+  });
+}
+
+/**
+ * Waits until the answers to earlier requests of the connection are sent. Requests that a client sends ahead would
+ * otherwise hold their answers in memory, and those behind a feed would never hear that the client left.
+ * @returns false where the client left meanwhile
+ */
+function hasTurn(socket: Socket, response: ServerResponse): boolean | Promise<boolean> {
+  if (response.socket !== null) return true;
+  // One waits for each request that was sent ahead.
+  socket.setMaxListeners(0);
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      response.off('socket', settle);
+      socket.off('close', settle);
+      resolve(!socket.destroyed);
+    };
+    response.on('socket', settle);
+    socket.on('close', settle);
   });
 }
 

@@ -44,13 +44,14 @@ export class Server {
 
   /** Fires when the answer need not go on: its client has left, or the server stops. */
   track(exchange: Exchange): AbortSignal {
+    if (exchange.response.destroyed) return AbortSignal.abort();
     const controller = new AbortController();
     this.#streams.add(controller);
     exchange.response.once('close', () => {
       this.#streams.delete(controller);
       controller.abort();
     });
-    if (this.#closing || exchange.response.destroyed) controller.abort();
+    if (this.#closing) controller.abort();
     return controller.signal;
   }
 

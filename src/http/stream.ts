@@ -24,7 +24,7 @@ export async function sendStream(
 ): Promise<void> {
   const { response, server } = exchange;
   const begin = (): void => exchange.begin(200, ['Content-Type', type], headers);
-  if (exchange.method === 'HEAD') {
+  if (exchange.request.method === 'HEAD') {
     begin();
     response.end();
     return;
