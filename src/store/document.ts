@@ -36,11 +36,14 @@ export function validateDocid(id: unknown): asserts id is string {
 export function parseRev(rev: unknown): string {
   const match = typeof rev === 'string' ? /^\+?([0-9]{1,15})-(.*)$/s.exec(rev) : null;
   const [, generation, hash] = match ?? [];
-  if (generation === undefined || hash === undefined) throw invalidRev();
+  if (generation === undefined || hash === undefined || hash.length > MAX_HASH_LENGTH) throw invalidRev();
   const start = Number.parseInt(generation, 10);
   if (start > 0 && hash.length === 32 && !/^[0-9a-fA-F]{32}$/.test(hash)) throw invalidRev();
   return `${String(start)}-${start > 0 ? normalHash(hash) : hash}`;
 }
+
+/** Servers make 32 characters; what a client makes up must not swell every record and answer. */
+const MAX_HASH_LENGTH = 1024;
 
 const normalHash = (hash: string): string => (hash.length === 32 ? hash.toLowerCase() : hash);
 
@@ -143,6 +146,7 @@ function parseRevisions({ start, ids }: Record<string, unknown>): Revisions {
     if (hash.length === 32 && !/^[0-9a-fA-F]{32}$/.test(hash)) {
       throw docValidation("RevId isn't a valid hexadecimal");
     }
+    if (hash.length > MAX_HASH_LENGTH) throw docValidation("RevId isn't a valid hexadecimal");
     return normalHash(hash);
   });
   if (hashes.length === 0) return NO_REVISIONS;

@@ -107,6 +107,11 @@ describe('parseDocument', () => {
     ],
     ['{"_revisions":{"start":1,"ids":["a","b"]}}', '400 bad_request: Invalid rev format'],
     ['{"_rev":1}', '400 bad_request: Invalid rev format'],
+    [`{"_rev":"1-${'a'.repeat(1025)}"}`, '400 bad_request: Invalid rev format'],
+    [
+      `{"_revisions":{"start":1,"ids":["${'a'.repeat(1025)}"]}}`,
+      "400 doc_validation: RevId isn't a valid hexadecimal",
+    ],
     ['{"_rev":"x"}', '400 bad_request: Invalid rev format'],
   ])('refuses %s as CouchDB does', (text, error) => {
     expect(thrown(() => parse(text))).toBe(error);
