@@ -79,6 +79,9 @@ const cors = z.strictObject({
 const limits = z.strictObject({
   maxDocumentSize: bytes(8_000_000).describe('Bytes of JSON that one document may have.'),
   maxRequestSize: bytes(64 * MiB).describe('Bytes that the body of one request may have.'),
+  maxBodyMemory: bytes(128 * MiB, MiB).describe(
+    'Bytes that the bodies of all requests together may have in memory; where it is used up, large ones wait.',
+  ),
   maxUrlLength: bytes(64 * 1024, 1024).describe(
     'Bytes that the line and the headers of a request may have together.',
   ),

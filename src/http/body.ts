@@ -1,10 +1,9 @@
 import type { IncomingMessage } from 'node:http';
-import { promisify } from 'node:util';
-import { gunzip } from 'node:zlib';
+import type { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
 import { badContentType, badRequest, CouchError, invalidJson } from '../errors.js';
 import { decodeBody } from '../json/text.js';
-
-const unzip = promisify(gunzip);
+import type { BodyShare } from './body-budget.js';
 
 const tooLarge = (): CouchError => new CouchError(413, 'too_large', 'the request entity is too large');
 
@@ -13,48 +12,77 @@ export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
-/** The bytes of a request's body as they were sent. @throws CouchError 413 where there are more than `limit` */
-export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+export interface BodyOptions {
+  /** The most bytes, as they are sent and as they unpack. */
+  readonly limit: number;
+  /** Where the memory is counted; bodies with a small limit do without. */
+  readonly share?: BodyShare;
+}
+
+/** The bytes of a request's body as they were sent. @throws CouchError 413, ClientGone */
+export function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
   if (request.destroyed) return Promise.reject(new ClientGone('the client left'));
-  if (Number(request.headers['content-length'] ?? 0) > limit) return Promise.reject(tooLarge());
+  if (Number(request.headers['content-length'] ?? 0) > options.limit) return Promise.reject(tooLarge());
+  return collect(request, options);
+}
+
+/** The bytes of a request's body without its Content-Encoding. @throws CouchError 400, 413, 415, ClientGone */
+export async function readDecoded(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+  const encoding = request.headers['content-encoding'];
+  if (encoding === undefined || encoding === 'identity') return readBody(request, options);
+  if (encoding !== 'gzip') throw badContentType(`${encoding} is not a supported content encoding.`);
+  if (request.destroyed) throw new ClientGone('the client left');
+  return await unzip(request, options);
+}
+
+async function unzip(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+  const plain = createGunzip();
+  const gone = (): void => {
+    if (!request.readableEnded) plain.destroy();
+  };
+  request.on('close', gone).pipe(plain);
+  try {
+    return await collect(plain, options);
+  } catch (error) {
+    if (plain.errored) throw badRequest('Request body is not properly gzipped.');
+    throw error;
+  } finally {
+    request.off('close', gone).unpipe(plain);
+    plain.destroy();
+    // What was not read is let go of, so that the client can send it and read the answer.
+    request.resume();
+  }
+}
+
+/** All bytes of a stream. */
+function collect(stream: Readable, { limit, share }: BodyOptions): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
+    const resume = (): void => void stream.resume();
     const finish = (settle: () => void): void => {
-      request.off('data', take).off('end', end).off('error', broken).off('close', broken);
+      stream.off('data', take).off('end', end).off('error', broken).off('close', broken);
       settle();
     };
     const take = (chunk: Buffer): void => {
       size += chunk.length;
       chunks.push(chunk);
       if (size > limit) finish(() => reject(tooLarge()));
+      else if (share?.take(chunk.length, resume) === false) stream.pause();
     };
     const end = (): void =>
       finish(() =>
         resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
       );
-    const broken = (): void => finish(() => reject(new ClientGone('the request was cut off')));
-    request.on('data', take).on('end', end).on('error', broken).on('close', broken);
+    const broken = (error?: Error): void =>
+      finish(() => reject(new ClientGone('the request was cut off', { cause: error })));
+    stream.on('data', take).on('end', end).on('error', broken).on('close', broken);
   });
 }
 
-/** A body without its Content-Encoding. @throws CouchError */
-export async function decompress(body: Buffer, encoding: string | undefined, limit: number): Promise<Buffer> {
-  if (encoding === undefined || encoding === 'identity') return body;
-  if (encoding !== 'gzip') throw badContentType(`${encoding} is not a supported content encoding.`);
-  try {
-    return await unzip(body, { maxOutputLength: limit });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge();
-    throw badRequest('Request body is not properly gzipped.');
-  }
-}
-
-/** The text of a JSON body, not yet parsed. @throws CouchError */
-export async function readText(request: IncomingMessage, limit: number): Promise<string> {
-  const sent = await readBody(request, limit);
-  const encoding = request.headers['content-encoding'];
-  const body = encoding === undefined ? sent : await decompress(sent, encoding, limit);
+/** The text of a JSON body, not yet parsed. @throws CouchError, ClientGone */
+export async function readText(request: IncomingMessage, options: BodyOptions): Promise<string> {
+  const body = await readDecoded(request, options);
   try {
     return decodeBody(body);
   } catch {

@@ -6,6 +6,7 @@ import { badRequest, type CouchError } from '../errors.js';
 import { members, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
 import { readText } from './body.js';
+import type { BodyShare } from './body-budget.js';
 import { errorBody, toCouchError } from './errors.js';
 import { isRequestId, requestId } from './ids.js';
 import { first, parseQuery, type Query } from './query.js';
@@ -31,6 +32,7 @@ export class Exchange {
   /** A Set-Cookie header that the answer carries, unless it sets a cookie itself. */
   renewedCookie: string | undefined;
   #query: Query | undefined;
+  #share: BodyShare | undefined;
 
   constructor(
     readonly server: Server,
@@ -78,7 +80,14 @@ export class Exchange {
 
   /** The text of a JSON body; it has still to be parsed. @throws CouchError */
   bodyText(): Promise<string> {
-    return readText(this.request, this.server.config.limits.maxRequestSize);
+    const share = (this.#share ??= this.server.bodies.open());
+    this.response.once('close', share.giveBack);
+    return readText(this.request, { limit: this.server.config.limits.maxRequestSize, share });
+  }
+
+  /** The body is needed no more, though the answer may go on for long. */
+  forgetBody(): void {
+    this.#share?.giveBack();
   }
 
   /** The value of a JSON body. @throws CouchError, JsonError */

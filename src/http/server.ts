@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.js';
 import type { Databases } from '../store/databases.js';
+import { BodyBudget } from './body-budget.js';
 import { Cors } from './cors.js';
 import type { Exchange } from './exchange.js';
 import { Uuids } from './ids.js';
@@ -18,6 +19,7 @@ export class Server {
   readonly identity: Services['server'];
   readonly cors: Cors;
   readonly uuids = new Uuids();
+  readonly bodies: BodyBudget;
   /** What the Server header says. */
   readonly name: string;
   readonly #streams = new Set<AbortController>();
@@ -29,6 +31,7 @@ export class Server {
     this.auth = services.auth;
     this.log = services.log;
     this.identity = services.server;
+    this.bodies = new BodyBudget(services.config.limits.maxBodyMemory);
     this.cors = new Cors(services.config.cors);
     this.name = `CouchDB/${COUCHDB_VERSION} (Causeway ${services.server.version})`;
   }

@@ -31,6 +31,7 @@ export async function sendStream(
   }
   const signal = server.track(exchange);
   if (live) {
+    exchange.forgetBody();
     begin();
     response.flushHeaders();
   }

@@ -1,7 +1,7 @@
 import type { AddResource } from './index.js';
 import { badContentType, badRequest, invalidJson, unauthorized } from '../../errors.js';
 import { decodeBody, parseJson } from '../../json/text.js';
-import { decompress, readBody } from '../body.js';
+import { readBody, readDecoded } from '../body.js';
 import { errorBody } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { parseQuery } from '../query.js';
@@ -65,14 +65,13 @@ function answer(
 
 async function readForm(exchange: Exchange): Promise<Map<string, unknown>> {
   const type = exchange.header('content-type') ?? '';
-  const sent = await readBody(exchange.request, MAX_FORM);
+  const options = { limit: MAX_FORM };
   if (type.startsWith('application/x-www-form-urlencoded'))
-    return firstOfEach(parseQuery(sent.toString('utf8')));
+    return firstOfEach(parseQuery((await readBody(exchange.request, options)).toString('utf8')));
   if (!type.startsWith('application/json')) {
     throw badContentType("Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'");
   }
-  const body = await decompress(sent, exchange.header('content-encoding'), MAX_FORM);
-  const value = parseForm(body);
+  const value = parseForm(await readDecoded(exchange.request, options));
   if (typeof value !== 'object' || value === null) throw badRequest('Request body must be a JSON object');
   return new Map(Object.entries(value));
 }
