@@ -29,10 +29,13 @@ export function parseSecurity(value: unknown): SecurityObject {
   return { admins: parseParty(member(value, 'admins', {})), members: parseParty(members) };
 }
 
-/** How many texts are remembered, and how long they may be. */
-const RECENT = 1000;
-const RECENT_LENGTH = 10_000;
+/** Bytes of a security object: every request to its database needs it. */
+export const MAX_SECURITY_LENGTH = 1_000_000;
+
+/** Characters of the texts that are remembered. */
+const RECENT_LENGTH = 10 * MAX_SECURITY_LENGTH;
 const recent = new Map<string, SecurityObject>();
+let recentLength = 0;
 
 /**
  * The security object of a stored text; remembered, because every request to a database asks for it.
@@ -42,10 +45,14 @@ export function securityOf(text: string): SecurityObject {
   const known = recent.get(text);
   if (known) return known;
   const security = readStored(text);
-  if (text.length <= RECENT_LENGTH) {
-    if (recent.size >= RECENT) recent.clear();
-    recent.set(text, security);
+  // An entry takes more than its text.
+  const length = text.length + 1000;
+  if (recentLength + length > RECENT_LENGTH) {
+    recent.clear();
+    recentLength = 0;
   }
+  recentLength += length;
+  recent.set(text, security);
   return security;
 }
 

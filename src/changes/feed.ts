@@ -1,8 +1,8 @@
 import { BodyPages } from '../store/body-pages.js';
-import type { ChangeRow, Database } from '../store/types.js';
+import type { ChangeRow, Database, StoredRevision } from '../store/types.js';
 import { framingOf, type Framing } from './framing.js';
 import type { ChangesQuery } from './query.js';
-import { inParts, presentRows, sourceRows } from './rows.js';
+import { presentRows, sourceRows } from './rows.js';
 import { Waiter } from './waiter.js';
 
 export type { ChangesFilter, ChangesQuery } from './query.js';
@@ -72,13 +72,14 @@ class Feed {
   lastSeq: number;
   /** Whether the feed ended at a row because of its limit, with more behind it. */
   #cut = false;
-  readonly #sizes = new BodyPages();
+  readonly #bodies: BodyPages<StoredRevision>;
 
   constructor(
     private readonly db: Database,
     private readonly query: ChangesQuery,
   ) {
     this.framing = framingOf(query.feed);
+    this.#bodies = new BodyPages<StoredRevision>(db);
     this.lastSeq = query.descending ? 0 : query.since;
     this.#cut = query.limit === 0;
   }
@@ -112,18 +113,18 @@ class Feed {
     pages: AsyncIterable<readonly ChangeRow[]> | Iterable<readonly ChangeRow[]>,
   ): AsyncGenerator<string> {
     for await (const page of pages) {
-      for (const part of inParts(this.query, page, this.#sizes)) {
-        const presented = await presentRows(this.db, this.query, part, this.#sizes);
+      for await (const presented of presentRows(this.db, this.query, page, this.#bodies)) {
         const rows = presented.slice(0, this.query.limit - this.sent);
         // Whoever reads the feed may have gone, and gets to stop it even where nothing passes the filter.
         if (rows.length === 0) yield '';
         yield* this.#chunks(rows);
-        this.lastSeq = (this.sent >= this.query.limit ? rows.at(-1) : part.at(-1))?.seq ?? this.lastSeq;
         if (this.full) {
+          this.lastSeq = rows.at(-1)?.seq ?? this.lastSeq;
           this.#cut = true;
           return;
         }
       }
+      this.lastSeq = page.at(-1)?.seq ?? this.lastSeq;
     }
   }
 

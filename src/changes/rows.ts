@@ -1,10 +1,13 @@
 import type { BodyPages } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
-import type { ChangeRow, Database, DocumentRecord } from '../store/types.js';
+import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../store/types.js';
 import type { ChangesFilter, ChangesQuery } from './query.js';
 
 /** Up to this many wanted ids are looked up one by one; beyond, walking the index is cheaper. */
 const FEW_IDS = 1000;
+
+/** Rows whose records are looked up at a time. */
+const RECORDS = 100;
 
 /** The parts of a query that decide which rows are shown, and how. */
 export type RowQuery = Pick<ChangesQuery, 'style' | 'includeDocs' | 'conflicts' | 'filter' | 'descending'>;
@@ -45,39 +48,25 @@ function rowOf(db: Database, record: DocumentRecord): string {
   return `{"seq":"${db.token(record.seq)}","id":${JSON.stringify(record.id)},"changes":${changes}${deleted}}`;
 }
 
-/** Rows of which the bodies have to be read, if any, a few at a time. */
-export function* inParts(
+/**
+ * The rows that pass the filter, in the form that the client asked for; a few at a time where their bodies are read.
+ * There may be pages of none.
+ */
+export async function* presentRows(
+  db: Database,
   query: RowQuery,
   rows: readonly ChangeRow[],
-  sizes: BodyPages,
-): Generator<readonly ChangeRow[]> {
-  if (!needsBodies(query)) {
-    yield rows;
-    return;
-  }
-  let at = 0;
-  while (at < rows.length) {
-    const part = rows.slice(at, at + sizes.size);
-    at += part.length;
-    yield part;
-  }
+  bodies: BodyPages<StoredRevision>,
+): AsyncGenerator<readonly ChangeRow[]> {
+  const { filter, style } = query;
+  const kept = filter === undefined ? rows : rows.filter(idFilter(filter));
+  const styled = style === 'all_docs' ? kept : kept.map(winnerOnly);
+  if (styled.length > 0 && needsBodies(query)) yield* withDocuments(db, query, styled, bodies);
+  else yield styled;
 }
 
 const needsBodies = ({ includeDocs, filter }: RowQuery): boolean =>
   includeDocs || filter?.kind === 'selector';
-
-/** The rows that pass the filter, in the form that the client asked for. */
-export async function presentRows(
-  db: Database,
-  query: RowQuery,
-  rows: readonly ChangeRow[],
-  sizes: BodyPages,
-): Promise<readonly ChangeRow[]> {
-  const { filter, style } = query;
-  const kept = filter === undefined ? rows : rows.filter(idFilter(filter));
-  const styled = style === 'all_docs' ? kept : kept.map(winnerOnly);
-  return needsBodies(query) ? withDocuments(db, query, styled, sizes) : styled;
-}
 
 function idFilter(filter: ChangesFilter): (row: ChangeRow) => boolean {
   if (filter.kind === 'doc_ids') return (row) => filter.ids.has(idOf(row));
@@ -96,59 +85,80 @@ function winnerOnly(row: ChangeRow): ChangeRow {
   return { ...row, text: row.text.slice(0, second + 1) + row.text.slice(end) };
 }
 
-async function withDocuments(
+async function* withDocuments(
   db: Database,
   query: RowQuery,
   rows: readonly ChangeRow[],
-  sizes: BodyPages,
-): Promise<readonly ChangeRow[]> {
-  const records = await db.getMany(rows.map(idOf));
-  const wanted = records.map((record) => (record === undefined ? [] : leavesToRead(query, record)));
-  const texts = await db.readMany(wanted.flat());
-  sizes.note(texts);
-  const shown: ChangeRow[] = [];
-  let next = 0;
-  rows.forEach((row, at) => {
-    const leaves = (wanted[at] ?? []).map((leaf) => ({ ...leaf, text: texts[next++] }));
-    const presented = withLeaves(query, row, leaves);
-    if (presented !== undefined) shown.push(presented);
-  });
-  return shown;
+  bodies: BodyPages<StoredRevision>,
+): AsyncGenerator<readonly ChangeRow[]> {
+  for (let at = 0; at < rows.length; at += RECORDS) {
+    const part = rows.slice(at, at + RECORDS);
+    const records = await db.getMany(part.map(idOf));
+    const wanted = part.flatMap((row, index) => leavesToRead(query, row, records[index]));
+    let leaves: JudgedLeaf[] = [];
+    for await (const page of bodies.pages(wanted, (leaf) => leaf)) {
+      const shown: ChangeRow[] = [];
+      for (const { item: leaf, text } of page) {
+        leaves.push(judge(query, leaf, text));
+        if (!leaf.isLast) continue;
+        const row = withLeaves(query, leaf.row, leaves);
+        if (row !== undefined) shown.push(row);
+        leaves = [];
+      }
+      yield shown;
+    }
+  }
 }
 
-interface WantedLeaf {
-  readonly record: DocumentRecord;
-  readonly rev: string;
+/** A leaf that decides how a row is shown. */
+interface WantedLeaf extends StoredRevision {
+  readonly row: ChangeRow;
+  /** Whether it is the last one of its row. */
+  readonly isLast: boolean;
 }
 
-interface ReadLeaf extends WantedLeaf {
-  /** Undefined where the leaf went between the index and here. */
+interface JudgedLeaf extends StoredRevision {
+  /** The winner's; undefined for the others, and where it went between the index and here. */
   readonly text: string | undefined;
+  /** Whether it is there and passes the selector, if any. */
+  readonly matches: boolean;
 }
 
 /** The winner, and with `style=all_docs` whatever else a selector has to judge. */
-function leavesToRead({ style, filter }: RowQuery, record: DocumentRecord): WantedLeaf[] {
-  const every = style === 'all_docs' && filter?.kind === 'selector';
-  return every ? record.leaves().map(({ rev }) => ({ record, rev })) : [{ record, rev: record.winner }];
+function leavesToRead(
+  { style, filter }: RowQuery,
+  row: ChangeRow,
+  record: DocumentRecord | undefined,
+): WantedLeaf[] {
+  if (record === undefined) return [];
+  if (style !== 'all_docs' || filter?.kind !== 'selector') {
+    return [{ row, record, rev: record.winner, isLast: true }];
+  }
+  const leaves = record.leaves();
+  return leaves.map(({ rev }, at) => ({ row, record, rev, isLast: at === leaves.length - 1 }));
 }
 
-function withLeaves(query: RowQuery, row: ChangeRow, leaves: readonly ReadLeaf[]): ChangeRow | undefined {
-  const { filter, includeDocs } = query;
+/** A document may have any number of leaves: those that are only judged do not keep their bodies. */
+function judge({ filter }: RowQuery, { record, rev }: WantedLeaf, text: string | undefined): JudgedLeaf {
+  const isSelected = filter?.kind !== 'selector' || (text !== undefined && filter.matches(parse(text)));
+  const kept = rev === record.winner ? text : undefined;
+  return { record, rev, text: kept, matches: text !== undefined && isSelected };
+}
+
+function withLeaves(query: RowQuery, row: ChangeRow, leaves: readonly JudgedLeaf[]): ChangeRow | undefined {
   const [winner] = leaves;
   // Purged between the index and here: as if it had never been in the feed.
   if (winner?.text === undefined) return undefined;
-  const matches = filter?.kind === 'selector' ? filter.matches : undefined;
-  const matching =
-    matches === undefined ? leaves : leaves.filter(({ text }) => text !== undefined && matches(parse(text)));
+  const matching = leaves.filter(({ matches }) => matches);
   if (matching.length === 0) return undefined;
   const listed = matching.length === leaves.length ? row : withRevs(row, matching);
-  return includeDocs ? withDocument(query, listed, winner.record, winner.text) : listed;
+  return query.includeDocs ? withDocument(query, listed, winner.record, winner.text) : listed;
 }
 
 const parse = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>;
 
 /** The row with just these revisions. */
-function withRevs(row: ChangeRow, leaves: readonly WantedLeaf[]): ChangeRow {
+function withRevs(row: ChangeRow, leaves: readonly StoredRevision[]): ChangeRow {
   const changes = leaves.map(({ rev }) => ({ rev }));
   return { seq: row.seq, text: JSON.stringify({ ...parse(row.text), changes }) };
 }

@@ -16,11 +16,21 @@ const NOT_YET = new Set(['$regex', '$text']);
  */
 export function compileSelector(selector: unknown): (document: Json) => boolean {
   if (!isObject(selector)) throw badRequest('Selector error: expected a JSON object');
+  checkDepth(selector, MAX_DEPTH);
   const [first, ...more] = Object.entries(selector);
   if (first === undefined) return () => true;
   if (more.length === 0 && isTerminal(first[0]))
     throw badRequest('Selector error: operators need a field that they are about');
   return compile(selector, [], false);
+}
+
+/** Reading a selector, and comparing documents with the values in it, take stack for each of its levels. */
+const MAX_DEPTH = 100;
+
+function checkDepth(value: unknown, left: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (left === 0) throw badRequest(`Selector error: nested deeper than ${MAX_DEPTH}`);
+  for (const inner of Object.values(value)) checkDepth(inner, left - 1);
 }
 
 const JUNCTIONS = new Set(['$and', '$or', '$nor', '$not']);
@@ -278,19 +288,21 @@ export function compileFields(fields: unknown): ((document: Json) => Json) | und
   const paths = fields.map(parsePath);
   return (document) => {
     const shown: Json = {};
-    for (const path of paths) copyPath(document, shown, path);
+    for (const path of paths) copyPath(document, shown, path, 0);
     return shown;
   };
 }
 
-function copyPath(from: Json, to: Json, [name, ...rest]: readonly string[]): void {
+/** Copies what stands at a path from its name `at` on. */
+function copyPath(from: Json, to: Json, path: readonly string[], at: number): void {
+  const name = path[at];
   if (name === undefined || !Object.hasOwn(from, name)) return;
   const value = from[name];
-  if (rest.length === 0) {
+  if (at === path.length - 1) {
     define(to, name, value);
   } else if (isObject(value)) {
     const inner = Object.hasOwn(to, name) && isObject(to[name]) ? to[name] : {};
-    copyPath(value, inner, rest);
+    copyPath(value, inner, path, at + 1);
     if (Object.keys(inner).length > 0) define(to, name, inner);
   }
 }

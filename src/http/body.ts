@@ -2,7 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { badContentType, badRequest, CouchError, invalidJson } from '../errors.js';
-import { decodeBody } from '../json/text.js';
+import { decodeInTurns } from '../json/text.js';
 import type { BodyShare } from './body-budget.js';
 
 const tooLarge = (): CouchError => new CouchError(413, 'too_large', 'the request entity is too large');
@@ -20,22 +20,26 @@ export interface BodyOptions {
 }
 
 /** The bytes of a request's body as they were sent. @throws CouchError 413, ClientGone */
-export function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+export async function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+  return Buffer.concat(await readChunks(request, options));
+}
+
+function readChunks(request: IncomingMessage, options: BodyOptions): Promise<Buffer[]> {
   if (request.destroyed) return Promise.reject(new ClientGone('the client left'));
   if (Number(request.headers['content-length'] ?? 0) > options.limit) return Promise.reject(tooLarge());
   return collect(request, options);
 }
 
-/** The bytes of a request's body without its Content-Encoding. @throws CouchError 400, 413, 415, ClientGone */
-export async function readDecoded(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+/** The chunks of a request's body without its Content-Encoding. @throws CouchError 400, 413, 415, ClientGone */
+async function readDecoded(request: IncomingMessage, options: BodyOptions): Promise<Buffer[]> {
   const encoding = request.headers['content-encoding'];
-  if (encoding === undefined || encoding === 'identity') return readBody(request, options);
+  if (encoding === undefined || encoding === 'identity') return readChunks(request, options);
   if (encoding !== 'gzip') throw badContentType(`${encoding} is not a supported content encoding.`);
   if (request.destroyed) throw new ClientGone('the client left');
   return await unzip(request, options);
 }
 
-async function unzip(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
+async function unzip(request: IncomingMessage, options: BodyOptions): Promise<Buffer[]> {
   const plain = createGunzip();
   const gone = (): void => {
     if (!request.readableEnded) plain.destroy();
@@ -55,7 +59,7 @@ async function unzip(request: IncomingMessage, options: BodyOptions): Promise<Bu
 }
 
 /** All bytes of a stream. */
-function collect(stream: Readable, { limit, share }: BodyOptions): Promise<Buffer> {
+function collect(stream: Readable, { limit, share }: BodyOptions): Promise<Buffer[]> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
@@ -70,10 +74,7 @@ function collect(stream: Readable, { limit, share }: BodyOptions): Promise<Buffe
       if (size > limit) finish(() => reject(tooLarge()));
       else if (share?.take(chunk.length, resume) === false) stream.pause();
     };
-    const end = (): void =>
-      finish(() =>
-        resolve(chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)),
-      );
+    const end = (): void => finish(() => resolve(chunks));
     const broken = (error?: Error): void =>
       finish(() => reject(new ClientGone('the request was cut off', { cause: error })));
     stream.on('data', take).on('end', end).on('error', broken).on('close', broken);
@@ -82,9 +83,9 @@ function collect(stream: Readable, { limit, share }: BodyOptions): Promise<Buffe
 
 /** The text of a JSON body, not yet parsed. @throws CouchError, ClientGone */
 export async function readText(request: IncomingMessage, options: BodyOptions): Promise<string> {
-  const body = await readDecoded(request, options);
+  const chunks = await readDecoded(request, options);
   try {
-    return decodeBody(body);
+    return await decodeInTurns(chunks);
   } catch {
     throw invalidJson();
   }

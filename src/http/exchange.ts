@@ -3,7 +3,7 @@ import type { TLSSocket } from 'node:tls';
 import type { AuthMethod } from '../auth/auth.js';
 import { anonymous, type UserContext } from '../auth/usercontext.js';
 import { badRequest, type CouchError } from '../errors.js';
-import { members, normalise, parseJson } from '../json/text.js';
+import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
 import { readText } from './body.js';
 import type { BodyShare } from './body-budget.js';
@@ -78,11 +78,11 @@ export class Exchange {
     return (this.request.socket as Partial<TLSSocket>).encrypted === true;
   }
 
-  /** The text of a JSON body; it has still to be parsed. @throws CouchError */
-  bodyText(): Promise<string> {
+  /** The text of a JSON body, of at most so many bytes; it has still to be parsed. @throws CouchError */
+  bodyText(limit = this.server.config.limits.maxRequestSize): Promise<string> {
     const share = (this.#share ??= this.server.bodies.open());
     this.response.once('close', share.giveBack);
-    return readText(this.request, { limit: this.server.config.limits.maxRequestSize, share });
+    return readText(this.request, { limit, share });
   }
 
   /** The body is needed no more, though the answer may go on for long. */
@@ -96,13 +96,15 @@ export class Exchange {
   }
 
   /** A JSON body as normalised text. @throws CouchError, JsonError */
-  async bodyJson(): Promise<string> {
-    return normalise(await this.bodyText());
+  async bodyJson(limit?: number): Promise<string> {
+    return normalise(await this.bodyText(limit));
   }
 
   /** The members of a JSON body that must be an object, each as text. @throws CouchError, JsonError */
   async bodyMembers(): Promise<Map<string, string>> {
-    return objectMembers(await this.bodyText());
+    const found = await membersInTurns(await this.bodyText());
+    if (found === undefined) throw badRequest('Request body must be a JSON object');
+    return found;
   }
 
   /** An absolute URL of this server, as the client sees it. */
@@ -192,11 +194,4 @@ export class Exchange {
       return path;
     }
   }
-}
-
-/** The members of a request body, each as text. @throws CouchError, JsonError */
-export function objectMembers(text: string): Map<string, string> {
-  const found = members(text);
-  if (found === undefined) throw badRequest('Request body must be a JSON object');
-  return found;
 }

@@ -1,88 +1,96 @@
+import {
+  checking,
+  CLOSE_BRACE,
+  CLOSE_BRACKET,
+  type Container,
+  OPEN_BRACE,
+  OPEN_BRACKET,
+  rewriting,
+} from './containers.js';
+import { JsonError, JsonScanner } from './scanner.js';
+import { atOnce, type Work } from './turns.js';
+
+export { JsonError } from './scanner.js';
+
+/** Deeper nesting is refused: what is read must be fit for functions that call themselves. */
+export const MAX_DEPTH = 2500;
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+
+/** Work on a long value may be interrupted each time it has gone so many characters further. */
+const STRIDE = 16_384;
+
 /**
  * JSON that keeps its text. Documents pass through as text, so that integers beyond 2^53, `1.0` and the order of
  * keys survive; only the members that must be understood are turned into values.
  *
  * Text is brought into one form, CouchDB's: no white space, the last of duplicate keys, escapes only where JSON
  * demands them, integers as they came, other numbers in the shortest form that still shows a fraction (`100.0`).
+ *
+ * Reads one JSON text from its beginning to its end, value by value. The text comes from `decodeBody`: it is well formed.
  */
-
-/** The text is not JSON, or nests deeper than `MAX_DEPTH`. */
-export class JsonError extends Error {
-  override readonly name = 'JsonError';
-}
-
-/** Deeper nesting is refused: reading it would need more stack than there is. */
-export const MAX_DEPTH = 2500;
-
-// Everything but quotes, backslashes and control characters.
-const PLAIN_STRING = /"[ !#-[\]-\uffff]*"/y;
-const ANY_STRING = /"(?:[ !#-[\]-\uffff]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
-const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y;
-
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const MINUS = 0x2d;
-const COLON = 0x3a;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-
-/** Up to this many keys a linear search for a duplicate beats a set. */
-const FEW_KEYS = 12;
-
-/** Reads one JSON text from its beginning to its end, value by value. The text comes from `decodeBody`: it is well formed. */
-export class JsonReader {
-  #at = 0;
+export class JsonReader extends JsonScanner {
   #depth = 0;
-  /** How many things were read so far that do not have the form described above. */
-  #unclean = 0;
-
-  constructor(private readonly source: string) {}
+  /** Whether an object or array was just opened. */
+  #opened = false;
 
   /** What kind of value comes next. */
   peek(): 'object' | 'array' | 'other' {
-    this.#skipSpace();
-    const c = this.source.charCodeAt(this.#at);
+    const c = this.next();
     return c === OPEN_BRACE ? 'object' : c === OPEN_BRACKET ? 'array' : 'other';
+  }
+
+  /** Begins to read an object: the value of each member that `nextMember` names must be read. */
+  openObject(): void {
+    this.#open(OPEN_BRACE);
+  }
+
+  /** The name of the next member, again for a key that is repeated; undefined at the end of the object. */
+  nextMember(): string | undefined {
+    if (!this.#more(CLOSE_BRACE)) return undefined;
+    const key = this.#key();
+    return key.includes('\\') ? (JSON.parse(key) as string) : key.slice(1, -1);
+  }
+
+  /** Begins to read an array: each element that `nextElement` finds must be read. */
+  openArray(): void {
+    this.#open(OPEN_BRACKET);
+  }
+
+  /** Whether there is one more; false ends the array. */
+  nextElement(): boolean {
+    return this.#more(CLOSE_BRACKET);
   }
 
   /** Reads an object; `visit` must read the value of each member, and is called again for a key that is repeated. */
   readObject(visit: (name: string) => void): void {
-    this.#open(OPEN_BRACE);
-    if (!this.#closes(CLOSE_BRACE)) {
-      do {
-        const name = this.#key();
-        visit(
-          name.charCodeAt(0) === QUOTE && name.includes('\\')
-            ? (JSON.parse(name) as string)
-            : name.slice(1, -1),
-        );
-      } while (this.#more(CLOSE_BRACE));
-    }
-    this.#depth--;
+    this.openObject();
+    for (let name = this.nextMember(); name !== undefined; name = this.nextMember()) visit(name);
   }
 
   /** Reads an array; `visit` must read each element. */
   readArray(visit: (index: number) => void): void {
-    this.#open(OPEN_BRACKET);
-    if (!this.#closes(CLOSE_BRACKET)) {
-      let index = 0;
-      do visit(index++);
-      while (this.#more(CLOSE_BRACKET));
-    }
-    this.#depth--;
+    this.openArray();
+    for (let index = 0; this.nextElement(); index++) visit(index);
   }
 
   /** The next value as text in the form described above. */
   readText(): string {
-    this.#skipSpace();
-    const start = this.#at;
-    const before = this.#unclean;
-    this.#skipValue();
-    if (this.#unclean === before) return this.source.slice(start, this.#at);
-    this.#at = start;
-    return this.#rewrite();
+    const c = this.next();
+    return c === OPEN_BRACE || c === OPEN_BRACKET ? atOnce(this.#container()) : this.scalar(c);
+  }
+
+  /** `readText` for what may be long. */
+  *readLongText(): Work<string> {
+    const c = this.next();
+    return c === OPEN_BRACE || c === OPEN_BRACKET ? yield* this.#container() : this.scalar(c);
+  }
+
+  /** Checks a value that nobody wants. */
+  *skip(): Work<void> {
+    yield* this.#walk(checking);
   }
 
   /** The next value. */
@@ -92,187 +100,86 @@ export class JsonReader {
 
   /** @throws JsonError if anything but white space is left. */
   end(): void {
-    this.#skipSpace();
-    if (this.#at !== this.source.length) this.#fail();
-  }
-
-  #fail(): never {
-    throw new JsonError(`not JSON at ${String(this.#at)}`);
-  }
-
-  #skipSpace(): void {
-    for (;;) {
-      const c = this.source.charCodeAt(this.#at);
-      if (c !== 0x20 && c !== 0x0a && c !== 0x0d && c !== 0x09) return;
-      this.#unclean++;
-      this.#at++;
-    }
+    this.next();
+    if (this.at !== this.source.length) this.fail();
   }
 
   #open(bracket: number): void {
-    this.#skipSpace();
-    if (this.source.charCodeAt(this.#at) !== bracket) this.#fail();
+    if (this.next() !== bracket) this.fail();
     if (++this.#depth > MAX_DEPTH) throw new JsonError(`nested deeper than ${String(MAX_DEPTH)}`);
-    this.#at++;
+    this.at++;
+    this.#opened = true;
   }
 
-  /** Whether the bracket that was just opened closes at once. */
-  #closes(bracket: number): boolean {
-    this.#skipSpace();
-    if (this.source.charCodeAt(this.#at) !== bracket) return false;
-    this.#at++;
-    return true;
-  }
-
-  /** After a value: true at a comma, false at the closing bracket. */
+  /** Moves to the next member or element; false where the object or array closes instead. */
   #more(bracket: number): boolean {
-    this.#skipSpace();
-    const c = this.source.charCodeAt(this.#at++);
-    if (c === COMMA) return true;
-    if (c === bracket) return false;
-    this.#at--;
-    this.#fail();
+    const c = this.next();
+    const first = this.#opened;
+    this.#opened = false;
+    if (c === bracket) {
+      this.at++;
+      this.#depth--;
+      return false;
+    }
+    if (first) return true;
+    if (c !== COMMA) this.fail();
+    this.at++;
+    return true;
   }
 
   /** A member's key in its final form, quotes included, and its colon. */
   #key(): string {
-    this.#skipSpace();
-    const key = this.#string();
-    this.#skipSpace();
-    if (this.source.charCodeAt(this.#at++) !== COLON) {
-      this.#at--;
-      this.#fail();
-    }
+    if (this.next() !== QUOTE) this.fail();
+    const key = this.string();
+    if (this.next() !== COLON) this.fail();
+    this.at++;
     return key;
   }
 
-  #string(): string {
-    PLAIN_STRING.lastIndex = this.#at;
-    if (PLAIN_STRING.test(this.source)) {
-      const text = this.source.slice(this.#at, PLAIN_STRING.lastIndex);
-      this.#at = PLAIN_STRING.lastIndex;
-      return text;
-    }
-    const end = this.#stringEnd();
-    const value = JSON.parse(this.source.slice(this.#at, end)) as string;
-    if (!value.isWellFormed()) this.#fail();
-    const text = JSON.stringify(value);
-    if (text.length !== end - this.#at || !this.source.startsWith(text, this.#at)) this.#unclean++;
-    this.#at = end;
-    return text;
+  /** Reads an object or an array: mostly its text is what it should be, and need not be put together again. */
+  *#container(): Work<string> {
+    const start = this.at;
+    const before = this.unclean;
+    yield* this.#walk(checking);
+    if (this.unclean === before) return this.source.slice(start, this.at);
+    this.at = start;
+    return yield* this.#walk(rewriting);
   }
 
-  #stringEnd(): number {
-    ANY_STRING.lastIndex = this.#at;
-    if (!ANY_STRING.test(this.source)) this.#fail();
-    return ANY_STRING.lastIndex;
-  }
-
-  #number(): string {
-    NUMBER.lastIndex = this.#at;
-    const match = NUMBER.exec(this.source);
-    if (match === null) this.#fail();
-    const [lexeme, fraction, exponent] = match;
-    this.#at = NUMBER.lastIndex;
-    const text =
-      fraction === undefined && exponent === undefined ? (lexeme === '-0' ? '0' : lexeme) : double(lexeme);
-    if (text === undefined) this.#fail();
-    if (text !== lexeme) this.#unclean++;
-    return text;
-  }
-
-  #literal(): string {
-    for (const word of ['true', 'false', 'null']) {
-      if (this.source.startsWith(word, this.#at)) {
-        this.#at += word.length;
-        return word;
+  /** Goes through the next value without calling itself, so that it can stop anywhere. */
+  *#walk(newContainer: (bracket: number) => Container): Work<string> {
+    const outer: Container[] = [];
+    let inner: Container | undefined;
+    let pause = this.at + STRIDE;
+    for (;;) {
+      if (this.at >= pause) {
+        yield;
+        pause = this.at + STRIDE;
+      }
+      const c = this.next();
+      if (c === OPEN_BRACE || c === OPEN_BRACKET) {
+        this.#open(c);
+        if (inner !== undefined) outer.push(inner);
+        inner = newContainer(c);
+      } else {
+        const text = this.scalar(c);
+        if (inner === undefined) return text;
+        inner.value(text);
+      }
+      while (!this.#advance(inner)) {
+        const text = inner.text();
+        inner = outer.pop();
+        if (inner === undefined) return text;
+        inner.value(text);
       }
     }
-    this.#fail();
   }
 
-  /** Reads a value that is not an object or an array. */
-  #scalar(c: number): string {
-    if (c === QUOTE) return this.#string();
-    if (c === MINUS || (c >= 0x30 && c <= 0x39)) return this.#number();
-    return this.#literal();
-  }
-
-  /** Checks the next value and moves past it, counting in `#unclean` what of its text cannot be used as it is. */
-  #skipValue(): void {
-    this.#skipSpace();
-    const c = this.source.charCodeAt(this.#at);
-    if (c === OPEN_BRACE) {
-      const keys = new KeySet();
-      this.#open(OPEN_BRACE);
-      if (!this.#closes(CLOSE_BRACE)) {
-        do {
-          if (!keys.add(this.#key())) this.#unclean++;
-          this.#skipValue();
-        } while (this.#more(CLOSE_BRACE));
-      }
-      this.#depth--;
-    } else if (c === OPEN_BRACKET) {
-      this.#open(OPEN_BRACKET);
-      if (!this.#closes(CLOSE_BRACKET)) {
-        do this.#skipValue();
-        while (this.#more(CLOSE_BRACKET));
-      }
-      this.#depth--;
-    } else {
-      this.#scalar(c);
-    }
-  }
-
-  /** Reads the next value, building its final form. */
-  #rewrite(): string {
-    this.#skipSpace();
-    const c = this.source.charCodeAt(this.#at);
-    if (c === OPEN_BRACE) {
-      const members = new Map<string, string>();
-      this.#open(OPEN_BRACE);
-      if (!this.#closes(CLOSE_BRACE)) {
-        do members.set(this.#key(), this.#rewrite());
-        while (this.#more(CLOSE_BRACE));
-      }
-      this.#depth--;
-      return `{${Array.from(members, ([key, text]) => `${key}:${text}`).join(',')}}`;
-    }
-    if (c === OPEN_BRACKET) {
-      const elements: string[] = [];
-      this.#open(OPEN_BRACKET);
-      if (!this.#closes(CLOSE_BRACKET)) {
-        do elements.push(this.#rewrite());
-        while (this.#more(CLOSE_BRACKET));
-      }
-      this.#depth--;
-      return `[${elements.join(',')}]`;
-    }
-    return this.#scalar(c);
-  }
-}
-
-/** Finds duplicates among the keys of one object. */
-class KeySet {
-  readonly #few: string[] = [];
-  #many: Set<string> | undefined;
-
-  /** @returns false for a key that was there. */
-  add(key: string): boolean {
-    if (this.#many !== undefined) {
-      const before = this.#many.size;
-      return this.#many.add(key).size !== before;
-    }
-    if (this.#few.includes(key)) return false;
-    if (this.#few.push(key) > FEW_KEYS) this.#many = new Set(this.#few);
+  /** Moves to the next value in a container; false where it closes. */
+  #advance(container: Container): boolean {
+    if (!container.isObject) return this.#more(CLOSE_BRACKET);
+    if (!this.#more(CLOSE_BRACE)) return false;
+    if (!container.key(this.#key())) this.unclean++;
     return true;
   }
-}
-
-/** The text of a number that has a fraction or an exponent; undefined where it is beyond a double. */
-function double(lexeme: string): string | undefined {
-  const value = Number(lexeme);
-  if (!Number.isFinite(value)) return undefined;
-  const text = Object.is(value, -0) ? '-0' : String(value);
-  return /^-?[0-9]+$/.test(text) ? `${text}.0` : text;
 }

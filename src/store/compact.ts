@@ -1,7 +1,9 @@
 import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
 import { BodyPages } from './body-pages.js';
+import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
+import { pagesOf } from './pages.js';
 import { parseRecord, StoredDocument } from './record.js';
 
 /** Records looked at at a time. */
@@ -48,24 +50,25 @@ export interface CompactionPortion {
 export async function compactDatabase(
   level: ClassicLevel,
   compactAll: (portion: CompactionPortion) => Promise<void>,
+  largeBodies: LargeBodies,
   updateSeq: number,
   signal: AbortSignal,
 ): Promise<void> {
+  const bodies = new BodyPages<number>({
+    bodyBound: (seq) => largeBodies.bound(seq),
+    readMany: (seqs) => level.getMany(seqs.map((seq) => layout.bodies.key(layout.seqKey(seq)))),
+  });
   const texts = level.values({
     gte: layout.documents.start,
     lt: layout.documents.end,
     highWaterMarkBytes: 1 << 20,
   });
-  try {
-    for (let page = await texts.nextv(PAGE); page.length > 0; page = await texts.nextv(PAGE)) {
-      for (const { ids, seqs } of portionsOf(page)) {
-        await compactAll({ ids, lengths: await lengthsOf(level, seqs) });
-        if (signal.aborted) return;
-      }
+  for await (const page of pagesOf(texts, PAGE)) {
+    for (const { ids, seqs } of portionsOf(page)) {
+      await compactAll({ ids, lengths: await lengthsOf(bodies, seqs) });
       if (signal.aborted) return;
     }
-  } finally {
-    await texts.close();
+    if (signal.aborted) return;
   }
   for (let seq = 0; seq <= updateSeq && !signal.aborted; seq += RANGE) {
     await level.compactRange(
@@ -91,15 +94,13 @@ function* portionsOf(texts: readonly string[]): Generator<{ ids: string[]; seqs:
   if (portion.ids.length > 0) yield portion;
 }
 
-async function lengthsOf(level: ClassicLevel, seqs: readonly number[]): Promise<Map<number, number>> {
+async function lengthsOf(
+  bodies: BodyPages<number>,
+  seqs: readonly number[],
+): Promise<ReadonlyMap<number, number>> {
   const lengths = new Map<number, number>();
-  const sizes = new BodyPages();
-  for (let at = 0; at < seqs.length;) {
-    const page = seqs.slice(at, at + sizes.size);
-    const bodies = await level.getMany(page.map((seq) => layout.bodies.key(layout.seqKey(seq))));
-    sizes.note(bodies);
-    for (const [index, seq] of page.entries()) lengths.set(seq, bodies[index]?.length ?? 0);
-    at += page.length;
+  for await (const page of bodies.pages(seqs, (seq) => seq)) {
+    for (const { item, text } of page) lengths.set(item, text?.length ?? 0);
   }
   return lengths;
 }

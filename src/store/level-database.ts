@@ -25,6 +25,7 @@ import type {
   Listing,
   ListRange,
   LocalDocument,
+  StoredRevision,
   WriteOptions,
 } from './types.js';
 import { Validators } from './validators.js';
@@ -153,17 +154,19 @@ export class LevelDatabase implements Database, WriterHost {
   begin(): Transaction {
     if (this.#broken !== undefined)
       throw unavailable('The database could not be opened again after a failed write.');
-    const { state, epochs, counts, settings } = this.#open;
-    return new Transaction({ level: this.#level, state, epochs, counts, revsLimit: settings.revsLimit });
+    const { state, epochs, counts, largeBodies, settings } = this.#open;
+    const { revsLimit } = settings;
+    return new Transaction({ level: this.#level, state, epochs, counts, largeBodies, revsLimit });
   }
 
   async commit(transaction: Transaction): Promise<void> {
     const open = this.#open;
     const begins = transaction.changesDocuments && open.copy.run !== this.#run;
     if (begins) await this.#beginRun(open, transaction);
-    const { state, rows, blocks, changed, living } = await transaction.commit(this.options.sync);
+    const { state, rows, blocks, changed, living, largeBodies } = await transaction.commit(this.options.sync);
     if (begins) await writeMarker(this.#place, [this.#run]);
     open.state = state;
+    for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.#positions.note(living);
     for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
@@ -291,6 +294,7 @@ export class LevelDatabase implements Database, WriterHost {
   }
 
   #compactOnce(): Promise<void> {
+    const { largeBodies } = this.#open;
     const compactAll = ({ ids, lengths }: CompactionPortion): Promise<void> =>
       this.#submit({
         ids,
@@ -299,7 +303,7 @@ export class LevelDatabase implements Database, WriterHost {
           for (const id of ids) transaction.compact(id, lengths);
         },
       });
-    return compactDatabase(this.#level, compactAll, this.updateSeq, this.#stopCompaction.signal);
+    return compactDatabase(this.#level, compactAll, largeBodies, this.updateSeq, this.#stopCompaction.signal);
   }
 
   async ensureFullCommit(): Promise<void> {
@@ -366,21 +370,25 @@ export class LevelDatabase implements Database, WriterHost {
   }
 
   read(record: DocumentRecord, rev: string): string | undefined {
-    const key = bodyKey(record, rev);
-    return key === undefined ? undefined : this.#level.getSync(key);
+    const seq = bodySeq(record, rev);
+    return seq === undefined ? undefined : this.#level.getSync(bodyKey(seq));
   }
 
-  async readMany(
-    wanted: readonly { record: DocumentRecord; rev: string }[],
-  ): Promise<(string | undefined)[]> {
-    const found = wanted.map(({ record, rev }) => bodyKey(record, rev));
-    const texts = await this.#level.getMany(found.filter((key) => key !== undefined));
+  async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
+    const found = wanted.map((one) => one && bodySeq(one.record, one.rev));
+    const texts = await this.#level.getMany(found.filter((seq) => seq !== undefined).map(bodyKey));
     let next = 0;
-    return found.map((key) => (key === undefined ? undefined : texts[next++]));
+    return found.map((seq) => (seq === undefined ? undefined : texts[next++]));
+  }
+
+  bodyBound(wanted: StoredRevision | undefined): number {
+    const seq = wanted && bodySeq(wanted.record, wanted.rev);
+    return seq === undefined ? 0 : this.#open.largeBodies.bound(seq);
   }
 
   list(range: ListRange): Promise<Listing> {
-    return listDocuments(this.#level, this.#positions, range, this.#open.state.docCount);
+    const { state, largeBodies } = this.#open;
+    return listDocuments(this.#level, this.#positions, range, state.docCount, largeBodies);
   }
 
   countRange(start: string, end: string): Promise<number> {
@@ -455,8 +463,9 @@ function portions(edits: readonly DocumentEdit[]): readonly Portion[] {
 /** What an edit adds to a batch, in bytes: its body, its metadata, its row in the feed. */
 const weightOf = ({ body, revisions }: DocumentEdit): number => body.length + 512 + 64 * revisions.ids.length;
 
-function bodyKey(record: DocumentRecord, rev: string): string | undefined {
+function bodySeq(record: DocumentRecord, rev: string): number | undefined {
   if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');
-  const seq = record.bodySeqs.get(rev);
-  return seq === undefined ? undefined : layout.bodies.key(layout.seqKey(seq));
+  return record.bodySeqs.get(rev);
 }
+
+const bodyKey = (seq: number): string => layout.bodies.key(layout.seqKey(seq));

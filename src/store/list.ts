@@ -1,7 +1,9 @@
 import type { ClassicLevel } from 'classic-level';
 import { BodyPages } from './body-pages.js';
+import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { Snapshot } from './level.js';
+import { pagesOf } from './pages.js';
 import type { Positions } from './positions.js';
 import { isLivingText, parseRecord, type StoredDocument } from './record.js';
 import type { ListedDocument, Listing, ListRange, LocalDocument } from './types.js';
@@ -43,12 +45,8 @@ export async function countLiving(
 ): Promise<number> {
   const texts = level.values({ ...bounds, highWaterMarkBytes: 1 << 20 });
   let count = 0;
-  try {
-    for (let page = await texts.nextv(PAGE); page.length > 0; page = await texts.nextv(PAGE)) {
-      for (const text of page) if (isLivingText(text)) count++;
-    }
-  } finally {
-    await texts.close();
+  for await (const page of pagesOf(texts, PAGE)) {
+    for (const text of page) if (isLivingText(text)) count++;
   }
   return count;
 }
@@ -59,6 +57,7 @@ export async function listDocuments(
   positions: Positions,
   range: ListRange,
   total: number,
+  largeBodies: LargeBodies,
 ): Promise<Listing> {
   const snapshot = level.snapshot();
   try {
@@ -76,7 +75,7 @@ export async function listDocuments(
     });
     const reader = new LivingReader(texts);
     const skipped = await reader.skip(range.skip ?? 0);
-    return { total, offset: before + skipped, pages: readPages(level, snapshot, reader, range) };
+    return { total, offset: before + skipped, pages: readPages(level, snapshot, reader, range, largeBodies) };
   } catch (error) {
     await snapshot.close();
     throw error;
@@ -105,23 +104,29 @@ class LivingReader {
 
   constructor(private readonly texts: { nextv(size: number): Promise<string[]>; close(): Promise<void> }) {}
 
-  /** The next living documents; empty at the end. */
-  async next(most: number): Promise<StoredDocument[]> {
+  /** Living documents that come next; empty at the end. */
+  async peek(): Promise<readonly StoredDocument[]> {
     while (this.#page.length === 0) {
       const texts = await this.texts.nextv(PAGE);
       if (texts.length === 0) return [];
       this.#page = texts.map(parseRecord).filter((record) => !record.deleted);
     }
-    return this.#page.splice(0, most);
+    return this.#page;
+  }
+
+  /** Passes over some of those. */
+  drop(count: number): void {
+    this.#page = this.#page.slice(count);
   }
 
   /** @returns how many there were to pass over. */
   async skip(count: number): Promise<number> {
     let skipped = 0;
     while (skipped < count) {
-      const page = await this.next(count - skipped);
-      if (page.length === 0) break;
-      skipped += page.length;
+      const passed = Math.min(count - skipped, (await this.peek()).length);
+      if (passed === 0) break;
+      this.drop(passed);
+      skipped += passed;
     }
     return skipped;
   }
@@ -137,9 +142,13 @@ function readPages(
   snapshot: Snapshot,
   reader: LivingReader,
   { limit = Infinity, bodies = false, records = false }: ListRange,
+  largeBodies: LargeBodies,
 ): AsyncIterable<readonly ListedDocument[]> {
   let left = limit;
-  const sizes = new BodyPages();
+  const winners = new BodyPages<StoredDocument>({
+    bodyBound: (record) => largeBodies.bound(winnerSeq(record)),
+    readMany: (part) => level.getMany(part.map(winnerKey), { snapshot }),
+  });
   const end = async (): Promise<IteratorReturnResult<undefined>> => {
     left = 0;
     await reader.close();
@@ -148,12 +157,13 @@ function readPages(
   };
   const next = async (): Promise<IteratorResult<readonly ListedDocument[], undefined>> => {
     try {
-      const page = left > 0 ? await reader.next(bodies ? Math.min(left, sizes.size) : left) : [];
-      if (page.length === 0) return await end();
+      const coming = left > 0 ? (await reader.peek()).slice(0, left) : [];
+      if (coming.length === 0) return await end();
+      const texts = bodies ? await winners.read(coming) : undefined;
+      const page = coming.slice(0, texts?.length);
+      reader.drop(page.length);
       left -= page.length;
-      const texts = bodies ? await level.getMany(page.map(winnerKey), { snapshot }) : [];
-      sizes.note(texts);
-      return { done: false, value: page.map((record, at) => listed(record, texts[at], records)) };
+      return { done: false, value: page.map((record, at) => listed(record, texts?.[at], records)) };
     } catch (error) {
       await end();
       throw error;
@@ -171,19 +181,25 @@ function listed(record: StoredDocument, text: string | undefined, records: boole
   };
 }
 
-const winnerKey = (record: StoredDocument): string =>
-  layout.bodies.key(layout.seqKey(record.bodySeqs.get(record.winner) ?? 0));
+const winnerSeq = (record: StoredDocument): number => record.bodySeqs.get(record.winner) ?? 0;
 
-/** Living documents with their bodies, for a short range of ids: all at once. */
+const winnerKey = (record: StoredDocument): string => layout.bodies.key(layout.seqKey(winnerSeq(record)));
+
+/** Living documents of a short range of ids; their bodies are read one by one. */
 export async function readBetween(
   level: ClassicLevel,
   start: string,
   end: string,
-): Promise<ListedDocument[]> {
+): Promise<Iterable<ListedDocument>> {
   const texts = await level.values({ gte: layout.documents.key(start), lt: layout.documents.key(end) }).all();
-  const living = texts.filter(isLivingText).map(parseRecord);
-  const bodies = await level.getMany(living.map(winnerKey));
-  return living.map((record, at) => listed(record, bodies[at], false));
+  return readEach(level, texts.filter(isLivingText).map(parseRecord));
+}
+
+function* readEach(
+  level: ClassicLevel,
+  records: readonly StoredDocument[],
+): Generator<ListedDocument, undefined> {
+  for (const record of records) yield listed(record, level.getSync(winnerKey(record)), false);
 }
 
 /** Local documents in the order of their ids. */
@@ -200,20 +216,15 @@ export async function* listLocals(
   });
   let skip = range.skip ?? 0;
   let left = range.limit ?? Infinity;
-  try {
-    while (left > 0) {
-      const page = await entries.nextv(PAGE);
-      if (page.length === 0) return;
-      const wanted = page.slice(skip, skip + left);
-      skip = Math.max(0, skip - page.length);
-      left -= wanted.length;
-      yield wanted.map(([key, text]) => ({
-        id: layout.locals.strip(key),
-        rev: (JSON.parse(text) as { _rev: string })._rev,
-        text,
-      }));
-    }
-  } finally {
-    await entries.close();
+  for await (const page of pagesOf(entries, PAGE)) {
+    const wanted = page.slice(skip, skip + left);
+    skip = Math.max(0, skip - page.length);
+    left -= wanted.length;
+    yield wanted.map(([key, text]) => ({
+      id: layout.locals.strip(key),
+      rev: (JSON.parse(text) as { _rev: string })._rev,
+      text,
+    }));
+    if (left <= 0) return;
   }
 }

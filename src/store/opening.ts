@@ -3,6 +3,7 @@ import type { ClassicLevel } from 'classic-level';
 import { BLOCK, ChangeCounts } from './change-counts.js';
 import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
 import { Epochs, newEpochName, type Epoch } from './epochs.js';
+import { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { listLocals } from './list.js';
 import { rebuildIndex } from './rebuild.js';
@@ -13,6 +14,7 @@ export interface Loaded {
   state: keys.State;
   readonly epochs: Epochs;
   readonly counts: ChangeCounts;
+  readonly largeBodies: LargeBodies;
   copy: keys.CopyRecord;
   readonly settings: Settings;
 }
@@ -59,12 +61,13 @@ export async function load(context: OpeningContext): Promise<Loaded> {
   let counted = known;
   if (counted?.updateSeq !== updateSeq) {
     if (known !== undefined) own = await takeOver(context, named, own, known.updateSeq);
-    counted = await rebuildIndex(context.level, named, updateSeq);
+    counted = await rebuildIndex(context.level, named, updateSeq, known?.updateSeq ?? 0);
   }
   return {
     state: counted,
     epochs: named,
     counts: await readCounts(context.level),
+    largeBodies: await LargeBodies.load(context.level),
     copy: own,
     settings: {
       security: security ?? DEFAULT_SECURITY,

@@ -1,8 +1,10 @@
 import type { ClassicLevel } from 'classic-level';
 import { unavailable } from '../errors.js';
 import * as layout from './layout.js';
+import { countLiving } from './list.js';
 import type { Snapshot } from './level.js';
 import { compareIds } from './order.js';
+import { pagesOf } from './pages.js';
 import { isLivingText } from './record.js';
 
 /** A stretch is made with this many living documents, and cut again when it holds four times as many. */
@@ -57,7 +59,9 @@ export class Positions {
       return this.before(id, inclusive, snapshot);
     }
     const earlier = this.#stretches.slice(0, at).reduce((sum, { living }) => sum + living, 0);
-    return earlier + (await countWithin(this.level, stretch.first, id, inclusive, snapshot));
+    const key = layout.documents.key(id);
+    const bounds = { gte: layout.documents.key(stretch.first), ...(inclusive ? { lte: key } : { lt: key }) };
+    return earlier + (await countLiving(this.level, { ...bounds, snapshot }));
   }
 
   /** Counts a range once the count before is done; after a failure everything is counted anew. */
@@ -132,45 +136,15 @@ async function cut(
     snapshot,
     highWaterMarkBytes: 1 << 20,
   });
-  try {
-    for (let page = await entries.nextv(PAGE); page.length > 0; page = await entries.nextv(PAGE)) {
-      for (const [key, text] of page) {
-        if (!isLivingText(text)) continue;
-        if (last.living >= STRETCH) {
-          last = { first: layout.documents.strip(key), living: 0 };
-          stretches.push(last);
-        }
-        last.living++;
+  for await (const page of pagesOf(entries, PAGE)) {
+    for (const [key, text] of page) {
+      if (!isLivingText(text)) continue;
+      if (last.living >= STRETCH) {
+        last = { first: layout.documents.strip(key), living: 0 };
+        stretches.push(last);
       }
+      last.living++;
     }
-  } finally {
-    await entries.close();
   }
   return stretches;
-}
-
-async function countWithin(
-  level: ClassicLevel,
-  first: string,
-  id: string,
-  inclusive: boolean,
-  snapshot: Snapshot,
-): Promise<number> {
-  const at = layout.documents.key(id);
-  const bounds = inclusive ? { lte: at } : { lt: at };
-  const texts = level.values({
-    gte: layout.documents.key(first),
-    ...bounds,
-    snapshot,
-    highWaterMarkBytes: 1 << 20,
-  });
-  let living = 0;
-  try {
-    for (let page = await texts.nextv(PAGE); page.length > 0; page = await texts.nextv(PAGE)) {
-      for (const text of page) if (isLivingText(text)) living++;
-    }
-  } finally {
-    await texts.close();
-  }
-  return living;
 }

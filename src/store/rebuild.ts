@@ -1,7 +1,9 @@
 import type { ClassicLevel } from 'classic-level';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
 import type { Epochs } from './epochs.js';
+import { listLargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
+import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
 import { STATE, type State } from './state.js';
 
@@ -11,8 +13,14 @@ const PAGE = 1000;
 /**
  * Makes the changes index and the counters from the documents alone: for a database that PouchDB made, or wrote to
  * since. Nothing says that the index is good before its last batch, so a crash only means doing it again.
+ * @param knownSeq the last sequence that was our own
  */
-export async function rebuildIndex(level: ClassicLevel, epochs: Epochs, updateSeq: number): Promise<State> {
+export async function rebuildIndex(
+  level: ClassicLevel,
+  epochs: Epochs,
+  updateSeq: number,
+  knownSeq: number,
+): Promise<State> {
   await level.clear({ gte: layout.changes.start, lt: layout.changes.end });
   await level.clear({ gte: layout.changeCounts.start, lt: layout.changeCounts.end });
   const counts = new ChangeCounts();
@@ -23,21 +31,18 @@ export async function rebuildIndex(level: ClassicLevel, epochs: Epochs, updateSe
     lt: layout.documents.end,
     highWaterMarkBytes: 1 << 20,
   });
-  try {
-    for (let page = await texts.nextv(PAGE); page.length > 0; page = await texts.nextv(PAGE)) {
-      const batch = level.batch();
-      for (const text of page) {
-        const record = parseRecord(text);
-        if (record.deleted) deletedCount++;
-        else docCount++;
-        counts.add(blockOf(record.seq), 1);
-        batch.put(layout.changes.key(layout.seqKey(record.seq)), record.changeRow(epochs.token(record.seq)));
-      }
-      await batch.write({ sync: false });
+  for await (const page of pagesOf(texts, PAGE)) {
+    const batch = level.batch();
+    for (const text of page) {
+      const record = parseRecord(text);
+      if (record.deleted) deletedCount++;
+      else docCount++;
+      counts.add(blockOf(record.seq), 1);
+      batch.put(layout.changes.key(layout.seqKey(record.seq)), record.changeRow(epochs.token(record.seq)));
     }
-  } finally {
-    await texts.close();
+    await batch.write({ sync: false });
   }
+  await listLargeBodies(level, knownSeq);
   const state = { updateSeq, docCount, deletedCount, bodyBytes: await bodyBytes(level) };
   await level.batch(lastPuts(state, counts), { sync: true });
   return state;

@@ -15,6 +15,8 @@ export const COPY = 'copy';
 export const SECURITY = 'security';
 export const REVS_LIMIT = 'revs_limit';
 export const PURGED_INFOS_LIMIT = 'purged_infos_limit';
+/** With the sequence of a large body behind it: the body's length. */
+export const LARGE_BODY = 'large_body/';
 
 /** Stored under `COPY`. */
 export interface CopyRecord {

@@ -4,6 +4,7 @@ import { BLOCK, blockOf, type ChangeCounts } from './change-counts.js';
 import { compactRecord } from './compact.js';
 import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
+import { LARGE, type LargeBodies, largeBodyKey } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { LivingDelta } from './positions.js';
 import { parseRecord, type StoredDocument } from './record.js';
@@ -24,6 +25,7 @@ export interface TransactionContext {
   readonly state: State;
   readonly epochs: Epochs;
   readonly counts: ChangeCounts;
+  readonly largeBodies: LargeBodies;
   readonly revsLimit: number;
 }
 
@@ -35,6 +37,8 @@ export class Transaction {
   readonly #touched = new Map<string, Touched>();
   /** Sequence → body, for those that this transaction puts. */
   readonly #bodies = new Map<number, string>();
+  /** Sequence → length, for the large ones that this transaction puts. */
+  readonly #largeBodies = new Map<number, number>();
   readonly #batch;
   #updateSeq: number;
   #bodyBytes: number;
@@ -105,12 +109,16 @@ export class Transaction {
     this.#bodyBytes += text.length;
     this.#bodies.set(seq, text);
     this.put(layout.bodies.key(layout.seqKey(seq)), text);
+    if (text.length <= LARGE) return;
+    this.#largeBodies.set(seq, text.length);
+    this.put(largeBodyKey(seq), String(text.length));
   }
 
   #dropBody(seq: number, length = this.#bodyAt(seq)?.length ?? 0): void {
     this.#bodyBytes -= length;
     this.#bodies.delete(seq);
     this.del(layout.bodies.key(layout.seqKey(seq)));
+    if (this.#largeBodies.has(seq) || this.context.largeBodies.has(seq)) this.del(largeBodyKey(seq));
   }
 
   put(key: string, value: string): void {
@@ -164,7 +172,7 @@ export class Transaction {
     const state = { updateSeq: this.#updateSeq, docCount, deletedCount, bodyBytes: this.#bodyBytes };
     if (this.changesDocuments || state.bodyBytes !== this.context.state.bodyBytes)
       this.#putCounters(state, blocks);
-    return { state, rows, blocks, changed, living };
+    return { state, rows, blocks, changed, living, largeBodies: this.#largeBodies };
   }
 
   #putCounters(state: State, blocks: ReadonlyMap<number, number>): void {
@@ -189,6 +197,8 @@ export interface Committed {
   /** Ids of the documents that changed. */
   readonly changed: readonly string[];
   readonly living: readonly LivingDelta[];
+  /** Sequence → length of each large body that was put. */
+  readonly largeBodies: ReadonlyMap<number, number>;
 }
 
 function addTo(counts: Map<number, number>, block: number, by: number): void {

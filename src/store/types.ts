@@ -70,6 +70,12 @@ export interface DatabaseInfo {
   readonly compactRunning: boolean;
 }
 
+/** A revision whose body may be read. */
+export interface StoredRevision {
+  readonly record: DocumentRecord;
+  readonly rev: string;
+}
+
 /** One row of `_all_docs`. */
 export interface ListedDocument {
   readonly id: string;
@@ -134,7 +140,9 @@ export interface Database {
   getMany(ids: readonly string[]): Promise<(DocumentRecord | undefined)[]>;
   /** The stored JSON text of a revision, `_id` and `_rev` in it; undefined where its body is not kept. */
   read(record: DocumentRecord, rev: string): string | undefined;
-  readMany(wanted: readonly { record: DocumentRecord; rev: string }[]): Promise<(string | undefined)[]>;
+  /** Characters that the body of a revision has at most, found without reading it; see body-pages.ts. */
+  bodyBound(wanted: StoredRevision | undefined): number;
+  readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]>;
   list(range: ListRange): Promise<Listing>;
   /** Number of living design documents. */
   countRange(start: string, end: string): Promise<number>;

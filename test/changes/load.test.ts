@@ -1,7 +1,8 @@
-import { expect, onTestFinished, test, vi } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openFeed, type ChangesFilter, type ChangesQuery } from '../../src/changes/feed.js';
 import { compileFields, compileSelector } from '../../src/changes/selector.js';
-import { newFolder, openDatabase, put } from '../support/store.js';
+import type { LevelDatabase } from '../../src/store/level-database.js';
+import { newFolder, openDatabase, put, replicate } from '../support/store.js';
 
 const QUERY: ChangesQuery = {
   feed: 'normal',
@@ -89,4 +90,56 @@ test('no selector and no projection changes anything outside of it (I13)', () =>
   }
   expect([shape(), functions()]).toEqual(before);
   expect(compileSelector({ constructor: { $exists: true } })({ _id: 'x' })).toBe(false);
+});
+
+describe('large bodies', () => {
+  const LONG = 4_000_000;
+  const text = 'x'.repeat(LONG);
+
+  /** Watches how much each look-up brings; the most must not be more than a few of them. */
+  function watchReads(db: LevelDatabase): { readonly most: () => number; readonly total: () => number } {
+    const lengths: number[] = [];
+    const readMany = db.readMany.bind(db);
+    vi.spyOn(db, 'readMany').mockImplementation(async (wanted) => {
+      const texts = await readMany(wanted);
+      lengths.push(texts.reduce((sum, read) => sum + (read?.length ?? 0), 0));
+      return texts;
+    });
+    return {
+      most: () => Math.max(...lengths),
+      total: () => lengths.reduce((sum, length) => sum + length, 0),
+    };
+  }
+
+  test('behind small ones are read a few at a time', async () => {
+    const db = await openDatabase(await newFolder());
+    await put(db, ...documents(40));
+    for (let at = 0; at < 8; at++) await put(db, { _id: `long${String(at)}`, text });
+    const reads = watchReads(db);
+    let length = 0;
+    for await (const chunk of openFeed(db, { ...QUERY, includeDocs: true }, new AbortController().signal))
+      length += chunk.length;
+    expect(length).toBeGreaterThan(8 * LONG);
+    expect(reads.total()).toBeGreaterThan(8 * LONG);
+    expect(reads.most()).toBeLessThan(4 * LONG);
+  });
+
+  test('of many leaves are judged a few at a time', async () => {
+    const db = await openDatabase(await newFolder());
+    await put(db, { _id: 'before', v: 3 });
+    for (let v = 0; v < 8; v++) await replicate(db, { _id: 'a', _rev: `1-${String(v)}`, v, text });
+    await put(db, { _id: 'after', v: 3 });
+    const reads = watchReads(db);
+    const filter: ChangesFilter = { kind: 'selector', matches: ({ v }) => v === 3 || v === 5 };
+    const query = { ...QUERY, filter, style: 'all_docs', includeDocs: true } as const;
+    let feed = '';
+    for await (const chunk of openFeed(db, query, new AbortController().signal)) feed += chunk;
+    const { results } = JSON.parse(feed) as { results: { id: string; changes: unknown; doc: object }[] };
+    expect(results.map(({ id }) => id)).toEqual(['before', 'a', 'after']);
+    // The leaves that match, and the winner for the document.
+    expect(results[1]?.changes).toEqual([{ rev: '1-5' }, { rev: '1-3' }]);
+    expect(results[1]?.doc).toMatchObject({ _rev: '1-7', v: 7 });
+    expect(reads.total()).toBeGreaterThan(8 * LONG);
+    expect(reads.most()).toBeLessThan(4 * LONG);
+  });
 });

@@ -294,6 +294,45 @@ describe('a reader', () => {
     expect(seen).toEqual(['docs', 'array', 0, '{"a":1.0}', 1, '2', 'new_edits', 'other', false]);
   });
 
+  test('is led through a text', () => {
+    const reader = new JsonReader(' [ {} , [ ] , { "a" : [ 1 , [2,3] ] , "\\u0062":{"c":null} } ] ');
+    const seen: unknown[] = [];
+    const readNext = (): void => {
+      const kind = reader.peek();
+      if (kind === 'object') {
+        reader.openObject();
+        for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
+          seen.push(name);
+          readNext();
+        }
+      } else if (kind === 'array') {
+        reader.openArray();
+        while (reader.nextElement()) readNext();
+      } else {
+        seen.push(reader.readValue());
+      }
+      seen.push(kind);
+    };
+    readNext();
+    reader.end();
+    expect(seen.join(' ')).toBe(
+      'object array a 1 other 2 other 3 other array array b c  other object object array',
+    );
+  });
+
+  test.each(['[1 2]', '[1,]', '[,1]', '[1}', '{"a" 1}', '{"a":1,}', '{,"a":1}', '{"a":1]', '{"a"', '['])(
+    'that is led through %s finds the fault',
+    (text) => {
+      const reader = new JsonReader(text);
+      const read = (): void => {
+        if (reader.peek() === 'array') reader.readArray(() => reader.readText());
+        else reader.readObject(() => reader.readText());
+        reader.end();
+      };
+      expect(read).toThrow(JsonError);
+    },
+  );
+
   test('tells every repetition of a key', () => {
     const names: string[] = [];
     const reader = new JsonReader('{"a":1,"a":2}');
@@ -302,6 +341,21 @@ describe('a reader', () => {
       reader.readText();
     });
     expect(names).toEqual(['a', 'a']);
+  });
+});
+
+describe('a long string', () => {
+  const length = 12_000_000;
+
+  test.each([
+    ['an escape', `\\n${'x'.repeat(length)}`, (text: string) => text],
+    ['nothing but escapes', '\\n'.repeat(length), (text: string) => text],
+    ['needless escapes', '\\u0041'.repeat(length / 4), () => 'A'.repeat(length / 4)],
+  ])('may have %s', (_, text, wanted) => {
+    expect(normalise(`"${text}"`) === `"${wanted(text)}"`).toBe(true);
+    expect(refused(`"${text}`)).toBe(true);
+    expect(refused(`"${text}\\x"`)).toBe(true);
+    expect(refused(`"${text}\n"`)).toBe(true);
   });
 });
 

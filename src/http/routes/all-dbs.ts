@@ -3,7 +3,7 @@ import type { AddResource } from './index.js';
 import { badRequest, CouchError, queryParseError } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
 import { etagOf, matches } from '../etag.js';
-import { objectMembers, type Exchange } from '../exchange.js';
+import type { Exchange } from '../exchange.js';
 import { checkListQuery, emptyListQuery, idRange, keysOf, readListQuery } from '../list-query.js';
 import { json, onServer } from '../resource.js';
 import { sendStream } from '../stream.js';
@@ -52,7 +52,7 @@ async function infos(exchange: Exchange): Promise<void> {
 }
 
 async function infosOfKeys(exchange: Exchange): Promise<void> {
-  const given = objectMembers(await exchange.bodyText()).get('keys');
+  const given = (await exchange.bodyMembers()).get('keys');
   if (given === undefined) throw badRequest('`keys` member must exist.');
   const keys = keysOf(parseJson(given), 'member');
   if (keys.length > exchange.server.config.limits.maxDbsInfoKeys) throw badRequest('too_many_keys');

@@ -1,8 +1,8 @@
 import type { AddResource } from './index.js';
 import { withoutAttachments } from './documents.js';
 import { badRequest } from '../../errors.js';
-import { elements, members, parseJson } from '../../json/text.js';
-import { BodyPages } from '../../store/body-pages.js';
+import { elements, members, valuesInTurns } from '../../json/text.js';
+import { BodyPages, type Read } from '../../store/body-pages.js';
 import { documentText } from '../../store/document.js';
 import type {
   Database,
@@ -10,8 +10,9 @@ import type {
   ListedDocument,
   ListRange,
   LocalDocument,
+  StoredRevision,
 } from '../../store/types.js';
-import { objectMembers, type Exchange } from '../exchange.js';
+import type { Exchange } from '../exchange.js';
 import {
   checkListQuery,
   emptyListQuery,
@@ -69,10 +70,12 @@ async function list(exchange: Exchange, db: Database, space: Space): Promise<voi
 
 /** What stands in the body is overruled by what stands in the URL. */
 async function listKeys(exchange: Exchange, db: Database, space: Space): Promise<void> {
-  const body = objectMembers(await exchange.bodyText());
+  const body = await exchange.bodyMembers();
   const query = emptyListQuery();
   const keys = body.get('keys');
-  if (keys !== undefined) query.keys = keysOf(parseJson(keys), 'body member');
+  // It may be long; the others are not.
+  if (keys !== undefined) query.keys = keysOf(await valuesInTurns(keys), 'body member');
+  body.delete('keys');
   readListQuery(query, values(body), true);
   await answer(exchange, db, space, readListQuery(query, exchange.query));
 }
@@ -88,7 +91,7 @@ async function answer(exchange: Exchange, db: Database, space: Space, query: Lis
 
 /** Several queries, answered one after the other. */
 async function queries(exchange: Exchange, db: Database, space: Space): Promise<void> {
-  const given = objectMembers(await exchange.bodyText()).get('queries');
+  const given = (await exchange.bodyMembers()).get('queries');
   if (given === undefined) throw badRequest('POST body must include `queries` parameter.');
   const texts = elements(given);
   if (texts === undefined) throw badRequest('`queries` member must be an array.');
@@ -188,8 +191,8 @@ async function* keyed(
     prefix === '' ? chosen : chosen.filter((key) => typeof key === 'string' && key.startsWith(prefix));
   yield* table(
     head(await totalOf(db, space), null, query.updateSeq ? null : undefined),
-    pagesOf(db, wanted, query),
-    String,
+    keyedPages(db, wanted, query),
+    (row) => keyedRow(db, row, query),
   );
 }
 
@@ -200,44 +203,38 @@ async function totalOf(db: Database, space: Space): Promise<number | null> {
   return docCount;
 }
 
-async function* pagesOf(
+/** A key, and the document that has it as its id. */
+interface Keyed {
+  readonly key: unknown;
+  readonly record: DocumentRecord | undefined;
+}
+
+async function* keyedPages(
   db: Database,
   keys: readonly unknown[],
   query: ListQuery,
-): AsyncGenerator<readonly string[]> {
-  const sizes = new BodyPages();
-  let at = 0;
-  while (at < keys.length) {
-    const part = keys.slice(at, at + (query.includeDocs ? sizes.size : PAGE));
-    at += part.length;
-    yield await keyedRows(db, part, query, sizes);
+): AsyncGenerator<readonly Read<Keyed>[]> {
+  const bodies = new BodyPages(db);
+  for (let at = 0; at < keys.length; at += PAGE) {
+    const part = keys.slice(at, at + PAGE);
+    const records = await db.getMany(part.map((key) => (typeof key === 'string' ? key : '')));
+    const found = part.map((key, index) => ({ key, record: records[index] }));
+    if (query.includeDocs) yield* bodies.pages(found, livingRevision);
+    else yield found.map((item) => ({ item, text: undefined }));
   }
 }
 
-async function keyedRows(
-  db: Database,
-  keys: readonly unknown[],
-  query: ListQuery,
-  sizes: BodyPages,
-): Promise<readonly string[]> {
-  const records = await db.getMany(keys.map((key) => (typeof key === 'string' ? key : '')));
-  const alive = records.flatMap((record) =>
-    record === undefined || record.deleted || !query.includeDocs ? [] : [{ record, rev: record.winner }],
-  );
-  const texts = alive.length === 0 ? [] : await db.readMany(alive);
-  sizes.note(texts);
-  let next = 0;
-  return keys.map((key, at) => {
-    if (typeof key === 'string' && key.startsWith('_local/')) return keyedLocal(db, key, query);
-    const record = records[at];
-    const id = JSON.stringify(key);
-    if (record === undefined) return `{"key":${id},"error":"not_found"}`;
-    const value = `{"rev":${JSON.stringify(record.winner)}${record.deleted ? ',"deleted":true' : ''}}`;
-    const row = `{"id":${id},"key":${id},"value":${value}`;
-    if (!query.includeDocs) return `${row}}`;
-    const text = record.deleted ? undefined : texts[next++];
-    return `${row},"doc":${text === undefined ? 'null' : shown(text, record, query)}}`;
-  });
+const livingRevision = ({ record }: Keyed): StoredRevision | undefined =>
+  record === undefined || record.deleted ? undefined : { record, rev: record.winner };
+
+function keyedRow(db: Database, { item: { key, record }, text }: Read<Keyed>, query: ListQuery): string {
+  if (typeof key === 'string' && key.startsWith('_local/')) return keyedLocal(db, key, query);
+  const id = JSON.stringify(key);
+  if (record === undefined) return `{"key":${id},"error":"not_found"}`;
+  const value = `{"rev":${JSON.stringify(record.winner)}${record.deleted ? ',"deleted":true' : ''}}`;
+  const row = `{"id":${id},"key":${id},"value":${value}`;
+  if (!query.includeDocs) return `${row}}`;
+  return `${row},"doc":${text === undefined ? 'null' : shown(text, record, query)}}`;
 }
 
 function keyedLocal(db: Database, id: string, query: ListQuery): string {

@@ -3,12 +3,12 @@ import { withoutAttachments } from './documents.js';
 import type { AddResource } from './index.js';
 import { revisionsToOpen } from './open-revs.js';
 import { badRequest, CouchError, illegalDocid } from '../../errors.js';
-import { parseJson } from '../../json/text.js';
-import { BodyPages } from '../../store/body-pages.js';
+import { valuesInTurns } from '../../json/text.js';
+import { BodyPages, type Read } from '../../store/body-pages.js';
 import { documentText, parseRev, validateDocid } from '../../store/document.js';
-import type { Database, DocumentRecord } from '../../store/types.js';
+import type { Database, DocumentRecord, StoredRevision } from '../../store/types.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
-import { objectMembers, type Exchange } from '../exchange.js';
+import type { Exchange } from '../exchange.js';
 import type { Query } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 import { CHUNK_SIZE, sendStream } from '../stream.js';
@@ -27,14 +27,15 @@ type Wanted =
   | { readonly id: string; readonly rev: string | undefined; readonly attachments: boolean }
   | { readonly id: unknown; readonly rev: unknown; readonly error: CouchError };
 
-/** The answer to one of them: revisions, or why there are none. */
-interface Found {
-  readonly id: unknown;
-  readonly docs: readonly Row[];
+/** A part of the answer to an entry: one of its revisions, or none where it has none. */
+interface Part {
+  readonly wanted: Wanted;
+  readonly revision: StoredRevision | undefined;
+  /** Named where there is no text. */
+  readonly rev: string | undefined;
+  readonly isFirst: boolean;
+  readonly isLast: boolean;
 }
-
-/** A document's text, or the JSON of an error. */
-type Row = { readonly ok: string } | { readonly error: BulkGetError };
 
 interface BulkGetError {
   readonly id: unknown;
@@ -44,11 +45,11 @@ interface BulkGetError {
 }
 
 async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
-  const docs = objectMembers(await exchange.bodyText()).get('docs');
+  const docs = (await exchange.bodyMembers()).get('docs');
   if (docs === undefined) throw badRequest("Missing JSON list of 'docs'.");
   const query = readQuery(exchange.query);
-  const list = parseJson(docs);
-  if (!Array.isArray(list)) throw badRequest("Missing JSON list of 'docs'.");
+  const list = await valuesInTurns(docs);
+  if (list === undefined) throw badRequest("Missing JSON list of 'docs'.");
   const wanted = list.map(readWanted);
   const pages = find(db, wanted, query);
   if (asksForMultipart(exchange)) await sendMultipart(exchange, pages, wanted.length > 0);
@@ -103,45 +104,24 @@ function asCouchError(error: unknown): CouchError {
 
 // ---- finding --------------------------------------------------------------------------------------------------
 
+/** Entries looked up at a time. */
+const ENTRIES = 100;
+
+/** Pages of parts. An entry may have any number of revisions: what counts for a page is what is read. */
 async function* find(
   db: Database,
   wanted: readonly Wanted[],
   query: DocumentQuery,
-): AsyncGenerator<readonly Found[]> {
-  const sizes = new BodyPages();
-  let at = 0;
-  while (at < wanted.length) {
-    const part = wanted.slice(at, at + sizes.size);
-    at += part.length;
-    yield await findPage(db, part, query, sizes);
+): AsyncGenerator<readonly Read<Part>[]> {
+  const bodies = new BodyPages(db);
+  for (let at = 0; at < wanted.length; at += ENTRIES) {
+    const entries = wanted.slice(at, at + ENTRIES);
+    const records = await recordsOf(db, entries);
+    const parts = entries.flatMap((one, index) => partsOf(one, records[index], query));
+    for await (const page of bodies.pages(parts, ({ revision }) => revision)) {
+      yield page.map((part) => shown(part, query));
+    }
   }
-}
-
-async function findPage(
-  db: Database,
-  wanted: readonly Wanted[],
-  query: DocumentQuery,
-  sizes: BodyPages,
-): Promise<readonly Found[]> {
-  const records = await recordsOf(db, wanted);
-  const plans = wanted.map((one, at) => ('error' in one ? [] : revsOf(one.rev, records[at], query)));
-  const reads: { record: DocumentRecord; rev: string }[] = [];
-  for (const [at, revs] of plans.entries()) {
-    const record = records[at];
-    if (record !== undefined) for (const rev of revs) reads.push({ record, rev });
-  }
-  const texts = await db.readMany(reads);
-  sizes.note(texts);
-  let next = 0;
-  return wanted.map((one, at) => {
-    const record = records[at];
-    if ('error' in one) return { id: one.id, docs: [{ error: errorOf(one.id, one.rev, one.error) }] };
-    const revs = plans[at] ?? [];
-    const docs = revs.map((rev) =>
-      rowOf(one, rev, record, record === undefined ? undefined : texts[next++], query),
-    );
-    return { id: one.id, docs: docs.length > 0 ? docs : [missing(one.id, one.rev ?? 'undefined')] };
-  });
 }
 
 /** The records in the order of what was asked for; one look-up for all of them. */
@@ -156,54 +136,50 @@ async function recordsOf(
   return wanted.map((one) => ('error' in one ? undefined : found[next++]));
 }
 
-const revsOf = (
-  rev: string | undefined,
-  record: DocumentRecord | undefined,
-  query: DocumentQuery,
-): readonly string[] => revisionsToOpen(record, rev === undefined ? 'all' : [rev], query.latest);
-
-function rowOf(
-  wanted: { readonly id: string; readonly attachments: boolean },
-  rev: string,
-  record: DocumentRecord | undefined,
-  stored: string | undefined,
-  query: DocumentQuery,
-): Row {
-  if (stored === undefined) return missing(wanted.id, rev);
-  const text = withoutAttachments(stored, { attachments: query.attachments || wanted.attachments });
-  return { ok: query.revs ? documentText(text, { revisions: record?.revisions(rev) }) : text };
+/** At least one. */
+function partsOf(wanted: Wanted, record: DocumentRecord | undefined, query: DocumentQuery): readonly Part[] {
+  const none = { wanted, revision: undefined, rev: undefined, isFirst: true, isLast: true };
+  if ('error' in wanted) return [none];
+  const revs = revisionsToOpen(record, wanted.rev === undefined ? 'all' : [wanted.rev], query.latest);
+  if (revs.length === 0) return [none];
+  return revs.map((rev, at) => ({
+    wanted,
+    revision: record && { record, rev },
+    rev,
+    isFirst: at === 0,
+    isLast: at === revs.length - 1,
+  }));
 }
 
-const missing = (id: string, rev: string): Row => ({
-  error: { id, rev, error: 'not_found', reason: 'missing' },
-});
+/** A part with its text as the client asked for it. */
+function shown({ item, text: stored }: Read<Part>, query: DocumentQuery): Read<Part> {
+  const { wanted, revision } = item;
+  if (stored === undefined || revision === undefined || 'error' in wanted) return { item, text: undefined };
+  const text = withoutAttachments(stored, { attachments: query.attachments || wanted.attachments });
+  const revisions = query.revs ? revision.record.revisions(revision.rev) : undefined;
+  return { item, text: documentText(text, { revisions }) };
+}
 
-const errorOf = (id: unknown, rev: unknown, { error, reason }: CouchError): BulkGetError => ({
-  id: id ?? null,
-  rev: rev ?? null,
-  error,
-  reason,
-});
+/** Why a part has no text. */
+function errorOf({ wanted, rev }: Part): BulkGetError {
+  if (!('error' in wanted))
+    return { id: wanted.id, rev: rev ?? wanted.rev ?? 'undefined', error: 'not_found', reason: 'missing' };
+  const { error, reason } = wanted.error;
+  return { id: wanted.id ?? null, rev: wanted.rev ?? null, error, reason };
+}
 
 // ---- answering ------------------------------------------------------------------------------------------------
 
-async function* rows(pages: AsyncIterable<readonly Found[]>): AsyncGenerator<string> {
-  let chunk = '{"results":[';
+async function* rows(pages: AsyncIterable<readonly Read<Part>[]>): AsyncGenerator<string> {
   let separator = '';
-  for await (const page of pages) {
-    for (const { id, docs } of page) {
-      chunk += `${separator}{"id":${JSON.stringify(id)},"docs":[${docs.map(rowText).join(',')}]}`;
-      separator = ',';
-      if (chunk.length < CHUNK_SIZE) continue;
-      yield chunk;
-      chunk = '';
-    }
-  }
-  yield `${chunk}]}\n`;
+  yield* chunks('{"results":[', pages, ({ item, text }) => {
+    const start = item.isFirst ? `${separator}{"id":${JSON.stringify(item.wanted.id)},"docs":[` : ',';
+    separator = ',';
+    const row = text === undefined ? `{"error":${JSON.stringify(errorOf(item))}}` : `{"ok":${text}}`;
+    return `${start}${row}${item.isLast ? ']}' : ''}`;
+  });
+  yield ']}\n';
 }
-
-const rowText = (row: Row): string =>
-  'ok' in row ? `{"ok":${row.ok}}` : `{"error":${JSON.stringify(row.error)}}`;
 
 function asksForMultipart(exchange: Exchange): boolean {
   if (exchange.accepts('application/json')) return false;
@@ -212,32 +188,51 @@ function asksForMultipart(exchange: Exchange): boolean {
 
 async function sendMultipart(
   exchange: Exchange,
-  pages: AsyncIterable<readonly Found[]>,
+  pages: AsyncIterable<readonly Read<Part>[]>,
   closed: boolean,
 ): Promise<void> {
   const boundary = `--${randomUUID().replaceAll('-', '')}`;
   const kind = exchange.accepts('multipart/mixed') ? 'multipart/mixed' : 'multipart/related';
-  await sendStream(exchange, () => parts(pages, boundary, closed), {
+  await sendStream(exchange, () => multipart(pages, boundary, closed), {
     type: `${kind}; boundary="${boundary}"`,
   });
 }
 
-async function* parts(
-  pages: AsyncIterable<readonly Found[]>,
+async function* multipart(
+  pages: AsyncIterable<readonly Read<Part>[]>,
   boundary: string,
   closed: boolean,
 ): AsyncGenerator<string> {
-  for await (const page of pages) {
-    for (const { docs } of page) for (const row of docs) yield partOf(row, boundary);
-  }
+  yield* chunks('', pages, ({ item, text }) =>
+    text === undefined ? failure(errorOf(item), boundary) : `${head(boundary, '')}${text}`,
+  );
   if (closed) yield `\r\n--${boundary}--\r\n`;
 }
 
-function partOf(row: Row, boundary: string): string {
-  if ('ok' in row) return `\r\n--${boundary}\r\nContent-Type: application/json\r\n\r\n${row.ok}`;
-  const { id, rev, error, reason } = row.error;
+function failure({ id, rev, error, reason }: BulkGetError, boundary: string): string {
   // What is merely not there is told without its id, as CouchDB does.
   const told =
     error === 'not_found' && rev !== 'undefined' ? { rev, error, reason } : { id, rev, error, reason };
-  return `\r\n--${boundary}\r\nContent-Type: application/json; error="true"\r\n\r\n${JSON.stringify(told)}`;
+  return `${head(boundary, '; error="true"')}${JSON.stringify(told)}`;
+}
+
+const head = (boundary: string, more: string): string =>
+  `\r\n--${boundary}\r\nContent-Type: application/json${more}\r\n\r\n`;
+
+/** Puts parts together to chunks of some size. */
+async function* chunks(
+  start: string,
+  pages: AsyncIterable<readonly Read<Part>[]>,
+  textOf: (part: Read<Part>) => string,
+): AsyncGenerator<string> {
+  let chunk = start;
+  for await (const page of pages) {
+    for (const part of page) {
+      chunk += textOf(part);
+      if (chunk.length < CHUNK_SIZE) continue;
+      yield chunk;
+      chunk = '';
+    }
+  }
+  yield chunk;
 }

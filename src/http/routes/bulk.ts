@@ -1,10 +1,13 @@
 import type { AddResource } from './index.js';
 import { badRequest, conflict, CouchError } from '../../errors.js';
+import { inChunks } from '../../json/chunks.js';
 import { JsonReader } from '../../json/reader.js';
+import { inTurns, nextTurn, type Work } from '../../json/turns.js';
 import { parseDocument } from '../../store/document.js';
-import type { Database, DocumentEdit } from '../../store/types.js';
+import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
+import { sendStream } from '../stream.js';
 import {
   checkWrite,
   isDesign,
@@ -37,54 +40,78 @@ const NO_ATOMIC_BATCH = new CouchError(417, 'not_implemented', 'all_or_nothing i
 type Outcome = { readonly rev: string } | { readonly error: CouchError };
 
 async function bulkDocs(exchange: Exchange, db: Database): Promise<void> {
-  const { edits, newEdits, allOrNothing } = readBatch(exchange, await exchange.bodyText());
+  const { status, rows } = await perform(exchange, db, await exchange.bodyText());
+  if (rows.length <= FEW_ROWS) {
+    exchange.json(status, `[${rows.join(',')}]`);
+  } else {
+    exchange.begin(status, ['Content-Type', 'application/json'], []);
+    await sendStream(exchange, () => inChunks(arrayOf(rows)));
+  }
+}
+
+/** An answer of up to so many rows is put together at once. */
+const FEW_ROWS = 1000;
+
+/** What is answered. A client may take its time to read it, so it holds on to nothing of the batch. */
+interface Answer {
+  readonly status: number;
+  readonly rows: readonly string[];
+}
+
+async function perform(exchange: Exchange, db: Database, text: string): Promise<Answer> {
+  const { edits, newEdits, allOrNothing } = await inTurns(readBatch(exchange, text));
   if (newEdits && allOrNothing && edits.length > 0) {
-    exchange.json(417, failedRows(edits, Array<Outcome>(edits.length).fill({ error: NO_ATOMIC_BATCH })));
-    return;
+    const outcomes = Array<Outcome>(edits.length).fill({ error: NO_ATOMIC_BATCH });
+    return { status: 417, rows: await inTurns(failedRows(edits, outcomes)) };
   }
   if (edits.some(({ id }) => !isDesign(id) && !isLocal(id))) requireNoValidators(db);
   const outcomes = await writeBatch(exchange, db, edits, newEdits);
-  exchange.json(201, newEdits ? allRows(edits, outcomes) : failedRows(edits, outcomes));
+  const rows = newEdits ? allRows(edits, outcomes) : failedRows(edits, outcomes);
+  return { status: 201, rows: await inTurns(rows) };
 }
 
 // ---- reading --------------------------------------------------------------------------------------------------
 
 /** Takes the documents out of the body in one pass. The first that is wrong spoils the batch. @throws CouchError */
-function readBatch(exchange: Exchange, text: string): Batch {
+function* readBatch(exchange: Exchange, text: string): Work<Batch> {
   const reader = new JsonReader(text);
   if (reader.peek() !== 'object') {
-    reader.readText();
+    yield* reader.skip();
     reader.end();
     throw badRequest('Request body must be a JSON object');
   }
   let docs: readonly DocumentEdit[] | CouchError = badRequest('POST body must include `docs` parameter.');
-  let newEdits: unknown = true;
-  let allOrNothing: unknown = false;
-  reader.readObject((name) => {
-    if (name === 'docs') docs = readDocs(exchange, reader);
-    else if (name === 'new_edits') newEdits = reader.readValue();
-    else if (name === 'all_or_nothing') allOrNothing = reader.readValue();
-    else reader.readText();
-  });
+  let newEdits = 'true';
+  let allOrNothing = 'false';
+  reader.openObject();
+  for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
+    if (name === 'docs') docs = yield* readDocs(exchange, reader);
+    else if (name === 'new_edits') newEdits = yield* reader.readLongText();
+    else if (name === 'all_or_nothing') allOrNothing = yield* reader.readLongText();
+    else yield* reader.skip();
+    yield;
+  }
   reader.end();
-  return { ...checkBatch(docs, newEdits), allOrNothing: allOrNothing === true };
+  return { ...checkBatch(docs, newEdits), allOrNothing: allOrNothing === 'true' };
 }
 
+/** @param newEdits the text of what the client gave */
 function checkBatch(
   docs: readonly DocumentEdit[] | CouchError,
-  newEdits: unknown,
+  newEdits: string,
 ): Omit<Batch, 'allOrNothing'> {
   if (docs instanceof CouchError) throw docs;
-  if (newEdits === false && docs.some(({ revisions }) => revisions.ids.length === 0)) {
+  if (newEdits === 'false' && docs.some(({ revisions }) => revisions.ids.length === 0)) {
     throw badRequest('When `new_edits: false`, the document needs `_rev` or `_revisions` specified');
   }
-  if (typeof newEdits !== 'boolean') throw badRequest('`new_edits` parameter must be a boolean.');
-  return { edits: docs, newEdits };
+  if (newEdits !== 'true' && newEdits !== 'false')
+    throw badRequest('`new_edits` parameter must be a boolean.');
+  return { edits: docs, newEdits: newEdits === 'true' };
 }
 
-function readDocs(exchange: Exchange, reader: JsonReader): readonly DocumentEdit[] | CouchError {
+function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly DocumentEdit[] | CouchError> {
   if (reader.peek() !== 'array') {
-    reader.readText();
+    yield* reader.skip();
     return badRequest('`docs` parameter must be an array.');
   }
   const { server } = exchange;
@@ -96,14 +123,20 @@ function readDocs(exchange: Exchange, reader: JsonReader): readonly DocumentEdit
   };
   const edits: DocumentEdit[] = [];
   let wrong: CouchError | undefined;
-  reader.readArray(() => {
-    try {
-      edits.push(parseDocument(reader, options));
-    } catch (error) {
-      if (!(error instanceof CouchError)) throw error;
-      wrong ??= error;
+  reader.openArray();
+  while (reader.nextElement()) {
+    if (wrong !== undefined) {
+      yield* reader.skip();
+    } else {
+      try {
+        edits.push(parseDocument(reader, options));
+      } catch (error) {
+        if (!(error instanceof CouchError)) throw error;
+        wrong = error;
+      }
     }
-  });
+    yield;
+  }
   return wrong ?? edits;
 }
 
@@ -115,23 +148,70 @@ async function writeBatch(
   edits: readonly DocumentEdit[],
   newEdits: boolean,
 ): Promise<readonly Outcome[]> {
+  const { outcomes, locals, others } = await inTurns(judge(exchange, db, edits, newEdits));
+  for (const [index, { at, edit }] of locals.entries()) {
+    outcomes[at] = await localOutcome(db, edit);
+    // Where there is nothing to write it does not wait for anything.
+    if (index % LOCALS === LOCALS - 1) await nextTurn();
+  }
+  if (others.length > 0) {
+    const chosen = others.map(({ edit }) => edit);
+    const results = await db.write(chosen, { newEdits });
+    await inTurns(settle(outcomes, others, results));
+  }
+  return outcomes;
+}
+
+/** So many local documents are written before others get their turn. */
+const LOCALS = 100;
+
+/** An edit and its place in the batch. */
+interface Placed {
+  readonly at: number;
+  readonly edit: DocumentEdit;
+}
+
+interface Judged {
+  /** Of those that are not to be written. */
+  readonly outcomes: Outcome[];
+  readonly locals: readonly Placed[];
+  readonly others: readonly Placed[];
+}
+
+function* judge(
+  exchange: Exchange,
+  db: Database,
+  edits: readonly DocumentEdit[],
+  newEdits: boolean,
+): Work<Judged> {
   const outcomes = new Array<Outcome>(edits.length);
-  const chosen: DocumentEdit[] = [];
-  const places: number[] = [];
+  const locals: Placed[] = [];
+  const others: Placed[] = [];
   const strict = newEdits && looksForParents(db, edits);
   for (const [at, edit] of edits.entries()) {
     const refusal = edit.id.startsWith('_') ? refused(exchange, db, edit) : undefined;
     if (refusal !== undefined) outcomes[at] = { error: refusal };
-    else if (isLocal(edit.id)) outcomes[at] = await localOutcome(db, edit);
+    else if (isLocal(edit.id)) locals.push({ at, edit });
     else if (strict && lacksParent(db, edit)) outcomes[at] = { error: conflict() };
-    else places[chosen.push(edit) - 1] = at;
+    else others.push({ at, edit });
+    yield;
   }
-  const results = chosen.length === 0 ? [] : await db.write(chosen, { newEdits });
-  for (const [index, result] of results.entries()) {
+  return { outcomes, locals, others };
+}
+
+/** Takes over what the store says of each edit. */
+function* settle(
+  outcomes: Outcome[],
+  written: readonly Placed[],
+  results: readonly EditResult[],
+): Work<void> {
+  for (const [index, { at }] of written.entries()) {
+    const result = results[index];
+    if (result === undefined) throw new TypeError('the store gave no result for an edit');
     if (!result.ok && result.error.status === 412) throw result.error;
-    outcomes[places[index] ?? index] = result.ok ? { rev: result.rev } : { error: result.error };
+    outcomes[at] = result.ok ? { rev: result.rev } : { error: result.error };
+    yield;
   }
-  return outcomes;
 }
 
 /** A local document whose revision is none spoils only its own row. */
@@ -157,31 +237,43 @@ function refused(exchange: Exchange, db: Database, edit: DocumentEdit): CouchErr
 
 // ---- answering ------------------------------------------------------------------------------------------------
 
-function allRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]): string {
-  let rows = '';
-  for (let at = 0; at < edits.length; at++) {
+function* arrayOf(rows: readonly string[]): Generator<string> {
+  let separator = '[';
+  for (const row of rows) {
+    yield separator + row;
+    separator = ',';
+  }
+  yield separator === '[' ? '[]\n' : ']\n';
+}
+
+function* allRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]): Work<readonly string[]> {
+  const rows: string[] = [];
+  for (const [at, edit] of edits.entries()) {
     const outcome = outcomes[at];
-    const id = JSON.stringify(edits[at]?.id);
-    if (outcome === undefined) throw new TypeError('the store gave no result for an edit');
-    const row =
+    const id = JSON.stringify(edit.id);
+    if (outcome === undefined) throw new TypeError('an edit has no outcome');
+    rows.push(
       'rev' in outcome
         ? `{"ok":true,"id":${id},"rev":${JSON.stringify(outcome.rev)}}`
-        : `{"id":${id},${errorMembers(outcome.error)}}`;
-    rows += at === 0 ? row : `,${row}`;
+        : `{"id":${id},${errorMembers(outcome.error)}}`,
+    );
+    yield;
   }
-  return `[${rows}]`;
+  return rows;
 }
 
 /** Replicated edits are told of only where they failed. */
-function failedRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]): string {
+function* failedRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]): Work<readonly string[]> {
   const rows: string[] = [];
   for (const [at, { id, revisions }] of edits.entries()) {
     const outcome = outcomes[at];
-    if (outcome === undefined || 'rev' in outcome) continue;
-    const rev = JSON.stringify(`${String(revisions.start)}-${revisions.ids[0] ?? ''}`);
-    rows.push(`{"id":${JSON.stringify(id)},"rev":${rev},${errorMembers(outcome.error)}}`);
+    if (outcome !== undefined && 'error' in outcome) {
+      const rev = JSON.stringify(`${String(revisions.start)}-${revisions.ids[0] ?? ''}`);
+      rows.push(`{"id":${JSON.stringify(id)},"rev":${rev},${errorMembers(outcome.error)}}`);
+    }
+    yield;
   }
-  return `[${rows.join(',')}]`;
+  return rows;
 }
 
 const errorMembers = ({ error, reason }: CouchError): string =>

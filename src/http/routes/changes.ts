@@ -3,10 +3,11 @@ import { openFeed, type ChangesFilter, type ChangesQuery } from '../../changes/f
 import { compileFields, compileSelector } from '../../changes/selector.js';
 import type { CouchError } from '../../errors.js';
 import { badRequest, notFound, notImplemented } from '../../errors.js';
-import { parseJson } from '../../json/text.js';
+import { membersInTurns, valuesInTurns } from '../../json/text.js';
+import { inTurns, type Work } from '../../json/turns.js';
 import type { Database } from '../../store/types.js';
 import { etagOf, matches } from '../etag.js';
-import { objectMembers, type Exchange } from '../exchange.js';
+import type { Exchange } from '../exchange.js';
 import { integer, jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
@@ -21,13 +22,14 @@ export function changesRoutes(add: AddResource): void {
   });
 }
 
+/** Its members, each as text. */
 type Body = ReadonlyMap<string, string>;
 
 async function changes(exchange: Exchange, db: Database): Promise<void> {
   const body = exchange.method === 'POST' ? await readBody(exchange) : undefined;
   const parameters = readParameters(exchange);
   const settings = settingsOf(exchange, parameters);
-  const filter = filterOf(exchange, db, body, parameters);
+  const filter = await filterOf(exchange, db, body, parameters);
   const feed = feedOf(parameters.get('feed'));
   // A feed that goes backwards begins at the end, whatever it is asked.
   const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters);
@@ -47,7 +49,10 @@ const EVENTS = { type: 'text/event-stream', headers: ['Cache-Control', 'no-cache
 
 async function readBody(exchange: Exchange): Promise<Body | undefined> {
   const text = await exchange.bodyText();
-  return text === '' ? undefined : objectMembers(text);
+  if (text === '') return undefined;
+  const body = await membersInTurns(text);
+  if (body === undefined) throw badRequest('Request body must be a JSON object');
+  return body;
 }
 
 // ---- parameters -----------------------------------------------------------------------------------------------
@@ -150,19 +155,19 @@ function seqIntervalOf(text: string | undefined): number | undefined {
 
 // ---- filters --------------------------------------------------------------------------------------------------
 
-function filterOf(
+async function filterOf(
   exchange: Exchange,
   db: Database,
   body: Body | undefined,
   parameters: Map<string, string>,
-): ChangesFilter | undefined {
+): Promise<ChangesFilter | undefined> {
   const given = parameters.get('filter') ?? '';
   const name = /^\/+$/.test(given) ? '' : given;
   switch (name) {
     case '':
       return undefined;
     case '_doc_ids':
-      return { kind: 'doc_ids', ids: docIds(exchange, body) };
+      return { kind: 'doc_ids', ids: await docIds(exchange, body) };
     case '_selector':
       return selectorFilter(exchange, body);
     case '_design':
@@ -175,23 +180,42 @@ function filterOf(
   }
 }
 
-function docIds(exchange: Exchange, body: Body | undefined): ReadonlySet<string> {
+async function docIds(exchange: Exchange, body: Body | undefined): Promise<ReadonlySet<string>> {
   const ids =
     exchange.method === 'POST'
-      ? parseJson(body?.get('doc_ids') ?? 'null')
+      ? await valuesInTurns(body?.get('doc_ids') ?? 'null')
       : jsonParameter(exchange.parameter('doc_ids') ?? 'null');
-  if (!Array.isArray(ids) || !ids.every((id) => typeof id === 'string')) {
-    throw badRequest('`doc_ids` filter parameter is not a list of doc ids.');
-  }
-  return new Set(ids);
+  return await inTurns(idSet(ids));
 }
+
+function* idSet(ids: unknown): Work<ReadonlySet<string>> {
+  const refusal = badRequest('`doc_ids` filter parameter is not a list of doc ids.');
+  if (!Array.isArray(ids)) throw refusal;
+  const found = new Set<string>();
+  for (const id of ids as readonly unknown[]) {
+    if (typeof id !== 'string') throw refusal;
+    found.add(id);
+    yield;
+  }
+  return found;
+}
+
+/** Reading a selector is not interrupted, and it is asked about every document. */
+const MAX_SELECTOR = 100_000;
 
 function selectorFilter(exchange: Exchange, body: Body | undefined): ChangesFilter {
   if (exchange.method !== 'POST') throw badRequest('Selector must be specified in POST payload');
-  const matches = compileSelector(parseJson(body?.get('selector') ?? 'null'));
-  const fields = body?.get('fields');
-  const project = fields === undefined ? undefined : compileFields(parseJson(fields));
+  const matches = compileSelector(selectorPart(body, 'selector') ?? null);
+  const project = compileFields(selectorPart(body, 'fields'));
   return { kind: 'selector', matches, ...(project && { project }) };
+}
+
+function selectorPart(body: Body | undefined, name: 'selector' | 'fields'): unknown {
+  const text = body?.get(name);
+  if (text === undefined) return undefined;
+  if (text.length > MAX_SELECTOR)
+    throw badRequest(`Selector error: ${name} must not be longer than ${MAX_SELECTOR} characters`);
+  return JSON.parse(text) as unknown;
 }
 
 function viewFilter(db: Database, view: string): CouchError {

@@ -1,11 +1,14 @@
 import type { AddResource } from './index.js';
 import { inOrder } from './open-revs.js';
 import { badRequest } from '../../errors.js';
+import { inChunks } from '../../json/chunks.js';
 import { JsonReader } from '../../json/reader.js';
+import { inTurns, type Work } from '../../json/turns.js';
 import { parseRev } from '../../store/document.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
+import { sendStream } from '../stream.js';
 
 export function revsRoutes(add: AddResource): void {
   add({
@@ -23,59 +26,157 @@ export function revsRoutes(add: AddResource): void {
 }
 
 /** Which of these revisions are not here, and which that are could be their ancestors. */
-async function revsDiff(exchange: Exchange, db: Database): Promise<void> {
-  let rows = '';
-  for (const { id, record, missing } of await missingOf(exchange, db)) {
-    const ancestors = record?.possibleAncestors(newestOf(missing)) ?? [];
-    const possible = ancestors.length === 0 ? '' : `,"possible_ancestors":${JSON.stringify(ancestors)}`;
-    rows += `${rows === '' ? '' : ','}${JSON.stringify(id)}:{"missing":${JSON.stringify(missing)}${possible}}`;
-  }
-  exchange.json(200, `{${rows}}`);
+const revsDiff = (exchange: Exchange, db: Database): Promise<void> =>
+  answer(exchange, db, { head: '{', member: diffOf, tail: '}\n' });
+
+const missingRevs = (exchange: Exchange, db: Database): Promise<void> =>
+  answer(exchange, db, {
+    head: '{"missing_revs":{',
+    member: ({ missing }) => arrayOf(missing),
+    tail: '}}\n',
+  });
+
+/** The answer's text around the members, and the value of one of them in pieces. */
+interface Form {
+  readonly head: string;
+  member(document: Missing): Iterable<string>;
+  readonly tail: string;
 }
 
-async function missingRevs(exchange: Exchange, db: Database): Promise<void> {
-  const found = await missingOf(exchange, db);
-  const rows = found.map(({ id, missing }) => `${JSON.stringify(id)}:${JSON.stringify(missing)}`);
-  exchange.json(200, `{"missing_revs":{${rows.join(',')}}}`);
-}
-
+/** A document of which some revisions are not here. */
 interface Missing {
   readonly id: string;
   readonly record: DocumentRecord | undefined;
   readonly missing: readonly string[];
 }
 
-async function missingOf(exchange: Exchange, db: Database): Promise<readonly Missing[]> {
-  const asked = readAsked(await exchange.bodyText());
-  const ids = Array.from(asked.keys());
-  const records = await db.getMany(ids);
+/** The answer to a body of more characters is sent piece by piece: it is about as long. */
+const LONG = 100_000;
+
+/** Documents looked up at a time. */
+const PAGE = 500;
+
+/** More revisions of one document than these are not put in order. */
+const ORDERED = 10_000;
+
+type Asked = ReadonlyMap<string, readonly string[]>;
+
+async function answer(exchange: Exchange, db: Database, form: Form): Promise<void> {
+  const { asked, long } = await readAsked(exchange);
+  if (long) {
+    await sendStream(exchange, () => texts(db, asked, form));
+    return;
+  }
+  let text = '';
+  for await (const part of texts(db, asked, form)) text += part;
+  exchange.send(200, 'application/json', text);
+}
+
+async function* texts(db: Database, asked: Asked, form: Form): AsyncGenerator<string> {
+  let before = form.head;
+  for (const page of pagesOf(asked)) {
+    const found = await missingOf(db, page);
+    if (found.length === 0) continue;
+    yield before;
+    yield* inChunks(membersOf(found, form));
+    before = ',';
+  }
+  yield before === form.head ? form.head + form.tail : form.tail;
+}
+
+function* pagesOf(asked: Asked): Generator<Asked> {
+  let page = new Map<string, readonly string[]>();
+  for (const [id, revs] of asked) {
+    page.set(id, revs);
+    if (page.size < PAGE) continue;
+    yield page;
+    page = new Map();
+  }
+  if (page.size > 0) yield page;
+}
+
+async function missingOf(db: Database, asked: Asked): Promise<readonly Missing[]> {
+  const records = await db.getMany(Array.from(asked.keys()));
+  return await inTurns(compare(asked, records));
+}
+
+function* compare(asked: Asked, records: readonly (DocumentRecord | undefined)[]): Work<readonly Missing[]> {
   const found: Missing[] = [];
-  for (const [at, id] of ids.entries()) {
-    const record = records[at];
-    const revs = asked.get(id) ?? [];
-    const missing = record === undefined ? revs : inOrder(revs).filter((rev) => !record.has(rev));
+  let at = 0;
+  for (const [id, revs] of asked) {
+    const record = records[at++];
+    const missing = record === undefined ? revs : yield* without(record, revs);
     if (missing.length > 0) found.push({ id, record, missing });
   }
   return found;
 }
 
+function* without(record: DocumentRecord, revs: readonly string[]): Work<readonly string[]> {
+  const missing: string[] = [];
+  for (const rev of revs.length > ORDERED ? new Set(revs) : inOrder(revs)) {
+    if (!record.has(rev)) missing.push(rev);
+    yield;
+  }
+  return missing;
+}
+
+function* membersOf(found: readonly Missing[], form: Form): Generator<string> {
+  let separator = '';
+  for (const document of found) {
+    yield `${separator}${JSON.stringify(document.id)}:`;
+    yield* form.member(document);
+    separator = ',';
+  }
+}
+
+function* diffOf({ record, missing }: Missing): Generator<string> {
+  yield '{"missing":';
+  yield* arrayOf(missing);
+  const ancestors = record?.possibleAncestors(newestOf(missing)) ?? [];
+  yield ancestors.length === 0 ? '}' : `,"possible_ancestors":${JSON.stringify(ancestors)}}`;
+}
+
+function* arrayOf(revs: readonly string[]): Generator<string> {
+  let separator = '[';
+  for (const rev of revs) {
+    yield separator + JSON.stringify(rev);
+    separator = ',';
+  }
+  yield ']';
+}
+
+async function readAsked(exchange: Exchange): Promise<{ readonly asked: Asked; readonly long: boolean }> {
+  const text = await exchange.bodyText();
+  return { asked: await inTurns(parseAsked(text)), long: text.length > LONG };
+}
+
 /** The body, `{id: [rev, …], …}`. @throws CouchError, JsonError */
-function readAsked(text: string): Map<string, readonly string[]> {
+function* parseAsked(text: string): Work<Asked> {
   const reader = new JsonReader(text);
   if (reader.peek() !== 'object') {
-    reader.readText();
+    yield* reader.skip();
     reader.end();
     throw badRequest('Request body must be a JSON object');
   }
   const asked = new Map<string, readonly string[]>();
-  reader.readObject((id) => {
-    if (reader.peek() !== 'array') throw badRequest('Invalid list of revisions');
-    const revs: string[] = [];
-    reader.readArray(() => revs.push(parseRev(reader.readValue())));
-    asked.set(id, revs);
-  });
+  reader.openObject();
+  for (let id = reader.nextMember(); id !== undefined; id = reader.nextMember()) {
+    asked.set(id, yield* readRevs(reader));
+    yield;
+  }
   reader.end();
   return asked;
+}
+
+function* readRevs(reader: JsonReader): Work<readonly string[]> {
+  if (reader.peek() !== 'array') throw badRequest('Invalid list of revisions');
+  const revs: string[] = [];
+  reader.openArray();
+  while (reader.nextElement()) {
+    revs.push(parseRev(reader.readValue()));
+    yield;
+  }
+  return revs;
 }
 
 /** The highest generation; a request may name more revisions than a call takes arguments. */

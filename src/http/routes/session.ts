@@ -1,7 +1,7 @@
 import type { AddResource } from './index.js';
 import { badContentType, badRequest, invalidJson, unauthorized } from '../../errors.js';
-import { decodeBody, parseJson } from '../../json/text.js';
-import { readBody, readDecoded } from '../body.js';
+import { parseJson } from '../../json/text.js';
+import { readBody, readText } from '../body.js';
 import { errorBody } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { parseQuery } from '../query.js';
@@ -71,7 +71,7 @@ async function readForm(exchange: Exchange): Promise<Map<string, unknown>> {
   if (!type.startsWith('application/json')) {
     throw badContentType("Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'");
   }
-  const value = parseForm(await readDecoded(exchange.request, options));
+  const value = parseForm(await readText(exchange.request, options));
   if (typeof value !== 'object' || value === null) throw badRequest('Request body must be a JSON object');
   return new Map(Object.entries(value));
 }
@@ -82,9 +82,9 @@ function firstOfEach(pairs: Iterable<readonly [string, string]>): Map<string, un
   return form;
 }
 
-function parseForm(body: Buffer): unknown {
+function parseForm(text: string): unknown {
   try {
-    return parseJson(decodeBody(body));
+    return parseJson(text);
   } catch {
     throw invalidJson();
   }

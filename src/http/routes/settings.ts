@@ -1,5 +1,5 @@
 import type { AddResource } from './index.js';
-import { parseSecurity } from '../../auth/security.js';
+import { MAX_SECURITY_LENGTH, parseSecurity } from '../../auth/security.js';
 import { badRequest, notFound, notImplemented } from '../../errors.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
@@ -68,7 +68,7 @@ function maintenanceRoutes(add: AddResource): void {
 }
 
 async function setSecurity(exchange: Exchange, db: Database): Promise<void> {
-  const text = await exchange.bodyJson();
+  const text = await exchange.bodyJson(MAX_SECURITY_LENGTH);
   parseSecurity(JSON.parse(text));
   await db.setSecurity(text);
   exchange.json(200, '{"ok":true}');

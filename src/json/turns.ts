@@ -1,0 +1,48 @@
+import { setImmediate } from 'node:timers/promises';
+
+/** Work that is done bit by bit: it yields wherever it may be interrupted. */
+export type Work<T> = Generator<undefined, T, undefined>;
+
+/** For so many milliseconds work keeps the event loop to itself. */
+const SLICE = 5;
+
+/** Does work in one go. */
+export function atOnce<T>(work: Work<T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Does work while others get their turns. What takes less than a slice is done on return, without a promise. */
+export function inTurns<T>(work: Work<T>): T | Promise<T> {
+  const step = slice(work);
+  return step.done === true ? step.value : rest(work);
+}
+
+async function rest<T>(work: Work<T>): Promise<T> {
+  for (;;) {
+    await nextTurn();
+    const step = slice(work);
+    if (step.done === true) return step.value;
+  }
+}
+
+function slice<T>(work: Work<T>): IteratorResult<undefined, T> {
+  const end = performance.now() + SLICE;
+  for (;;) {
+    const step = work.next();
+    if (step.done === true || performance.now() >= end) return step;
+  }
+}
+
+let line = Promise.resolve();
+
+/**
+ * Resolves when the event loop has gone round. Whoever waits stands in one line, and each round lets one of them go on:
+ * else the slices of many large requests would add up to long rounds.
+ */
+export function nextTurn(): Promise<void> {
+  line = line.then(() => setImmediate());
+  return line;
+}

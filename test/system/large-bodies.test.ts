@@ -1,0 +1,63 @@
+import { rm } from 'node:fs/promises';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { temporaryFolder } from '../support/server.js';
+import { settledMemory } from './support/memory.js';
+import { MemoryWatch, megabytes } from './support/proc.js';
+import { Restartable } from './support/restartable.js';
+
+/** As long as a document may be, nearly. */
+const LENGTH = 7_900_000;
+const LEAVES = 24;
+const TINY = 40;
+const LARGE = 42;
+
+/**
+ * What a server may need to send any number of such bodies. It holds one or two at a time, but V8 and the allocator
+ * give back late what each of them needed: read, put together, and as bytes for the socket.
+ */
+const BOUND = 700e6;
+
+let data: string;
+
+beforeAll(async () => {
+  data = await temporaryFolder();
+  const gateway = await Restartable.start({ data });
+  const text = 'large '.repeat(LENGTH / 6);
+  const write = (path: string, docs: object[]): Promise<unknown> =>
+    gateway.couch.post(path, { docs, new_edits: false });
+  await gateway.couch.put('/leaves');
+  for (let at = 0; at < LEAVES; at += 1) {
+    await write('/leaves/_bulk_docs', [{ _id: 'a', _rev: `1-${String(at)}`, text }]);
+  }
+  await gateway.couch.put('/mixed');
+  const tiny = Array.from({ length: TINY }, (_, at) => ({ _id: `a${String(at)}`, _rev: '1-a' }));
+  await write('/mixed/_bulk_docs', tiny);
+  for (let at = 0; at < LARGE; at += 1) {
+    await write('/mixed/_bulk_docs', [{ _id: `b${String(at)}`, _rev: '1-a', text }]);
+  }
+  await gateway.couch.close();
+  await gateway.stop();
+});
+afterAll(() => rm(data, { recursive: true, force: true }));
+
+test.each([
+  ['many revisions of one document', 'POST', '/leaves/_bulk_get', LEAVES],
+  ['the rows of a listing', 'GET', '/mixed/_all_docs?include_docs=true', LARGE],
+  ['the rows of a feed', 'GET', '/mixed/_changes?include_docs=true', LARGE],
+] as const)('%s are not all in memory at once', async (_, method, path, count) => {
+  const server = await Restartable.start({ data });
+  try {
+    const idle = await settledMemory(server.pid);
+    const watch = new MemoryWatch(server.pid);
+    const options = method === 'POST' ? { body: { docs: [{ id: 'a' }] } } : {};
+    const { body } = await server.couch.open(method, path, options);
+    let bytes = 0;
+    for await (const chunk of body) bytes += (chunk as Buffer).length;
+    const peak = (await watch.stop()) - idle;
+    expect(bytes).toBeGreaterThan(count * LENGTH);
+    expect(peak, `${megabytes(peak)} for ${megabytes(bytes)}`).toBeLessThan(BOUND);
+  } finally {
+    await server.couch.close();
+    await server.stop();
+  }
+});
