@@ -7,9 +7,10 @@ import { Restartable } from './support/restartable.js';
 
 /** As long as a document may be, nearly. */
 const LENGTH = 7_900_000;
-const LEAVES = 24;
+const LEAVES = 5;
+const ENTRIES = 8;
 const TINY = 40;
-const LARGE = 42;
+const LARGE = 40;
 
 /**
  * What a server may need to send any number of such bodies. It holds one or two at a time, but V8 and the allocator
@@ -22,26 +23,21 @@ let data: string;
 beforeAll(async () => {
   data = await temporaryFolder();
   const gateway = await Restartable.start({ data });
-  const text = 'large '.repeat(LENGTH / 6);
-  const write = (path: string, docs: object[]): Promise<unknown> =>
-    gateway.couch.post(path, { docs, new_edits: false });
+  const text = 'large '.repeat(Math.ceil(LENGTH / 6));
+  const write = (database: string, ...docs: object[]): Promise<unknown> =>
+    gateway.couch.post(`/${database}/_bulk_docs`, { docs, new_edits: false });
   await gateway.couch.put('/leaves');
-  for (let at = 0; at < LEAVES; at += 1) {
-    await write('/leaves/_bulk_docs', [{ _id: 'a', _rev: `1-${String(at)}`, text }]);
-  }
+  for (let at = 0; at < LEAVES; at += 1) await write('leaves', { _id: 'a', _rev: `1-${String(at)}`, text });
   await gateway.couch.put('/mixed');
-  const tiny = Array.from({ length: TINY }, (_, at) => ({ _id: `a${String(at)}`, _rev: '1-a' }));
-  await write('/mixed/_bulk_docs', tiny);
-  for (let at = 0; at < LARGE; at += 1) {
-    await write('/mixed/_bulk_docs', [{ _id: `b${String(at)}`, _rev: '1-a', text }]);
-  }
+  await write('mixed', ...Array.from({ length: TINY }, (_, at) => ({ _id: `a${String(at)}`, _rev: '1-a' })));
+  for (let at = 0; at < LARGE; at += 1) await write('mixed', { _id: `b${String(at)}`, _rev: '1-a', text });
   await gateway.couch.close();
   await gateway.stop();
 });
 afterAll(() => rm(data, { recursive: true, force: true }));
 
 test.each([
-  ['many revisions of one document', 'POST', '/leaves/_bulk_get', LEAVES],
+  ['many revisions of few documents', 'POST', '/leaves/_bulk_get', LEAVES * ENTRIES],
   ['the rows of a listing', 'GET', '/mixed/_all_docs?include_docs=true', LARGE],
   ['the rows of a feed', 'GET', '/mixed/_changes?include_docs=true', LARGE],
 ] as const)('%s are not all in memory at once', async (_, method, path, count) => {
@@ -49,8 +45,8 @@ test.each([
   try {
     const idle = await settledMemory(server.pid);
     const watch = new MemoryWatch(server.pid);
-    const options = method === 'POST' ? { body: { docs: [{ id: 'a' }] } } : {};
-    const { body } = await server.couch.open(method, path, options);
+    const docs = Array.from({ length: ENTRIES }, () => ({ id: 'a' }));
+    const { body } = await server.couch.open(method, path, method === 'POST' ? { body: { docs } } : {});
     let bytes = 0;
     for await (const chunk of body) bytes += (chunk as Buffer).length;
     const peak = (await watch.stop()) - idle;

@@ -170,15 +170,15 @@ function errorOf({ wanted, rev }: Part): BulkGetError {
 
 // ---- answering ------------------------------------------------------------------------------------------------
 
-async function* rows(pages: AsyncIterable<readonly Read<Part>[]>): AsyncGenerator<string> {
+function rows(pages: AsyncIterable<readonly Read<Part>[]>): AsyncGenerator<string> {
   let separator = '';
-  yield* chunks('{"results":[', pages, ({ item, text }) => {
+  const rowOf = ({ item, text }: Read<Part>): string => {
     const start = item.isFirst ? `${separator}{"id":${JSON.stringify(item.wanted.id)},"docs":[` : ',';
     separator = ',';
     const row = text === undefined ? `{"error":${JSON.stringify(errorOf(item))}}` : `{"ok":${text}}`;
     return `${start}${row}${item.isLast ? ']}' : ''}`;
-  });
-  yield ']}\n';
+  };
+  return chunks('{"results":[', pages, rowOf, ']}\n');
 }
 
 function asksForMultipart(exchange: Exchange): boolean {
@@ -193,37 +193,26 @@ async function sendMultipart(
 ): Promise<void> {
   const boundary = `--${randomUUID().replaceAll('-', '')}`;
   const kind = exchange.accepts('multipart/mixed') ? 'multipart/mixed' : 'multipart/related';
-  await sendStream(exchange, () => multipart(pages, boundary, closed), {
-    type: `${kind}; boundary="${boundary}"`,
-  });
+  const end = closed ? `\r\n--${boundary}--\r\n` : '';
+  const source = (): AsyncGenerator<string> => chunks('', pages, (part) => multipartOf(part, boundary), end);
+  await sendStream(exchange, source, { type: `${kind}; boundary="${boundary}"` });
 }
 
-async function* multipart(
-  pages: AsyncIterable<readonly Read<Part>[]>,
-  boundary: string,
-  closed: boolean,
-): AsyncGenerator<string> {
-  yield* chunks('', pages, ({ item, text }) =>
-    text === undefined ? failure(errorOf(item), boundary) : `${head(boundary, '')}${text}`,
-  );
-  if (closed) yield `\r\n--${boundary}--\r\n`;
-}
-
-function failure({ id, rev, error, reason }: BulkGetError, boundary: string): string {
+function multipartOf({ item, text }: Read<Part>, boundary: string): string {
+  if (text !== undefined) return `\r\n--${boundary}\r\nContent-Type: application/json\r\n\r\n${text}`;
+  const { id, rev, error, reason } = errorOf(item);
   // What is merely not there is told without its id, as CouchDB does.
   const told =
     error === 'not_found' && rev !== 'undefined' ? { rev, error, reason } : { id, rev, error, reason };
-  return `${head(boundary, '; error="true"')}${JSON.stringify(told)}`;
+  return `\r\n--${boundary}\r\nContent-Type: application/json; error="true"\r\n\r\n${JSON.stringify(told)}`;
 }
-
-const head = (boundary: string, more: string): string =>
-  `\r\n--${boundary}\r\nContent-Type: application/json${more}\r\n\r\n`;
 
 /** Puts parts together to chunks of some size. */
 async function* chunks(
   start: string,
   pages: AsyncIterable<readonly Read<Part>[]>,
   textOf: (part: Read<Part>) => string,
+  end: string,
 ): AsyncGenerator<string> {
   let chunk = start;
   for await (const page of pages) {
@@ -234,5 +223,5 @@ async function* chunks(
       chunk = '';
     }
   }
-  yield chunk;
+  yield chunk + end;
 }
