@@ -1,3 +1,5 @@
+import type { DocumentExtras } from '../store/document.js';
+
 /** What a client asks of `_changes`, parsed. */
 export interface ChangesQuery {
   readonly feed: 'normal' | 'longpoll' | 'continuous' | 'eventsource';
@@ -10,6 +12,8 @@ export interface ChangesQuery {
   readonly includeDocs: boolean;
   /** With `includeDocs`: shows `_conflicts` in the documents. */
   readonly conflicts: boolean;
+  /** The text of a stored document as the client is to see it, where it is not just sent. */
+  readonly show?: (stored: string, extras: DocumentExtras) => string;
   readonly filter?: ChangesFilter;
   /** Every so many milliseconds of silence a sign of life is sent, and the feed never ends by itself. */
   readonly heartbeat?: number;

@@ -10,7 +10,10 @@ const FEW_IDS = 1000;
 const RECORDS = 100;
 
 /** The parts of a query that decide which rows are shown, and how. */
-export type RowQuery = Pick<ChangesQuery, 'style' | 'includeDocs' | 'conflicts' | 'filter' | 'descending'>;
+export type RowQuery = Pick<
+  ChangesQuery,
+  'style' | 'includeDocs' | 'conflicts' | 'show' | 'filter' | 'descending'
+>;
 
 /** Rows of the index after `since`, as far as the filter can tell them by their ids. */
 export function sourceRows(
@@ -164,10 +167,10 @@ function withRevs(row: ChangeRow, leaves: readonly StoredRevision[]): ChangeRow 
 }
 
 function withDocument(query: RowQuery, row: ChangeRow, record: DocumentRecord, text: string): ChangeRow {
+  const { show = documentText } = query;
   const project = query.filter?.kind === 'selector' ? query.filter.project : undefined;
   const conflicts = query.conflicts ? conflictsOf(record) : undefined;
-  const shown =
-    project === undefined ? documentText(text, { conflicts }) : JSON.stringify(project(parse(text)));
+  const shown = project === undefined ? show(text, { conflicts }) : JSON.stringify(project(parse(text)));
   return { seq: row.seq, text: `${row.text.slice(0, -1)},"doc":${shown}}` };
 }
 

@@ -78,7 +78,10 @@ const cors = z.strictObject({
 
 const limits = z.strictObject({
   maxDocumentSize: bytes(8_000_000).describe('Bytes of JSON that one document may have.'),
-  maxRequestSize: bytes(64 * MiB).describe('Bytes that the body of one request may have.'),
+  maxAttachmentSize: bytes(1024 * MiB).describe('Bytes that one attachment may have.'),
+  maxRequestSize: bytes(64 * MiB).describe(
+    'Bytes that the body of one request may have, attachments that are sent as they are aside.',
+  ),
   maxBodyMemory: bytes(128 * MiB, MiB).describe(
     'Bytes that the bodies of all requests together may have in memory; where it is used up, large ones wait.',
   ),
@@ -98,7 +101,25 @@ const limits = z.strictObject({
   ),
 });
 
+const attachments = z.strictObject({
+  compressionLevel: z
+    .int()
+    .min(0)
+    .max(9)
+    .default(8)
+    .describe('How hard attachments are compressed, from 1 to 9; 0 leaves them as they are.'),
+  compressibleTypes: strings([
+    'text/*',
+    'application/javascript',
+    'application/json',
+    'application/xml',
+  ]).describe('Content types of attachments that are compressed.'),
+});
+
 const store = z.strictObject({
+  chunkAbove: bytes(4 * MiB, 1024).describe(
+    'Attachments with more bytes are stored in chunks; PouchDB cannot open a database that has any.',
+  ),
   maxOpen: count(100).describe('How many databases are kept open at once; idle ones are closed first.'),
   memory: bytes(512 * MiB, MiB).describe(
     'Bytes for the write buffers and caches of all open databases together; each further one gets a smaller share.',
@@ -140,6 +161,7 @@ export const configSchema = z.strictObject({
   log: log.prefault({}),
   cors: cors.prefault({}),
   limits: limits.prefault({}),
+  attachments: attachments.prefault({}),
   store: store.prefault({}),
 });
 

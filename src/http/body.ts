@@ -95,3 +95,42 @@ export async function readText(request: IncomingMessage, options: BodyOptions): 
 export function requireContentType(header: string | undefined, type: string): void {
   if (header !== type && header?.split(';')[0] !== type) throw badContentType(`Content-Type must be ${type}`);
 }
+
+/**
+ * The body as it comes. Where it is left early, the rest is thrown away as it comes: the client can send it, read the
+ * answer and use the connection again.
+ * @param held how much of it is held in memory at most
+ * @throws ClientGone
+ */
+export async function* streamBody(
+  request: IncomingMessage,
+  share: BodyShare,
+  held: number,
+): AsyncGenerator<Buffer> {
+  let left = held;
+  try {
+    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
+      const bytes = chunk as Buffer;
+      const counted = Math.min(left, bytes.length);
+      left -= counted;
+      if (counted > 0) await room(request, share, counted);
+      yield bytes;
+    }
+  } catch (error) {
+    throw new ClientGone('the request was cut off', { cause: error });
+  } finally {
+    request.resume();
+  }
+}
+
+/** Resolves when there is memory for so many bytes, or nobody to need it. */
+function room(request: IncomingMessage, share: BodyShare, bytes: number): Promise<void> {
+  return new Promise((resolve) => {
+    const settle = (): void => {
+      request.off('close', settle);
+      resolve();
+    };
+    if (share.take(bytes, settle)) resolve();
+    else request.once('close', settle);
+  });
+}

@@ -14,7 +14,12 @@ export interface DocumentQuery {
   latest: boolean;
   /** A deleted document is shown like any other. */
   deleted: boolean;
+  /** Attachments are shown with their bytes. */
   attachments: boolean;
+  /** Those that are newer than the youngest of these revisions, where they are given. */
+  attsSince: readonly string[] | undefined;
+  /** How attachments are compressed is shown. */
+  encodingInfo: boolean;
   newEdits: boolean;
 }
 
@@ -31,6 +36,8 @@ export function readDocumentQuery(parameters: Query): DocumentQuery {
     latest: false,
     deleted: false,
     attachments: false,
+    attsSince: undefined,
+    encodingInfo: false,
     newEdits: true,
   };
   for (const [key, value] of parameters) {
@@ -70,6 +77,9 @@ function switchOn(query: DocumentQuery, key: string): void {
     case 'attachments':
       query.attachments = true;
       break;
+    case 'att_encoding_info':
+      query.encodingInfo = true;
+      break;
     case 'new_edits':
       query.newEdits = true;
       break;
@@ -79,8 +89,10 @@ function switchOn(query: DocumentQuery, key: string): void {
 function readRevs(query: DocumentQuery, key: string, value: string): void {
   if (key === 'rev') query.rev = parseRev(value);
   else if (key === 'open_revs') query.openRevs = value === 'all' ? 'all' : someRevs(jsonParameter(value));
-  else if (key === 'atts_since')
-    query.attachments = parseRevs(jsonParameter(value)).length > 0 || query.attachments;
+  else if (key === 'atts_since') {
+    query.attsSince = parseRevs(jsonParameter(value));
+    query.attachments = true;
+  }
 }
 
 /** None is as if the parameter had not been given. */

@@ -5,7 +5,7 @@ import { anonymous, type UserContext } from '../auth/usercontext.js';
 import { badRequest, type CouchError } from '../errors.js';
 import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
-import { readText } from './body.js';
+import { readText, streamBody } from './body.js';
 import type { BodyShare } from './body-budget.js';
 import { errorBody, toCouchError } from './errors.js';
 import { isRequestId, requestId } from './ids.js';
@@ -83,6 +83,14 @@ export class Exchange {
     const share = (this.#share ??= this.server.bodies.open());
     this.response.once('close', share.giveBack);
     return readText(this.request, { limit, share });
+  }
+
+  /** The body as it comes, for attachments. @throws ClientGone */
+  bodyStream(): AsyncIterable<Buffer> {
+    const share = (this.#share ??= this.server.bodies.open());
+    this.response.once('close', share.giveBack);
+    // What is beyond goes to the disk.
+    return streamBody(this.request, share, this.server.config.store.chunkAbove);
   }
 
   /** The body is needed no more, though the answer may go on for long. */

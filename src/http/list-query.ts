@@ -16,6 +16,8 @@ export interface ListQuery {
   includeDocs: boolean;
   conflicts: boolean;
   attachments: boolean;
+  /** How attachments are compressed is shown. */
+  encodingInfo: boolean;
   updateSeq: boolean;
   reduce: boolean;
   grouped: boolean;
@@ -34,6 +36,7 @@ export const emptyListQuery = (): ListQuery => ({
   includeDocs: false,
   conflicts: false,
   attachments: false,
+  encodingInfo: false,
   updateSeq: false,
   reduce: false,
   grouped: false,
@@ -115,6 +118,9 @@ function readSwitch(query: ListQuery, key: string, value: unknown): void {
     case 'attachments':
       query.attachments = parseBoolean(value);
       break;
+    case 'att_encoding_info':
+      query.encodingInfo = parseBoolean(value);
+      break;
     case 'update_seq':
       query.updateSeq = parseBoolean(value);
       break;
@@ -124,7 +130,6 @@ function readSwitch(query: ListQuery, key: string, value: unknown): void {
     case 'group':
       query.grouped = parseBoolean(value);
       break;
-    case 'att_encoding_info':
     case 'sorted':
       parseBoolean(value);
       break;

@@ -5,6 +5,7 @@ import { BodyBudget } from './body-budget.js';
 import { Cors } from './cors.js';
 import type { Exchange } from './exchange.js';
 import { Uuids } from './ids.js';
+import { typePattern } from './intake.js';
 import type { Authenticator, Services } from './services.js';
 
 /** The version of CouchDB that clients are told; some decide by it what they may ask for. */
@@ -20,6 +21,8 @@ export class Server {
   readonly cors: Cors;
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
+  /** Content types of attachments that are compressed. */
+  readonly compressible: RegExp;
   /** What the Server header says. */
   readonly name: string;
   readonly #streams = new Set<AbortController>();
@@ -33,6 +36,7 @@ export class Server {
     this.identity = services.server;
     this.bodies = new BodyBudget(services.config.limits.maxBodyMemory);
     this.cors = new Cors(services.config.cors);
+    this.compressible = typePattern(services.config.attachments.compressibleTypes);
     this.name = `CouchDB/${COUCHDB_VERSION} (Causeway ${services.server.version})`;
   }
 

@@ -5,7 +5,10 @@ import type { Exchange } from './exchange.js';
 export const CHUNK_SIZE = 65_536;
 
 export interface StreamOptions {
+  readonly status?: number;
   readonly type?: string;
+  /** Bytes, where it is known how many there will be. */
+  readonly length?: number;
   /** Names and values of further headers. */
   readonly headers?: readonly string[];
   /** Send the headers at once, because the first chunk may be long in coming. */
@@ -13,17 +16,18 @@ export interface StreamOptions {
 }
 
 /**
- * Sends an answer of unknown length as fast as the client takes it. Nothing is sent before the first chunk is there,
+ * Sends an answer of any length as fast as the client takes it. Nothing is sent before the first chunk is there,
  * so that an error until then is answered as one; an error after that ends the connection. When the client goes away
  * the source is told to stop, and its `return` is called.
  */
 export async function sendStream(
   exchange: Exchange,
-  source: (signal: AbortSignal) => AsyncIterable<string> | Iterable<string>,
-  { type = 'application/json', headers = [], live = false }: StreamOptions = {},
+  source: (signal: AbortSignal) => AsyncIterable<string | Buffer> | Iterable<string | Buffer>,
+  { status = 200, type = 'application/json', length, headers = [], live = false }: StreamOptions = {},
 ): Promise<void> {
   const { response, server } = exchange;
-  const begin = (): void => exchange.begin(200, ['Content-Type', type], headers);
+  const own = length === undefined ? [] : ['Content-Length', String(length)];
+  const begin = (): void => exchange.begin(status, ['Content-Type', type, ...own], headers);
   if (exchange.request.method === 'HEAD') {
     begin();
     response.end();
@@ -37,7 +41,7 @@ export async function sendStream(
   }
   for await (const chunk of source(signal)) {
     if (!response.headersSent && !response.destroyed) begin();
-    if (chunk !== '' && !response.write(chunk)) await drained(response);
+    if (chunk.length > 0 && !response.write(chunk)) await drained(response);
     if (response.destroyed) return;
   }
   if (response.destroyed) return;

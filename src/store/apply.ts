@@ -25,7 +25,7 @@ const CONFLICT: Applied = { kind: 'conflict' };
 export function applyEdit(
   record: StoredDocument | undefined,
   edit: DocumentEdit,
-  context: { readonly newEdits: boolean; readonly revsLimit: number; readonly seq: number },
+  context: Context & { readonly newEdits: boolean },
 ): Applied {
   return context.newEdits ? applyInteractive(record, edit, context) : applyReplicated(record, edit, context);
 }
@@ -33,12 +33,14 @@ export function applyEdit(
 interface Context {
   readonly revsLimit: number;
   readonly seq: number;
+  /** Tells different attachments apart; empty where there are none. */
+  readonly attachments: string;
 }
 
 function applyInteractive(record: StoredDocument | undefined, edit: DocumentEdit, context: Context): Applied {
   const parent = parentOf(record, edit);
   if (parent === undefined) return CONFLICT;
-  const made = newHash(edit, parent.start, parent.ids[0]);
+  const made = newHash(edit, parent.start, parent.ids[0], context.attachments);
   const rev = revOf(parent.start + 1, made);
   if (record?.has(rev) === true) return CONFLICT;
   return written(record, edit, parent.start + 1, [made, ...parent.ids], context);
@@ -64,9 +66,9 @@ function parentOf(
 }
 
 /** Equal edits of equal parents give equal revisions on every server of ours. */
-function newHash(edit: DocumentEdit, start: number, parent: string | undefined): string {
+function newHash(edit: DocumentEdit, start: number, parent: string | undefined, attachments: string): string {
   const origin = JSON.stringify([edit.deleted, start, parent ?? null]);
-  return hash('md5', `${origin}{${edit.body}}`);
+  return hash('md5', `${origin}{${edit.body}}${attachments}`);
 }
 
 function applyReplicated(record: StoredDocument | undefined, edit: DocumentEdit, context: Context): Applied {

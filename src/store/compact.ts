@@ -1,5 +1,6 @@
 import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
+import { type BodyFacts, factsOf } from './body-facts.js';
 import { BodyPages } from './body-pages.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -37,10 +38,10 @@ export function compactRecord(
   };
 }
 
-/** Documents to compact, and the length of each body that goes by its sequence: read before, not during the commit. */
+/** Documents to compact, and what is known of each body that goes by its sequence: read before, not during the commit. */
 export interface CompactionPortion {
   readonly ids: readonly string[];
-  readonly lengths: ReadonlyMap<number, number>;
+  readonly facts: ReadonlyMap<number, BodyFacts>;
 }
 
 /**
@@ -65,7 +66,7 @@ export async function compactDatabase(
   });
   for await (const page of pagesOf(texts, PAGE)) {
     for (const { ids, seqs } of portionsOf(page)) {
-      await compactAll({ ids, lengths: await lengthsOf(bodies, seqs) });
+      await compactAll({ ids, facts: await readFacts(bodies, seqs) });
       if (signal.aborted) return;
     }
     if (signal.aborted) return;
@@ -94,13 +95,13 @@ function* portionsOf(texts: readonly string[]): Generator<{ ids: string[]; seqs:
   if (portion.ids.length > 0) yield portion;
 }
 
-async function lengthsOf(
+async function readFacts(
   bodies: BodyPages<number>,
   seqs: readonly number[],
-): Promise<ReadonlyMap<number, number>> {
-  const lengths = new Map<number, number>();
+): Promise<ReadonlyMap<number, BodyFacts>> {
+  const facts = new Map<number, BodyFacts>();
   for await (const page of bodies.pages(seqs, (seq) => seq)) {
-    for (const { item, text } of page) lengths.set(item, text?.length ?? 0);
+    for (const { item, text } of page) facts.set(item, factsOf(text));
   }
-  return lengths;
+  return facts;
 }

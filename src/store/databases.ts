@@ -189,7 +189,8 @@ export class Databases {
   async #openInto(slot: Slot, name: string): Promise<LevelDatabase> {
     const share = this.#memory.take();
     try {
-      const options = { ...share, sync: this.options.sync };
+      const { sync, chunkAbove } = this.options;
+      const options = { ...share, sync, chunkAbove };
       const database = await LevelDatabase.open(name, this.#folderOf(name), this.#markerOf(name), options);
       slot.database = database;
       slot.share = share;

@@ -1,13 +1,9 @@
-import {
-  badRequest,
-  docValidation,
-  documentTooLarge,
-  illegalDocid,
-  invalidRev,
-  notImplemented,
-} from '../errors.js';
+import { badRequest, docValidation, documentTooLarge, illegalDocid, invalidRev } from '../errors.js';
 import { JsonReader } from '../json/reader.js';
-import type { DocumentEdit, Revisions, RevStatus } from './types.js';
+import { members } from '../json/text.js';
+import { type GivenAttachment, parseGivenAttachments, requireAttachmentName } from './attachments/given.js';
+import { parseAttachments, splitAttachments } from './attachments/members.js';
+import type { AttachmentEdit, DocumentEdit, Revisions, RevStatus } from './types.js';
 
 /** Members that CouchDB adds to answers and ignores in what is written. */
 const IGNORED = new Set(['_revs_info', '_local_seq', '_conflicts', '_deleted_conflicts']);
@@ -58,8 +54,13 @@ export interface ParseOptions {
   readonly maxSize: number;
 }
 
+/** A document as it was sent: its attachments have yet to be taken in. */
+export interface ParsedDocument extends Omit<DocumentEdit, 'attachments'> {
+  readonly attachments?: ReadonlyMap<string, GivenAttachment>;
+}
+
 /** Reads the document that comes next in `source`, or is all of it. @throws CouchError, JsonError */
-export function parseDocument(source: JsonReader | string, options: ParseOptions): DocumentEdit {
+export function parseDocument(source: JsonReader | string, options: ParseOptions): ParsedDocument {
   if (typeof source !== 'string') return readDocument(source, options);
   const reader = new JsonReader(source);
   const edit = readDocument(reader, options);
@@ -67,7 +68,7 @@ export function parseDocument(source: JsonReader | string, options: ParseOptions
   return edit;
 }
 
-function readDocument(reader: JsonReader, options: ParseOptions): DocumentEdit {
+function readDocument(reader: JsonReader, options: ParseOptions): ParsedDocument {
   const { special, own } = readMembers(reader);
   if (special.has('_id')) validateDocid(special.get('_id'));
   const id = options.id ?? (special.has('_id') ? special.get('_id') : options.makeId?.());
@@ -82,7 +83,10 @@ function readDocument(reader: JsonReader, options: ParseOptions): DocumentEdit {
   if (edit.body.length > options.maxSize || Buffer.byteLength(edit.body) > options.maxSize) {
     throw documentTooLarge(special.has('_id') ? id : '');
   }
-  return edit;
+  const attachments = special.get('_attachments') as ReadonlyMap<string, GivenAttachment> | undefined;
+  if (attachments === undefined || attachments.size === 0) return edit;
+  for (const name of attachments.keys()) requireAttachmentName(name);
+  return { ...edit, attachments };
 }
 
 /** Takes a document apart: members for the store are turned into values, the document's own stay text. */
@@ -93,10 +97,14 @@ function readMembers(reader: JsonReader): { special: Map<string, unknown>; own: 
   }
   const special = new Map<string, unknown>();
   const own = new Map<string, string>();
+  let attachments: string | undefined;
   reader.readObject((name) => {
     if (!name.startsWith('_') || KEPT.has(name)) own.set(name, reader.readText());
+    else if (name === '_attachments') attachments = reader.readText();
     else special.set(name, reader.readValue());
   });
+  // Behind the rest: where it is wrong, the document has been read to its end.
+  if (attachments !== undefined) special.set('_attachments', parseGivenAttachments(attachments));
   return { special, own };
 }
 
@@ -108,13 +116,9 @@ function bodyOf(own: Map<string, string>): string {
 
 function checkSpecial(special: Map<string, unknown>): void {
   for (const [name, value] of special) {
-    if (name === '_id' || name === '_rev' || IGNORED.has(name)) continue;
+    if (name === '_id' || name === '_rev' || name === '_attachments' || IGNORED.has(name)) continue;
     if (name === '_revisions' && isObject(value)) continue;
     if (name === '_deleted' && typeof value === 'boolean') continue;
-    if (name === '_attachments' && isObject(value)) {
-      if (Object.keys(value).length === 0) continue;
-      throw notImplemented('Attachments are not supported by this version of Causeway.');
-    }
     throw docValidation(`Bad special document member: ${name}`);
   }
 }
@@ -152,6 +156,23 @@ function parseRevisions({ start, ids }: Record<string, unknown>): Revisions {
   if (hashes.length === 0) return NO_REVISIONS;
   if (generation < hashes.length) throw invalidRev();
   return { start: generation, ids: hashes };
+}
+
+/** A stored revision as an edit, without its revision. @param attachments whether it stays, or another document gets its attachments */
+export function editOf(
+  text: string,
+  attachments: 'stub' | 'shared',
+): Pick<DocumentEdit, 'deleted' | 'body' | 'attachments'> {
+  const parts = splitAttachments(text);
+  const own = members(parts?.before ?? text) ?? new Map<string, string>();
+  const deleted = own.get('_deleted') === 'true';
+  for (const name of ['_id', '_rev', '_deleted']) own.delete(name);
+  if (parts === undefined) return { deleted, body: bodyOf(own) };
+  const kept = Array.from(parseAttachments(parts), ([name, attachment]): [string, AttachmentEdit] => [
+    name,
+    attachments === 'stub' ? { kind: 'stub', revpos: attachment.revpos } : { kind: 'shared', attachment },
+  ]);
+  return { deleted, body: bodyOf(own), attachments: new Map(kept) };
 }
 
 /** The text under which a revision is stored, and which is sent as it is. */

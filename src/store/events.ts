@@ -41,6 +41,13 @@ export class Events implements ChangeEvents {
     return rows.slice(from);
   }
 
+  /** Rows up to a sequence may not be true any more: documents were purged. */
+  forget(updateSeq: number): void {
+    this.#recent = [];
+    this.#recentLength = 0;
+    this.#recentSince = updateSeq;
+  }
+
   /** Tells of rows that are on disk, ordered by sequence. */
   publish(rows: readonly ChangeRow[], updateSeq: number): void {
     this.#updateSeq = updateSeq;

@@ -1,5 +1,5 @@
 /**
- * Where things stand in the LevelDB of one database. The first four sublevels are `pouchdb-adapter-leveldb`'s, key
+ * Where things stand in the LevelDB of one database. The first six sublevels are `pouchdb-adapter-leveldb`'s, key
  * for key; ours have names that it does not know and leaves alone.
  */
 
@@ -35,11 +35,23 @@ export const documents = new Sublevel('document-store');
 export const bodies = new Sublevel('by-sequence');
 export const locals = new Sublevel('local-store');
 export const pouchMeta = new Sublevel('meta-store');
+/** Digest of an attachment → which revisions have it, `{"refs":{"id@rev":true}}`. */
+export const attachments = new Sublevel('attach-store');
+/** Digest → bytes, unless there are none, or they are in chunks. */
+export const binaries = new Sublevel('attach-binary-store');
 
 /** Sequence → the row of the changes feed, for each document's last change. */
 export const changes = new Sublevel('causeway-changes');
 /** Block of sequences → how many rows of the changes index it holds. */
 export const changeCounts = new Sublevel('causeway-change-counts');
+/** Number of a purge → the document and the revisions that were to be purged, `{"id":…,"revs":[…]}`. */
+export const purges = new Sublevel('causeway-purges');
+/** Digest of a large attachment → the upload whose chunks are its bytes. */
+export const chunked = new Sublevel('causeway-chunked');
+/** Upload and number of the chunk → bytes. */
+export const chunks = new Sublevel('causeway-chunks');
+/** Uploads whose chunks belong to no attachment: under way, or to be removed. */
+export const uploads = new Sublevel('causeway-uploads');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -48,7 +60,13 @@ export const POUCH_UPDATE_SEQ = '_local_last_update_seq';
 export const POUCH_DOC_COUNT = '_local_doc_count';
 export const POUCH_UUID = '_local_uuid';
 
+/** Key in `locals`: PouchDB writes it whenever it compacts. */
+export const POUCH_COMPACTION = '_local/compaction';
+
 /** Sequences are keys of 16 digits, so that they sort as numbers. */
 export const seqKey = (seq: number): string => String(seq).padStart(16, '0');
 
 export const parseSeqKey = (key: string): number => Number.parseInt(key, 10);
+
+/** Key of one chunk of an upload. */
+export const chunkKey = (upload: string, index: number): string => chunks.key(`${upload}/${seqKey(index)}`);

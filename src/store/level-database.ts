@@ -1,6 +1,9 @@
 import { ClassicLevel } from 'classic-level';
 import { syncFolder } from '../config/files.js';
 import { conflict, CouchError, internalError, unavailable } from '../errors.js';
+import { type ByteRange, readContent } from './attachments/content.js';
+import { stage, type StagedAttachment, type StageOptions } from './attachments/stage.js';
+import { type Staged, Uploads } from './attachments/uploads.js';
 import { BLOCK, blockOf } from './change-counts.js';
 import { compactDatabase, type CompactionPortion } from './compact.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
@@ -11,6 +14,7 @@ import * as layout from './layout.js';
 import { countLiving, listDocuments, listLocals } from './list.js';
 import { load, type Loaded } from './opening.js';
 import { Positions } from './positions.js';
+import { listPurges, purgesUpTo } from './purges.js';
 import { parseRecord, StoredDocument } from './record.js';
 import * as keys from './state.js';
 import { Transaction } from './transaction.js';
@@ -25,6 +29,7 @@ import type {
   Listing,
   ListRange,
   LocalDocument,
+  PurgeRequest,
   StoredRevision,
   WriteOptions,
 } from './types.js';
@@ -36,6 +41,8 @@ export interface LevelOptions {
   readonly writeBuffer: number;
   /** Bytes of blocks that LevelDB keeps in memory. */
   readonly cache: number;
+  /** Attachments with more bytes are stored in chunks. */
+  readonly chunkAbove: number;
   /** false gives up durability: only for the test that must see its proof fail. */
   readonly sync: boolean;
 }
@@ -45,6 +52,7 @@ export class LevelDatabase implements Database, WriterHost {
   readonly #level: ClassicLevel;
   readonly #writer: Writer;
   #loaded: Loaded | undefined;
+  #uploads: Uploads | undefined;
   #events = new Events(0);
   #positions: Positions;
   /** The name this run will write under; the first write of the run puts it into the database. */
@@ -104,6 +112,7 @@ export class LevelDatabase implements Database, WriterHost {
     await this.#compaction?.catch(() => undefined);
     this.#closing = true;
     await this.#writer.drain();
+    this.#uploads?.close();
     await this.#renewMarker();
     await this.#level.close();
   }
@@ -121,7 +130,9 @@ export class LevelDatabase implements Database, WriterHost {
     await this.#level.open();
     // LevelDB makes files without putting their names on the disk.
     await syncFolder(this.folder);
-    const { sync } = this.options;
+    const { sync, chunkAbove } = this.options;
+    await Uploads.sweep(this.#level);
+    this.#uploads = new Uploads({ level: this.#level, sync, chunkAbove });
     this.#loaded = await load({ level: this.#level, place: this.#place, run: this.#run, sync });
     this.#validators = await Validators.load(this.#level);
     this.#positions = this.#newPositions();
@@ -163,14 +174,18 @@ export class LevelDatabase implements Database, WriterHost {
     const open = this.#open;
     const begins = transaction.changesDocuments && open.copy.run !== this.#run;
     if (begins) await this.#beginRun(open, transaction);
-    const { state, rows, blocks, changed, living, largeBodies } = await transaction.commit(this.options.sync);
+    const { state, rows, blocks, changed, living, largeBodies, orphans, purged } = await transaction.commit(
+      this.options.sync,
+    );
     if (begins) await writeMarker(this.#place, [this.#run]);
     open.state = state;
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.#positions.note(living);
     for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
+    if (purged) this.#events.forget(state.updateSeq);
     if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
+    for (const upload of orphans) await this.#uploads?.remove(upload);
   }
 
   /** The first write of a run: its sequences get an epoch, and the copy its name. */
@@ -191,6 +206,7 @@ export class LevelDatabase implements Database, WriterHost {
   /** LevelDB takes no more writes after one failed: it is closed, opened and looked through again. */
   async recover(error: unknown): Promise<void> {
     if (this.#closing) return;
+    this.#uploads?.close();
     try {
       await this.#level.close();
       await this.#load();
@@ -204,8 +220,20 @@ export class LevelDatabase implements Database, WriterHost {
   // ---- writing ------------------------------------------------------------------------------------------------
 
   async write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
+    const attached = edits.filter(({ attachments }) => attachments !== undefined);
+    if (attached.length > 0) await this.#requireAttachments(attached, options);
     const results = await Promise.all(portions(edits).map((portion) => this.#writePortion(portion, options)));
     return results.flat();
+  }
+
+  /** An attachment that is not there spoils the whole batch, of which nothing is written then. @throws CouchError 412 */
+  async #requireAttachments(edits: readonly DocumentEdit[], { newEdits }: WriteOptions): Promise<void> {
+    const transaction = this.begin();
+    try {
+      for (const edit of edits) transaction.requireAttachments(edit, this.get(edit.id), newEdits);
+    } finally {
+      await transaction.abandon();
+    }
   }
 
   async #writePortion(
@@ -218,12 +246,25 @@ export class LevelDatabase implements Database, WriterHost {
       weight,
       run: (transaction) => {
         for (const edit of edits) {
-          const rev = transaction.edit(edit, newEdits);
-          results.push(rev === undefined ? { ok: false, error: conflict() } : { ok: true, rev });
+          results.push(resultOf(transaction, edit, newEdits));
         }
       },
     });
     return results;
+  }
+
+  stageAttachment(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment> {
+    if (this.#uploads === undefined || this.#closing) throw unavailable('The database is being closed.');
+    return stage(this.#uploads, source, options);
+  }
+
+  async releaseAttachment({ plain, gzip }: StagedAttachment): Promise<void> {
+    await this.#uploads?.release(plain);
+    if (gzip !== undefined) await this.#uploads?.release(gzip);
+  }
+
+  readAttachment(digest: string, range: ByteRange): AsyncIterable<Buffer> {
+    return readContent(this.#level, digest, range);
   }
 
   async #submit(task: {
@@ -286,6 +327,24 @@ export class LevelDatabase implements Database, WriterHost {
     });
   }
 
+  async purge(
+    requests: ReadonlyMap<string, readonly string[]>,
+  ): Promise<ReadonlyMap<string, readonly string[]>> {
+    const purged = new Map<string, readonly string[]>();
+    if (requests.size === 0) return purged;
+    await this.#submit({
+      ids: [...requests.keys()],
+      run: (transaction) => {
+        for (const [id, revs] of requests) purged.set(id, transaction.purge(id, revs));
+      },
+    });
+    return purged;
+  }
+
+  purges(): AsyncIterable<readonly PurgeRequest[]> {
+    return listPurges(this.#level);
+  }
+
   compact(): Promise<void> {
     if (this.#stopCompaction.signal.aborted)
       return Promise.reject(unavailable('The database is being closed.'));
@@ -293,17 +352,32 @@ export class LevelDatabase implements Database, WriterHost {
     return this.#compaction;
   }
 
-  #compactOnce(): Promise<void> {
+  async #compactOnce(): Promise<void> {
     const { largeBodies } = this.#open;
-    const compactAll = ({ ids, lengths }: CompactionPortion): Promise<void> =>
+    const compactAll = ({ ids, facts }: CompactionPortion): Promise<void> =>
       this.#submit({
         ids,
-        weight: lengths.size * 64,
+        weight: facts.size * 64,
         run: (transaction) => {
-          for (const id of ids) transaction.compact(id, lengths);
+          for (const id of ids) transaction.compact(id, facts);
         },
       });
-    return compactDatabase(this.#level, compactAll, largeBodies, this.updateSeq, this.#stopCompaction.signal);
+    const { signal } = this.#stopCompaction;
+    await compactDatabase(this.#level, compactAll, largeBodies, this.updateSeq, signal);
+    await this.#forgetPurges(signal);
+  }
+
+  /** Purges beyond the limit are remembered until the next compaction. */
+  async #forgetPurges(signal: AbortSignal): Promise<void> {
+    const last = this.#open.state.purgeSeq - this.purgedInfosLimit;
+    for await (const numbers of purgesUpTo(this.#level, last)) {
+      if (signal.aborted) return;
+      await this.#submit({
+        run: (transaction) => {
+          transaction.forgetPurges(numbers);
+        },
+      });
+    }
   }
 
   async ensureFullCommit(): Promise<void> {
@@ -338,16 +412,19 @@ export class LevelDatabase implements Database, WriterHost {
 
   async info(): Promise<DatabaseInfo> {
     const { state, copy } = this.#open;
-    const { docCount, deletedCount, updateSeq, bodyBytes } = state;
+    const { docCount, deletedCount, updateSeq, purgeSeq, bodyBytes, attachmentBytes } = state;
+    // What PouchDB wrote was only estimated.
+    const bytes = Math.max(0, bodyBytes) + Math.max(0, attachmentBytes);
     const { instanceStartTime } = copy;
     const file = await folderSize(this.folder);
     return {
       docCount,
       deletedCount,
       updateSeq,
+      purgeSeq,
       instanceStartTime,
       compactRunning: this.#compaction !== undefined,
-      sizes: { file, external: bodyBytes, active: bodyBytes },
+      sizes: { file, external: bytes, active: bytes },
     };
   }
 
@@ -444,6 +521,16 @@ interface Portion {
   weight: number;
 }
 
+function resultOf(transaction: Transaction, edit: DocumentEdit, newEdits: boolean): EditResult {
+  try {
+    const rev = transaction.edit(edit, newEdits);
+    return rev === undefined ? { ok: false, error: conflict() } : { ok: true, rev };
+  } catch (error) {
+    if (error instanceof CouchError) return { ok: false, error };
+    throw error;
+  }
+}
+
 /** Cuts a batch into what one commit may hold; each document of a batch stands for itself. */
 function portions(edits: readonly DocumentEdit[]): readonly Portion[] {
   let last: Portion = { edits: [], weight: 0 };
@@ -461,7 +548,17 @@ function portions(edits: readonly DocumentEdit[]): readonly Portion[] {
 }
 
 /** What an edit adds to a batch, in bytes: its body, its metadata, its row in the feed. */
-const weightOf = ({ body, revisions }: DocumentEdit): number => body.length + 512 + 64 * revisions.ids.length;
+function weightOf({ body, revisions, attachments }: DocumentEdit): number {
+  let weight = body.length + 512 + 64 * revisions.ids.length;
+  for (const one of attachments?.values() ?? []) {
+    weight += 256;
+    if (one.kind !== 'staged') continue;
+    for (const { content } of Object.values(one.staged) as Staged[]) {
+      if (Buffer.isBuffer(content)) weight += content.length;
+    }
+  }
+  return weight;
+}
 
 function bodySeq(record: DocumentRecord, rev: string): number | undefined {
   if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');

@@ -27,6 +27,9 @@ export interface Settings {
   purgedInfosLimit: number;
 }
 
+/** A database that was not ours before. */
+const NOTHING = { updateSeq: 0, purgeSeq: 0 };
+
 /** Where the security object starts: server admins only. */
 const DEFAULT_SECURITY = '{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}';
 const DEFAULT_REVS_LIMIT = 1000;
@@ -49,19 +52,20 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       layout.meta.key(key),
     ),
   );
-  const known = state === undefined ? undefined : (JSON.parse(state) as keys.State);
+  const known = state === undefined ? undefined : parseState(state);
   const named = new Epochs(
     epochs === undefined ? [{ first: 0, name: newEpochName() }] : (JSON.parse(epochs) as Epoch[]),
   );
-  const updateSeq = await storedUpdateSeq(context.level);
+  const updateSeq = await storedUpdateSeq(context.level, known);
   let own =
     copy === undefined
       ? await claim(context, named)
       : await recognise(context, named, JSON.parse(copy) as keys.CopyRecord, known?.updateSeq ?? 0);
   let counted = known;
-  if (counted?.updateSeq !== updateSeq) {
-    if (known !== undefined) own = await takeOver(context, named, own, known.updateSeq);
-    counted = await rebuildIndex(context.level, named, updateSeq, known?.updateSeq ?? 0);
+  const wrote = known?.updateSeq !== updateSeq;
+  if (counted === undefined || wrote || (await wasCompacted(context.level, counted))) {
+    if (known !== undefined && wrote) own = await takeOver(context, named, own, known.updateSeq);
+    counted = await rebuildIndex(context.level, named, updateSeq, known ?? NOTHING);
   }
   return {
     state: counted,
@@ -76,6 +80,22 @@ export async function load(context: OpeningContext): Promise<Loaded> {
         purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
     },
   };
+}
+
+/** Those of before there were attachments and purges do not count them. */
+const parseState = (text: string): keys.State => ({
+  attachmentBytes: 0,
+  chunked: 0,
+  purgeSeq: 0,
+  ...(JSON.parse(text) as Partial<keys.State> & Omit<keys.State, 'attachmentBytes' | 'chunked' | 'purgeSeq'>),
+});
+
+/** Whether PouchDB compacted: what it drops then is counted, and it may leave something behind. */
+async function wasCompacted(level: ClassicLevel, { chunked }: keys.State): Promise<boolean> {
+  // Then it could not: a client wrote a local document of that name.
+  if (chunked > 0) return false;
+  const noted = await level.get(layout.meta.key(keys.POUCH_COMPACTION));
+  return (noted ?? '') !== ((await level.get(layout.locals.key(layout.POUCH_COMPACTION))) ?? '');
 }
 
 /** A database that was not ours before: new, or made by PouchDB. */
@@ -117,9 +137,12 @@ async function recognise(
   return fresh;
 }
 
-async function storedUpdateSeq(level: ClassicLevel): Promise<number> {
+/** What PouchDB takes for the last sequence: it may have written since we did. */
+async function storedUpdateSeq(level: ClassicLevel, known: keys.State | undefined): Promise<number> {
   const stored = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
-  return stored === undefined ? 0 : Number(stored);
+  if (stored === undefined) return 0;
+  // Where PouchDB was kept from reading it wrote nothing.
+  return known !== undefined && known.chunked > 0 ? known.updateSeq : Number(stored);
 }
 
 /** What PouchDB wrote since is an epoch of its own, and a run: a copy from before it is an older one. */

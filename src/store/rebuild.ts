@@ -1,25 +1,26 @@
 import type { ClassicLevel } from 'classic-level';
+import { completeStubs, dropStrays } from './attachments/mend.js';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
 import type { Epochs } from './epochs.js';
 import { listLargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
-import { STATE, type State } from './state.js';
+import { POUCH_COMPACTION, STATE, type State } from './state.js';
 
 /** Documents read, and rows written, at a time. */
 const PAGE = 1000;
 
 /**
- * Makes the changes index and the counters from the documents alone: for a database that PouchDB made, or wrote to
- * since. Nothing says that the index is good before its last batch, so a crash only means doing it again.
- * @param knownSeq the last sequence that was our own
+ * Makes the changes index and the counters from the documents alone: for a database that PouchDB made, wrote to since,
+ * or compacted. Nothing says that the index is good before its last batch, so a crash only means doing it again.
+ * @param known what was our own
  */
 export async function rebuildIndex(
   level: ClassicLevel,
   epochs: Epochs,
   updateSeq: number,
-  knownSeq: number,
+  known: Pick<State, 'updateSeq' | 'purgeSeq'>,
 ): Promise<State> {
   await level.clear({ gte: layout.changes.start, lt: layout.changes.end });
   await level.clear({ gte: layout.changeCounts.start, lt: layout.changeCounts.end });
@@ -42,13 +43,29 @@ export async function rebuildIndex(
     }
     await batch.write({ sync: false });
   }
-  await listLargeBodies(level, knownSeq);
-  const state = { updateSeq, docCount, deletedCount, bodyBytes: await bodyBytes(level) };
-  await level.batch(lastPuts(state, counts), { sync: true });
+  await completeStubs(level, known.updateSeq);
+  await listLargeBodies(level, known.updateSeq);
+  // Before it was ours nothing was stored compressed.
+  if (known.updateSeq > 0) await dropStrays(level);
+  const state = {
+    updateSeq,
+    docCount,
+    deletedCount,
+    bodyBytes: await bodyBytes(level),
+    attachmentBytes: await level.approximateSize(layout.binaries.start, layout.binaries.end),
+    chunked: 0,
+    purgeSeq: known.purgeSeq,
+  };
+  const compaction = await level.get(layout.locals.key(layout.POUCH_COMPACTION));
+  await level.batch(lastPuts(state, counts, compaction), { sync: true });
   return state;
 }
 
-function lastPuts(state: State, counts: ChangeCounts): { type: 'put'; key: string; value: string }[] {
+function lastPuts(
+  state: State,
+  counts: ChangeCounts,
+  compaction = '',
+): { type: 'put'; key: string; value: string }[] {
   const puts: { type: 'put'; key: string; value: string }[] = [];
   const put = (key: string, value: string): void => {
     puts.push({ type: 'put', key, value });
@@ -58,6 +75,7 @@ function lastPuts(state: State, counts: ChangeCounts): { type: 'put'; key: strin
       put(layout.changeCounts.key(layout.seqKey(block * BLOCK)), String(counts.get(block)));
   }
   put(layout.meta.key(STATE), JSON.stringify(state));
+  put(layout.meta.key(POUCH_COMPACTION), compaction);
   put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), String(state.updateSeq));
   put(layout.pouchMeta.key(layout.POUCH_DOC_COUNT), String(state.docCount));
   return puts;

@@ -5,6 +5,12 @@ export interface State {
   readonly deletedCount: number;
   /** Bytes of all bodies that are kept. */
   readonly bodyBytes: number;
+  /** Bytes of all attachments that are kept, each counted once. */
+  readonly attachmentBytes: number;
+  /** How many documents were asked to be purged, revisions or not. */
+  readonly purgeSeq: number;
+  /** How many attachments are kept in chunks, which PouchDB does not know. */
+  readonly chunked: number;
 }
 
 /** Keys in the sublevel `meta`, each holding JSON. */
@@ -15,6 +21,8 @@ export const COPY = 'copy';
 export const SECURITY = 'security';
 export const REVS_LIMIT = 'revs_limit';
 export const PURGED_INFOS_LIMIT = 'purged_infos_limit';
+/** What PouchDB noted of its last compaction, when the counters were last made anew. */
+export const POUCH_COMPACTION = 'pouch_compaction';
 /** With the sequence of a large body behind it: the body's length. */
 export const LARGE_BODY = 'large_body/';
 

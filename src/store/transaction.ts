@@ -1,5 +1,19 @@
 import type { ClassicLevel } from 'classic-level';
+import { missingStub } from '../errors.js';
+import { purge } from '../revtree/purge.js';
+import type { RevTree } from '../revtree/tree.js';
+import { attachmentsMember, readAttachments } from './attachments/members.js';
+import { Refs } from './attachments/refs.js';
+import {
+  type Resolved,
+  resolveAttachments,
+  type ResolvedAttachment,
+  settle,
+  summaryOf,
+} from './attachments/resolve.js';
+import { interrupted } from './attachments/uploads.js';
 import { applyEdit } from './apply.js';
+import { type BodyFacts, factsOf } from './body-facts.js';
 import { BLOCK, blockOf, type ChangeCounts } from './change-counts.js';
 import { compactRecord } from './compact.js';
 import { storedText } from './document.js';
@@ -7,7 +21,7 @@ import type { Epochs } from './epochs.js';
 import { LARGE, type LargeBodies, largeBodyKey } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { LivingDelta } from './positions.js';
-import { parseRecord, type StoredDocument } from './record.js';
+import { parseRecord, StoredDocument } from './record.js';
 import { STATE, type State } from './state.js';
 import type { ChangeRow, DocumentEdit } from './types.js';
 
@@ -42,12 +56,16 @@ export class Transaction {
   readonly #batch;
   #updateSeq: number;
   #bodyBytes: number;
+  #purgeSeq: number;
   #operations = 0;
+  readonly #refs: Refs;
 
   constructor(private readonly context: TransactionContext) {
     this.#batch = context.level.batch();
+    this.#refs = new Refs(context.level);
     this.#updateSeq = context.state.updateSeq;
     this.#bodyBytes = context.state.bodyBytes;
+    this.#purgeSeq = context.state.purgeSeq;
   }
 
   /** Whether anything would be written. */
@@ -71,33 +89,151 @@ export class Transaction {
     });
   }
 
-  /** @returns the revision that stands now, or undefined for a conflict. */
+  /**
+   * @returns the revision that stands now, or undefined for a conflict.
+   * @throws CouchError 412 for an attachment that is not there, 503 for one whose bytes were lost on the way; nothing
+   * was done then
+   */
   edit(edit: DocumentEdit, newEdits: boolean): string | undefined {
     const touched = this.#touched.get(edit.id);
     if (touched === undefined) throw new Error('edit of a document that was not loaded');
     const seq = this.#updateSeq + 1;
-    const applied = applyEdit(touched.after, edit, { newEdits, revsLimit: this.context.revsLimit, seq });
+    const { attachments, missing } = this.#resolve(edit, touched.after, newEdits);
+    const applied = applyEdit(touched.after, edit, {
+      newEdits,
+      revsLimit: this.context.revsLimit,
+      seq,
+      attachments: summaryOf(attachments),
+    });
     if (applied.kind === 'conflict') return undefined;
     if (applied.kind === 'unchanged') return applied.rev;
-    this.#updateSeq = seq;
     const { movedFrom } = applied;
-    const kept = movedFrom === undefined ? undefined : this.#bodyAt(movedFrom);
-    if (movedFrom !== undefined) this.#dropBody(movedFrom);
-    for (const gone of applied.dropped) this.#dropBody(gone);
-    this.#putBody(seq, kept ?? storedText(edit.id, applied.rev, edit.deleted, edit.body));
+    if (movedFrom === undefined) this.#requireBytes(edit.id, attachments, missing);
+    this.#updateSeq = seq;
+    for (const gone of applied.dropped) this.#dropBody(edit.id, gone);
+    if (movedFrom === undefined) this.#putNewBody(seq, edit, applied.rev, attachments);
+    else this.#moveBody(movedFrom, seq);
     touched.after = applied.record;
     return applied.rev;
   }
 
+  /** What is attached to the revision that an edit makes. */
+  #resolve(edit: DocumentEdit, record: StoredDocument | undefined, newEdits: boolean): Resolved {
+    const { attachments } = edit;
+    if (attachments === undefined) return NOTHING;
+    return resolveAttachments(
+      { ...edit, attachments },
+      {
+        record,
+        newEdits,
+        attachmentsOf: (rev) => readAttachments(this.#bodyAt(record?.bodySeqs.get(rev) ?? 0) ?? '{}'),
+        has: (digest) => this.#refs.has(digest),
+      },
+    );
+  }
+
+  /**
+   * An attachment that is not there spoils the edit.
+   * @throws CouchError 412
+   */
+  requireAttachments(edit: DocumentEdit, record: StoredDocument | undefined, newEdits: boolean): void {
+    const { missing } = this.#resolve(edit, record, newEdits);
+    if (missing === undefined) return;
+    const { revsLimit } = this.context;
+    const applied = applyEdit(record, edit, {
+      newEdits,
+      revsLimit,
+      seq: this.#updateSeq + 1,
+      attachments: '',
+    });
+    // What is refused anyway, or is there already, needs none.
+    if (applied.kind === 'written' && applied.movedFrom === undefined) throw missingStub(edit.id, missing);
+  }
+
+  #requireBytes(
+    id: string,
+    attachments: ReadonlyMap<string, ResolvedAttachment>,
+    missing: string | undefined,
+  ): void {
+    if (missing !== undefined) throw missingStub(id, missing);
+    for (const { staged } of attachments.values()) {
+      const forms = staged === undefined ? [] : [staged.plain, staged.gzip ?? staged.plain];
+      if (!forms.every((form) => this.#refs.hasBytes(form))) throw interrupted();
+    }
+  }
+
+  #putNewBody(
+    seq: number,
+    { id, deleted, body }: DocumentEdit,
+    rev: string,
+    attachments: ReadonlyMap<string, ResolvedAttachment>,
+  ): void {
+    for (const { digest, encoded, staged } of attachments.values()) {
+      this.#refs.add(digest, id, rev, staged?.plain);
+      if (encoded !== undefined) this.#refs.add(encoded.digest, id, rev, staged?.gzip);
+    }
+    const member = attachmentsMember(settle(attachments, rev));
+    const all = body === '' || member === '' ? body + member : `${body},${member}`;
+    this.#putBody(seq, storedText(id, rev, deleted, all));
+  }
+
+  /** The revision stays what it is, and so do its attachments. */
+  #moveBody(from: number, to: number): void {
+    const text = this.#bodyAt(from);
+    if (text === undefined) throw new Error(`there is no body at sequence ${String(from)}`);
+    this.#forgetBody(from, text.length);
+    this.#putBody(to, text);
+  }
+
+  /**
+   * Takes leaves of a document away, as if they had never been; what is left gets a new place in the feed. The request
+   * is remembered, whether or not there is anything to take away, and moves the update sequence, as in CouchDB.
+   * @returns the leaves that went
+   */
+  purge(id: string, revs: readonly string[]): readonly string[] {
+    const touched = this.#touched.get(id);
+    if (touched === undefined) throw new Error('purge of a document that was not loaded');
+    const seq = ++this.#updateSeq;
+    this.put(layout.purges.key(layout.seqKey(++this.#purgeSeq)), JSON.stringify({ id, revs }));
+    const record = touched.after;
+    if (record === undefined) return [];
+    const { tree, leaves, gone } = purge(record.tree, new Set(revs));
+    if (leaves.length === 0) return leaves;
+    const bodySeqs = new Map(record.bodySeqs);
+    for (const rev of gone) {
+      const at = bodySeqs.get(rev);
+      if (at !== undefined) this.#dropBody(id, at);
+      bodySeqs.delete(rev);
+    }
+    touched.after = tree.length === 0 ? undefined : this.#relabelled(id, seq, tree, bodySeqs);
+    return leaves;
+  }
+
+  /** PouchDB's feed finds a document by the body at its last change: that of its winner. */
+  #relabelled(id: string, seq: number, tree: RevTree, bodySeqs: Map<string, number>): StoredDocument {
+    const { winner } = new StoredDocument(id, seq, tree, bodySeqs);
+    const from = bodySeqs.get(winner);
+    if (from !== undefined) {
+      this.#moveBody(from, seq);
+      bodySeqs.set(winner, seq);
+    }
+    return new StoredDocument(id, seq, tree, bodySeqs);
+  }
+
+  /** Forgets the oldest purges. */
+  forgetPurges(numbers: readonly number[]): void {
+    for (const number of numbers) this.del(layout.purges.key(layout.seqKey(number)));
+  }
+
   /**
    * Drops the bodies of a document's revisions that are no leaves; its place in the feed stays.
-   * @param lengths of bodies by their sequences, as far as they are known; the others are read
+   * @param facts about bodies by their sequences, as far as they are known; the others are read
    */
-  compact(id: string, lengths: ReadonlyMap<number, number>): void {
+  compact(id: string, facts: ReadonlyMap<number, BodyFacts>): void {
     const touched = this.#touched.get(id);
     const compacted = touched?.after === undefined ? undefined : compactRecord(touched.after);
     if (touched === undefined || compacted === undefined) return;
-    for (const seq of compacted.dropped) this.#dropBody(seq, lengths.get(seq));
+    for (const seq of compacted.dropped) this.#dropBody(id, seq, facts.get(seq));
     touched.after = compacted.record;
   }
 
@@ -114,7 +250,12 @@ export class Transaction {
     this.put(largeBodyKey(seq), String(text.length));
   }
 
-  #dropBody(seq: number, length = this.#bodyAt(seq)?.length ?? 0): void {
+  #dropBody(id: string, seq: number, facts = factsOf(this.#bodyAt(seq))): void {
+    for (const form of facts.attachments) this.#refs.remove(form, id, facts.rev);
+    this.#forgetBody(seq, facts.length);
+  }
+
+  #forgetBody(seq: number, length: number): void {
     this.#bodyBytes -= length;
     this.#bodies.delete(seq);
     this.del(layout.bodies.key(layout.seqKey(seq)));
@@ -124,6 +265,11 @@ export class Transaction {
   put(key: string, value: string): void {
     this.#operations++;
     this.#batch.put(key, value);
+  }
+
+  putBytes(key: string, value: Buffer): void {
+    this.#operations++;
+    this.#batch.put(key, value, { keyEncoding: 'utf8', valueEncoding: 'buffer' });
   }
 
   del(key: string): void {
@@ -150,9 +296,10 @@ export class Transaction {
     const living: LivingDelta[] = [];
     let { docCount, deletedCount } = this.context.state;
     for (const [id, { before, after }] of this.#touched) {
-      if (after === undefined || after === before) continue;
-      this.put(layout.documents.key(id), after.serialise());
-      if (after.seq === before?.seq) continue;
+      if (after === before) continue;
+      if (after === undefined) this.del(layout.documents.key(id));
+      else this.put(layout.documents.key(id), after.serialise());
+      if (after?.seq === before?.seq) continue;
       changed.push(id);
       if (before !== undefined) {
         if (before.deleted) deletedCount--;
@@ -160,19 +307,32 @@ export class Transaction {
         this.del(layout.changes.key(layout.seqKey(before.seq)));
         addTo(blocks, blockOf(before.seq), -1);
       }
-      if (after.deleted) deletedCount++;
-      else docCount++;
-      const by = Number(!after.deleted) - Number(before?.deleted === false);
+      if (after !== undefined) {
+        if (after.deleted) deletedCount++;
+        else docCount++;
+        rows.push({ seq: after.seq, id, text: after.changeRow(this.context.epochs.token(after.seq)) });
+        addTo(blocks, blockOf(after.seq), 1);
+      }
+      const by = Number(after?.deleted === false) - Number(before?.deleted === false);
       if (by !== 0) living.push({ id, by });
-      rows.push({ seq: after.seq, id, text: after.changeRow(this.context.epochs.token(after.seq)) });
-      addTo(blocks, blockOf(after.seq), 1);
     }
     rows.sort((a, b) => a.seq - b.seq);
     for (const row of rows) this.put(layout.changes.key(layout.seqKey(row.seq)), row.text);
-    const state = { updateSeq: this.#updateSeq, docCount, deletedCount, bodyBytes: this.#bodyBytes };
+    const attachments = this.#refs.finish(this);
+    const state = {
+      updateSeq: this.#updateSeq,
+      docCount,
+      deletedCount,
+      bodyBytes: this.#bodyBytes,
+      attachmentBytes: this.context.state.attachmentBytes + attachments.bytes,
+      chunked: this.context.state.chunked + attachments.chunked,
+      purgeSeq: this.#purgeSeq,
+    };
     if (this.changesDocuments || state.bodyBytes !== this.context.state.bodyBytes)
       this.#putCounters(state, blocks);
-    return { state, rows, blocks, changed, living, largeBodies: this.#largeBodies };
+    const { orphans } = attachments;
+    const purged = this.#purgeSeq > this.context.state.purgeSeq;
+    return { state, rows, blocks, changed, living, largeBodies: this.#largeBodies, orphans, purged };
   }
 
   #putCounters(state: State, blocks: ReadonlyMap<number, number>): void {
@@ -183,7 +343,7 @@ export class Transaction {
       );
     }
     this.put(layout.meta.key(STATE), JSON.stringify(state));
-    this.put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), String(state.updateSeq));
+    this.put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), pouchUpdateSeq(state));
     this.put(layout.pouchMeta.key(layout.POUCH_DOC_COUNT), String(state.docCount));
   }
 }
@@ -199,7 +359,17 @@ export interface Committed {
   readonly living: readonly LivingDelta[];
   /** Sequence → length of each large body that was put. */
   readonly largeBodies: ReadonlyMap<number, number>;
+  /** Whether rows that were in the feed may be as if they had never been. */
+  readonly purged: boolean;
+  /** Uploads whose chunks can be removed. */
+  readonly orphans: readonly string[];
 }
+
+const NOTHING: Resolved = { attachments: new Map(), missing: undefined };
+
+/** PouchDB would take an attachment in chunks for an empty one: it must not read a database that has any. */
+const pouchUpdateSeq = ({ updateSeq, chunked }: State): string =>
+  chunked === 0 ? String(updateSeq) : 'This database has attachments that only Causeway can read.';
 
 function addTo(counts: Map<number, number>, block: number, by: number): void {
   counts.set(block, (counts.get(block) ?? 0) + by);

@@ -17,7 +17,25 @@ export interface DocumentEdit {
   readonly deleted: boolean;
   /** The document's own members as JSON text without braces, `"a":1,"b":[2]`; empty when it has none. */
   readonly body: string;
+  /** By name, in the order of the document; left out where it has none. */
+  readonly attachments?: ReadonlyMap<string, AttachmentEdit>;
 }
+
+/** What a write says of one attachment. */
+export type AttachmentEdit =
+  /** It stays as the revision below has it: with this `revpos`, where one is given. */
+  | { readonly kind: 'stub'; readonly revpos: unknown }
+  /** It is another revision's, and shares its bytes. */
+  | { readonly kind: 'shared'; readonly attachment: Attachment }
+  | {
+      readonly kind: 'staged';
+      readonly contentType: string;
+      /** The generation of the revision that is written when left out. */
+      readonly revpos: number | undefined;
+      readonly staged: StagedAttachment;
+      /** See `EncodedForm`; the plain length when left out. */
+      readonly shownLength?: number | undefined;
+    };
 
 export type EditResult =
   { readonly ok: true; readonly rev: string } | { readonly ok: false; readonly error: CouchError };
@@ -63,6 +81,8 @@ export interface DatabaseInfo {
   readonly docCount: number;
   readonly deletedCount: number;
   readonly updateSeq: number;
+  /** Grows with each document that is asked to be purged. */
+  readonly purgeSeq: number;
   /** Bytes of the files of the database. */
   readonly sizes: { readonly file: number; readonly external: number; readonly active: number };
   /** Changes when the database is made anew or restored from a copy; microseconds since 1970 as text. */
@@ -147,6 +167,13 @@ export interface Database {
   /** Number of living design documents. */
   countRange(start: string, end: string): Promise<number>;
 
+  /** Takes an attachment in for a write. It has to be released after that, whatever became of it. */
+  stageAttachment(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment>;
+  /** Lets go of what was staged and is in no document. */
+  releaseAttachment(staged: StagedAttachment): Promise<void>;
+  /** Bytes of an attachment, in pieces. @param digest of its plain or its encoded form */
+  readAttachment(digest: string, range: ByteRange): AsyncIterable<Buffer>;
+
   /** One result for each edit in order; edits of the same id are taken in order. */
   write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]>;
 
@@ -164,6 +191,10 @@ export interface Database {
   setRevsLimit(limit: number): Promise<void>;
   readonly purgedInfosLimit: number;
   setPurgedInfosLimit(limit: number): Promise<void>;
+  /** Takes leaves of documents away, as if they had never been. @returns those that were there, for each document */
+  purge(requests: ReadonlyMap<string, readonly string[]>): Promise<ReadonlyMap<string, readonly string[]>>;
+  /** What was asked to be purged, the oldest first, in pages. */
+  purges(): AsyncIterable<readonly PurgeRequest[]>;
   /** Drops the bodies of revisions that are no leaves; resolves when done. A call while one runs joins it. */
   compact(): Promise<void>;
   /** Resolves when everything that was acknowledged is on disk (it always is, but for `batch=ok`). */
@@ -176,6 +207,11 @@ export interface Database {
   changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]>;
   /** How many rows the feed has after this sequence. */
   pending(since: number): Promise<number>;
+}
+
+export interface PurgeRequest {
+  readonly id: string;
+  readonly revs: readonly string[];
 }
 
 export interface ChangesRange {
@@ -215,3 +251,6 @@ export interface ChangeListener {
 }
 
 import type { CouchError } from '../errors.js';
+import type { ByteRange } from './attachments/content.js';
+import type { Attachment } from './attachments/members.js';
+import type { StagedAttachment, StageOptions } from './attachments/stage.js';

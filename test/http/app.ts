@@ -17,6 +17,7 @@ export interface Answer {
   readonly status: number;
   readonly headers: http.IncomingHttpHeaders;
   readonly text: string;
+  readonly bytes: Buffer;
   /** The body as JSON; undefined where it is none. */
   readonly body: unknown;
 }
@@ -112,8 +113,9 @@ function send(port: number, method: string, url: string, options: RequestOptions
 async function read(response: http.IncomingMessage): Promise<Answer> {
   const chunks: Buffer[] = [];
   for await (const chunk of response) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString();
-  return { status: response.statusCode ?? 0, headers: response.headers, text, body: parse(text) };
+  const bytes = Buffer.concat(chunks);
+  const text = bytes.toString();
+  return { status: response.statusCode ?? 0, headers: response.headers, text, bytes, body: parse(text) };
 }
 
 function parse(text: string): unknown {

@@ -1,6 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest';
-import { LevelDatabase } from '../../src/store/level-database.js';
-import type { Database } from '../../src/store/types.js';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startApp, type Answer, type TestApp } from './app.js';
 
 const COUNT = 1500;
@@ -17,9 +15,6 @@ beforeAll(async () => {
   for (const name of ['a', 'b', 'c']) await it.request('PUT', `/db/_local/${name}`, { json: { name } });
 });
 afterAll(() => it.stop());
-afterEach(() => {
-  vi.restoreAllMocks();
-});
 
 const idOf = (n: number): string => `d${String(n).padStart(5, '0')}`;
 const get = (url: string): Promise<Answer> => it.request('GET', url);
@@ -83,17 +78,6 @@ describe('listings', () => {
     expect(ids(body as Listing)).toEqual(keys.slice(3));
   });
 
-  test('by keys of local and deleted documents, and of the same again', async () => {
-    await it.request('PUT', '/db/gone', { json: {} });
-    const { body } = await get('/db/gone');
-    await it.request('DELETE', `/db/gone?rev=${(body as { _rev: string })._rev}`);
-    const keys = ['_local/a', 'd00001', 'gone', '_local/a', 'd00001', '_local/none'];
-    const { rows } = (await post('/db/_all_docs?include_docs=true', { keys })).body as Listing;
-    expect(
-      rows.map(({ doc, error }) => error ?? (doc === null ? null : (doc as { _id: string })._id)),
-    ).toEqual(['_local/a', 'd00001', null, '_local/a', 'd00001', 'not_found']);
-  });
-
   test('by a single key are rows with an error, in queries ranges', async () => {
     expect((await list('_all_docs?keys=%5B%22none%22%5D')).rows).toEqual([
       { key: 'none', error: 'not_found' },
@@ -147,107 +131,6 @@ describe('_bulk_get', () => {
     await it.request('PUT', `/db/d00003?rev=${revs[3] ?? ''}`, { json: { n: 'newer' } });
     const { body } = await post('/db/_bulk_get?latest=true', { docs: [{ id: 'd00003', rev: revs[3] }] });
     expect(body).toMatchObject({ results: [{ docs: [{ ok: { n: 'newer' } }] }] });
-  });
-
-  describe('of several revisions', () => {
-    const docs = [
-      { id: 'tree' },
-      { id: '' },
-      { id: 'tree', rev: '2-c' },
-      { id: 'none' },
-      { id: 'tree', rev: '1-a' },
-      { id: 'none', rev: '1-x' },
-      { id: 'tree', rev: 'x' },
-    ];
-    const illegal = '"error":"illegal_docid","reason":"Document id must not be empty"}';
-    const missing = '"error":"not_found","reason":"missing"}';
-    const invalid = '"error":"bad_request","reason":"Invalid rev format"}';
-    const b = '{"_id":"tree","_rev":"2-b","v":"b"}';
-    const c = '{"_id":"tree","_rev":"2-c","_deleted":true}';
-    beforeAll(async () => {
-      const leaf = (hash: string, more: object): object => ({
-        _id: 'tree',
-        _revisions: { start: 2, ids: [hash, 'a'] },
-        ...more,
-      });
-      const leaves = [leaf('c', { _deleted: true }), leaf('b', { v: 'b' })];
-      await post('/db/_bulk_docs', { new_edits: false, docs: leaves });
-    });
-
-    test('answers each entry with all of them', async () => {
-      const { text } = await post('/db/_bulk_get', { docs });
-      const results = [
-        `{"id":"tree","docs":[{"ok":${b}},{"ok":${c}}]}`,
-        `{"id":"","docs":[{"error":{"id":"","rev":null,${illegal}}]}`,
-        `{"id":"tree","docs":[{"ok":${c}}]}`,
-        `{"id":"none","docs":[{"error":{"id":"none","rev":"undefined",${missing}}]}`,
-        `{"id":"tree","docs":[{"error":{"id":"tree","rev":"1-a",${missing}}]}`,
-        `{"id":"none","docs":[{"error":{"id":"none","rev":"1-x",${missing}}]}`,
-        `{"id":"tree","docs":[{"error":{"id":"tree","rev":"x",${invalid}}]}`,
-      ];
-      expect(text).toBe(`{"results":[${results.join(',')}]}\n`);
-    });
-
-    test('puts each into a part of its own', async () => {
-      const headers = { accept: 'multipart/mixed' };
-      const answer = await it.request('POST', '/db/_bulk_get', { json: { docs }, headers });
-      const [, boundary = ''] =
-        /^multipart\/mixed; boundary="(.+)"$/.exec(String(answer.headers['content-type'])) ?? [];
-      const ok = (text: string): string => `Content-Type: application/json\r\n\r\n${text}`;
-      const failed = (text: string): string => `Content-Type: application/json; error="true"\r\n\r\n{${text}`;
-      const parts = [
-        ok(b),
-        ok(c),
-        failed(`"id":"","rev":null,${illegal}`),
-        ok(c),
-        failed(`"id":"none","rev":"undefined",${missing}`),
-        failed(`"rev":"1-a",${missing}`),
-        failed(`"rev":"1-x",${missing}`),
-        failed(`"id":"tree","rev":"x",${invalid}`),
-      ];
-      const text = parts.map((part) => `\r\n--${boundary}\r\n${part}`).join('');
-      expect(answer.text).toBe(`${text}\r\n--${boundary}--\r\n`);
-    });
-  });
-
-  test('reads few large revisions at once, however many an entry has', async () => {
-    const long = 'x'.repeat(4_000_000);
-    for (let at = 0; at < 8; at++)
-      await post('/db/_bulk_docs', {
-        new_edits: false,
-        docs: [{ _id: 'long', _rev: `1-${String(at)}`, long }],
-      });
-    const readMany = vi.spyOn(LevelDatabase.prototype, 'readMany');
-    const { body } = await post('/db/_bulk_get', {
-      docs: [{ id: 'd00001' }, { id: 'long' }, { id: 'd00002' }],
-    });
-    const { results } = body as { results: { id: string; docs: { ok: { _rev: string } }[] }[] };
-    expect(results.map(({ id, docs }) => [id, docs.length])).toEqual([
-      ['d00001', 1],
-      ['long', 8],
-      ['d00002', 1],
-    ]);
-    expect(results[1]?.docs.map(({ ok }) => ok._rev)).toEqual(
-      Array.from({ length: 8 }, (_, at) => `1-${String(at)}`),
-    );
-    const lengths = await Promise.all(
-      readMany.mock.results.map(async ({ value }) =>
-        (await (value as ReturnType<Database['readMany']>)).reduce(
-          (sum, text) => sum + (text?.length ?? 0),
-          0,
-        ),
-      ),
-    );
-    expect(Math.max(...lengths)).toBeGreaterThan(long.length);
-    expect(Math.max(...lengths)).toBeLessThan(4 * long.length);
-  });
-
-  test('looks up small documents in few steps', async () => {
-    const getMany = vi.spyOn(LevelDatabase.prototype, 'getMany');
-    const readMany = vi.spyOn(LevelDatabase.prototype, 'readMany');
-    await post('/db/_bulk_get', { docs: Array.from({ length: 1000 }, (_, n) => ({ id: idOf(n) })) });
-    expect(getMany.mock.calls.length).toBeLessThan(14);
-    expect(readMany.mock.calls.length).toBeLessThan(14);
   });
 
   test('answers none with an empty multipart body', async () => {

@@ -5,7 +5,7 @@ import { startApp, type TestApp } from './app.js';
 let it: TestApp;
 beforeAll(async () => {
   it = await startApp({
-    limits: { maxRequestSize: 2_000_000, maxDocumentSize: 20_000, maxUuidCount: 5, maxDbsInfoKeys: 2 },
+    limits: { maxRequestSize: 100_000, maxDocumentSize: 20_000, maxUuidCount: 5, maxDbsInfoKeys: 2 },
   });
   await it.request('PUT', '/db');
 });
@@ -15,7 +15,7 @@ const JSON_TYPE = { 'content-type': 'application/json' };
 
 describe('bodies', () => {
   test('that are too large are refused whether or not they say so', async () => {
-    const text = `{"v":"${'x'.repeat(3_000_000)}"}`;
+    const text = `{"v":"${'x'.repeat(200_000)}"}`;
     const refused = { status: 413, body: { error: 'too_large', reason: 'the request entity is too large' } };
     expect(await it.request('PUT', '/db/big', { text })).toMatchObject(refused);
     const chunked = { 'transfer-encoding': 'chunked' };
@@ -25,7 +25,7 @@ describe('bodies', () => {
 
   test('that unpack to too much are refused without being unpacked', async () => {
     const text = gzipSync(Buffer.alloc(50_000_000, 0x20));
-    expect(text.length).toBeLessThan(2_000_000);
+    expect(text.length).toBeLessThan(100_000);
     const headers = { ...JSON_TYPE, 'content-encoding': 'gzip' };
     expect(await it.request('PUT', '/db/bomb', { text, headers })).toMatchObject({ status: 413 });
   });
@@ -42,14 +42,6 @@ describe('bodies', () => {
       body: { error: 'document_too_large', reason: 'large' },
     });
     expect((await it.request('GET', '/db/small')).status).toBe(404);
-  });
-
-  test('that are security objects have one, too: each request reads them', async () => {
-    const names = ['x'.repeat(1_000_000)];
-    const json = { members: { names } };
-    expect((await it.request('PUT', '/db/_security', { json })).status).toBe(413);
-    const kept = await it.request('GET', '/db/_security');
-    expect(kept.text).not.toContain('xxx');
   });
 
   test('of a login are small', async () => {

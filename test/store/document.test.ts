@@ -7,14 +7,14 @@ import {
   parseDocument,
   parseLocal,
   parseRev,
+  type ParsedDocument,
   storedText,
   validateDocid,
 } from '../../src/store/document.js';
-import type { DocumentEdit } from '../../src/store/types.js';
 
 const HEX = 'ABCDEF0123456789abcdef0123456789';
 
-const parse = (text: string, options: Partial<Parameters<typeof parseDocument>[1]> = {}): DocumentEdit =>
+const parse = (text: string, options: Partial<Parameters<typeof parseDocument>[1]> = {}): ParsedDocument =>
   parseDocument(text, { newEdits: true, maxSize: 1000, makeId: () => 'made', ...options });
 
 /** Status, error and reason of what is thrown. */
@@ -124,8 +124,41 @@ describe('parseDocument', () => {
     );
   });
 
-  test('refuses attachments clearly, and replicated documents without a revision', () => {
-    expect(thrown(() => parse('{"_attachments":{"a":{"data":""}}}'))).toMatch(/^501 not_implemented/);
+  test('reads what is said of attachments, and does not believe what stands beside it', () => {
+    const given = {
+      data: { data: ' aGVs\nbG8= ', digest: 'x', length: 99, revpos: 3 },
+      stub: { stub: true, data: '!', revpos: '1' },
+      follows: { follows: true, content_type: 'a/b', encoding: 'gzip', length: 9, encoded_length: 4 },
+      nothing: 1,
+    };
+    const contentType = 'application/octet-stream';
+    expect([...(parse(JSON.stringify({ _attachments: given })).attachments ?? [])]).toEqual([
+      ['data', { kind: 'data', contentType, revpos: 3, data: Buffer.from('hello') }],
+      ['stub', { kind: 'stub', revpos: '1' }],
+      ['follows', { kind: 'follows', contentType: 'a/b', revpos: 0, partLength: 4, gzip: true, length: 9 }],
+    ]);
+    expect(parse('{"_attachments":{}}')).not.toHaveProperty('attachments');
+  });
+
+  test.each([
+    '[]',
+    '{"a":{}}',
+    '{"a":{"data":1}}',
+    '{"a":{"data":"a"}}',
+    '{"a":{"data":"aGVsbG8"}}',
+    '{"a":{"data":"aGVsbG8=="}}',
+    '{"a":{"data":"a-_="}}',
+    '{"a":{"data":"aG!="}}',
+    '{"a":{"data":"","content_type":1}}',
+    '{"a":{"follows":true,"encoding":"br"}}',
+    '{"_a":{"data":""}}',
+  ])('refuses the attachments %s', (attachments) => {
+    expect(thrown(() => parse(`{"_attachments":${attachments}}`))).toMatch(
+      /^400 (bad_request|doc_validation)/,
+    );
+  });
+
+  test('refuses replicated documents without a revision', () => {
     expect(thrown(() => parse('{}', { newEdits: false }))).toBe(
       '400 bad_request: When `new_edits: false`, the document needs `_rev` or `_revisions` specified',
     );

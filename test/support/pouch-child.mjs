@@ -47,6 +47,21 @@ const commands = {
     await databaseOf(dir).close();
     open.delete(dir);
   },
+  /** The attachments of every revision whose body is kept: as they are named, and with their bytes. */
+  async attachments({ dir, ids }) {
+    const db = databaseOf(dir);
+    const found = {};
+    for (const id of ids) {
+      const tree = await revisionTree(db, id).catch(() => []);
+      for (const rev of new Set(tree.flatMap(({ pos, ids: node }) => revsOf(pos, node)))) {
+        const stubs = await settled(db.get(id, { rev }));
+        if (stubs.error !== undefined) continue;
+        const { _attachments: full = {} } = await db.get(id, { rev, attachments: true });
+        found[`${id}@${rev}`] = { stubs: stubs._attachments ?? {}, full };
+      }
+    }
+    return found;
+  },
   /** Everything that can be seen of a database. */
   async dump({ dir, ids, locals }) {
     const db = databaseOf(dir);

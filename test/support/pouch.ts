@@ -13,6 +13,22 @@ export interface PouchResult {
   readonly status?: number;
 }
 
+/** An attachment as PouchDB shows it. */
+export interface PouchAttachment {
+  readonly content_type?: string;
+  readonly digest: string;
+  readonly length?: number;
+  readonly stub?: boolean;
+  /** Base64. */
+  readonly data?: string;
+}
+
+/** `id@rev` → attachments by name. */
+export type PouchAttachments = Record<
+  string,
+  { readonly stubs: Record<string, PouchAttachment>; readonly full: Record<string, PouchAttachment> }
+>;
+
 export interface Dump {
   docCount: number;
   updateSeq: number;
@@ -28,13 +44,14 @@ export interface Dump {
 
 /** PouchDB 9 in a child process (pouch-child.mjs). A directory must be closed there before we open it here. */
 export class PouchProcess {
-  readonly #child = fork(fileURLToPath(new URL('pouch-child.mjs', import.meta.url)), {
-    serialization: 'advanced',
-  });
+  readonly #child;
   readonly #waiting = new Map<number, { resolve: (result: never) => void; reject: (error: Error) => void }>();
   #number = 0;
 
-  constructor() {
+  /** @param silent for one that is to crash */
+  constructor(silent = false) {
+    const file = fileURLToPath(new URL('pouch-child.mjs', import.meta.url));
+    this.#child = fork(file, { serialization: 'advanced', silent });
     this.#child.on('message', (answer: { number: number; result?: unknown; failure?: string }) => {
       const waiting = this.#waiting.get(answer.number);
       this.#waiting.delete(answer.number);
@@ -81,6 +98,10 @@ export class PouchProcess {
 
   dump(dir: string, ids: readonly string[], locals: readonly string[]): Promise<Dump> {
     return this.#call('dump', { dir, ids, locals });
+  }
+
+  attachments(dir: string, ids: readonly string[]): Promise<PouchAttachments> {
+    return this.#call('attachments', { dir, ids });
   }
 
   async stop(): Promise<void> {

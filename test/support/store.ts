@@ -12,6 +12,7 @@ export const OPTIONS: StoreOptions = {
   memory: 64 << 20,
   writeBuffer: 1 << 20,
   cache: 1 << 20,
+  chunkAbove: 4 << 20,
   sync: true,
 };
 
@@ -39,11 +40,13 @@ export async function openDatabases(root: string, options: StoreOptions = QUICK)
   return databases;
 }
 
-export const parsed = (document: object | string, newEdits = true): DocumentEdit =>
-  parseDocument(typeof document === 'string' ? document : JSON.stringify(document), {
-    newEdits,
-    maxSize: 8_000_000,
-  });
+/** A document without attachments as a write. */
+export function parsed(document: object | string, newEdits = true): DocumentEdit {
+  const text = typeof document === 'string' ? document : JSON.stringify(document);
+  const { attachments, ...edit } = parseDocument(text, { newEdits, maxSize: 8_000_000 });
+  if (attachments !== undefined) throw new Error('attachments have to be taken in first');
+  return edit;
+}
 
 /** Interactive writes. */
 export const put = (database: Database, ...documents: (object | string)[]): Promise<EditResult[]> =>

@@ -1,9 +1,7 @@
 import type { AddResource } from './index.js';
-import { withoutAttachments } from './documents.js';
 import { badRequest } from '../../errors.js';
 import { elements, members, valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
-import { documentText } from '../../store/document.js';
 import type {
   Database,
   DocumentRecord,
@@ -12,6 +10,7 @@ import type {
   LocalDocument,
   StoredRevision,
 } from '../../store/types.js';
+import { ALL, filled, NONE, shownText } from '../attachment-text.js';
 import type { Exchange } from '../exchange.js';
 import {
   checkListQuery,
@@ -86,7 +85,7 @@ function* values(texts: Map<string, string>): Generator<readonly [string, unknow
 
 async function answer(exchange: Exchange, db: Database, space: Space, query: ListQuery): Promise<void> {
   checkListQuery(query);
-  await sendStream(exchange, () => withLineEnd(listing(db, space, query)));
+  await sendStream(exchange, () => withLineEnd(filled(db, listing(db, space, query))));
 }
 
 /** Several queries, answered one after the other. */
@@ -109,7 +108,7 @@ async function* results(db: Database, space: Space, all: readonly ListQuery[]): 
   let separator = '{"results":[\r\n';
   for (const query of all) {
     yield separator;
-    yield* listing(db, space, query);
+    yield* filled(db, listing(db, space, query));
     separator = ',\r\n';
   }
   yield all.length === 0 ? '{"results":[\r\n]}\n' : '\r\n]}\n';
@@ -160,10 +159,12 @@ function listedRow(row: ListedDocument, query: ListQuery): string {
 }
 
 function shown(text: string, record: DocumentRecord | undefined, query: ListQuery): string {
-  const own = withoutAttachments(text, query);
-  if (!query.conflicts || record === undefined) return own;
-  const others = record.leaves().filter((leaf) => !leaf.deleted && leaf.rev !== record.winner);
-  return others.length === 0 ? own : documentText(own, { conflicts: others.map((leaf) => leaf.rev) });
+  const others = query.conflicts && record !== undefined ? record.leaves() : [];
+  const conflicts = others
+    .filter((leaf) => !leaf.deleted && leaf.rev !== record?.winner)
+    .map((leaf) => leaf.rev);
+  const { attachments, encodingInfo } = query;
+  return shownText(text, { conflicts }, { wanted: attachments ? ALL : NONE, encodingInfo });
 }
 
 async function* locals(db: Database, query: ListQuery): AsyncGenerator<string> {

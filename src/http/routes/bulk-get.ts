@@ -1,14 +1,16 @@
-import { randomUUID } from 'node:crypto';
-import { withoutAttachments } from './documents.js';
+import { shownFor } from './documents.js';
 import type { AddResource } from './index.js';
 import { revisionsToOpen } from './open-revs.js';
 import { badRequest, CouchError, illegalDocid } from '../../errors.js';
 import { valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
-import { documentText, parseRev, validateDocid } from '../../store/document.js';
+import { type DocumentExtras, parseRev, validateDocid } from '../../store/document.js';
 import type { Database, DocumentRecord, StoredRevision } from '../../store/types.js';
+import { filled, followedText, type Shown, shownText } from '../attachment-text.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
+import { bulkGetBody, bulkGetDocument } from '../multipart/mixed.js';
+import { type Entity, errorEntity, newBoundary } from '../multipart/writer.js';
 import type { Query } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 import { CHUNK_SIZE, sendStream } from '../stream.js';
@@ -24,7 +26,7 @@ export function bulkGetRoutes(add: AddResource): void {
 
 /** One document that was asked for. */
 type Wanted =
-  | { readonly id: string; readonly rev: string | undefined; readonly attachments: boolean }
+  | { readonly id: string; readonly rev: string | undefined; readonly since: readonly string[] | undefined }
   | { readonly id: unknown; readonly rev: unknown; readonly error: CouchError };
 
 /** A part of the answer to an entry: one of its revisions, or none where it has none. */
@@ -52,8 +54,8 @@ async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
   if (list === undefined) throw badRequest("Missing JSON list of 'docs'.");
   const wanted = list.map(readWanted);
   const pages = find(db, wanted, query);
-  if (asksForMultipart(exchange)) await sendMultipart(exchange, pages, wanted.length > 0);
-  else await sendStream(exchange, () => rows(pages));
+  if (asksForMultipart(exchange)) await sendMultipart(exchange, db, pages, query);
+  else await sendStream(exchange, () => filled(db, rows(pages, query)));
 }
 
 /** Parameters that would mean something else here. */
@@ -90,8 +92,9 @@ function readWanted(value: unknown): Wanted {
     read = since;
     if (since !== undefined && !Array.isArray(since))
       throw badRequest('att_since value must be array of revs.');
-    for (read of since ?? []) parseRev(read);
-    return { id, rev: revision, attachments: since !== undefined && since.length > 0 };
+    const known: string[] = [];
+    for (read of since ?? []) known.push(parseRev(read));
+    return { id, rev: revision, since: known.length === 0 ? undefined : known };
   } catch (error) {
     return { id, rev: read, error: asCouchError(error) };
   }
@@ -118,9 +121,7 @@ async function* find(
     const entries = wanted.slice(at, at + ENTRIES);
     const records = await recordsOf(db, entries);
     const parts = entries.flatMap((one, index) => partsOf(one, records[index], query));
-    for await (const page of bodies.pages(parts, ({ revision }) => revision)) {
-      yield page.map((part) => shown(part, query));
-    }
+    yield* bodies.pages(parts, ({ revision }) => revision);
   }
 }
 
@@ -151,14 +152,25 @@ function partsOf(wanted: Wanted, record: DocumentRecord | undefined, query: Docu
   }));
 }
 
-/** A part with its text as the client asked for it. */
-function shown({ item, text: stored }: Read<Part>, query: DocumentQuery): Read<Part> {
-  const { wanted, revision } = item;
-  if (stored === undefined || revision === undefined || 'error' in wanted) return { item, text: undefined };
-  const text = withoutAttachments(stored, { attachments: query.attachments || wanted.attachments });
-  const revisions = query.revs ? revision.record.revisions(revision.rev) : undefined;
-  return { item, text: documentText(text, { revisions }) };
+/** A part with the revision that it is about. */
+interface Opened extends StoredRevision {
+  readonly id: string;
+  readonly stored: string;
+  readonly since: readonly string[] | undefined;
 }
+
+/** Undefined where there is no such revision. */
+function openedOf({ item: { wanted, revision }, text: stored }: Read<Part>): Opened | undefined {
+  if (stored === undefined || revision === undefined || 'error' in wanted) return undefined;
+  return { ...revision, id: wanted.id, stored, since: wanted.since };
+}
+
+const shownOf = ({ record, rev, since }: Opened, query: DocumentQuery): Shown =>
+  shownFor(record, rev, { ...query, attsSince: since });
+
+const extrasOf = ({ record, rev }: Opened, { revs }: DocumentQuery): DocumentExtras => ({
+  revisions: revs ? record.revisions(rev) : undefined,
+});
 
 /** Why a part has no text. */
 function errorOf({ wanted, rev }: Part): BulkGetError {
@@ -170,15 +182,30 @@ function errorOf({ wanted, rev }: Part): BulkGetError {
 
 // ---- answering ------------------------------------------------------------------------------------------------
 
-function rows(pages: AsyncIterable<readonly Read<Part>[]>): AsyncGenerator<string> {
+async function* rows(
+  pages: AsyncIterable<readonly Read<Part>[]>,
+  query: DocumentQuery,
+): AsyncGenerator<string> {
+  let chunk = '{"results":[';
   let separator = '';
-  const rowOf = ({ item, text }: Read<Part>): string => {
-    const start = item.isFirst ? `${separator}{"id":${JSON.stringify(item.wanted.id)},"docs":[` : ',';
-    separator = ',';
-    const row = text === undefined ? `{"error":${JSON.stringify(errorOf(item))}}` : `{"ok":${text}}`;
-    return `${start}${row}${item.isLast ? ']}' : ''}`;
-  };
-  return chunks('{"results":[', pages, rowOf, ']}\n');
+  for await (const page of pages) {
+    for (const part of page) {
+      const { wanted, isFirst, isLast } = part.item;
+      const start = isFirst ? `${separator}{"id":${JSON.stringify(wanted.id)},"docs":[` : ',';
+      separator = ',';
+      chunk += `${start}${rowOf(part, query)}${isLast ? ']}' : ''}`;
+      if (chunk.length < CHUNK_SIZE) continue;
+      yield chunk;
+      chunk = '';
+    }
+  }
+  yield `${chunk}]}\n`;
+}
+
+function rowOf(part: Read<Part>, query: DocumentQuery): string {
+  const opened = openedOf(part);
+  if (opened === undefined) return `{"error":${JSON.stringify(errorOf(part.item))}}`;
+  return `{"ok":${shownText(opened.stored, extrasOf(opened, query), shownOf(opened, query))}}`;
 }
 
 function asksForMultipart(exchange: Exchange): boolean {
@@ -188,40 +215,39 @@ function asksForMultipart(exchange: Exchange): boolean {
 
 async function sendMultipart(
   exchange: Exchange,
+  db: Database,
   pages: AsyncIterable<readonly Read<Part>[]>,
-  closed: boolean,
+  query: DocumentQuery,
 ): Promise<void> {
-  const boundary = `--${randomUUID().replaceAll('-', '')}`;
+  const boundary = `--${newBoundary()}`;
   const kind = exchange.accepts('multipart/mixed') ? 'multipart/mixed' : 'multipart/related';
-  const end = closed ? `\r\n--${boundary}--\r\n` : '';
-  const source = (): AsyncGenerator<string> => chunks('', pages, (part) => multipartOf(part, boundary), end);
-  await sendStream(exchange, source, { type: `${kind}; boundary="${boundary}"` });
+  await sendStream(exchange, () => bulkGetBody(entities(db, pages, query), boundary), {
+    type: `${kind}; boundary="${boundary}"`,
+  });
 }
 
-function multipartOf({ item, text }: Read<Part>, boundary: string): string {
-  if (text !== undefined) return `\r\n--${boundary}\r\nContent-Type: application/json\r\n\r\n${text}`;
-  const { id, rev, error, reason } = errorOf(item);
-  // What is merely not there is told without its id, as CouchDB does.
-  const told =
-    error === 'not_found' && rev !== 'undefined' ? { rev, error, reason } : { id, rev, error, reason };
-  return `\r\n--${boundary}\r\nContent-Type: application/json; error="true"\r\n\r\n${JSON.stringify(told)}`;
-}
-
-/** Puts parts together to chunks of some size. */
-async function* chunks(
-  start: string,
+/** Here attachments are sent whether or not they were asked for. */
+async function* entities(
+  db: Database,
   pages: AsyncIterable<readonly Read<Part>[]>,
-  textOf: (part: Read<Part>) => string,
-  end: string,
-): AsyncGenerator<string> {
-  let chunk = start;
+  query: DocumentQuery,
+): AsyncGenerator<Entity> {
   for await (const page of pages) {
     for (const part of page) {
-      chunk += textOf(part);
-      if (chunk.length < CHUNK_SIZE) continue;
-      yield chunk;
-      chunk = '';
+      const opened = openedOf(part);
+      if (opened === undefined) {
+        yield errorEntity(toldError(errorOf(part.item)));
+        continue;
+      }
+      const { wanted } = shownOf(opened, { ...query, attachments: true });
+      const { text, following } = followedText(db, opened.stored, extrasOf(opened, query), wanted);
+      yield bulkGetDocument(opened.id, opened.rev, text, following, `--${newBoundary()}`);
     }
   }
-  yield chunk + end;
+}
+
+/** What is merely not there is told without its id, as CouchDB does. */
+function toldError({ id, rev, error, reason }: BulkGetError): string {
+  const isMissing = error === 'not_found' && rev !== 'undefined';
+  return JSON.stringify(isMissing ? { rev, error, reason } : { id, rev, error, reason });
 }

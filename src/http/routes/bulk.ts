@@ -3,9 +3,10 @@ import { badRequest, conflict, CouchError } from '../../errors.js';
 import { inChunks } from '../../json/chunks.js';
 import { JsonReader } from '../../json/reader.js';
 import { inTurns, nextTurn, type Work } from '../../json/turns.js';
-import { parseDocument } from '../../store/document.js';
+import { parseDocument, type ParsedDocument } from '../../store/document.js';
 import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
+import { Intake } from '../intake.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
 import {
@@ -28,7 +29,7 @@ export function bulkRoutes(add: AddResource): void {
 }
 
 interface Batch {
-  readonly edits: readonly DocumentEdit[];
+  readonly docs: readonly ParsedDocument[];
   readonly newEdits: boolean;
   /** What CouchDB could do before it had clusters. */
   readonly allOrNothing: boolean;
@@ -59,15 +60,32 @@ interface Answer {
 }
 
 async function perform(exchange: Exchange, db: Database, text: string): Promise<Answer> {
-  const { edits, newEdits, allOrNothing } = await inTurns(readBatch(exchange, text));
-  if (newEdits && allOrNothing && edits.length > 0) {
-    const outcomes = Array<Outcome>(edits.length).fill({ error: NO_ATOMIC_BATCH });
-    return { status: 417, rows: await inTurns(failedRows(edits, outcomes)) };
+  const { docs, newEdits, allOrNothing } = await inTurns(readBatch(exchange, text));
+  if (newEdits && allOrNothing && docs.length > 0) {
+    const outcomes = Array<Outcome>(docs.length).fill({ error: NO_ATOMIC_BATCH });
+    return { status: 417, rows: await inTurns(failedRows(docs, outcomes)) };
   }
-  if (edits.some(({ id }) => !isDesign(id) && !isLocal(id))) requireNoValidators(db);
-  const outcomes = await writeBatch(exchange, db, edits, newEdits);
-  const rows = newEdits ? allRows(edits, outcomes) : failedRows(edits, outcomes);
+  if (docs.some(({ id }) => !isDesign(id) && !isLocal(id))) requireNoValidators(db);
+  const outcomes = await Intake.during(exchange.server, db, async (intake) =>
+    writeBatch(exchange, db, await withAttachments(docs, intake, newEdits), newEdits),
+  );
+  const rows = newEdits ? allRows(docs, outcomes) : failedRows(docs, outcomes);
   return { status: 201, rows: await inTurns(rows) };
+}
+
+/** The documents with their attachments taken in. */
+async function withAttachments(
+  docs: readonly ParsedDocument[],
+  intake: Intake,
+  newEdits: boolean,
+): Promise<readonly DocumentEdit[]> {
+  const edits: DocumentEdit[] = [];
+  for (const { attachments, ...document } of docs) {
+    edits.push(
+      attachments === undefined ? document : await intake.edit({ ...document, attachments }, newEdits),
+    );
+  }
+  return edits;
 }
 
 // ---- reading --------------------------------------------------------------------------------------------------
@@ -80,7 +98,7 @@ function* readBatch(exchange: Exchange, text: string): Work<Batch> {
     reader.end();
     throw badRequest('Request body must be a JSON object');
   }
-  let docs: readonly DocumentEdit[] | CouchError = badRequest('POST body must include `docs` parameter.');
+  let docs: readonly ParsedDocument[] | CouchError = badRequest('POST body must include `docs` parameter.');
   let newEdits = 'true';
   let allOrNothing = 'false';
   reader.openObject();
@@ -97,7 +115,7 @@ function* readBatch(exchange: Exchange, text: string): Work<Batch> {
 
 /** @param newEdits the text of what the client gave */
 function checkBatch(
-  docs: readonly DocumentEdit[] | CouchError,
+  docs: readonly ParsedDocument[] | CouchError,
   newEdits: string,
 ): Omit<Batch, 'allOrNothing'> {
   if (docs instanceof CouchError) throw docs;
@@ -106,10 +124,10 @@ function checkBatch(
   }
   if (newEdits !== 'true' && newEdits !== 'false')
     throw badRequest('`new_edits` parameter must be a boolean.');
-  return { edits: docs, newEdits: newEdits === 'true' };
+  return { docs, newEdits: newEdits === 'true' };
 }
 
-function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly DocumentEdit[] | CouchError> {
+function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly ParsedDocument[] | CouchError> {
   if (reader.peek() !== 'array') {
     yield* reader.skip();
     return badRequest('`docs` parameter must be an array.');
@@ -121,7 +139,7 @@ function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly Docume
     makeId: () => server.uuids.next(),
     maxSize: server.config.limits.maxDocumentSize,
   };
-  const edits: DocumentEdit[] = [];
+  const edits: ParsedDocument[] = [];
   let wrong: CouchError | undefined;
   reader.openArray();
   while (reader.nextElement()) {
@@ -246,7 +264,7 @@ function* arrayOf(rows: readonly string[]): Generator<string> {
   yield separator === '[' ? '[]\n' : ']\n';
 }
 
-function* allRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]): Work<readonly string[]> {
+function* allRows(edits: readonly ParsedDocument[], outcomes: readonly Outcome[]): Work<readonly string[]> {
   const rows: string[] = [];
   for (const [at, edit] of edits.entries()) {
     const outcome = outcomes[at];
@@ -263,7 +281,10 @@ function* allRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]):
 }
 
 /** Replicated edits are told of only where they failed. */
-function* failedRows(edits: readonly DocumentEdit[], outcomes: readonly Outcome[]): Work<readonly string[]> {
+function* failedRows(
+  edits: readonly ParsedDocument[],
+  outcomes: readonly Outcome[],
+): Work<readonly string[]> {
   const rows: string[] = [];
   for (const [at, { id, revisions }] of edits.entries()) {
     const outcome = outcomes[at];

@@ -7,6 +7,7 @@ import { membersInTurns, valuesInTurns } from '../../json/text.js';
 import { inTurns, type Work } from '../../json/turns.js';
 import type { Database } from '../../store/types.js';
 import { etagOf, matches } from '../etag.js';
+import { ALL, filled, NONE, shownText } from '../attachment-text.js';
 import type { Exchange } from '../exchange.js';
 import { integer, jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
@@ -34,14 +35,15 @@ async function changes(exchange: Exchange, db: Database): Promise<void> {
   // A feed that goes backwards begins at the end, whatever it is asked.
   const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters);
   const query: ChangesQuery = { ...settings, feed, since, ...(filter && { filter }) };
+  const open = (signal: AbortSignal): AsyncIterable<string> => filled(db, openFeed(db, query, signal));
   if (query.feed === 'normal') {
     const etag = etagOf(`${db.name} ${db.token(db.updateSeq)}`);
     if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
-    else await sendStream(exchange, (signal) => openFeed(db, query, signal), { headers: ['ETag', etag] });
+    else await sendStream(exchange, open, { headers: ['ETag', etag] });
   } else if (query.feed === 'eventsource') {
-    await sendStream(exchange, (signal) => openFeed(db, query, signal), { ...EVENTS, live: true });
+    await sendStream(exchange, open, { ...EVENTS, live: true });
   } else {
-    await sendStream(exchange, (signal) => openFeed(db, query, signal), { live: true });
+    await sendStream(exchange, open, { live: true });
   }
 }
 
@@ -79,12 +81,15 @@ function settingsOf(
   const style = parameters.get('style') ?? 'main_only';
   if (style !== 'main_only' && style !== 'all_docs')
     throw badRequest('The style must be main_only or all_docs.');
+  const wanted = is('attachments') ? ALL : NONE;
+  const shown = { wanted, encodingInfo: is('att_encoding_info') };
   return {
     limit: count(parameters, 'limit') ?? Infinity,
     descending: is('descending'),
     style,
     includeDocs: is('include_docs'),
     conflicts: is('conflicts'),
+    show: (stored, extras) => shownText(stored, extras, shown),
     timeout: Math.min(count(parameters, 'timeout') ?? changesTimeout, changesTimeout),
     ...(heartbeat !== undefined && { heartbeat }),
     ...(seqInterval !== undefined && { seqInterval }),

@@ -1,8 +1,7 @@
 import { bodyOf, living, locationOf, writtenBody } from './documents.js';
 import { headerRev } from './revisions.js';
-import { badRequest, notFound, notImplemented } from '../../errors.js';
-import { members } from '../../json/text.js';
-import { parseRev, validateDocid } from '../../store/document.js';
+import { badRequest, notFound } from '../../errors.js';
+import { editOf, parseRev, validateDocid } from '../../store/document.js';
 import type { Database, DocumentEdit, Revisions } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { decodeSegment } from '../url.js';
@@ -14,7 +13,7 @@ export async function copyDocument(exchange: Exchange, db: Database, id: string)
   const rev = headerRev(exchange, parameter === undefined ? undefined : parseRev(parameter));
   const target = destination(exchange);
   validateDocid(target.id);
-  const edit: DocumentEdit = { ...target, ...contentOf(sourceText(db, id, rev)) };
+  const edit: DocumentEdit = { ...target, ...editOf(sourceText(db, id, rev), 'shared') };
   checkWrite(exchange, db, edit);
   const copied = await writeOne(db, edit, true);
   const headers = ['ETag', `"${copied}"`, ...locationOf(exchange, db, edit.id)];
@@ -50,16 +49,4 @@ function sourceText(db: Database, id: string, rev: string | undefined): string {
   }
   if (record === undefined) throw notFound('missing');
   return bodyOf(db, record, rev);
-}
-
-/** What a copy takes over of a stored text. */
-function contentOf(text: string): { deleted: boolean; body: string } {
-  const found = members(text) ?? new Map<string, string>();
-  if (found.has('_attachments')) {
-    throw notImplemented('Attachments are not supported by this version of Causeway.');
-  }
-  const deleted = found.get('_deleted') === 'true';
-  for (const name of ['_id', '_rev', '_deleted']) found.delete(name);
-  const body = Array.from(found, ([name, value]) => `${JSON.stringify(name)}:${value}`).join(',');
-  return { deleted, body };
 }

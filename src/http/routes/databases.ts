@@ -5,6 +5,7 @@ import { parseDocument } from '../../store/document.js';
 import { isDatabaseName } from '../../store/names.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
+import { Intake } from '../intake.js';
 import { integer } from '../query.js';
 import { json, onDatabase, onServer } from '../resource.js';
 import { encodeSegment } from '../url.js';
@@ -88,19 +89,23 @@ async function remove(exchange: Exchange): Promise<void> {
 /** Makes a document, under its `_id` or a new one. */
 async function post(exchange: Exchange, db: Database): Promise<void> {
   const { server } = exchange;
-  const edit = parseDocument(await exchange.bodyText(), {
+  const given = parseDocument(await exchange.bodyText(), {
     newEdits: true,
     makeId: () => server.uuids.next(),
     maxSize: server.config.limits.maxDocumentSize,
   });
-  checkWrite(exchange, db, edit);
-  const id = JSON.stringify(edit.id);
-  if (exchange.parameter('batch') === 'ok') {
-    writeLater(exchange, db, edit);
-    exchange.json(202, `{"ok":true,"id":${id}}`);
-    return;
-  }
-  const rev = await writeOne(db, edit, true);
-  const location = exchange.absolute(`/${encodeSegment(db.name)}/${encodeSegment(edit.id)}`);
-  exchange.json(201, `{"ok":true,"id":${id},"rev":${JSON.stringify(rev)}}`, ['Location', location]);
+  checkWrite(exchange, db, given);
+  const id = JSON.stringify(given.id);
+  await Intake.during(server, db, async (intake) => {
+    const edit = await intake.edit(given, true);
+    // Attachments are taken in for this request alone.
+    if (exchange.parameter('batch') === 'ok' && edit.attachments === undefined) {
+      writeLater(exchange, db, edit);
+      exchange.json(202, `{"ok":true,"id":${id}}`);
+      return;
+    }
+    const rev = await writeOne(db, edit, true);
+    const location = exchange.absolute(`/${encodeSegment(db.name)}/${encodeSegment(edit.id)}`);
+    exchange.json(201, `{"ok":true,"id":${id},"rev":${JSON.stringify(rev)}}`, ['Location', location]);
+  });
 }

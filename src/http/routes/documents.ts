@@ -1,16 +1,35 @@
 import { copyDocument } from './copy.js';
+import { postForm } from './form.js';
 import type { AddResource } from './index.js';
 import { deleteLocalDocument, readLocalDocument } from './local.js';
 import { readRevisions } from './open-revs.js';
 import { editedRevisions } from './revisions.js';
-import { badRequest, notFound, notImplemented } from '../../errors.js';
-import { documentText, parseDocument, validateDocid } from '../../store/document.js';
+import { badRequest, notFound } from '../../errors.js';
+import {
+  type DocumentExtras,
+  type ParsedDocument,
+  parseDocument,
+  validateDocid,
+} from '../../store/document.js';
 import type { Database, DocumentEdit, DocumentRecord } from '../../store/types.js';
-import { requireContentType } from '../body.js';
+import {
+  ALL,
+  filled,
+  followedText,
+  newerThan,
+  NONE,
+  type Shown,
+  shownText,
+  STUBS,
+} from '../attachment-text.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
 import { etagOf, matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
+import { Intake } from '../intake.js';
+import { documentEntity, newBoundary } from '../multipart/writer.js';
+import { relatedBoundary, relatedEdit } from '../related.js';
 import { onDatabase, type DatabaseHandler } from '../resource.js';
+import { sendStream } from '../stream.js';
 import { encodeSegment } from '../url.js';
 import { checkWrite, isDesign, isLocal, writeLater, writeOne } from '../writes.js';
 
@@ -47,7 +66,7 @@ function addDocument(add: AddResource, path: string, idOf: (exchange: Exchange) 
       GET: on(read),
       PUT: on(put),
       DELETE: on(remove),
-      POST: on(refuseForm),
+      POST: on(postForm),
       COPY: on(copyDocument),
     },
     other: onDatabase('member'),
@@ -58,20 +77,8 @@ function refuseLocal(): never {
   throw badRequest('Invalid _local document id.');
 }
 
-function refuseAttachment(): never {
+export function refuseAttachment(): never {
   throw badRequest('_local documents do not accept attachments.');
-}
-
-/** Browsers' forms, which CouchDB takes for attachments. */
-function refuseForm(exchange: Exchange, _db: Database, id: string): never {
-  const referer = exchange.header('referer');
-  if (referer === undefined) throw badRequest('Referer header required.');
-  if (!URL.canParse(referer) || new URL(referer).host !== exchange.header('host')) {
-    throw badRequest('Referer header must match host.');
-  }
-  validateDocid(id);
-  requireContentType(exchange.header('content-type'), 'multipart/form-data');
-  throw notImplemented('Attachments are not supported by this version of Causeway.');
 }
 
 // ---- reading --------------------------------------------------------------------------------------------------
@@ -83,7 +90,8 @@ function read(exchange: Exchange, db: Database, id: string): void | Promise<void
     return readLocalDocument(exchange, db, id);
   } else if (exchange.rawQuery === '') {
     const record = living(db.get(id));
-    sendDocument(exchange, record.winner, bodyOf(db, record, record.winner));
+    const rev = record.winner;
+    sendPlain(exchange, `"${rev}"`, () => shownText(bodyOf(db, record, rev), {}, STUBS));
   } else {
     return readWithQuery(exchange, db, id);
   }
@@ -93,8 +101,7 @@ function readWithQuery(exchange: Exchange, db: Database, id: string): void | Pro
   const query = readDocumentQuery(exchange.query);
   if (query.openRevs !== undefined) return readRevisions(exchange, db, id, query);
   const rev = query.latest ? undefined : query.rev;
-  if (rev === undefined) readWinner(exchange, db, id, query);
-  else readRevision(exchange, db, id, rev, query);
+  return rev === undefined ? readWinner(exchange, db, id, query) : readRevision(exchange, db, id, rev, query);
 }
 
 /** The slash of a design document's id need not be encoded; those who do are sent to the other spelling. */
@@ -104,7 +111,12 @@ export function redirectDesign(exchange: Exchange): void {
   exchange.redirect(301, path);
 }
 
-function readWinner(exchange: Exchange, db: Database, id: string, query: DocumentQuery): void {
+function readWinner(
+  exchange: Exchange,
+  db: Database,
+  id: string,
+  query: DocumentQuery,
+): void | Promise<void> {
   const found = db.get(id);
   const record = query.deleted && found !== undefined ? found : living(found);
   const rev = record.winner;
@@ -119,23 +131,30 @@ function readWinner(exchange: Exchange, db: Database, id: string, query: Documen
     deletedConflicts: query.deletedConflicts ? named(true) : [],
     localSeq: query.localSeq ? record.seq : undefined,
   };
-  const text = documentText(withoutAttachments(bodyOf(db, record, rev), query), extras);
+  const stored = bodyOf(db, record, rev);
   // What is not part of the revision may change without it: no ETag then.
   const changing =
     query.revsInfo || query.localSeq || extras.conflicts.length > 0 || extras.deletedConflicts.length > 0;
-  if (changing) exchange.json(200, text);
-  else sendDocument(exchange, rev, text);
+  return sendDocument(
+    exchange,
+    db,
+    { record, rev, stored, extras, etag: changing ? undefined : `"${rev}"` },
+    query,
+  );
 }
 
-function readRevision(exchange: Exchange, db: Database, id: string, rev: string, query: DocumentQuery): void {
+function readRevision(
+  exchange: Exchange,
+  db: Database,
+  id: string,
+  rev: string,
+  query: DocumentQuery,
+): void | Promise<void> {
   const record = db.get(id);
   if (record === undefined) throw notFound();
-  const text = withoutAttachments(bodyOf(db, record, rev), query);
-  sendDocument(
-    exchange,
-    rev,
-    documentText(text, { revisions: query.revs ? record.revisions(rev) : undefined }),
-  );
+  const stored = bodyOf(db, record, rev);
+  const extras = { revisions: query.revs ? record.revisions(rev) : undefined };
+  return sendDocument(exchange, db, { record, rev, stored, extras, etag: `"${rev}"` }, query);
 }
 
 /** @throws CouchError 404 */
@@ -152,22 +171,53 @@ export function bodyOf(db: Database, record: DocumentRecord, rev: string): strin
   return text;
 }
 
-/** Attachments that another program stored here can be named, but not sent. @throws CouchError 501 */
-export function withoutAttachments(text: string, query: Pick<DocumentQuery, 'attachments'>): string {
-  if (
-    query.attachments &&
-    text.includes('"_attachments":{') &&
-    '_attachments' in (JSON.parse(text) as object)
-  ) {
-    throw notImplemented('Attachments are not supported by this version of Causeway.');
-  }
-  return text;
+/** A revision that is to be sent. */
+interface Found {
+  readonly record: DocumentRecord;
+  readonly rev: string;
+  readonly stored: string;
+  readonly extras: DocumentExtras;
+  readonly etag: string | undefined;
 }
 
-function sendDocument(exchange: Exchange, rev: string, text: string): void {
-  const etag = `"${rev}"`;
+/** As JSON, or with its attachments behind it where the client takes that. */
+function sendDocument(
+  exchange: Exchange,
+  db: Database,
+  { record, rev, stored, extras, etag }: Found,
+  query: DocumentQuery,
+): void | Promise<void> {
+  if (etag !== undefined && matches(exchange.header('if-none-match'), etag)) {
+    exchange.empty(304, ['ETag', etag]);
+    return;
+  }
+  const shown = shownFor(record, rev, query);
+  const headers = etag === undefined ? [] : ['ETag', etag];
+  if (query.attachments && exchange.accepts('multipart/related')) {
+    const { text, following } = followedText(db, stored, extras, shown.wanted);
+    const entity = documentEntity(text, following, newBoundary());
+    if (following.length > 0) {
+      return sendStream(exchange, entity.chunks, { type: entity.type, length: entity.length(), headers });
+    }
+  }
+  const text = shownText(stored, extras, shown);
+  if (!query.attachments) exchange.json(200, text, headers);
+  else return sendStream(exchange, () => filled(db, [text, '\n']), { headers });
+}
+
+/** What of a revision's attachments is asked for. */
+export function shownFor(
+  record: DocumentRecord,
+  rev: string,
+  { attachments, attsSince, encodingInfo }: Pick<DocumentQuery, 'attachments' | 'attsSince' | 'encodingInfo'>,
+): Shown {
+  const wanted = attsSince !== undefined ? newerThan(record, rev, attsSince) : attachments ? ALL : NONE;
+  return { wanted, encodingInfo };
+}
+
+function sendPlain(exchange: Exchange, etag: string, text: () => string): void {
   if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
-  else exchange.json(200, text, ['ETag', etag]);
+  else exchange.json(200, text(), ['ETag', etag]);
 }
 
 // ---- writing --------------------------------------------------------------------------------------------------
@@ -175,19 +225,50 @@ function sendDocument(exchange: Exchange, rev: string, text: string): void {
 async function put(exchange: Exchange, db: Database, id: string): Promise<void> {
   const newEdits = exchange.rawQuery === '' || readDocumentQuery(exchange.query).newEdits;
   validateDocid(id);
-  if (exchange.header('content-type')?.startsWith('multipart/related;') === true) {
-    throw notImplemented('Attachments are not supported by this version of Causeway.');
-  }
+  const boundary = relatedBoundary(exchange);
+  await Intake.during(exchange.server, db, async (intake) => {
+    const edit =
+      boundary === undefined
+        ? await jsonEdit(exchange, db, intake, id, newEdits)
+        : await relatedEdit(
+            exchange,
+            intake,
+            boundary,
+            (text) => judged(exchange, db, text, id, newEdits),
+            newEdits,
+          );
+    if (exchange.parameter('batch') === 'ok' && edit.attachments === undefined) {
+      writeLater(exchange, db, edit);
+      exchange.json(202, `{"ok":true,"id":${JSON.stringify(id)}}`);
+    } else {
+      await writeAndAnswer(exchange, db, edit, newEdits, true);
+    }
+  });
+}
+
+async function jsonEdit(
+  exchange: Exchange,
+  db: Database,
+  intake: Intake,
+  id: string,
+  newEdits: boolean,
+): Promise<DocumentEdit> {
+  return intake.edit(judged(exchange, db, await exchange.bodyText(), id, newEdits), newEdits);
+}
+
+/** A document that its user may write. @throws CouchError */
+function judged(
+  exchange: Exchange,
+  db: Database,
+  text: string,
+  id: string,
+  newEdits: boolean,
+): ParsedDocument {
   const maxSize = exchange.server.config.limits.maxDocumentSize;
-  const given = parseDocument(await exchange.bodyText(), { newEdits, id, maxSize });
-  const edit = { ...given, revisions: editedRevisions(exchange, given.revisions) };
-  checkWrite(exchange, db, edit);
-  if (exchange.parameter('batch') === 'ok') {
-    writeLater(exchange, db, edit);
-    exchange.json(202, `{"ok":true,"id":${JSON.stringify(id)}}`);
-  } else {
-    await writeAndAnswer(exchange, db, edit, newEdits, true);
-  }
+  const given = parseDocument(text, { newEdits, id, maxSize });
+  const parsed = { ...given, revisions: editedRevisions(exchange, given.revisions) };
+  checkWrite(exchange, db, parsed);
+  return parsed;
 }
 
 async function remove(exchange: Exchange, db: Database, id: string): Promise<void> {

@@ -8,6 +8,7 @@ import { changesRoutes } from './changes.js';
 import { databaseRoutes } from './databases.js';
 import { documentRoutes } from './documents.js';
 import { nodeRoutes } from './node.js';
+import { purgeRoutes } from './purge.js';
 import { revsRoutes } from './revs.js';
 import { serverRoutes } from './server.js';
 import { sessionRoutes } from './session.js';
@@ -30,6 +31,7 @@ export function allRoutes(add: AddResource): void {
   bulkGetRoutes(add);
   allDocsRoutes(add);
   revsRoutes(add);
+  purgeRoutes(add);
   changesRoutes(add);
   unsupportedRoutes(add);
 }

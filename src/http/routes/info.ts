@@ -6,7 +6,7 @@ export async function databaseInfo(db: Database): Promise<string> {
   return JSON.stringify({
     instance_start_time: info.instanceStartTime,
     db_name: db.name,
-    purge_seq: db.token(0),
+    purge_seq: db.token(info.purgeSeq),
     update_seq: db.token(info.updateSeq),
     sizes: info.sizes,
     props: {},

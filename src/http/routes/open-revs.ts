@@ -1,17 +1,13 @@
-import { randomUUID } from 'node:crypto';
-import { withoutAttachments } from './documents.js';
+import { shownFor } from './documents.js';
 import { notFound } from '../../errors.js';
-import { documentText } from '../../store/document.js';
+import type { DocumentExtras } from '../../store/document.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
+import { filled, followedText, shownText } from '../attachment-text.js';
 import type { DocumentQuery } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
+import { openRevsBody } from '../multipart/mixed.js';
+import { documentEntity, type Entity, errorEntity, newBoundary } from '../multipart/writer.js';
 import { sendStream } from '../stream.js';
-
-/** A revision that was asked for, and its text where it is kept. */
-export interface OpenedRevision {
-  readonly rev: string;
-  readonly text: string | undefined;
-}
 
 /** Leaves of a document, or the revisions that a client names: each once, the oldest generation first. */
 export function revisionsToOpen(
@@ -47,51 +43,71 @@ export async function readRevisions(
   const record = db.get(id);
   if (query.openRevs === 'all' && record === undefined) throw notFound('missing');
   const revs = revisionsToOpen(record, query.openRevs ?? [], query.latest);
+  const found = opened(db, record, revs);
   if (exchange.accepts('multipart/mixed')) {
-    const boundary = randomUUID().replaceAll('-', '');
+    const boundary = newBoundary();
     const type = `multipart/mixed; boundary="${boundary}"`;
-    await sendStream(exchange, () => parts(opened(db, record, revs, query), boundary), { type });
+    await sendStream(exchange, () => openRevsBody(entities(db, found, query), boundary), { type });
   } else {
-    await sendStream(exchange, () => rows(opened(db, record, revs, query)));
+    await sendStream(exchange, () => filled(db, rows(found, query)));
   }
 }
+
+/** A revision, and its stored text where it is kept. */
+type OpenedRevision =
+  | { readonly rev: string; readonly record: DocumentRecord; readonly stored: string }
+  | { readonly rev: string; readonly stored: undefined };
 
 /** What is there comes first. */
 function* opened(
   db: Database,
   record: DocumentRecord | undefined,
   revs: readonly string[],
-  query: DocumentQuery,
 ): Generator<OpenedRevision> {
   const missed: string[] = [];
   for (const rev of revs) {
     const stored = record && db.read(record, rev);
-    if (record === undefined || stored === undefined) {
-      missed.push(rev);
-      continue;
-    }
-    const revisions = query.revs ? record.revisions(rev) : undefined;
-    yield { rev, text: documentText(withoutAttachments(stored, query), { revisions }) };
+    if (record === undefined || stored === undefined) missed.push(rev);
+    else yield { rev, record, stored };
   }
-  for (const rev of missed) yield { rev, text: undefined };
+  for (const rev of missed) yield { rev, stored: undefined };
 }
 
-function* rows(revisions: Iterable<OpenedRevision>): Generator<string> {
+function* rows(revisions: Iterable<OpenedRevision>, query: DocumentQuery): Generator<string> {
   let separator = '[';
-  for (const { rev, text } of revisions) {
-    yield `${separator}${text === undefined ? missing(rev) : `{"ok":${text}}`}`;
+  for (const one of revisions) {
+    yield separator + (one.stored === undefined ? missing(one.rev) : `{"ok":${textOf(one, query)}}`);
     separator = ',';
   }
   yield separator === '[' ? '[]\n' : ']\n';
 }
 
-function* parts(revisions: Iterable<OpenedRevision>, boundary: string): Generator<string> {
-  yield `--${boundary}`;
-  for (const { rev, text } of revisions) {
-    const type = text === undefined ? 'application/json; error="true"' : 'application/json';
-    yield `\r\nContent-Type: ${type}\r\n\r\n${text ?? missing(rev)}\r\n--${boundary}`;
+const textOf = (
+  { rev, record, stored }: OpenedRevision & { readonly stored: string },
+  query: DocumentQuery,
+): string => shownText(stored, extrasOf(record, rev, query), shownFor(record, rev, query));
+
+const extrasOf = (record: DocumentRecord, rev: string, { revs }: DocumentQuery): DocumentExtras => ({
+  revisions: revs ? record.revisions(rev) : undefined,
+});
+
+/** Here attachments are sent whether or not they were asked for. */
+function* entities(
+  db: Database,
+  revisions: Iterable<OpenedRevision>,
+  query: DocumentQuery,
+): Generator<Entity> {
+  const boundary = newBoundary();
+  for (const one of revisions) {
+    if (one.stored === undefined) {
+      yield errorEntity(missing(one.rev));
+    } else {
+      const { rev, record, stored } = one;
+      const { wanted } = shownFor(record, rev, { ...query, attachments: true });
+      const { text, following } = followedText(db, stored, extrasOf(record, rev, query), wanted);
+      yield documentEntity(text, following, boundary);
+    }
   }
-  yield '--';
 }
 
 const missing = (rev: string): string => `{"missing":${JSON.stringify(rev)}}`;

@@ -16,7 +16,11 @@ export function editedRevisions(exchange: Exchange, given: Revisions): Revisions
     throw badRequest('Document rev from request body and query string have different values');
   }
   const rev = headerRev(exchange, own ?? asked);
-  if (own !== undefined || rev === undefined) return given;
+  return own !== undefined || rev === undefined ? given : revisionsOf(rev);
+}
+
+/** A revision of which no ancestors are known. */
+export function revisionsOf(rev: string): Revisions {
   const dash = rev.indexOf('-');
   return { start: Number(rev.slice(0, dash)), ids: [rev.slice(dash + 1)] };
 }

@@ -86,9 +86,10 @@ function database(
 }
 
 function purging(add: AddResource): void {
-  database(add, '_purge', 'POST', { POST: refuseBody('Purging is') }, 'serverAdmin');
-  database(add, '_purged_infos', 'GET', { GET: (exchange) => exchange.json(200, '{"purged_infos":[]}') });
-  database(add, '_auto_purge', 'GET,PUT,HEAD', { GET: refuse('Purging is'), PUT: refuse('Purging is') });
+  database(add, '_auto_purge', 'GET,PUT,HEAD', {
+    GET: refuse('Purging by itself is'),
+    PUT: refuse('Purging by itself is'),
+  });
   database(add, '_time_seq', 'GET,DELETE', {
     GET: refuse('The history of sequences is'),
     DELETE: refuse('The history of sequences is'),

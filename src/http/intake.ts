@@ -1,0 +1,94 @@
+import { badRequest, CouchError, documentTooLarge } from '../errors.js';
+import type { GivenAttachment } from '../store/attachments/given.js';
+import type { StagedAttachment } from '../store/attachments/stage.js';
+import type { ParsedDocument } from '../store/document.js';
+import type { AttachmentEdit, Database, DocumentEdit } from '../store/types.js';
+import type { Server } from './server.js';
+
+/** Attachments of one document. */
+const MOST = 10_000;
+
+/** Takes in the attachments of one request, and lets go of those that no document took. */
+export class Intake {
+  readonly #staged: StagedAttachment[] = [];
+
+  private constructor(
+    private readonly server: Server,
+    private readonly db: Database,
+  ) {}
+
+  /** Does work that takes attachments in, and tidies up behind it. */
+  static async during<T>(server: Server, db: Database, work: (intake: Intake) => Promise<T>): Promise<T> {
+    const intake = new Intake(server, db);
+    try {
+      return await work(intake);
+    } finally {
+      for (const staged of intake.#staged) await db.releaseAttachment(staged);
+    }
+  }
+
+  /** @throws CouchError 413 where a client says that it is going to send too much */
+  requireSize(name: string, bytes: number): void {
+    if (bytes > this.server.config.limits.maxAttachmentSize) throw tooLarge(name);
+  }
+
+  /** @throws CouchError 413 where a document has too many: what is said of each is read with the document */
+  requireCount(id: string, attachments: number): void {
+    if (attachments > MOST) throw documentTooLarge(id);
+  }
+
+  /**
+   * Takes bytes in; those of a type that shrinks are stored compressed as well, as CouchDB does.
+   * @param gzip whether they come compressed
+   */
+  async stage(
+    name: string,
+    contentType: string,
+    source: AsyncIterable<Buffer>,
+    gzip = false,
+  ): Promise<StagedAttachment> {
+    const { limits, attachments } = this.server.config;
+    const shrinks = this.server.compressible.test(contentType) && attachments.compressionLevel > 0;
+    const staged = await this.db.stageAttachment(source, {
+      limit: limits.maxAttachmentSize,
+      tooLarge: () => tooLarge(name),
+      ...(gzip ? { gzip: 'given' } : shrinks ? { gzip: { level: attachments.compressionLevel } } : {}),
+    });
+    this.#staged.push(staged);
+    return staged;
+  }
+
+  /** A document with those of its attachments taken in that stand in it. @throws CouchError 400, 413 */
+  async edit({ attachments, ...document }: ParsedDocument, newEdits: boolean): Promise<DocumentEdit> {
+    if (attachments === undefined) return document;
+    this.requireCount(document.id, attachments.size);
+    const edits = new Map<string, AttachmentEdit>();
+    for (const [name, given] of attachments) edits.set(name, await this.take(name, given, newEdits));
+    return { ...document, attachments: edits };
+  }
+
+  /** Takes in what a document says of an attachment. @throws CouchError 400 for one that would have to follow it */
+  async take(name: string, given: GivenAttachment, newEdits: boolean): Promise<AttachmentEdit> {
+    if (given.kind === 'stub') return given;
+    if (given.kind === 'follows') throw badRequest(`Invalid attachment data for ${name}`);
+    const { contentType, revpos, data } = given;
+    const staged = await this.stage(name, contentType, once(data));
+    return { kind: 'staged', contentType, revpos: newEdits ? undefined : revpos, staged };
+  }
+}
+
+// eslint-disable-next-line @typescript-eslint/require-await -- it is read like what comes over a socket
+async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
+  yield bytes;
+}
+
+const tooLarge = (name: string): CouchError => new CouchError(413, 'attachment_too_large', name);
+
+/** The content types that match one of CouchDB's patterns, in which the first `*` stands for anything. */
+export function typePattern(patterns: readonly string[]): RegExp {
+  const alternatives = patterns.map((pattern) =>
+    pattern.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replace('*', '.*'),
+  );
+  // None matches nothing.
+  return new RegExp(`^\\s*(?:${alternatives.join('|') || '(?!)'})\\s*(?:;.*)?$`, 'i');
+}

@@ -1,0 +1,66 @@
+import { inOrder } from './open-revs.js';
+import type { AddResource } from './index.js';
+import { badRequest } from '../../errors.js';
+import { parseJson } from '../../json/text.js';
+import type { Database, PurgeRequest } from '../../store/types.js';
+import { parseRevs } from '../document-query.js';
+import type { Exchange } from '../exchange.js';
+import { json, onDatabase } from '../resource.js';
+import { sendStream } from '../stream.js';
+
+/** CouchDB's `purge/max_document_id_number` and `purge/max_revisions_number`. */
+const MAX_DOCUMENTS = 100;
+const MAX_REVISIONS = 1000;
+
+/** What is purged is gone as if it had never been: neither deleted nor told to anybody. */
+export function purgeRoutes(add: AddResource): void {
+  add({
+    path: '/:db/_purge',
+    allow: 'POST',
+    methods: { POST: json(onDatabase('serverAdmin', purge)) },
+    other: onDatabase('serverAdmin'),
+  });
+  add({
+    path: '/:db/_purged_infos',
+    allow: 'GET',
+    methods: { GET: onDatabase('member', (exchange, db) => sendStream(exchange, () => infos(db))) },
+    other: onDatabase('member'),
+  });
+}
+
+async function purge(exchange: Exchange, db: Database): Promise<void> {
+  const purged = await db.purge(requestsOf(await exchange.bodyMembers()));
+  const rows = Array.from(purged, ([id, revs]) => `${JSON.stringify(id)}:${JSON.stringify(revs)}`);
+  exchange.json(201, `{"purge_seq":null,"purged":{${rows.join(',')}}}`);
+}
+
+function requestsOf(body: ReadonlyMap<string, string>): ReadonlyMap<string, readonly string[]> {
+  const requests = new Map<string, readonly string[]>();
+  let revisions = 0;
+  for (const [id, text] of body) {
+    const revs = inOrder(parseRevs(parseJson(text)));
+    revisions += revs.length;
+    requests.set(id, revs);
+  }
+  if (requests.size > MAX_DOCUMENTS) throw badRequest('Exceeded maximum number of documents.');
+  if (revisions > MAX_REVISIONS) throw badRequest('Exceeded maximum number of revisions.');
+  return requests;
+}
+
+/** Each request once. */
+async function* infos(db: Database): AsyncGenerator<string> {
+  const told = new Set<string>();
+  let separator = '{"purged_infos":[';
+  for await (const page of db.purges()) {
+    let chunk = '';
+    for (const { id, revs } of page satisfies readonly PurgeRequest[]) {
+      const row = JSON.stringify({ id, revs });
+      if (told.has(row)) continue;
+      told.add(row);
+      chunk += separator + row;
+      separator = ',';
+    }
+    yield chunk;
+  }
+  yield told.size === 0 ? `${separator}]}\n` : ']}\n';
+}

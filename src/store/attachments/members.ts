@@ -1,0 +1,134 @@
+import { members } from '../../json/text.js';
+
+/** An attachment as the body of a revision names it. Digests are `md5-` and base64, lengths bytes. */
+export interface Attachment {
+  readonly contentType: string;
+  /** Generation of the revision that it came with. */
+  readonly revpos: number;
+  /** Of the plain bytes: what they are stored under. */
+  readonly digest: string;
+  readonly length: number;
+  /** Where it is stored compressed as well. */
+  readonly encoded?: EncodedForm;
+}
+
+/** The compressed form of an attachment; clients are shown its digest, as CouchDB's are. */
+export interface EncodedForm {
+  readonly encoding: 'gzip';
+  readonly digest: string;
+  readonly length: number;
+  /** The length that is shown for the plain bytes: clients that compress themselves do not always say it. */
+  readonly shownLength: number;
+}
+
+/** As it stands in a body. PouchDB knows the first five, and needs `digest` to be that of the plain bytes. */
+interface StoredAttachment {
+  content_type?: string;
+  revpos?: number;
+  digest: string;
+  length?: number;
+  stub?: true;
+  encoding?: 'gzip';
+  encoded_digest?: string;
+  encoded_length?: number;
+  shown_length?: number;
+}
+
+const NAME = '"_attachments":';
+
+/** The member that holds the attachments, and the text before and behind it. */
+interface Parts {
+  readonly before: string;
+  /** An object as text. */
+  readonly attachments: string;
+}
+
+/** Takes a stored text apart; undefined where the revision has no attachments. */
+export function splitAttachments(text: string): Parts | undefined {
+  const at = text.lastIndexOf(`${NAME}{`);
+  if (at < 0) return undefined;
+  return splitLast(text, at) ?? splitAnywhere(text);
+}
+
+/** We write it last: whatever is nested deeper ends with more brackets than one. */
+function splitLast(text: string, at: number): Parts | undefined {
+  // The quote may belong to a longer name.
+  if (text[at - 1] !== ',') return undefined;
+  const attachments = text.slice(at + NAME.length, -1);
+  try {
+    JSON.parse(attachments);
+  } catch {
+    return undefined;
+  }
+  return { before: `${text.slice(0, at - 1)}}`, attachments };
+}
+
+/** PouchDB writes it where it was in the document. */
+function splitAnywhere(text: string): Parts | undefined {
+  const all = members(text);
+  const attachments = all?.get('_attachments');
+  if (all === undefined || attachments === undefined) return undefined;
+  all.delete('_attachments');
+  const others = Array.from(all, ([name, value]) => `${JSON.stringify(name)}:${value}`);
+  return { before: `{${others.join(',')}}`, attachments };
+}
+
+/** The attachments of a stored revision by their names, in their order. */
+export function readAttachments(text: string): ReadonlyMap<string, Attachment> {
+  const parts = splitAttachments(text);
+  return parts === undefined ? NONE : parseAttachments(parts);
+}
+
+const NONE: ReadonlyMap<string, Attachment> = new Map();
+
+export function parseAttachments({ before, attachments }: Parts): ReadonlyMap<string, Attachment> {
+  const found = new Map<string, Attachment>();
+  for (const [name, value] of members(attachments) ?? []) {
+    const stored = JSON.parse(value) as StoredAttachment;
+    found.set(name, parseAttachment(stored, before));
+  }
+  return found;
+}
+
+function parseAttachment(stored: StoredAttachment, body: string): Attachment {
+  const { digest, length = 0 } = stored;
+  const plain = {
+    // PouchDB stores stubs as it was given them.
+    contentType: typeof stored.content_type === 'string' ? stored.content_type : 'application/octet-stream',
+    revpos: stored.revpos ?? generationOf(body),
+    digest,
+    length,
+  };
+  if (stored.encoded_digest === undefined) return plain;
+  const { encoded_digest: encodedDigest, encoded_length: encodedLength = 0, shown_length: shown } = stored;
+  return {
+    ...plain,
+    encoded: {
+      encoding: 'gzip',
+      digest: encodedDigest,
+      length: encodedLength,
+      shownLength: shown ?? length,
+    },
+  };
+}
+
+const generationOf = (body: string): number =>
+  Number.parseInt((JSON.parse(body) as { _rev: string })._rev, 10);
+
+/** The member to be put behind the others of a body, with a comma where there are some. */
+export function attachmentsMember(attachments: ReadonlyMap<string, Attachment>): string {
+  if (attachments.size === 0) return '';
+  const all = Array.from(attachments, ([name, one]) => `${JSON.stringify(name)}:${storedAttachment(one)}`);
+  return `${NAME}{${all.join(',')}}`;
+}
+
+function storedAttachment({ contentType, revpos, digest, length, encoded }: Attachment): string {
+  const stored: StoredAttachment = { content_type: contentType, revpos, digest, length, stub: true };
+  if (encoded !== undefined) {
+    stored.encoding = encoded.encoding;
+    stored.encoded_digest = encoded.digest;
+    stored.encoded_length = encoded.length;
+    if (encoded.shownLength !== length) stored.shown_length = encoded.shownLength;
+  }
+  return JSON.stringify(stored);
+}

@@ -1,0 +1,70 @@
+import type { ClassicLevel } from 'classic-level';
+import * as layout from '../layout.js';
+import { pagesOf } from '../pages.js';
+import { parseRecord } from '../record.js';
+import { BYTES } from './chunks.js';
+import { type Attachment, attachmentsMember, parseAttachments, splitAttachments } from './members.js';
+import { refsText } from './refs.js';
+
+/** Bodies, or attachments, looked at at a time. */
+const PAGE = 100;
+
+const EMPTY = 'md5-1B2M2Y8AsgTpgAmY7PhCfg==';
+
+/** PouchDB stores stubs as they are given, even without their lengths: those are put into the bodies that it wrote. */
+export async function completeStubs(level: ClassicLevel, after: number): Promise<void> {
+  const entries = level.iterator({
+    gt: layout.bodies.key(layout.seqKey(after)),
+    lt: layout.bodies.end,
+    highWaterMarkBytes: 1 << 20,
+  });
+  for await (const page of pagesOf(entries, PAGE)) {
+    const batch = level.batch();
+    for (const [key, text] of page) {
+      const completed = await completeBody(level, text);
+      if (completed !== undefined) batch.put(key, completed);
+    }
+    await batch.write({ sync: false });
+  }
+}
+
+/** The body with what it lacked; undefined where that is nothing. */
+async function completeBody(level: ClassicLevel, text: string): Promise<string | undefined> {
+  const parts = splitAttachments(text);
+  if (parts === undefined) return undefined;
+  const attachments = new Map<string, Attachment>();
+  let isChanged = false;
+  for (const [name, one] of parseAttachments(parts)) {
+    const lacks = one.length === 0 && one.digest !== EMPTY;
+    const bytes = lacks ? await level.get<string, Buffer>(layout.binaries.key(one.digest), BYTES) : undefined;
+    attachments.set(name, bytes === undefined ? one : { ...one, length: bytes.length });
+    isChanged ||= bytes !== undefined;
+  }
+  return isChanged ? `${parts.before.slice(0, -1)},${attachmentsMember(attachments)}}` : undefined;
+}
+
+/** PouchDB does not know of compressed forms: when it drops a body, the revision stays among those that have them. */
+export async function dropStrays(level: ClassicLevel): Promise<void> {
+  const entries = level.iterator({ gte: layout.attachments.start, lt: layout.attachments.end });
+  for await (const page of pagesOf(entries, PAGE)) {
+    const batch = level.batch();
+    for (const [key, text] of page) {
+      const all = Object.keys((JSON.parse(text) as { refs?: Record<string, true> }).refs ?? {});
+      const kept: string[] = [];
+      for (const ref of all) if (await isKept(level, ref)) kept.push(ref);
+      if (kept.length === all.length) continue;
+      if (kept.length > 0) batch.put(key, refsText(kept));
+      else batch.del(key).del(layout.binaries.key(layout.attachments.strip(key)));
+    }
+    await batch.write({ sync: false });
+  }
+}
+
+/** Whether the body of the revision is kept; either part of `id@rev` may have the sign in it. */
+async function isKept(level: ClassicLevel, ref: string): Promise<boolean> {
+  for (let at = ref.lastIndexOf('@'); at > 0; at = ref.lastIndexOf('@', at - 1)) {
+    const text = await level.get(layout.documents.key(ref.slice(0, at)));
+    if (text !== undefined && parseRecord(text).bodySeqs.has(ref.slice(at + 1))) return true;
+  }
+  return false;
+}

@@ -1,0 +1,119 @@
+import { once } from 'node:events';
+import { createGunzip, createGzip, type Gunzip, type Gzip } from 'node:zlib';
+import { badRequest, CouchError } from '../../errors.js';
+import type { Receiver, Staged, Uploads } from './uploads.js';
+
+/** An attachment that was taken in, in the forms that are stored. */
+export interface StagedAttachment {
+  readonly plain: Staged;
+  readonly gzip?: Staged;
+}
+
+export interface StageOptions {
+  /** The client sends it compressed, or it is to be stored compressed as well. */
+  readonly gzip?: 'given' | { readonly level: number };
+  /** The most bytes that it may unpack to. @throws whatever `tooLarge` makes */
+  readonly limit: number;
+  readonly tooLarge: () => Error;
+}
+
+/**
+ * Takes in an attachment. What a failure leaves is removed.
+ * @throws CouchError 400 for what is not properly compressed, whatever `source` and `tooLarge` throw
+ */
+export async function stage(
+  uploads: Uploads,
+  source: AsyncIterable<Buffer>,
+  { gzip, ...limits }: StageOptions,
+): Promise<StagedAttachment> {
+  if (gzip === undefined) return { plain: await stageOne(uploads, source, limits) };
+  if (gzip === 'given') {
+    const { sent, made } = await stageBoth(uploads, source, createGunzip(), [limits, limits]).catch(
+      asGunzipError,
+    );
+    return { plain: made, gzip: sent };
+  }
+  // Erlang's settings: with them short texts have the digests that CouchDB shows.
+  const compressor = createGzip({ level: gzip.level, memLevel: 8 });
+  // What does not shrink grows a little: that must not be too large.
+  const { sent, made } = await stageBoth(uploads, source, compressor, [
+    limits,
+    { ...limits, limit: Infinity },
+  ]);
+  return { plain: sent, gzip: made };
+}
+
+type Limits = Pick<StageOptions, 'limit' | 'tooLarge'>;
+
+async function stageOne(uploads: Uploads, source: AsyncIterable<Buffer>, limits: Limits): Promise<Staged> {
+  const receiver = uploads.receive();
+  try {
+    return await receiveAll(receiver, source, limits);
+  } catch (error) {
+    await receiver.abandon();
+    throw error;
+  }
+}
+
+async function receiveAll(
+  receiver: Receiver,
+  source: AsyncIterable<Buffer>,
+  { limit, tooLarge }: Limits,
+): Promise<Staged> {
+  for await (const bytes of source) {
+    if (receiver.length + bytes.length > limit) throw tooLarge();
+    await receiver.write(bytes);
+  }
+  return receiver.finish();
+}
+
+/** Takes in what is sent, and what a (de)compressor makes of it, side by side. */
+async function stageBoth(
+  uploads: Uploads,
+  source: AsyncIterable<Buffer>,
+  transform: Gzip | Gunzip,
+  [sentLimits, madeLimits]: readonly [Limits, Limits],
+): Promise<{ sent: Staged; made: Staged }> {
+  const [sent, made] = [uploads.receive(), uploads.receive()];
+  const making = receiveAll(made, transform, madeLimits);
+  const sending = receiveAll(sent, through(source, transform, making), sentLimits);
+  try {
+    const [first, second] = await Promise.all([sending, making]);
+    // Zeros behind the end are passed over.
+    if (transform.bytesWritten !== first.length) throw notGzip();
+    return { sent: first, made: second };
+  } catch (error) {
+    transform.destroy();
+    await Promise.allSettled([sending, making]);
+    await Promise.all([sent.abandon(), made.abandon()]);
+    throw error;
+  }
+}
+
+/** Passes bytes on, and gives them to the transform as fast as that takes them. */
+async function* through(
+  source: AsyncIterable<Buffer>,
+  transform: Gzip | Gunzip,
+  making: Promise<unknown>,
+): AsyncGenerator<Buffer> {
+  for await (const bytes of source) {
+    // It failed, or found an end that comes too early: that is known to who reads it, and seen in `stageBoth`.
+    if (transform.destroyed) return;
+    yield bytes;
+    if (transform.write(bytes)) continue;
+    const drained = once(transform, 'drain').catch(() => undefined);
+    await Promise.race([drained, making]);
+  }
+  transform.end();
+}
+
+/** What zlib says is the client's fault. */
+function asGunzipError(error: unknown): never {
+  const { code } = error as NodeJS.ErrnoException;
+  if (!(error instanceof CouchError) && code?.startsWith('Z_') === true) {
+    throw notGzip();
+  }
+  throw error;
+}
+
+const notGzip = (): CouchError => badRequest('The attachment is not properly gzipped.');
