@@ -70,12 +70,6 @@ export class JsonReader extends JsonScanner {
     for (let name = this.nextMember(); name !== undefined; name = this.nextMember()) visit(name);
   }
 
-  /** Reads an array; `visit` must read each element. */
-  readArray(visit: (index: number) => void): void {
-    this.openArray();
-    for (let index = 0; this.nextElement(); index++) visit(index);
-  }
-
   /** The next value as text in the form described above. */
   readText(): string {
     const c = this.next();

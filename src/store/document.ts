@@ -205,16 +205,6 @@ export function documentText(stored: string, extras: DocumentExtras): string {
   return more === '' ? stored : `${stored.slice(0, -1)}${more}}`;
 }
 
-/** The stored body of a local document. @throws CouchError, JsonError */
-export function parseLocal(text: string): { rev: string | undefined; deleted: boolean; body: string } {
-  const reader = new JsonReader(text);
-  const { special, own } = readMembers(reader);
-  reader.end();
-  checkSpecial(special);
-  const rev = special.has('_rev') ? localRev(special.get('_rev')) : undefined;
-  return { rev, deleted: special.get('_deleted') === true, body: bodyOf(own) };
-}
-
 /** `0-N`, the only form of a local document's revision. @throws CouchError */
 export function localRev(rev: unknown): string {
   if (typeof rev !== 'string' || !/^0-[0-9]{1,15}$/.test(rev)) throw invalidRev();
