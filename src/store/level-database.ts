@@ -3,7 +3,7 @@ import { syncFolder } from '../config/files.js';
 import { conflict, CouchError, internalError, unavailable } from '../errors.js';
 import { type ByteRange, readContent } from './attachments/content.js';
 import { stage, type StagedAttachment, type StageOptions } from './attachments/stage.js';
-import { type Staged, Uploads } from './attachments/uploads.js';
+import { Uploads } from './attachments/uploads.js';
 import { BLOCK, blockOf } from './change-counts.js';
 import { compactDatabase, type CompactionPortion } from './compact.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
@@ -13,6 +13,7 @@ import { folderSize } from './folder-size.js';
 import * as layout from './layout.js';
 import { countLiving, listDocuments, listLocals } from './list.js';
 import { load, type Loaded } from './opening.js';
+import { type Portion, portions } from './portions.js';
 import { Positions } from './positions.js';
 import { listPurges, purgesUpTo } from './purges.js';
 import { parseRecord, StoredDocument } from './record.js';
@@ -34,7 +35,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import { Validators } from './validators.js';
-import { MAX_WEIGHT, Writer, type WriterHost } from './writer.js';
+import { Writer, type WriterHost } from './writer.js';
 
 export interface LevelOptions {
   /** Bytes that LevelDB gathers in memory before it writes a table. */
@@ -515,12 +516,6 @@ export class LevelDatabase implements Database, WriterHost {
   }
 }
 
-/** Edits that go into one commit. */
-interface Portion {
-  readonly edits: DocumentEdit[];
-  weight: number;
-}
-
 function resultOf(transaction: Transaction, edit: DocumentEdit, newEdits: boolean): EditResult {
   try {
     const rev = transaction.edit(edit, newEdits);
@@ -529,35 +524,6 @@ function resultOf(transaction: Transaction, edit: DocumentEdit, newEdits: boolea
     if (error instanceof CouchError) return { ok: false, error };
     throw error;
   }
-}
-
-/** Cuts a batch into what one commit may hold; each document of a batch stands for itself. */
-function portions(edits: readonly DocumentEdit[]): readonly Portion[] {
-  let last: Portion = { edits: [], weight: 0 };
-  const cut = [last];
-  for (const edit of edits) {
-    const weight = weightOf(edit);
-    if (last.edits.length > 0 && last.weight + weight > MAX_WEIGHT) {
-      last = { edits: [], weight: 0 };
-      cut.push(last);
-    }
-    last.edits.push(edit);
-    last.weight += weight;
-  }
-  return cut;
-}
-
-/** What an edit adds to a batch, in bytes: its body, its metadata, its row in the feed. */
-function weightOf({ body, revisions, attachments }: DocumentEdit): number {
-  let weight = body.length + 512 + 64 * revisions.ids.length;
-  for (const one of attachments?.values() ?? []) {
-    weight += 256;
-    if (one.kind !== 'staged') continue;
-    for (const { content } of Object.values(one.staged) as Staged[]) {
-      if (Buffer.isBuffer(content)) weight += content.length;
-    }
-  }
-  return weight;
 }
 
 function bodySeq(record: DocumentRecord, rev: string): number | undefined {

@@ -102,7 +102,7 @@ describe('purging', () => {
     expect(await purgesOf(db)).toMatchObject([{ id: 'b' }, { id: 'c' }, { id: 'd' }]);
   });
 
-  test('is on disk before it is answered (I1)', async () => {
+  test('is not seen before it is answered', async () => {
     const folder = await newFolder();
     const db = await openDatabase(folder, OPTIONS);
     const [made] = await put(db, { _id: 'a' });
