@@ -103,6 +103,15 @@ class Writes {
     await this.ask(['DELETE', `/durable/_local/${mark('local')}`], () => [
       { inLog: mark('local'), last: true },
     ]);
+    await this.ask(['PUT', `/durable/${mark('attached')}/file`, { of: 'bytes' }], () => [
+      { inLog: mark('attached') },
+    ]);
+    const purged = await this.ask(['PUT', `/durable/${mark('purged')}`, {}], () => [
+      { inLog: mark('purged') },
+    ]);
+    await this.ask(['POST', '/durable/_purge', { [mark('purged')]: [purged.rev] }], () => [
+      { inLog: mark('purged'), last: true },
+    ]);
     await this.ask(['PUT', `/durable/_design/${mark('design')}`, { language: 'javascript' }], () => [
       { inLog: mark('design') },
     ]);
