@@ -8,7 +8,7 @@ import { addResource } from './resource.js';
 import { allRoutes } from './routes/index.js';
 import { Server } from './server.js';
 import type { Services } from './services.js';
-import { canonicalUrl, isWellEncoded } from './url.js';
+import { canonicalUrl, decodeSegment, isWellEncoded } from './url.js';
 
 export { routeTable, type Route } from './resource.js';
 export type { Services } from './services.js';
@@ -55,6 +55,14 @@ export function buildApp(services: Services): FastifyInstance {
 /** A path that is no UTF-8 names nothing, and nothing can be made there. */
 function undecodable({ method = '', url = '' }: IncomingMessage): CouchError {
   if (!isWellEncoded(url)) return badRequest('invalid_url_encoding');
+  const [, , first = '', ...rest] = (url.split('?', 1)[0] ?? '').split('/');
+  const isReserved = first === '_design' || first === '_local';
+  const [id = '', ...name] = isReserved ? rest : [first, ...rest];
+  if (decodeSegment(id) !== undefined && name.length > 0) {
+    return method === 'GET' || method === 'HEAD'
+      ? notFound('Document is missing attachment')
+      : badRequest('Attachment name is not UTF-8 encoded');
+  }
   return method === 'PUT' || method === 'POST' ? illegalDocid('Document id must be valid UTF-8') : notFound();
 }
 

@@ -9,7 +9,7 @@ const ANY = Symbol('any');
 type Step = readonly [name: string | typeof ANY, kinds: readonly Kind[]];
 
 const OBJECT: readonly Kind[] = ['object'];
-const FUNCTION: readonly Kind[] = ['object', 'string'];
+const FUNCTION: readonly Kind[] = ['string', 'object'];
 
 /** What CouchDB demands of the members of a design document that it uses itself. */
 const RULES: readonly (readonly Step[])[] = [
@@ -35,7 +35,7 @@ const RULES: readonly (readonly Step[])[] = [
     ['options', OBJECT],
     ['partitioned', ['boolean']],
   ],
-  [['rewrites', ['string', 'array']]],
+  [['rewrites', ['array', 'string']]],
   [
     ['shows', OBJECT],
     [ANY, FUNCTION],
@@ -44,7 +44,7 @@ const RULES: readonly (readonly Step[])[] = [
     ['updates', OBJECT],
     [ANY, FUNCTION],
   ],
-  [['validate_doc_update', ['string', 'object']]],
+  [['validate_doc_update', ['string']]],
   [
     ['views', OBJECT],
     ['lib', OBJECT],

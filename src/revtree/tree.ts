@@ -64,6 +64,26 @@ export function leavesOf(tree: RevTree): RevPosition[] {
   return found.length > 1 ? found.sort(winnerOrder) : found;
 }
 
+/**
+ * All leaves depth first, siblings by their hashes, the branch with the highest root first: the order in which CouchDB
+ * finds them.
+ */
+export function leavesInTree(tree: RevTree): RevPosition[] {
+  const branches = tree
+    .map(({ pos, ids }): RevPosition => ({ generation: pos, node: ids }))
+    .sort((a, b) => b.generation - a.generation || byHash(b.node, a.node));
+  const found: RevPosition[] = [];
+  for (let next = branches.shift(); next !== undefined; next = branches.shift()) {
+    const { generation, node } = next;
+    if (node[2].length === 0) found.push(next);
+    const children = node[2].toSorted(byHash).map((child) => ({ generation: generation + 1, node: child }));
+    branches.unshift(...children);
+  }
+  return found;
+}
+
+const byHash = (a: RevNode, b: RevNode): number => (a[0] === b[0] ? 0 : a[0] < b[0] ? -1 : 1);
+
 /** The path from the oldest known ancestor to a revision, both included; undefined where it is not in the tree. */
 export function pathTo(tree: RevTree, rev: string): RevPosition[] | undefined {
   const generation = generationOf(rev);

@@ -3,6 +3,7 @@ import {
   find,
   generationOf,
   latestOf,
+  leavesInTree,
   leavesOf,
   pathTo,
   revAt,
@@ -76,6 +77,10 @@ export class StoredDocument implements DocumentRecord {
 
   leaves(): readonly Leaf[] {
     return this.#sorted().map((leaf) => ({ rev: revAt(leaf), deleted: leaf.node[1].deleted === true }));
+  }
+
+  leavesInTree(): readonly string[] {
+    return leavesInTree(this.tree).map(revAt);
   }
 
   has(rev: string): boolean {

@@ -63,6 +63,8 @@ export interface DocumentRecord {
   readonly deleted: boolean;
   /** All leaves in winner order, the winner first. */
   leaves(): readonly Leaf[];
+  /** All leaves in the order in which CouchDB's `_bulk_get` has them. */
+  leavesInTree(): readonly string[];
   /** Whether the revision stands in the tree, with a body or without. */
   has(rev: string): boolean;
   /** Whether the revision itself is a deletion. */

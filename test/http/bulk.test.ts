@@ -212,9 +212,7 @@ describe('_revs_diff', () => {
 describe('_changes', () => {
   test.each([
     ['limit=x', 'The limit parameter should be a non-negative integer'],
-    ['limit=-1', 'The limit value should be a non-negative integer'],
     ['timeout=x', 'The timeout parameter should be a non-negative integer'],
-    ['timeout=-1', 'The timeout value should be a non-negative integer'],
     ['heartbeat=0', 'The heartbeat value should be a positive integer (in milliseconds).'],
     ['seq_interval=x', 'invalid_seq_interval'],
     ['style=x', 'The style must be main_only or all_docs.'],
@@ -228,6 +226,14 @@ describe('_changes', () => {
     expect(await get(`/db/_changes?${query}`)).toMatchObject({
       status: 400,
       body: { error: 'bad_request', reason },
+    });
+  });
+
+  test('a limit below zero is none, and a timeout below zero is over at once', async () => {
+    const all = (await get('/db/_changes')).body as { results: unknown[] };
+    expect((await get('/db/_changes?limit=-1')).body).toMatchObject({ results: all.results });
+    expect((await get('/db/_changes?feed=longpoll&since=now&timeout=-1')).body).toMatchObject({
+      results: [],
     });
   });
 

@@ -45,10 +45,10 @@ describe('revisions come by generation, then by hash', () => {
     ]);
   });
 
-  test('from _bulk_get', async () => {
+  test('but from _bulk_get as they stand in the tree, the branch with the highest root first', async () => {
     const { body } = await post('_bulk_get', { docs: [{ id: 'doc' }] });
     const [{ docs } = { docs: [] }] = (body as { results: { docs: { ok: { _rev: string } }[] }[] }).results;
-    expect(docs.map(({ ok }) => ok._rev)).toEqual([rev(2, 'e'), rev(3, 'a'), rev(10, 'b')]);
+    expect(docs.map(({ ok }) => ok._rev)).toEqual([rev(10, 'b'), rev(3, 'a'), rev(2, 'e')]);
   });
 
   test('from _revs_diff', async () => {

@@ -41,7 +41,7 @@ const nameOf = (exchange: Exchange): string => exchange.param('*');
 
 /** Clients choose it: what could not be a header is not sent as one. */
 const typeOf = ({ contentType }: Attachment): string =>
-  /^[\x20-\x7e\x80-\xff]+$/.test(contentType) ? contentType : 'application/octet-stream';
+  /^[\x20-\x7e\x80-\xff]*$/.test(contentType) ? contentType : 'application/octet-stream';
 
 const missing = (): CouchError => notFound('Document is missing attachment');
 
@@ -89,9 +89,9 @@ async function send(exchange: Exchange, db: Database, attachment: Attachment, et
     });
     return;
   }
-  const ranges = encoded === undefined ? parseRanges(exchange.header('range'), length) : undefined;
+  const ranges = parseRanges(exchange.header('range'), length);
   const [range] = ranges ?? [];
-  if (ranges === undefined) {
+  if (ranges === undefined || (encoded !== undefined && range !== undefined)) {
     await sendStream(exchange, () => db.readAttachment(digest, { start: 0, end: length }), {
       type,
       length,
@@ -206,8 +206,7 @@ async function remove(exchange: Exchange, db: Database, id: string): Promise<voi
     find(exchange, db, id);
     throw conflict();
   }
-  const edit = db.get(id) === undefined ? undefined : revisedEdit(db, id, revisions);
-  if (edit === undefined) throw notFound('missing');
+  const edit = revisedEdit(db, id, revisions);
   const attachments = new Map(edit.attachments);
   if (!attachments.delete(name)) throw missing();
   checkWrite(exchange, db, edit);

@@ -1,6 +1,5 @@
 import { shownFor } from './documents.js';
 import type { AddResource } from './index.js';
-import { revisionsToOpen } from './open-revs.js';
 import { badRequest, CouchError, illegalDocid } from '../../errors.js';
 import { valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
@@ -141,7 +140,7 @@ async function recordsOf(
 function partsOf(wanted: Wanted, record: DocumentRecord | undefined, query: DocumentQuery): readonly Part[] {
   const none = { wanted, revision: undefined, rev: undefined, isFirst: true, isLast: true };
   if ('error' in wanted) return [none];
-  const revs = revisionsToOpen(record, wanted.rev === undefined ? 'all' : [wanted.rev], query.latest);
+  const revs = revisionsOf(record, wanted.rev, query.latest);
   if (revs.length === 0) return [none];
   return revs.map((rev, at) => ({
     wanted,
@@ -150,6 +149,17 @@ function partsOf(wanted: Wanted, record: DocumentRecord | undefined, query: Docu
     isFirst: at === 0,
     isLast: at === revs.length - 1,
   }));
+}
+
+/** The revision that is asked for, with `latest` what descends from it; all leaves where none is asked for. */
+function revisionsOf(
+  record: DocumentRecord | undefined,
+  rev: string | undefined,
+  latest: boolean,
+): readonly string[] {
+  if (rev === undefined) return record?.leavesInTree() ?? [];
+  const leaves = new Set(latest ? record?.latest(rev) : []);
+  return leaves.size === 0 ? [rev] : (record?.leavesInTree().filter((leaf) => leaves.has(leaf)) ?? []);
 }
 
 /** A part with the revision that it is about. */

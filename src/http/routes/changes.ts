@@ -84,13 +84,13 @@ function settingsOf(
   const wanted = is('attachments') ? ALL : NONE;
   const shown = { wanted, encodingInfo: is('att_encoding_info') };
   return {
-    limit: count(parameters, 'limit') ?? Infinity,
+    limit: limitOf(parameters),
     descending: is('descending'),
     style,
     includeDocs: is('include_docs'),
     conflicts: is('conflicts'),
     show: (stored, extras) => shownText(stored, extras, shown),
-    timeout: Math.min(count(parameters, 'timeout') ?? changesTimeout, changesTimeout),
+    timeout: Math.min(Math.max(0, number(parameters, 'timeout') ?? changesTimeout), changesTimeout),
     ...(heartbeat !== undefined && { heartbeat }),
     ...(seqInterval !== undefined && { seqInterval }),
   };
@@ -130,12 +130,17 @@ function sinceOf(
 /** What this server or a CouchDB gave out: a number, which may be cut off from CouchDB's, and who knows it. */
 const TOKEN = /^"?([0-9]{1,15}-[0-9a-f]{12}|([0-9]+-)?g[0-9][A-Za-z0-9_-]{8,})"?$/;
 
-function count(parameters: Map<string, string>, key: string): number | undefined {
+/** One below zero is none. */
+function limitOf(parameters: Map<string, string>): number {
+  const limit = number(parameters, 'limit') ?? Infinity;
+  return limit < 0 ? Infinity : limit;
+}
+
+function number(parameters: Map<string, string>, key: string): number | undefined {
   const text = parameters.get(key);
   if (text === undefined) return undefined;
   const value = integer(text);
   if (value === undefined) throw badRequest(`The ${key} parameter should be a non-negative integer`);
-  if (value < 0) throw badRequest(`The ${key} value should be a non-negative integer`);
   return value;
 }
 

@@ -9,8 +9,8 @@ import { json, onDatabase, onServer, type DatabaseHandler, type Operation } from
 /** What CouchDB has and this version has not: refused for that reason once everything else has been checked. */
 export function unsupportedRoutes(add: AddResource): void {
   serverWide(add);
-  purging(add);
   mango(add);
+  temporaryViews(add);
   designFunctions(add);
   partitions(add);
   clusters(add);
@@ -85,17 +85,6 @@ function database(
   add({ path: `/:db/${path}`, allow, methods: Object.fromEntries(operations), other: onDatabase(right) });
 }
 
-function purging(add: AddResource): void {
-  database(add, '_auto_purge', 'GET,PUT,HEAD', {
-    GET: refuse('Purging by itself is'),
-    PUT: refuse('Purging by itself is'),
-  });
-  database(add, '_time_seq', 'GET,DELETE', {
-    GET: refuse('The history of sequences is'),
-    DELETE: refuse('The history of sequences is'),
-  });
-}
-
 function mango(add: AddResource): void {
   const refusal = refuseBody('Mango is');
   database(add, '_find', 'POST', { POST: refusal });
@@ -103,11 +92,14 @@ function mango(add: AddResource): void {
   database(add, '_index', 'GET,POST', { GET: refuse('Mango is'), POST: refusal });
   database(add, '_index/_bulk_delete', 'POST', { POST: refusal });
   database(add, '_index/:name/*', 'DELETE', { DELETE: refuse('Mango is') });
-  database(add, '_temp_view', 'POST', {
-    POST: () => {
-      throw new CouchError(410, 'gone', 'Temporary views are not supported in CouchDB');
-    },
+}
+
+/** CouchDB has had none since 2.0, and says so whatever the method. */
+function temporaryViews(add: AddResource): void {
+  const gone = onDatabase('member', () => {
+    throw new CouchError(410, 'gone', 'Temporary views are not supported in CouchDB');
   });
+  add({ path: '/:db/_temp_view', allow: '', methods: {}, other: gone });
 }
 
 /** What a design document can be asked to do; each needs the document to be there. */
