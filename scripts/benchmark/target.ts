@@ -1,0 +1,46 @@
+import { Connection, type Endpoint, endpointOf, requestBytes } from './client.js';
+import { listenerOf } from './processes.js';
+
+/** A server that is measured. */
+export class Target {
+  readonly #endpoint: Endpoint;
+
+  private constructor(
+    readonly name: string,
+    readonly url: string,
+    /** Its process, where that is one of this machine. */
+    readonly pid: number | undefined,
+  ) {
+    this.#endpoint = endpointOf(url);
+  }
+
+  static async at(name: string, url: string): Promise<Target> {
+    const { port } = endpointOf(url);
+    return new Target(name, url, await listenerOf(port));
+  }
+
+  request(method: string, path: string, json?: string): Buffer {
+    return requestBytes(this.#endpoint, method, path, json);
+  }
+
+  open(): Promise<Connection> {
+    return Connection.open(this.#endpoint);
+  }
+
+  /** Asks for something that is not measured. @returns the answer's body @throws where it is not one of success */
+  async must(method: string, path: string, json?: string): Promise<string> {
+    return this.ask(this.request(method, path, json));
+  }
+
+  async ask(request: Buffer): Promise<string> {
+    const connection = await this.open();
+    try {
+      const { status, body } = await connection.send(request, true);
+      const text = body.toString();
+      if (status >= 300) throw new Error(`${this.name} answered ${String(status)}: ${text.slice(0, 500)}`);
+      return text;
+    } finally {
+      connection.close();
+    }
+  }
+}

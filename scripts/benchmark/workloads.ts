@@ -1,0 +1,260 @@
+import { createHash } from 'node:crypto';
+import { documents } from '../../test/system/support/documents.js';
+import type { Target } from './target.js';
+
+/** Bytes of JSON of one document, about. */
+const SIZE = 500;
+/** Documents of one bulk request, ids of one look-up. */
+const BATCH = 500;
+const PAGE = 1000;
+
+/** One kind of request, measured on every server in turn. */
+export interface Workload {
+  readonly name: string;
+  readonly title: string;
+  /** What is counted: the figures are for one of these. */
+  readonly unit: 'request' | 'document' | 'row';
+  readonly connections: number;
+  /** Makes what one round needs. */
+  prepare(target: Target, round: number): Promise<Round>;
+}
+
+/** One round of a workload on one server. */
+export interface Round {
+  /** Units that it is made of. */
+  readonly units: number;
+  /**
+   * The requests of one connection, made as they are asked for.
+   * @param connection counted from 0
+   */
+  requests(connection: number): Iterator<Buffer, void, string>;
+  /** Whether answers are given back to `requests`; otherwise it gets empty texts. */
+  readonly follows?: boolean;
+  /** A request whose answer shows that the server does what is measured, and how that answer is judged. */
+  readonly sample: { readonly request: Buffer; readonly holds: (answer: string) => boolean };
+  readonly tidy?: () => Promise<void>;
+}
+
+/** All workloads, for a database `bench` of so many documents. */
+export function workloads(count: number): readonly Workload[] {
+  return [
+    reading('get', 'GET one document', 'request', 50, (target) =>
+      scattered(target, count, Math.min(count, 10_000)),
+    ),
+    writing('put', 'PUT new documents', 50, Math.min(count, 5000), putNew),
+    writing('bulk', '`_bulk_docs`, 500 a request', 4, Math.min(count, 30_000), (target, name, all) =>
+      bulk(target, name, all, true),
+    ),
+    writing(
+      'bulk-replicated',
+      '`_bulk_docs` with `new_edits: false`',
+      4,
+      Math.min(count, 30_000),
+      (target, name, all) => bulk(target, name, all, false),
+    ),
+    reading('changes', '`_changes?style=all_docs`, all rows', 'row', 1, (target) =>
+      whole(target, '_changes?style=all_docs', count),
+    ),
+    reading('changes-pages', 'the same in pages of 1000', 'row', 1, (target) => changesPages(target, count)),
+    reading('all-docs', '`_all_docs?include_docs=true`, all rows', 'row', 1, (target) =>
+      whole(target, '_all_docs?include_docs=true', count),
+    ),
+    reading('revs-diff-present', '`_revs_diff`, 1000 ids, all present', 'document', 4, async (target) =>
+      revsDiff(target, await revisions(target), '{}'),
+    ),
+    reading('revs-diff-missing', '`_revs_diff`, 1000 ids, all missing', 'document', 4, async (target) => {
+      const unknown = (await revisions(target)).map(([id]): Revision => [`new-${id}`, `1-${md5(id)}`]);
+      return revsDiff(target, unknown, '"missing"');
+    }),
+    reading('bulk-get', '`_bulk_get`, 1000 ids with revisions', 'document', 4, async (target) =>
+      bulkGet(target, await revisions(target)),
+    ),
+  ];
+}
+
+const md5 = (text: string): string => createHash('md5').update(text).digest('hex');
+
+/** Makes the database that is read. */
+export async function fill(target: Target, count: number): Promise<void> {
+  await target.must('PUT', '/bench');
+  const all = documents(count, SIZE);
+  for (let done = 0; done < count; done += PAGE) {
+    const docs = Array.from({ length: Math.min(PAGE, count - done) }, () => all.next().value as unknown);
+    await target.must('POST', '/bench/_bulk_docs', JSON.stringify({ docs }));
+  }
+}
+
+// ---- reading --------------------------------------------------------------------------------------------------
+
+function reading(
+  name: string,
+  title: string,
+  unit: Workload['unit'],
+  connections: number,
+  prepare: (target: Target) => Round | Promise<Round>,
+): Workload {
+  return { name, title, unit, connections, prepare: async (target) => prepare(target) };
+}
+
+const idAt = (index: number): string => `doc-${String(index).padStart(7, '0')}`;
+
+/** Documents from all over the database; the same ones in the same order at every call. */
+function scattered(target: Target, count: number, requests: number): Round {
+  const requestOf = (index: number): Buffer =>
+    target.request('GET', `/bench/${idAt((index * 7919) % count)}`);
+  const all = Array.from({ length: requests }, (_, index) => requestOf(index));
+  return {
+    units: requests,
+    requests: (connection) => strided(all, connection, 50),
+    sample: { request: requestOf(1), holds: (answer) => answer.includes('"even":') },
+  };
+}
+
+function* strided(all: readonly Buffer[], first: number, step: number): Generator<Buffer, void, string> {
+  for (const [at, request] of all.entries()) if (at % step === first) yield request;
+}
+
+function whole(target: Target, path: string, rows: number): Round {
+  const request = target.request('GET', `/bench/${path}`);
+  return {
+    units: rows,
+    requests: () => strided([request], 0, 1),
+    sample: { request, holds: (answer) => answer.split('"id":').length > rows },
+  };
+}
+
+function changesPages(target: Target, rows: number): Round {
+  const requestSince = (since: string): Buffer =>
+    target.request(
+      'GET',
+      `/bench/_changes?style=all_docs&limit=${String(PAGE)}&since=${encodeURIComponent(since)}`,
+    );
+  function* pages(): Generator<Buffer, void, string> {
+    let since = '0';
+    for (let page = 0; page < rows / PAGE; page++) {
+      const answer = yield requestSince(since);
+      const [, token = ''] = /"last_seq":"?([^",}]+)/.exec(answer.slice(-500)) ?? [];
+      since = token;
+    }
+  }
+  return {
+    units: rows,
+    requests: pages,
+    follows: true,
+    sample: {
+      request: requestSince('0'),
+      holds: (answer) => answer.split('"id":').length > Math.min(rows, PAGE),
+    },
+  };
+}
+
+type Revision = readonly [id: string, rev: string];
+
+/** The revisions of the first documents of the database. */
+async function revisions(target: Target): Promise<Revision[]> {
+  const text = await target.must('GET', `/bench/_all_docs?limit=${String(REVISIONS)}`);
+  const { rows } = JSON.parse(text) as { rows: { id: string; value: { rev: string } }[] };
+  return rows.map(({ id, value }) => [id, value.rev]);
+}
+
+const REVISIONS = 20_000;
+
+/** Look-ups of 1000 revisions each. */
+function lookups(
+  target: Target,
+  path: string,
+  all: readonly Revision[],
+  bodyOf: (revisions: readonly Revision[]) => unknown,
+  holds: (answer: string) => boolean,
+): Round {
+  const requests: Buffer[] = [];
+  for (let from = 0; from < all.length; from += PAGE) {
+    requests.push(
+      target.request('POST', `/bench/${path}`, JSON.stringify(bodyOf(all.slice(from, from + PAGE)))),
+    );
+  }
+  const [first] = requests;
+  if (first === undefined) throw new Error('there are no documents to look up');
+  return {
+    units: all.length,
+    requests: (connection) => strided(requests, connection, 4),
+    sample: { request: first, holds },
+  };
+}
+
+const revsDiff = (target: Target, all: readonly Revision[], expected: string): Round =>
+  lookups(
+    target,
+    '_revs_diff',
+    all,
+    (some) => Object.fromEntries(some.map(([id, rev]) => [id, [rev]])),
+    (answer) => answer.includes(expected),
+  );
+
+const bulkGet = (target: Target, all: readonly Revision[]): Round =>
+  lookups(
+    target,
+    '_bulk_get?revs=true',
+    all,
+    (some) => ({ docs: some.map(([id, rev]) => ({ id, rev })) }),
+    (answer) => answer.split('"even":').length > Math.min(all.length, PAGE),
+  );
+
+// ---- writing --------------------------------------------------------------------------------------------------
+
+type Write = (target: Target, database: string, all: readonly unknown[]) => Buffer[];
+
+/** Writes into a database that is new in each round. */
+function writing(
+  name: string,
+  title: string,
+  connections: number,
+  count: number,
+  requestsOf: Write,
+): Workload {
+  return {
+    name,
+    title,
+    unit: 'document',
+    connections,
+    async prepare(target, round) {
+      const database = `bench-${name}-${String(round)}`;
+      await target.must('PUT', `/${database}`);
+      const requests = requestsOf(target, database, [...documents(count, SIZE)]);
+      const [sample] = requestsOf(target, database, [...documents(1, SIZE, 'sample-')]);
+      if (sample === undefined) throw new Error(`${name} has no requests`);
+      return {
+        units: count,
+        requests: (connection) => strided(requests, connection, connections),
+        sample: { request: sample, holds: (answer) => !answer.includes('"error"') },
+        tidy: async () => {
+          await target.must('DELETE', `/${database}`);
+        },
+      };
+    },
+  };
+}
+
+const putNew: Write = (target, database, all) =>
+  all.map((doc) => {
+    const { _id } = doc as { _id: string };
+    return target.request('PUT', `/${database}/${_id}`, JSON.stringify(doc));
+  });
+
+function bulk(target: Target, database: string, all: readonly unknown[], newEdits: boolean): Buffer[] {
+  const requests: Buffer[] = [];
+  for (let from = 0; from < all.length; from += BATCH) {
+    const docs = all
+      .slice(from, from + BATCH)
+      .map((doc) => (newEdits ? doc : replicated(doc as { _id: string })));
+    const body = newEdits ? { docs } : { docs, new_edits: false };
+    requests.push(target.request('POST', `/${database}/_bulk_docs`, JSON.stringify(body)));
+  }
+  return requests;
+}
+
+/** The third revision of a document with its ancestors, as a replicator sends it. */
+function replicated(doc: { _id: string }): unknown {
+  const ids = [3, 2, 1].map((generation) => md5(`${doc._id}${String(generation)}`));
+  return { ...doc, _rev: `3-${ids[0] ?? ''}`, _revisions: { start: 3, ids } };
+}
