@@ -154,11 +154,11 @@ describe('design documents', () => {
     [{ views: { v: { map: 'x', reduce: '_top_0' } } }, 'rank value must be between 1 and 100'],
     [{ views: { lib: 5 } }, '`views.lib` field must have object type'],
     [{ language: 5 }, '`language` field must have string type'],
-    [{ filters: { f: 5 } }, '`filters.f` field must have object or string type'],
-    [{ rewrites: 5 }, '`rewrites` field must have string or array type'],
+    [{ filters: { f: 5 } }, '`filters.f` field must have string or object type'],
+    [{ rewrites: 5 }, '`rewrites` field must have array or string type'],
     [{ options: { local_seq: 1 } }, '`options.local_seq` field must have boolean type'],
     [{ options: { partitioned: true } }, 'partitioned option cannot be true in a non-partitioned database.'],
-    [{ validate_doc_update: 5 }, '`validate_doc_update` field must have string or object type'],
+    [{ validate_doc_update: 5 }, '`validate_doc_update` field must have string type'],
     [{ language: 'query', views: { v: { map: 'x' } } }, '`views.v.map` field must have object type'],
   ])('%j is none', (document, reason) => {
     expect(check(document)).toThrow(`invalid_design_doc: ${reason}`);
