@@ -1,9 +1,10 @@
-import { CouchError, internalError, invalidJson } from '../errors.js';
-import { JsonError } from '../json/reader.js';
+import { badRequest, CouchError, internalError, invalidJson } from '../errors.js';
+import { JsonDepthError, JsonError } from '../json/reader.js';
 
 /** What a client is told of something that was thrown; what is no known error is told as a bare 500. */
 export function toCouchError(error: unknown): CouchError {
   if (error instanceof CouchError) return error;
+  if (error instanceof JsonDepthError) return badRequest(error.message);
   if (error instanceof JsonError) return invalidJson();
   return internalError(
     'An error occurred in the server; its log has more under the id of this request.',

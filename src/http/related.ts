@@ -28,12 +28,12 @@ export async function relatedEdit(
   exchange: Exchange,
   intake: Intake,
   boundary: string,
-  judge: (text: string) => ParsedDocument,
+  judge: (text: string) => Promise<ParsedDocument>,
   newEdits: boolean,
 ): Promise<DocumentEdit> {
   const reader = new MultipartReader(exchange.bodyStream(), boundary);
   try {
-    const { attachments, ...document } = judge(await documentPart(exchange, reader));
+    const { attachments, ...document } = await judge(await documentPart(exchange, reader));
     intake.requireCount(document.id, attachments?.size ?? 0);
     const edits = new Map<string, AttachmentEdit>();
     for (const [name, given] of attachments ?? []) {

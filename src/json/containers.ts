@@ -18,9 +18,15 @@ export interface Container {
 export const checking = (bracket: number): Container =>
   bracket === OPEN_BRACE ? new CheckedObject() : CHECKED_ARRAY;
 
-/** Containers that put their contents together again: the last of duplicate keys counts, at the place of the first. */
+/** Containers that put their contents together again. */
 export const rewriting = (bracket: number): Container =>
   bracket === OPEN_BRACE ? new RewrittenObject() : new RewrittenArray();
+
+/** Adds a member to those before it: the last of duplicate keys counts, and keeps its own place. */
+export function putLast<V>(members: Map<string, V>, key: string, value: V): void {
+  members.delete(key);
+  members.set(key, value);
+}
 
 /** Up to this many keys a linear search for a duplicate beats a set. */
 const FEW_KEYS = 12;
@@ -67,7 +73,7 @@ class RewrittenObject implements Container {
   }
 
   value(text: string): void {
-    this.#members.set(this.#key, text);
+    putLast(this.#members, this.#key, text);
   }
 
   text(): string {

@@ -7,10 +7,10 @@ import {
   OPEN_BRACKET,
   rewriting,
 } from './containers.js';
-import { JsonError, JsonScanner } from './scanner.js';
+import { JsonDepthError, JsonScanner } from './scanner.js';
 import { atOnce, type Work } from './turns.js';
 
-export { JsonError } from './scanner.js';
+export { JsonDepthError, JsonError } from './scanner.js';
 
 /** Deeper nesting is refused: what is read must be fit for functions that call themselves. */
 export const MAX_DEPTH = 2500;
@@ -19,14 +19,14 @@ const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
 
-/** Work on a long value may be interrupted each time it has gone so many characters further. */
+/** Long work may be interrupted each time it has gone so many characters further. */
 const STRIDE = 16_384;
 
 /**
  * JSON that keeps its text. Documents pass through as text, so that integers beyond 2^53, `1.0` and the order of
  * keys survive; only the members that must be understood are turned into values.
  *
- * Text is brought into one form, CouchDB's: no white space, the last of duplicate keys, escapes only where JSON
+ * Text is brought into one form, CouchDB's: no white space, of duplicate keys only the last, escapes only where JSON
  * demands them, integers as they came, other numbers in the shortest form that still shows a fraction (`100.0`).
  *
  * Reads one JSON text from its beginning to its end, value by value. The text comes from `decodeBody`: it is well formed.
@@ -35,6 +35,15 @@ export class JsonReader extends JsonScanner {
   #depth = 0;
   /** Whether an object or array was just opened. */
   #opened = false;
+  /** Where `isTime` is true again. */
+  #pause = STRIDE;
+
+  /** Whether so much was read since this was last true that long work should yield. */
+  isTime(): boolean {
+    if (this.at < this.#pause) return false;
+    this.#pause = this.at + STRIDE;
+    return true;
+  }
 
   /** What kind of value comes next. */
   peek(): 'object' | 'array' | 'other' {
@@ -62,12 +71,6 @@ export class JsonReader extends JsonScanner {
   /** Whether there is one more; false ends the array. */
   nextElement(): boolean {
     return this.#more(CLOSE_BRACKET);
-  }
-
-  /** Reads an object; `visit` must read the value of each member, and is called again for a key that is repeated. */
-  readObject(visit: (name: string) => void): void {
-    this.openObject();
-    for (let name = this.nextMember(); name !== undefined; name = this.nextMember()) visit(name);
   }
 
   /** The next value as text in the form described above. */
@@ -100,7 +103,8 @@ export class JsonReader extends JsonScanner {
 
   #open(bracket: number): void {
     if (this.next() !== bracket) this.fail();
-    if (++this.#depth > MAX_DEPTH) throw new JsonError(`nested deeper than ${String(MAX_DEPTH)}`);
+    if (++this.#depth > MAX_DEPTH)
+      throw new JsonDepthError(`JSON may not nest deeper than ${String(MAX_DEPTH)}`);
     this.at++;
     this.#opened = true;
   }
@@ -136,7 +140,7 @@ export class JsonReader extends JsonScanner {
     const before = this.unclean;
     yield* this.#walk(checking);
     if (this.unclean === before) return this.source.slice(start, this.at);
-    this.at = start;
+    this.at = this.#pause = start;
     return yield* this.#walk(rewriting);
   }
 
@@ -144,12 +148,8 @@ export class JsonReader extends JsonScanner {
   *#walk(newContainer: (bracket: number) => Container): Work<string> {
     const outer: Container[] = [];
     let inner: Container | undefined;
-    let pause = this.at + STRIDE;
     for (;;) {
-      if (this.at >= pause) {
-        yield;
-        pause = this.at + STRIDE;
-      }
+      if (this.isTime()) yield;
       const c = this.next();
       if (c === OPEN_BRACE || c === OPEN_BRACKET) {
         this.#open(c);

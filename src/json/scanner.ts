@@ -1,6 +1,11 @@
-/** The text is not JSON, or nests deeper than `MAX_DEPTH`. */
+/** The text is not JSON. */
 export class JsonError extends Error {
-  override readonly name = 'JsonError';
+  override readonly name: string = 'JsonError';
+}
+
+/** The text may be JSON, but nests too deep to be taken. */
+export class JsonDepthError extends JsonError {
+  override readonly name = 'JsonDepthError';
 }
 
 // Everything but quotes, backslashes and control characters.

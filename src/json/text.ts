@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer';
+import { putLast } from './containers.js';
 import { JsonError, JsonReader } from './reader.js';
 import { atOnce, inTurns, type Work } from './turns.js';
 
@@ -51,7 +52,7 @@ export function parseJson(text: string): unknown {
 }
 
 /**
- * The members of an object, each as text, in the order of their first appearance.
+ * The members of an object, each as text, in order.
  * @returns undefined where the text is JSON but no object.
  * @throws JsonError
  */
@@ -77,7 +78,7 @@ function* readMembers(text: string): Work<Map<string, string> | undefined> {
   const found = new Map<string, string>();
   reader.openObject();
   for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
-    found.set(name, yield* reader.readLongText());
+    putLast(found, name, yield* reader.readLongText());
     yield;
   }
   reader.end();

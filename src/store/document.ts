@@ -1,6 +1,9 @@
 import { badRequest, docValidation, documentTooLarge, illegalDocid, invalidRev } from '../errors.js';
+import { putLast } from '../json/containers.js';
 import { JsonReader } from '../json/reader.js';
+import { isLarger } from '../json/size.js';
 import { members } from '../json/text.js';
+import { atOnce, inTurns, type Work } from '../json/turns.js';
 import { type GivenAttachment, parseGivenAttachments, requireAttachmentName } from './attachments/given.js';
 import { parseAttachments, splitAttachments } from './attachments/members.js';
 import type { AttachmentEdit, DocumentEdit, Revisions, RevStatus } from './types.js';
@@ -17,6 +20,9 @@ const KEPT = new Set([
   '_replication_state_reason',
   '_replication_stats',
 ]);
+
+/** Members that are put together before others may have their turn. */
+const TURN = 1000;
 
 /** @throws CouchError illegal_docid */
 export function validateDocid(id: unknown): asserts id is string {
@@ -43,14 +49,14 @@ const MAX_HASH_LENGTH = 1024;
 
 const normalHash = (hash: string): string => (hash.length === 32 ? hash.toLowerCase() : hash);
 
-/** What `parseDocument` must know of where the document came from. */
+/** What must be known of where the document came from. */
 export interface ParseOptions {
   readonly newEdits: boolean;
   /** From the URL; wins over `_id`. */
   readonly id?: string;
   /** Makes the id of a document that has none. */
   readonly makeId?: () => string;
-  /** Bytes of body, CouchDB's `max_document_size`. */
+  /** Bytes of body as CouchDB counts them, its `max_document_size`. */
   readonly maxSize: number;
 }
 
@@ -59,17 +65,20 @@ export interface ParsedDocument extends Omit<DocumentEdit, 'attachments'> {
   readonly attachments?: ReadonlyMap<string, GivenAttachment>;
 }
 
-/** Reads the document that comes next in `source`, or is all of it. @throws CouchError, JsonError */
-export function parseDocument(source: JsonReader | string, options: ParseOptions): ParsedDocument {
-  if (typeof source !== 'string') return readDocument(source, options);
-  const reader = new JsonReader(source);
-  const edit = readDocument(reader, options);
+/** Reads a text that is a document, while others get their turns if it is long. @throws CouchError, JsonError */
+export function parseDocument(text: string, options: ParseOptions): ParsedDocument | Promise<ParsedDocument> {
+  return inTurns(readWhole(new JsonReader(text), options));
+}
+
+function* readWhole(reader: JsonReader, options: ParseOptions): Work<ParsedDocument> {
+  const edit = yield* readDocument(reader, options);
   reader.end();
   return edit;
 }
 
-function readDocument(reader: JsonReader, options: ParseOptions): ParsedDocument {
-  const { special, own } = readMembers(reader);
+/** Reads the document that comes next. @throws CouchError, JsonError */
+export function* readDocument(reader: JsonReader, options: ParseOptions): Work<ParsedDocument> {
+  const { special, own } = yield* readMembers(reader);
   if (special.has('_id')) validateDocid(special.get('_id'));
   const id = options.id ?? (special.has('_id') ? special.get('_id') : options.makeId?.());
   validateDocid(id);
@@ -77,12 +86,10 @@ function readDocument(reader: JsonReader, options: ParseOptions): ParsedDocument
     id,
     revisions: revisionsOf(special, options.newEdits),
     deleted: special.get('_deleted') === true,
-    body: bodyOf(own),
+    body: yield* bodyOf(own),
   };
   checkSpecial(special);
-  if (edit.body.length > options.maxSize || Buffer.byteLength(edit.body) > options.maxSize) {
-    throw documentTooLarge(special.has('_id') ? id : '');
-  }
+  if (yield* isLarger(edit.body, options.maxSize)) throw documentTooLarge(special.has('_id') ? id : '');
   const attachments = special.get('_attachments') as ReadonlyMap<string, GivenAttachment> | undefined;
   if (attachments === undefined || attachments.size === 0) return edit;
   for (const name of attachments.keys()) requireAttachmentName(name);
@@ -90,27 +97,34 @@ function readDocument(reader: JsonReader, options: ParseOptions): ParsedDocument
 }
 
 /** Takes a document apart: members for the store are turned into values, the document's own stay text. */
-function readMembers(reader: JsonReader): { special: Map<string, unknown>; own: Map<string, string> } {
+function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>; own: Map<string, string> }> {
   if (reader.peek() !== 'object') {
-    reader.readText();
+    yield* reader.skip();
     throw badRequest('Document must be a JSON object');
   }
   const special = new Map<string, unknown>();
   const own = new Map<string, string>();
   let attachments: string | undefined;
-  reader.readObject((name) => {
-    if (!name.startsWith('_') || KEPT.has(name)) own.set(name, reader.readText());
-    else if (name === '_attachments') attachments = reader.readText();
-    else special.set(name, reader.readValue());
-  });
+  reader.openObject();
+  for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
+    const text = yield* reader.readLongText();
+    if (!name.startsWith('_') || KEPT.has(name)) putLast(own, name, text);
+    else if (name === '_attachments') attachments = text;
+    else special.set(name, JSON.parse(text));
+    if (reader.isTime()) yield;
+  }
   // Behind the rest: where it is wrong, the document has been read to its end.
   if (attachments !== undefined) special.set('_attachments', parseGivenAttachments(attachments));
   return { special, own };
 }
 
-function bodyOf(own: Map<string, string>): string {
+function* bodyOf(own: Map<string, string>): Work<string> {
   let body = '';
-  for (const [name, text] of own) body += `${body === '' ? '' : ','}${JSON.stringify(name)}:${text}`;
+  let count = 0;
+  for (const [name, text] of own) {
+    body += `${body === '' ? '' : ','}${JSON.stringify(name)}:${text}`;
+    if (++count % TURN === 0) yield;
+  }
   return body;
 }
 
@@ -167,12 +181,13 @@ export function editOf(
   const own = members(parts?.before ?? text) ?? new Map<string, string>();
   const deleted = own.get('_deleted') === 'true';
   for (const name of ['_id', '_rev', '_deleted']) own.delete(name);
-  if (parts === undefined) return { deleted, body: bodyOf(own) };
+  const body = atOnce(bodyOf(own));
+  if (parts === undefined) return { deleted, body };
   const kept = Array.from(parseAttachments(parts), ([name, attachment]): [string, AttachmentEdit] => [
     name,
     attachments === 'stub' ? { kind: 'stub', revpos: attachment.revpos } : { kind: 'shared', attachment },
   ]);
-  return { deleted, body: bodyOf(own), attachments: new Map(kept) };
+  return { deleted, body, attachments: new Map(kept) };
 }
 
 /** The text under which a revision is stored, and which is sent as it is. */

@@ -41,9 +41,12 @@ describe('a selector that is nested', () => {
     }
   });
 
-  test('deeper than any JSON that is read is no JSON', async () => {
+  test('deeper than any JSON that is read is refused', async () => {
     const body = `{"selector":${nest('{"$not":', '{}', '}', 100_000)}}`;
-    expect(await ask(body)).toMatchObject({ status: 400, body: { reason: 'invalid UTF-8 JSON' } });
+    expect(await ask(body)).toMatchObject({
+      status: 400,
+      body: { reason: 'JSON may not nest deeper than 2500' },
+    });
   });
 
   test('means what it says down to the limit', () => {

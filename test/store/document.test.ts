@@ -1,20 +1,28 @@
 import { describe, expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { JsonError, JsonReader } from '../../src/json/reader.js';
+import { atOnce } from '../../src/json/turns.js';
 import {
   documentText,
   localRev,
   parseDocument,
   parseRev,
   type ParsedDocument,
+  type ParseOptions,
+  readDocument,
   storedText,
   validateDocid,
 } from '../../src/store/document.js';
 
 const HEX = 'ABCDEF0123456789abcdef0123456789';
 
-const parse = (text: string, options: Partial<Parameters<typeof parseDocument>[1]> = {}): ParsedDocument =>
-  parseDocument(text, { newEdits: true, maxSize: 1000, makeId: () => 'made', ...options });
+function parse(text: string, options: Partial<ParseOptions> = {}): ParsedDocument {
+  const reader = new JsonReader(text);
+  const all = { newEdits: true, maxSize: 1000, makeId: () => 'made', ...options };
+  const document = atOnce(readDocument(reader, all));
+  reader.end();
+  return document;
+}
 
 /** Status, error and reason of what is thrown. */
 function thrown(work: () => unknown): string {
@@ -27,7 +35,7 @@ function thrown(work: () => unknown): string {
   return 'nothing';
 }
 
-describe('parseDocument', () => {
+describe('readDocument', () => {
   test('parts the members of the store from the own ones, whose text stays', () => {
     const edit = parse(
       ` { "_id":"a", "n" : 1.0 , "_rev":"1-${HEX}", "big":12345678901234567890, "constructor":{"__proto__":[ ]} } `,
@@ -51,13 +59,23 @@ describe('parseDocument', () => {
     const reader = new JsonReader('[{"_id":"a","v":1},{"_id":"b"}]');
     const ids: string[] = [];
     reader.openArray();
-    while (reader.nextElement()) ids.push(parseDocument(reader, { newEdits: true, maxSize: 100 }).id);
+    while (reader.nextElement()) ids.push(atOnce(readDocument(reader, { newEdits: true, maxSize: 100 })).id);
     reader.end();
     expect(ids).toEqual(['a', 'b']);
   });
 
   test('the last of repeated members counts', () => {
-    expect(parse('{"v":1,"v":2,"_id":"x","_id":"y"}')).toMatchObject({ id: 'y', body: '"v":2' });
+    const text = `{"_id":5,"v":1,"_deleted":0,"_rev":"x","_attachments":1,"w":0,"v":2,"_id":"y","_deleted":false,
+      "_rev":"1-${HEX}","_attachments":{"a":{"data":1},"a":{"data":""}}}`;
+    expect(parse(text)).toMatchObject({
+      id: 'y',
+      deleted: false,
+      revisions: { start: 1, ids: [HEX.toLowerCase()] },
+      body: '"w":0,"v":2',
+    });
+    expect([...(parse(text).attachments?.keys() ?? [])]).toEqual(['a']);
+    expect(thrown(() => parse('{"_id":"x","_id":5}'))).toMatch(/^400 illegal_docid/);
+    expect(thrown(() => parse('{"_deleted":true,"_deleted":0}'))).toMatch(/^400 doc_validation/);
   });
 
   test('drops what CouchDB itself adds, keeps what its replicator writes', () => {
@@ -171,13 +189,39 @@ describe('parseDocument', () => {
     },
   );
 
-  test('counts the size in bytes of UTF-8', () => {
+  test('may be as large as the limit, its own members being counted', () => {
     const text = `{"_id":"a","v":"${'é'.repeat(10)}"}`;
-    expect(parse(text, { maxSize: 26 }).body).toHaveLength(16);
-    expect(thrown(() => parse(text, { maxSize: 25 }))).toBe('413 document_too_large: a');
+    expect(parse(text, { maxSize: 28 }).body).toHaveLength(16);
+    expect(thrown(() => parse(text, { maxSize: 27 }))).toBe('413 document_too_large: a');
     expect(thrown(() => parse('{"v":"1234567890"}', { maxSize: 5, id: 'b' }))).toBe(
       '413 document_too_large: ',
     );
+  });
+});
+
+describe('parseDocument', () => {
+  const options = { newEdits: true, id: 'a', maxSize: 1_000_000 };
+
+  test('wants a document and nothing behind it', async () => {
+    expect(await parseDocument(' {"v":1} ', options)).toMatchObject({ id: 'a', body: '"v":1' });
+    expect(() => parseDocument('{"v":1}{}', options)).toThrow(JsonError);
+  });
+
+  test.each([
+    ['a long value', `{"a":[${'{"a": 1.50},'.repeat(300_000)}`],
+    ['many members', `{${Array.from({ length: 200_000 }, (_, at) => `"k${String(at)}":1`).join(',')}`],
+    ['more than it may have', `{"a":[${'"",'.repeat(3_000_000)}0]}`],
+  ])('lets others have their turns in a document with %s', async (_, text) => {
+    let rounds = 0;
+    let going = true;
+    const goRound = (): void => {
+      rounds++;
+      if (going) setImmediate(goRound);
+    };
+    goRound();
+    await expect((async () => parseDocument(text, options))()).rejects.toThrow();
+    going = false;
+    expect(rounds).toBeGreaterThan(3);
   });
 });
 

@@ -3,7 +3,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { Databases, type StoreOptions } from '../../src/store/databases.js';
-import { parseDocument } from '../../src/store/document.js';
+import { JsonReader } from '../../src/json/reader.js';
+import { atOnce } from '../../src/json/turns.js';
+import { readDocument } from '../../src/store/document.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { Database, DocumentEdit, EditResult, ListRange } from '../../src/store/types.js';
 
@@ -43,7 +45,8 @@ export async function openDatabases(root: string, options: StoreOptions = QUICK)
 /** A document without attachments as a write. */
 export function parsed(document: object | string, newEdits = true): DocumentEdit {
   const text = typeof document === 'string' ? document : JSON.stringify(document);
-  const { attachments, ...edit } = parseDocument(text, { newEdits, maxSize: 8_000_000 });
+  const options = { newEdits, maxSize: 8_000_000 };
+  const { attachments, ...edit } = atOnce(readDocument(new JsonReader(text), options));
   if (attachments !== undefined) throw new Error('attachments have to be taken in first');
   return edit;
 }

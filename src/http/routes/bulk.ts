@@ -3,7 +3,7 @@ import { badRequest, conflict, CouchError } from '../../errors.js';
 import { inChunks } from '../../json/chunks.js';
 import { JsonReader } from '../../json/reader.js';
 import { inTurns, nextTurn, type Work } from '../../json/turns.js';
-import { parseDocument, type ParsedDocument } from '../../store/document.js';
+import { type ParsedDocument, readDocument } from '../../store/document.js';
 import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
@@ -147,7 +147,7 @@ function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly Parsed
       yield* reader.skip();
     } else {
       try {
-        edits.push(parseDocument(reader, options));
+        edits.push(yield* readDocument(reader, options));
       } catch (error) {
         if (!(error instanceof CouchError)) throw error;
         wrong = error;

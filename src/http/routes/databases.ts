@@ -89,7 +89,7 @@ async function remove(exchange: Exchange): Promise<void> {
 /** Makes a document, under its `_id` or a new one. */
 async function post(exchange: Exchange, db: Database): Promise<void> {
   const { server } = exchange;
-  const given = parseDocument(await exchange.bodyText(), {
+  const given = await parseDocument(await exchange.bodyText(), {
     newEdits: true,
     makeId: () => server.uuids.next(),
     maxSize: server.config.limits.maxDocumentSize,

@@ -253,19 +253,20 @@ async function jsonEdit(
   id: string,
   newEdits: boolean,
 ): Promise<DocumentEdit> {
-  return intake.edit(judged(exchange, db, await exchange.bodyText(), id, newEdits), newEdits);
+  const text = await exchange.bodyText();
+  return intake.edit(await judged(exchange, db, text, id, newEdits), newEdits);
 }
 
 /** A document that its user may write. @throws CouchError */
-function judged(
+async function judged(
   exchange: Exchange,
   db: Database,
   text: string,
   id: string,
   newEdits: boolean,
-): ParsedDocument {
+): Promise<ParsedDocument> {
   const maxSize = exchange.server.config.limits.maxDocumentSize;
-  const given = parseDocument(text, { newEdits, id, maxSize });
+  const given = await parseDocument(text, { newEdits, id, maxSize });
   const parsed = { ...given, revisions: editedRevisions(exchange, given.revisions) };
   checkWrite(exchange, db, parsed);
   return parsed;

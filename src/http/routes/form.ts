@@ -88,7 +88,7 @@ async function formEdit(
   const text = texts.get('_doc');
   if (text !== undefined) {
     const maxSize = exchange.server.config.limits.maxDocumentSize;
-    const given = parseDocument(text, { newEdits: true, id, maxSize });
+    const given = await parseDocument(text, { newEdits: true, id, maxSize });
     return intake.edit({ ...given, revisions: editedRevisions(exchange, given.revisions) }, true);
   }
   const rev = texts.get('_rev');

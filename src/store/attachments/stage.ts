@@ -33,7 +33,7 @@ export async function stage(
     );
     return { plain: made, gzip: sent };
   }
-  // Erlang's settings: with them short texts have the digests that CouchDB shows.
+  // Erlang's settings, with which its zlib and ours often make the same of a short text.
   const compressor = createGzip({ level: gzip.level, memLevel: 8 });
   // What does not shrink grows a little: that must not be too large.
   const { sent, made } = await stageBoth(uploads, source, compressor, [
