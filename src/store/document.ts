@@ -168,7 +168,8 @@ function parseRevisions({ start, ids }: Record<string, unknown>): Revisions {
     return normalHash(hash);
   });
   if (hashes.length === 0) return NO_REVISIONS;
-  if (generation < hashes.length) throw invalidRev();
+  // Local documents have generation 0.
+  if (generation < (generation === 0 ? hashes.length - 1 : hashes.length)) throw invalidRev();
   return { start: generation, ids: hashes };
 }
 

@@ -129,6 +129,14 @@ describe('local documents', () => {
     expect((await it.request('COPY', `${db}/_local/a?rev=0-1`, { headers })).status).toBe(404);
   });
 
+  test('may be sent back with the history that was asked for', async () => {
+    await put('_local/a', { v: 1 });
+    const { body } = await get('_local/a?revs=true');
+    expect(body).toMatchObject({ _revisions: { start: 0, ids: ['1'] } });
+    expect((await put('_local/a', { ...(body as object), v: 2 })).body).toMatchObject({ rev: '0-2' });
+    expect((await get('_local/a')).body).toEqual({ _id: '_local/a', _rev: '0-2', v: 2 });
+  });
+
   test.each(['GET', 'PUT', 'DELETE', 'COPY'])('without a name cannot be had by %s', async (method) => {
     const answer = await it.request(method, `${db}/_local%2F`, { json: {}, headers: { destination: 'x' } });
     expect(answer).toMatchObject({ status: 400, body: { error: 'bad_request' } });

@@ -135,6 +135,12 @@ describe('readDocument', () => {
     expect(thrown(() => parse(text))).toBe(error);
   });
 
+  test('takes the history of a local document', () => {
+    const text = '{"_id":"_local/a","_rev":"0-2","_revisions":{"start":0,"ids":["3"]}}';
+    expect(parse(text).revisions).toEqual({ start: 0, ids: ['3'] });
+    expect(thrown(() => parse('{"_revisions":{"start":0,"ids":["3","2"]}}'))).toMatch(/^400 bad_request/);
+  });
+
   test('takes a history without revisions for none', () => {
     expect(parse('{"_revisions":{"start":0,"ids":[]}}').revisions).toEqual({ start: 0, ids: [] });
     expect(thrown(() => parse('{"_revisions":{"start":0,"ids":[]}}', { newEdits: false }))).toMatch(
