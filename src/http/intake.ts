@@ -2,7 +2,7 @@ import { badRequest, CouchError, documentTooLarge } from '../errors.js';
 import type { GivenAttachment } from '../store/attachments/given.js';
 import type { StagedAttachment } from '../store/attachments/stage.js';
 import type { ParsedDocument } from '../store/document.js';
-import type { AttachmentEdit, Database, DocumentEdit } from '../store/types.js';
+import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../store/types.js';
 import type { Server } from './server.js';
 
 /** Attachments of one document. */
@@ -10,20 +10,18 @@ const MOST = 10_000;
 
 /** Takes in the attachments of one request, and lets go of those that no document took. */
 export class Intake {
-  readonly #staged: StagedAttachment[] = [];
-
   private constructor(
     private readonly server: Server,
-    private readonly db: Database,
+    private readonly staging: AttachmentStaging,
   ) {}
 
   /** Does work that takes attachments in, and tidies up behind it. */
   static async during<T>(server: Server, db: Database, work: (intake: Intake) => Promise<T>): Promise<T> {
-    const intake = new Intake(server, db);
+    const staging = db.stageAttachments();
     try {
-      return await work(intake);
+      return await work(new Intake(server, staging));
     } finally {
-      for (const staged of intake.#staged) await db.releaseAttachment(staged);
+      await staging.release();
     }
   }
 
@@ -41,7 +39,7 @@ export class Intake {
    * Takes bytes in; those of a type that shrinks are stored compressed as well, as CouchDB does.
    * @param gzip whether they come compressed
    */
-  async stage(
+  stage(
     name: string,
     contentType: string,
     source: AsyncIterable<Buffer>,
@@ -49,13 +47,11 @@ export class Intake {
   ): Promise<StagedAttachment> {
     const { limits, attachments } = this.server.config;
     const shrinks = this.server.compressible.test(contentType) && attachments.compressionLevel > 0;
-    const staged = await this.db.stageAttachment(source, {
+    return this.staging.take(source, {
       limit: limits.maxAttachmentSize,
       tooLarge: () => tooLarge(name),
       ...(gzip ? { gzip: 'given' } : shrinks ? { gzip: { level: attachments.compressionLevel } } : {}),
     });
-    this.#staged.push(staged);
-    return staged;
   }
 
   /** A document with those of its attachments taken in that stand in it. @throws CouchError 400, 413 */

@@ -2,7 +2,7 @@ import { ClassicLevel } from 'classic-level';
 import { syncFolder } from '../config/files.js';
 import { conflict, CouchError, internalError, unavailable } from '../errors.js';
 import { type ByteRange, readContent } from './attachments/content.js';
-import { stage, type StagedAttachment, type StageOptions } from './attachments/stage.js';
+import { Staging } from './attachments/staging.js';
 import { Uploads } from './attachments/uploads.js';
 import { BLOCK, blockOf } from './change-counts.js';
 import { compactDatabase, type CompactionPortion } from './compact.js';
@@ -113,7 +113,7 @@ export class LevelDatabase implements Database, WriterHost {
     await this.#compaction?.catch(() => undefined);
     this.#closing = true;
     await this.#writer.drain();
-    this.#uploads?.close();
+    await this.#uploads?.close();
     await this.#renewMarker();
     await this.#level.close();
   }
@@ -132,13 +132,19 @@ export class LevelDatabase implements Database, WriterHost {
     // LevelDB makes files without putting their names on the disk.
     await syncFolder(this.folder);
     const { sync, chunkAbove } = this.options;
-    await Uploads.sweep(this.#level);
-    this.#uploads = new Uploads({ level: this.#level, sync, chunkAbove });
+    const uploads = new Uploads({
+      level: this.#level,
+      sync,
+      chunkAbove,
+      submit: (weight, run) => this.#submit({ weight, run }),
+    });
+    this.#uploads = uploads;
     this.#loaded = await load({ level: this.#level, place: this.#place, run: this.#run, sync });
     this.#validators = await Validators.load(this.#level);
     this.#positions = this.#newPositions();
     this.#events.close();
     this.#events = new Events(this.#loaded.state.updateSeq);
+    await uploads.sweep();
   }
 
   get #place(): CopyPlace {
@@ -161,6 +167,11 @@ export class LevelDatabase implements Database, WriterHost {
     return this.#loaded;
   }
 
+  get #openUploads(): Uploads {
+    if (this.#uploads === undefined) throw unavailable('The database is not open.');
+    return this.#uploads;
+  }
+
   // ---- the writer's host --------------------------------------------------------------------------------------
 
   begin(): Transaction {
@@ -168,7 +179,8 @@ export class LevelDatabase implements Database, WriterHost {
       throw unavailable('The database could not be opened again after a failed write.');
     const { state, epochs, counts, largeBodies, settings } = this.#open;
     const { revsLimit } = settings;
-    return new Transaction({ level: this.#level, state, epochs, counts, largeBodies, revsLimit });
+    const { holds } = this.#openUploads;
+    return new Transaction({ level: this.#level, state, epochs, counts, largeBodies, holds, revsLimit });
   }
 
   async commit(transaction: Transaction): Promise<void> {
@@ -186,7 +198,7 @@ export class LevelDatabase implements Database, WriterHost {
     for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
     if (purged) this.#events.forget(state.updateSeq);
     if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
-    for (const upload of orphans) await this.#uploads?.remove(upload);
+    for (const upload of orphans) this.#openUploads.remove(upload);
   }
 
   /** The first write of a run: its sequences get an epoch, and the copy its name. */
@@ -207,7 +219,7 @@ export class LevelDatabase implements Database, WriterHost {
   /** LevelDB takes no more writes after one failed: it is closed, opened and looked through again. */
   async recover(error: unknown): Promise<void> {
     if (this.#closing) return;
-    this.#uploads?.close();
+    await this.#uploads?.close();
     try {
       await this.#level.close();
       await this.#load();
@@ -254,14 +266,9 @@ export class LevelDatabase implements Database, WriterHost {
     return results;
   }
 
-  stageAttachment(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment> {
-    if (this.#uploads === undefined || this.#closing) throw unavailable('The database is being closed.');
-    return stage(this.#uploads, source, options);
-  }
-
-  async releaseAttachment({ plain, gzip }: StagedAttachment): Promise<void> {
-    await this.#uploads?.release(plain);
-    if (gzip !== undefined) await this.#uploads?.release(gzip);
+  stageAttachments(): Staging {
+    if (this.#closing) throw unavailable('The database is being closed.');
+    return new Staging(this.#openUploads);
   }
 
   readAttachment(digest: string, range: ByteRange): AsyncIterable<Buffer> {

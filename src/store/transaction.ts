@@ -11,7 +11,8 @@ import {
   settle,
   summaryOf,
 } from './attachments/resolve.js';
-import { interrupted } from './attachments/uploads.js';
+import type { Holds } from './attachments/holds.js';
+import { type Holder, interrupted, type Staged } from './attachments/uploads.js';
 import { applyEdit } from './apply.js';
 import { type BodyFacts, factsOf } from './body-facts.js';
 import { BLOCK, blockOf, type ChangeCounts } from './change-counts.js';
@@ -40,6 +41,7 @@ export interface TransactionContext {
   readonly epochs: Epochs;
   readonly counts: ChangeCounts;
   readonly largeBodies: LargeBodies;
+  readonly holds: Holds;
   readonly revsLimit: number;
 }
 
@@ -47,7 +49,7 @@ export interface TransactionContext {
  * Everything that one group commit writes. Nothing is visible before `commit` resolves: bodies, metadata, counters and
  * the changes index go in one batch.
  */
-export class Transaction {
+export class Transaction implements Holder {
   readonly #touched = new Map<string, Touched>();
   /** Sequence → body, for those that this transaction puts. */
   readonly #bodies = new Map<number, string>();
@@ -62,7 +64,7 @@ export class Transaction {
 
   constructor(private readonly context: TransactionContext) {
     this.#batch = context.level.batch();
-    this.#refs = new Refs(context.level);
+    this.#refs = new Refs(context.level, context.holds);
     this.#updateSeq = context.state.updateSeq;
     this.#bodyBytes = context.state.bodyBytes;
     this.#purgeSeq = context.state.purgeSeq;
@@ -260,6 +262,14 @@ export class Transaction {
     this.#bodies.delete(seq);
     this.del(layout.bodies.key(layout.seqKey(seq)));
     if (this.#largeBodies.has(seq) || this.context.largeBodies.has(seq)) this.del(largeBodyKey(seq));
+  }
+
+  hold(mark: string, staged: readonly Staged[]): void {
+    this.#refs.hold(this, mark, staged);
+  }
+
+  letGo(mark: string, digests: readonly string[]): void {
+    this.#refs.letGo(this, mark, digests);
   }
 
   put(key: string, value: string): void {

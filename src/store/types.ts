@@ -169,10 +169,8 @@ export interface Database {
   /** Number of living design documents. */
   countRange(start: string, end: string): Promise<number>;
 
-  /** Takes an attachment in for a write. It has to be released after that, whatever became of it. */
-  stageAttachment(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment>;
-  /** Lets go of what was staged and is in no document. */
-  releaseAttachment(staged: StagedAttachment): Promise<void>;
+  /** Takes in the attachments of one request, for its writes. */
+  stageAttachments(): AttachmentStaging;
   /** Bytes of an attachment, in pieces. @param digest of its plain or its encoded form */
   readAttachment(digest: string, range: ByteRange): AsyncIterable<Buffer>;
 
@@ -209,6 +207,14 @@ export interface Database {
   changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]>;
   /** How many rows the feed has after this sequence. */
   pending(since: number): Promise<number>;
+}
+
+/** Must be released when the writes are done, whatever became of them. */
+export interface AttachmentStaging {
+  /** Takes one attachment in. @throws CouchError, and whatever `source` throws; nothing is left of it then */
+  take(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment>;
+  /** Lets go of what is in no document. */
+  release(): Promise<void>;
 }
 
 export interface PurgeRequest {

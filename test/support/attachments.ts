@@ -3,7 +3,7 @@ import { ClassicLevel } from 'classic-level';
 import { type Attachment, readAttachments } from '../../src/store/attachments/members.js';
 import type { StagedAttachment, StageOptions } from '../../src/store/attachments/stage.js';
 import { parseRecord } from '../../src/store/record.js';
-import type { AttachmentEdit, Database, EditResult, Revisions } from '../../src/store/types.js';
+import type { AttachmentEdit, AttachmentStaging, Database, EditResult, Revisions } from '../../src/store/types.js';
 
 export const digestOf = (bytes: Buffer): string => `md5-${createHash('md5').update(bytes).digest('base64')}`;
 
@@ -26,11 +26,29 @@ export async function* pieces(bytes: Buffer, size = 16_384): AsyncGenerator<Buff
 
 export const LIMITS: StageOptions = { limit: Infinity, tooLarge: () => new Error('too large') };
 
+/** Who has to release what was taken in. */
+const stagings = new WeakMap<StagedAttachment, AttachmentStaging>();
+
+/** Takes an attachment in as the only one of a request. */
+export async function stage(
+  db: Database,
+  source: AsyncIterable<Buffer>,
+  options: StageOptions = LIMITS,
+): Promise<StagedAttachment> {
+  const staging = db.stageAttachments();
+  const staged = await staging.take(source, options);
+  stagings.set(staged, staging);
+  return staged;
+}
+
 export const take = (
   db: Database,
   bytes: Buffer,
   options: Partial<StageOptions> = {},
-): Promise<StagedAttachment> => db.stageAttachment(pieces(bytes), { ...LIMITS, ...options });
+): Promise<StagedAttachment> => stage(db, pieces(bytes), { ...LIMITS, ...options });
+
+/** The end of such a request. */
+export const release = async (staged: StagedAttachment): Promise<void> => stagings.get(staged)?.release();
 
 export const STUB: AttachmentEdit = { kind: 'stub', revpos: undefined };
 
@@ -87,7 +105,7 @@ export async function attach(
     const [result] = await write(db, [{ id, revs: rev === undefined ? [] : [rev], attachments: edits }]);
     return result;
   } finally {
-    for (const [, one] of staged) await db.releaseAttachment(one);
+    for (const [, one] of staged) await release(one);
   }
 }
 

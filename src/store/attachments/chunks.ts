@@ -1,6 +1,3 @@
-import type { ClassicLevel } from 'classic-level';
-import * as layout from '../layout.js';
-
 /** Bytes of one chunk: a reader holds one at a time. */
 export const CHUNK_SIZE = 64 * 1024;
 
@@ -15,9 +12,3 @@ export interface Chunked {
 }
 
 export const parseChunked = (text: string): Chunked => JSON.parse(text) as Chunked;
-
-/** Removes the chunks of an upload, and then the mark that says that they are nobody's. */
-export async function removeChunks(level: ClassicLevel, upload: string): Promise<void> {
-  await level.clear({ gte: layout.chunks.key(`${upload}/`), lt: layout.chunks.key(`${upload}0`) });
-  await level.del(layout.uploads.key(upload));
-}

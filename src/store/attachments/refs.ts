@@ -1,6 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import * as layout from '../layout.js';
 import { type Chunked, parseChunked } from './chunks.js';
+import type { Holds } from './holds.js';
 import type { Staged } from './uploads.js';
 
 /** Puts and deletes of the commit that is being put together. */
@@ -31,8 +32,13 @@ interface Change {
 /** Keeps which revisions have an attachment, as PouchDB does, over one commit. Without any its bytes go. */
 export class Refs {
   readonly #changes = new Map<string, Change>();
+  /** Digests of values that somebody let go of. */
+  readonly #released = new Set<string>();
 
-  constructor(private readonly level: ClassicLevel) {}
+  constructor(
+    private readonly level: ClassicLevel,
+    private readonly holds: Holds,
+  ) {}
 
   /** Whether the attachment is stored, or about to be. */
   has(digest: string): boolean {
@@ -42,8 +48,28 @@ export class Refs {
 
   /** Whether these bytes are still there: a database that was opened again has lost those in chunks. */
   hasBytes({ digest, content }: Staged): boolean {
-    if (Buffer.isBuffer(content)) return true;
-    return this.level.getSync(layout.uploads.key(content.upload)) !== undefined || this.has(digest);
+    return Buffer.isBuffer(content) || this.holds.isHeld(content.mark) || this.has(digest);
+  }
+
+  /** Stores bytes under their digests, and a mark that says that no revision has them yet. */
+  hold(batch: Batch, mark: string, staged: readonly Staged[]): void {
+    const digests = new Set<string>();
+    for (const { digest, content } of staged) {
+      if (!Buffer.isBuffer(content)) throw new Error(`attachment ${digest} is on the disk already`);
+      if (digests.has(digest)) continue;
+      digests.add(digest);
+      if (content.length > 0) batch.putBytes(layout.binaries.key(digest), content);
+    }
+    batch.put(layout.uploads.key(mark), JSON.stringify([...digests]));
+    this.holds.add(mark, [...digests]);
+  }
+
+  /** Takes such a mark away, and with it the bytes that no revision has and nobody else holds. */
+  letGo(batch: Batch, mark: string, digests: readonly string[]): void {
+    batch.del(layout.uploads.key(mark));
+    const named = new Set(digests);
+    this.holds.remove(mark, [...named]);
+    for (const digest of named) this.#released.add(digest);
   }
 
   /** A revision has an attachment. @param staged its bytes, where they may be new */
@@ -81,23 +107,31 @@ export class Refs {
       const key = layout.attachments.key(digest);
       const before = this.level.getSync(key);
       const after = changedRefs(before, change);
+      if (after !== undefined) this.#released.delete(digest);
       if (after === before) continue;
       if (after === undefined) this.#drop(batch, digest, change.length, outcome);
       else batch.put(key, after);
       if (before === undefined) putBytes(batch, digest, change.staged, outcome);
     }
+    for (const digest of this.#released) {
+      if (!this.has(digest)) this.#dropValue(batch, digest);
+    }
     return outcome;
+  }
+
+  #dropValue(batch: Batch, digest: string): void {
+    if (!this.holds.holds(digest)) batch.del(layout.binaries.key(digest));
   }
 
   #drop(batch: Batch, digest: string, length: number, outcome: Outcome): void {
     batch.del(layout.attachments.key(digest));
     outcome.bytes -= length;
+    // Also where it is in chunks: it may have been stored both ways at once.
+    this.#dropValue(batch, digest);
     const text = this.level.getSync(layout.chunked.key(digest));
-    if (text === undefined) {
-      batch.del(layout.binaries.key(digest));
-      return;
-    }
+    if (text === undefined) return;
     const { upload } = parseChunked(text);
+    this.holds.remove(upload);
     outcome.chunked -= 1;
     outcome.orphans.push(upload);
     batch.del(layout.chunked.key(digest));
@@ -118,9 +152,11 @@ function putBytes(batch: Batch, digest: string, staged: Staged | undefined, outc
     batch.putBytes(layout.binaries.key(digest), content);
     return;
   }
-  const chunked: Chunked = { upload: content.upload, length };
+  // Its mark goes when the request ends.
+  if (content.form === 'value') return;
+  const chunked: Chunked = { upload: content.mark, length };
   batch.put(layout.chunked.key(digest), JSON.stringify(chunked));
-  batch.del(layout.uploads.key(content.upload));
+  batch.del(layout.uploads.key(content.mark));
   outcome.chunked += 1;
 }
 

@@ -50,7 +50,7 @@ async function stageOne(uploads: Uploads, source: AsyncIterable<Buffer>, limits:
   try {
     return await receiveAll(receiver, source, limits);
   } catch (error) {
-    await receiver.abandon();
+    receiver.abandon();
     throw error;
   }
 }
@@ -85,7 +85,8 @@ async function stageBoth(
   } catch (error) {
     transform.destroy();
     await Promise.allSettled([sending, making]);
-    await Promise.all([sent.abandon(), made.abandon()]);
+    sent.abandon();
+    made.abandon();
     throw error;
   }
 }

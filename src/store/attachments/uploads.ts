@@ -2,7 +2,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { ClassicLevel } from 'classic-level';
 import { type CouchError, unavailable } from '../../errors.js';
 import * as layout from '../layout.js';
-import { CHUNK_SIZE, removeChunks } from './chunks.js';
+import { CHUNK_SIZE } from './chunks.js';
+import { Holds } from './holds.js';
+import { Removal } from './removal.js';
 
 /** Chunks are written, and synced, so many bytes at a time. */
 const FLUSH_SIZE = 1024 * 1024;
@@ -13,8 +15,23 @@ export interface Staged {
   readonly digest: string;
   /** Bytes. */
   readonly length: number;
-  /** The bytes themselves, or the upload whose chunks they are. */
-  readonly content: Buffer | { readonly upload: string };
+  /** The bytes themselves, until they are moved to the disk. */
+  content: Buffer | StoredContent;
+}
+
+/** Bytes that are on the disk, under a mark that says that nobody has them yet. */
+export interface StoredContent {
+  /** Whether they are the chunks of an upload of the mark's name, or the value of their digest. */
+  readonly form: 'chunks' | 'value';
+  readonly mark: string;
+}
+
+/** What the writer does for uploads, in one commit with whatever else it does. */
+export interface Holder {
+  /** Stores bytes under their digests before any document has them. */
+  hold(mark: string, staged: readonly Staged[]): void;
+  /** Lets go of such bytes: they go unless somebody else has or holds them. */
+  letGo(mark: string, digests: readonly string[]): void;
 }
 
 /** What uploads need of their database. */
@@ -23,22 +40,35 @@ export interface UploadsContext {
   readonly sync: boolean;
   /** More bytes than these go into chunks. */
   readonly chunkAbove: number;
+  /** Has the writer do something. @param weight bytes that it adds to a batch */
+  readonly submit: (weight: number, run: (holder: Holder) => void) => Promise<void>;
 }
 
 /**
  * Takes in attachments. Large ones are written in chunks as they come, each synced at once: LevelDB begins a new log
  * now and then, and the sync of the commit that gives the attachment to a document would not reach into the old one.
- * Until that commit a mark says that the chunks are nobody's, so that a crash leaves nothing behind.
+ * Others are held in memory, or stored under their digest where a request brings many. Until a commit gives them to a
+ * document a mark says that what is stored is nobody's, so that a crash leaves nothing behind.
  */
 export class Uploads {
+  readonly holds = new Holds();
+  readonly #removal: Removal;
   #closed = false;
 
-  constructor(readonly context: UploadsContext) {}
+  constructor(readonly context: UploadsContext) {
+    this.#removal = new Removal(context.level);
+  }
 
-  /** Removes the chunks that a crash left behind; before anything else is done with the database. */
-  static async sweep(level: ClassicLevel): Promise<void> {
-    const marks = await level.keys({ gte: layout.uploads.start, lt: layout.uploads.end }).all();
-    for (const mark of marks) await removeChunks(level, layout.uploads.strip(mark));
+  /** Begins to remove what a crash left behind; resolves before that is done. To be called before anything is taken in. */
+  async sweep(): Promise<void> {
+    const marks = await this.context.level
+      .iterator({ gte: layout.uploads.start, lt: layout.uploads.end })
+      .all();
+    for (const [key, digests] of marks) {
+      const mark = layout.uploads.strip(key);
+      if (digests === '') this.#removal.add(mark);
+      else void this.#letGo(mark, JSON.parse(digests) as string[]);
+    }
   }
 
   /** Begins to take in bytes. */
@@ -46,23 +76,45 @@ export class Uploads {
     return new Receiver(this);
   }
 
+  /** Moves bytes from memory to the disk. */
+  async store(staged: readonly Staged[]): Promise<void> {
+    this.requireOpen();
+    const mark = newMark();
+    const weight = staged.reduce((sum, { length }) => sum + length, 0);
+    await this.context.submit(weight, (holder) => holder.hold(mark, staged));
+    for (const one of staged) one.content = { form: 'value', mark };
+  }
+
   /** Lets go of what no commit took. May be called of anything that was staged, whatever became of it. */
-  async release({ content }: Staged): Promise<void> {
-    if (!Buffer.isBuffer(content)) await this.remove(content.upload);
-  }
-
-  /** Removes the chunks of an upload, unless they belong to an attachment. */
-  async remove(upload: string): Promise<void> {
+  async release(staged: readonly Staged[]): Promise<void> {
+    const values = new Map<string, string[]>();
+    for (const { digest, content } of staged) {
+      if (Buffer.isBuffer(content)) continue;
+      const { form, mark } = content;
+      if (form === 'chunks') this.remove(mark);
+      else values.set(mark, [...(values.get(mark) ?? []), digest]);
+    }
     // What a closed database still has is removed when it is opened again.
-    if (this.#closed || this.context.level.getSync(layout.uploads.key(upload)) === undefined) return;
-    await removeChunks(this.context.level, upload).catch((error: unknown) => {
-      if (!this.#closed) throw error;
-    });
+    if (this.#closed) return;
+    for (const [mark, digests] of values) await this.#letGo(mark, digests);
   }
 
-  /** Uploads that are under way can go no further: when the database opens again, their chunks are removed. */
-  close(): void {
+  /** Where this fails the mark stays, and is looked at when the database is opened again. */
+  async #letGo(mark: string, digests: readonly string[]): Promise<void> {
+    await this.context.submit(0, (holder) => holder.letGo(mark, digests)).catch(() => undefined);
+  }
+
+  /** Removes the chunks of an upload by and by, unless they belong to an attachment. */
+  remove(upload: string): void {
+    this.holds.remove(upload);
+    if (this.#closed || this.context.level.getSync(layout.uploads.key(upload)) === undefined) return;
+    this.#removal.add(upload);
+  }
+
+  /** Uploads that are under way can go no further: when the database opens again, what they left is removed. */
+  async close(): Promise<void> {
     this.#closed = true;
+    await this.#removal.close();
   }
 
   /** @throws CouchError 503 where what was staged here may be gone */
@@ -70,6 +122,8 @@ export class Uploads {
     if (this.#closed) throw interrupted();
   }
 }
+
+const newMark = (): string => randomBytes(12).toString('hex');
 
 /** What was taken in before the database was opened again is gone. */
 export const interrupted = (): CouchError =>
@@ -104,14 +158,16 @@ export class Receiver {
   async finish(): Promise<Staged> {
     if (this.#upload !== undefined) await this.#flush(true);
     const digest = `md5-${this.#md5.digest('base64')}`;
-    const content = this.#upload === undefined ? Buffer.concat(this.#held) : { upload: this.#upload };
+    const content: Staged['content'] =
+      this.#upload === undefined ? Buffer.concat(this.#held) : { form: 'chunks', mark: this.#upload };
+    this.#held = [];
     return { digest, length: this.#length, content };
   }
 
   /** There will be no more. */
-  async abandon(): Promise<void> {
+  abandon(): void {
     this.#held = [];
-    if (this.#upload !== undefined) await this.uploads.remove(this.#upload);
+    if (this.#upload !== undefined) this.uploads.remove(this.#upload);
   }
 
   get #limit(): number {
@@ -126,7 +182,8 @@ export class Receiver {
     const end = last ? held.length : held.length - (held.length % CHUNK_SIZE);
     const batch = level.batch();
     if (this.#upload === undefined) {
-      this.#upload = randomBytes(12).toString('hex');
+      this.#upload = newMark();
+      this.uploads.holds.add(this.#upload);
       batch.put(layout.uploads.key(this.#upload), '');
     }
     for (let at = 0; at < end; at += CHUNK_SIZE) {
