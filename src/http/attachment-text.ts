@@ -1,6 +1,6 @@
 import { type Attachment, parseAttachments, splitAttachments } from '../store/attachments/members.js';
 import { documentText, type DocumentExtras } from '../store/document.js';
-import type { Database, DocumentRecord } from '../store/types.js';
+import type { AttachmentReader, Database, DocumentRecord } from '../store/types.js';
 import type { FollowingAttachment } from './multipart/writer.js';
 
 /** Whether an attachment is sent with its bytes, or is but named. */
@@ -16,6 +16,19 @@ export function newerThan(record: DocumentRecord, rev: string, known: readonly s
   const at = ids.findIndex((hash, index) => since.has(`${String(start - index)}-${hash}`));
   const generation = at < 0 ? 0 : start - at;
   return ({ revpos }) => revpos > generation;
+}
+
+/** Sends what is read of attachments. They stay to its end, also where they are dropped meanwhile. */
+export async function withReader(
+  db: Database,
+  send: (reader: AttachmentReader) => Promise<void>,
+): Promise<void> {
+  const reader = db.openAttachments();
+  try {
+    await send(reader);
+  } finally {
+    await reader.close();
+  }
 }
 
 /** How the attachments of a document are shown. */
@@ -37,7 +50,7 @@ export function shownText(stored: string, extras: DocumentExtras, { wanted, enco
 
 /** A document and those of its attachments that follow it in a multipart body, in the same order. */
 export function followedText(
-  db: Database,
+  reader: AttachmentReader,
   stored: string,
   extras: DocumentExtras,
   wanted: Wanted,
@@ -45,21 +58,21 @@ export function followedText(
   const following: FollowingAttachment[] = [];
   const text = withAttachments(stored, extras, (one, name) => {
     if (!wanted(one)) return stub(one) + encoding(one, true);
-    following.push(followingAttachment(db, name, one));
+    following.push(followingAttachment(reader, name, one));
     return `"length":${String(shownLength(one))},"follows":true${encoding(one, true)}`;
   });
   return { text, following };
 }
 
 /** Multipart bodies carry what is stored compressed as it is: its digest is that of the compressed bytes. */
-function followingAttachment(db: Database, name: string, one: Attachment): FollowingAttachment {
+function followingAttachment(reader: AttachmentReader, name: string, one: Attachment): FollowingAttachment {
   const { digest, length } = one.encoded ?? one;
   return {
     name,
     type: one.contentType,
     length,
     encoding: one.encoded?.encoding,
-    body: () => db.readAttachment(digest, { start: 0, end: length }),
+    body: () => reader.read(digest, { start: 0, end: length }),
   };
 }
 
@@ -98,26 +111,43 @@ const mark = ({ digest, length }: Attachment): string => `${MARK}${digest} ${Str
 
 /** Texts with the bytes of attachments where `shownText` marked them, in pieces: they may be large. */
 export async function* filled(
-  db: Database,
+  reader: AttachmentReader,
   texts: AsyncIterable<string> | Iterable<string>,
 ): AsyncGenerator<string> {
+  for await (const text of texts) yield* filledOne(reader, text);
+}
+
+/**
+ * The same for listings and feeds, which may go on for ever. What is dropped between the reading of a page and the
+ * moment when a slow client has come to its end is missing then, and ends the answer.
+ */
+export async function* filledListing(db: Database, texts: AsyncIterable<string>): AsyncGenerator<string> {
   for await (const text of texts) {
     if (!text.includes(MARK)) {
       yield text;
       continue;
     }
-    // Texts and marks by turns.
-    for (const [index, part] of text.split(MARK).entries()) {
-      if (index % 2 === 0) yield part;
-      else yield* base64(db, part);
+    const reader = db.openAttachments();
+    try {
+      yield* filledOne(reader, text);
+    } finally {
+      await reader.close();
     }
   }
 }
 
-async function* base64(db: Database, marked: string): AsyncGenerator<string> {
+async function* filledOne(reader: AttachmentReader, text: string): AsyncGenerator<string> {
+  // Texts and marks by turns.
+  for (const [index, part] of text.split(MARK).entries()) {
+    if (index % 2 === 0) yield part;
+    else yield* base64(reader, part);
+  }
+}
+
+async function* base64(reader: AttachmentReader, marked: string): AsyncGenerator<string> {
   const [digest = '', length] = marked.split(' ');
   let rest: Buffer = Buffer.alloc(0);
-  for await (const bytes of db.readAttachment(digest, { start: 0, end: Number(length) })) {
+  for await (const bytes of reader.read(digest, { start: 0, end: Number(length) })) {
     const all = rest.length === 0 ? bytes : Buffer.concat([rest, bytes]);
     // Three bytes make four characters.
     const whole = all.length - (all.length % 3);

@@ -1,7 +1,7 @@
 import { ClassicLevel } from 'classic-level';
 import { syncFolder } from '../config/files.js';
 import { conflict, CouchError, internalError, unavailable } from '../errors.js';
-import { type ByteRange, readContent } from './attachments/content.js';
+import { LevelAttachments } from './attachments/content.js';
 import { Staging } from './attachments/staging.js';
 import { Uploads } from './attachments/uploads.js';
 import { BLOCK, blockOf } from './change-counts.js';
@@ -271,8 +271,8 @@ export class LevelDatabase implements Database, WriterHost {
     return new Staging(this.#openUploads);
   }
 
-  readAttachment(digest: string, range: ByteRange): AsyncIterable<Buffer> {
-    return readContent(this.#level, digest, range);
+  openAttachments(): LevelAttachments {
+    return new LevelAttachments(this.#level);
   }
 
   async #submit(task: {

@@ -171,8 +171,8 @@ export interface Database {
 
   /** Takes in the attachments of one request, for its writes. */
   stageAttachments(): AttachmentStaging;
-  /** Bytes of an attachment, in pieces. @param digest of its plain or its encoded form */
-  readAttachment(digest: string, range: ByteRange): AsyncIterable<Buffer>;
+  /** The attachments of all revisions whose bodies can be read now. */
+  openAttachments(): AttachmentReader;
 
   /** One result for each edit in order; edits of the same id are taken in order. */
   write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]>;
@@ -215,6 +215,13 @@ export interface AttachmentStaging {
   take(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment>;
   /** Lets go of what is in no document. */
   release(): Promise<void>;
+}
+
+/** Attachments as they were at one moment, whatever is dropped meanwhile. Must be closed. */
+export interface AttachmentReader {
+  /** Bytes of an attachment, in pieces. @param digest of its plain or its encoded form */
+  read(digest: string, range: ByteRange): AsyncIterable<Buffer>;
+  close(): Promise<void>;
 }
 
 export interface PurgeRequest {

@@ -490,10 +490,12 @@ describe('chunks', () => {
     const bytes = bytesOf(MIB);
     await attach(db, 'a', { f: bytes });
     const wanted = { digest: digestOf(bytes), length: bytes.length };
-    for await (const piece of db.readAttachment(wanted.digest, { start: 0, end: MIB })) {
+    const reader = db.openAttachments();
+    for await (const piece of reader.read(wanted.digest, { start: 0, end: MIB })) {
       expect(piece).toHaveLength(CHUNK_SIZE);
       break;
     }
+    await reader.close();
     const read = await Promise.all(Array.from({ length: 10 }, () => contentOf(db, wanted)));
     expect(read.every((one) => one.equals(bytes))).toBe(true);
   });

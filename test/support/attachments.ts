@@ -3,7 +3,13 @@ import { ClassicLevel } from 'classic-level';
 import { type Attachment, readAttachments } from '../../src/store/attachments/members.js';
 import type { StagedAttachment, StageOptions } from '../../src/store/attachments/stage.js';
 import { parseRecord } from '../../src/store/record.js';
-import type { AttachmentEdit, AttachmentStaging, Database, EditResult, Revisions } from '../../src/store/types.js';
+import type {
+  AttachmentEdit,
+  AttachmentStaging,
+  Database,
+  EditResult,
+  Revisions,
+} from '../../src/store/types.js';
 
 export const digestOf = (bytes: Buffer): string => `md5-${createHash('md5').update(bytes).digest('base64')}`;
 
@@ -115,7 +121,12 @@ export async function contentOf(
   [start, end]: readonly [number, number] = [0, length],
 ): Promise<Buffer> {
   const all: Buffer[] = [];
-  for await (const piece of db.readAttachment(digest, { start, end })) all.push(piece);
+  const reader = db.openAttachments();
+  try {
+    for await (const piece of reader.read(digest, { start, end })) all.push(piece);
+  } finally {
+    await reader.close();
+  }
   return Buffer.concat(all);
 }
 

@@ -10,7 +10,7 @@ import type {
   LocalDocument,
   StoredRevision,
 } from '../../store/types.js';
-import { ALL, filled, NONE, shownText } from '../attachment-text.js';
+import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
 import type { Exchange } from '../exchange.js';
 import {
   checkListQuery,
@@ -85,7 +85,7 @@ function* values(texts: Map<string, string>): Generator<readonly [string, unknow
 
 async function answer(exchange: Exchange, db: Database, space: Space, query: ListQuery): Promise<void> {
   checkListQuery(query);
-  await sendStream(exchange, () => withLineEnd(filled(db, listing(db, space, query))));
+  await sendStream(exchange, () => withLineEnd(filledListing(db, listing(db, space, query))));
 }
 
 /** Several queries, answered one after the other. */
@@ -108,7 +108,7 @@ async function* results(db: Database, space: Space, all: readonly ListQuery[]): 
   let separator = '{"results":[\r\n';
   for (const query of all) {
     yield separator;
-    yield* filled(db, listing(db, space, query));
+    yield* filledListing(db, listing(db, space, query));
     separator = ',\r\n';
   }
   yield all.length === 0 ? '{"results":[\r\n]}\n' : '\r\n]}\n';

@@ -5,8 +5,15 @@ import { badContentType, conflict, CouchError, notFound } from '../../errors.js'
 import { requireAttachmentName } from '../../store/attachments/given.js';
 import { type Attachment, readAttachments } from '../../store/attachments/members.js';
 import { editOf, parseRev, validateDocid } from '../../store/document.js';
-import type { AttachmentEdit, Database, DocumentEdit, Revisions } from '../../store/types.js';
+import type {
+  AttachmentEdit,
+  AttachmentReader,
+  Database,
+  DocumentEdit,
+  Revisions,
+} from '../../store/types.js';
 import { acceptedEncodings } from '../accept.js';
+import { withReader } from '../attachment-text.js';
 import { matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
@@ -58,7 +65,7 @@ async function get(exchange: Exchange, db: Database, id: string): Promise<void> 
     exchange.empty(304, ['ETag', etag]);
     return;
   }
-  await send(exchange, db, attachment, etag);
+  await withReader(db, (reader) => send(exchange, reader, attachment, etag));
 }
 
 function find(exchange: Exchange, db: Database, id: string): Attachment {
@@ -75,14 +82,19 @@ function find(exchange: Exchange, db: Database, id: string): Attachment {
 /** What a page could do in the name of its reader if an attachment were taken for one. */
 const CAGE = ['Content-Security-Policy', 'sandbox', 'X-Content-Type-Options', 'nosniff'] as const;
 
-async function send(exchange: Exchange, db: Database, attachment: Attachment, etag: string): Promise<void> {
+async function send(
+  exchange: Exchange,
+  reader: AttachmentReader,
+  attachment: Attachment,
+  etag: string,
+): Promise<void> {
   const { digest, length, encoded } = attachment;
   const type = typeOf(attachment);
   const headers = ['ETag', etag, 'Accept-Ranges', encoded === undefined ? 'bytes' : 'none', ...CAGE];
   const accepted = acceptedEncodings(exchange.header('accept-encoding'));
   if (encoded !== undefined && accepted.gzip) {
     const whole = { start: 0, end: encoded.length };
-    await sendStream(exchange, () => db.readAttachment(encoded.digest, whole), {
+    await sendStream(exchange, () => reader.read(encoded.digest, whole), {
       type,
       length: encoded.length,
       headers: [...headers, 'Content-Encoding', encoded.encoding],
@@ -92,7 +104,7 @@ async function send(exchange: Exchange, db: Database, attachment: Attachment, et
   const ranges = parseRanges(exchange.header('range'), length);
   const [range] = ranges ?? [];
   if (ranges === undefined || (encoded !== undefined && range !== undefined)) {
-    await sendStream(exchange, () => db.readAttachment(digest, { start: 0, end: length }), {
+    await sendStream(exchange, () => reader.read(digest, { start: 0, end: length }), {
       type,
       length,
       headers,
@@ -100,7 +112,7 @@ async function send(exchange: Exchange, db: Database, attachment: Attachment, et
   } else if (range === undefined) {
     throw new CouchError(416, 'requested_range_not_satisfiable', 'Requested range not satisfiable');
   } else if (ranges.length === 1) {
-    await sendStream(exchange, () => part(db, attachment, range), {
+    await sendStream(exchange, () => part(reader, attachment, range), {
       status: 206,
       type,
       length: range.last - range.first + 1,
@@ -108,7 +120,7 @@ async function send(exchange: Exchange, db: Database, attachment: Attachment, et
     });
   } else {
     const boundary = newBoundary();
-    await sendStream(exchange, () => byteRanges(db, attachment, ranges, boundary), {
+    await sendStream(exchange, () => byteRanges(reader, attachment, ranges, boundary), {
       status: 206,
       type: `multipart/byteranges; boundary="${boundary}"`,
       headers: CAGE,
@@ -116,14 +128,17 @@ async function send(exchange: Exchange, db: Database, attachment: Attachment, et
   }
 }
 
-const part = (db: Database, { digest }: Attachment, { first, last }: Range): AsyncIterable<Buffer> =>
-  db.readAttachment(digest, { start: first, end: last + 1 });
+const part = (
+  reader: AttachmentReader,
+  { digest }: Attachment,
+  { first, last }: Range,
+): AsyncIterable<Buffer> => reader.read(digest, { start: first, end: last + 1 });
 
 const contentRange = ({ first, last }: Range, length: number): string =>
   `bytes ${String(first)}-${String(last)}/${String(length)}`;
 
 async function* byteRanges(
-  db: Database,
+  reader: AttachmentReader,
   attachment: Attachment,
   ranges: readonly Range[],
   boundary: string,
@@ -132,7 +147,7 @@ async function* byteRanges(
   yield `--${boundary}`;
   for (const range of ranges) {
     yield `\r\nContent-Type: ${type}\r\nContent-Range: ${contentRange(range, attachment.length)}\r\n\r\n`;
-    yield* part(db, attachment, range);
+    yield* part(reader, attachment, range);
     yield `\r\n--${boundary}`;
   }
   yield '--';

@@ -4,7 +4,7 @@ import { badRequest, CouchError, illegalDocid } from '../../errors.js';
 import { valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import { type DocumentExtras, parseRev, validateDocid } from '../../store/document.js';
-import type { Database, DocumentRecord, StoredRevision } from '../../store/types.js';
+import type { AttachmentReader, Database, DocumentRecord, StoredRevision } from '../../store/types.js';
 import { filled, followedText, type Shown, shownText } from '../attachment-text.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
@@ -53,8 +53,8 @@ async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
   if (list === undefined) throw badRequest("Missing JSON list of 'docs'.");
   const wanted = list.map(readWanted);
   const pages = find(db, wanted, query);
-  if (asksForMultipart(exchange)) await sendMultipart(exchange, db, pages, query);
-  else await sendStream(exchange, () => filled(db, rows(pages, query)));
+  if (asksForMultipart(exchange)) await sendMultipart(exchange, pages, query);
+  else await sendStream(exchange, () => rows(pages, query));
 }
 
 /** Parameters that would mean something else here. */
@@ -109,18 +109,26 @@ function asCouchError(error: unknown): CouchError {
 /** Entries looked up at a time. */
 const ENTRIES = 100;
 
+/** Parts with their texts, and where to read what is attached to them before the next page is asked for. */
+interface Page {
+  readonly parts: readonly Read<Part>[];
+  readonly reader: AttachmentReader;
+}
+
 /** Pages of parts. An entry may have any number of revisions: what counts for a page is what is read. */
-async function* find(
-  db: Database,
-  wanted: readonly Wanted[],
-  query: DocumentQuery,
-): AsyncGenerator<readonly Read<Part>[]> {
+async function* find(db: Database, wanted: readonly Wanted[], query: DocumentQuery): AsyncGenerator<Page> {
   const bodies = new BodyPages(db);
   for (let at = 0; at < wanted.length; at += ENTRIES) {
     const entries = wanted.slice(at, at + ENTRIES);
     const records = await recordsOf(db, entries);
     const parts = entries.flatMap((one, index) => partsOf(one, records[index], query));
-    yield* bodies.pages(parts, ({ revision }) => revision);
+    // Not before the records are known: what is attached to a body that can still be read after this stays.
+    const reader = db.openAttachments();
+    try {
+      for await (const page of bodies.pages(parts, ({ revision }) => revision)) yield { parts: page, reader };
+    } finally {
+      await reader.close();
+    }
   }
 }
 
@@ -192,22 +200,22 @@ function errorOf({ wanted, rev }: Part): BulkGetError {
 
 // ---- answering ------------------------------------------------------------------------------------------------
 
-async function* rows(
-  pages: AsyncIterable<readonly Read<Part>[]>,
-  query: DocumentQuery,
-): AsyncGenerator<string> {
+async function* rows(pages: AsyncIterable<Page>, query: DocumentQuery): AsyncGenerator<string> {
   let chunk = '{"results":[';
   let separator = '';
-  for await (const page of pages) {
-    for (const part of page) {
+  for await (const { parts, reader } of pages) {
+    for (const part of parts) {
       const { wanted, isFirst, isLast } = part.item;
       const start = isFirst ? `${separator}{"id":${JSON.stringify(wanted.id)},"docs":[` : ',';
       separator = ',';
       chunk += `${start}${rowOf(part, query)}${isLast ? ']}' : ''}`;
       if (chunk.length < CHUNK_SIZE) continue;
-      yield chunk;
+      yield* filled(reader, [chunk]);
       chunk = '';
     }
+    // The next page has another reader.
+    yield* filled(reader, [chunk]);
+    chunk = '';
   }
   yield `${chunk}]}\n`;
 }
@@ -225,32 +233,27 @@ function asksForMultipart(exchange: Exchange): boolean {
 
 async function sendMultipart(
   exchange: Exchange,
-  db: Database,
-  pages: AsyncIterable<readonly Read<Part>[]>,
+  pages: AsyncIterable<Page>,
   query: DocumentQuery,
 ): Promise<void> {
   const boundary = `--${newBoundary()}`;
   const kind = exchange.accepts('multipart/mixed') ? 'multipart/mixed' : 'multipart/related';
-  await sendStream(exchange, () => bulkGetBody(entities(db, pages, query), boundary), {
+  await sendStream(exchange, () => bulkGetBody(entities(pages, query), boundary), {
     type: `${kind}; boundary="${boundary}"`,
   });
 }
 
 /** Here attachments are sent whether or not they were asked for. */
-async function* entities(
-  db: Database,
-  pages: AsyncIterable<readonly Read<Part>[]>,
-  query: DocumentQuery,
-): AsyncGenerator<Entity> {
-  for await (const page of pages) {
-    for (const part of page) {
+async function* entities(pages: AsyncIterable<Page>, query: DocumentQuery): AsyncGenerator<Entity> {
+  for await (const { parts, reader } of pages) {
+    for (const part of parts) {
       const opened = openedOf(part);
       if (opened === undefined) {
         yield errorEntity(toldError(errorOf(part.item)));
         continue;
       }
       const { wanted } = shownOf(opened, { ...query, attachments: true });
-      const { text, following } = followedText(db, opened.stored, extrasOf(opened, query), wanted);
+      const { text, following } = followedText(reader, opened.stored, extrasOf(opened, query), wanted);
       yield bulkGetDocument(opened.id, opened.rev, text, following, `--${newBoundary()}`);
     }
   }

@@ -7,7 +7,7 @@ import { membersInTurns, valuesInTurns } from '../../json/text.js';
 import { inTurns, type Work } from '../../json/turns.js';
 import type { Database } from '../../store/types.js';
 import { etagOf, matches } from '../etag.js';
-import { ALL, filled, NONE, shownText } from '../attachment-text.js';
+import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
 import type { Exchange } from '../exchange.js';
 import { integer, jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
@@ -35,7 +35,7 @@ async function changes(exchange: Exchange, db: Database): Promise<void> {
   // A feed that goes backwards begins at the end, whatever it is asked.
   const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters);
   const query: ChangesQuery = { ...settings, feed, since, ...(filter && { filter }) };
-  const open = (signal: AbortSignal): AsyncIterable<string> => filled(db, openFeed(db, query, signal));
+  const open = (signal: AbortSignal): AsyncIterable<string> => filledListing(db, openFeed(db, query, signal));
   if (query.feed === 'normal') {
     const etag = etagOf(`${db.name} ${db.token(db.updateSeq)}`);
     if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);

@@ -21,6 +21,7 @@ import {
   type Shown,
   shownText,
   STUBS,
+  withReader,
 } from '../attachment-text.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
 import { etagOf, matches } from '../etag.js';
@@ -193,16 +194,20 @@ function sendDocument(
   }
   const shown = shownFor(record, rev, query);
   const headers = etag === undefined ? [] : ['ETag', etag];
-  if (query.attachments && exchange.accepts('multipart/related')) {
-    const { text, following } = followedText(db, stored, extras, shown.wanted);
-    const entity = documentEntity(text, following, newBoundary());
-    if (following.length > 0) {
-      return sendStream(exchange, entity.chunks, { type: entity.type, length: entity.length(), headers });
-    }
+  if (!query.attachments) {
+    exchange.json(200, shownText(stored, extras, shown), headers);
+    return;
   }
-  const text = shownText(stored, extras, shown);
-  if (!query.attachments) exchange.json(200, text, headers);
-  else return sendStream(exchange, () => filled(db, [text, '\n']), { headers });
+  return withReader(db, (reader) => {
+    const { text, following } = followedText(reader, stored, extras, shown.wanted);
+    if (following.length === 0 || !exchange.accepts('multipart/related')) {
+      return sendStream(exchange, () => filled(reader, [shownText(stored, extras, shown), '\n']), {
+        headers,
+      });
+    }
+    const { type, length, chunks } = documentEntity(text, following, newBoundary());
+    return sendStream(exchange, chunks, { type, length: length(), headers });
+  });
 }
 
 /** What of a revision's attachments is asked for. */

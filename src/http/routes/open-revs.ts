@@ -1,8 +1,8 @@
 import { shownFor } from './documents.js';
 import { notFound } from '../../errors.js';
 import type { DocumentExtras } from '../../store/document.js';
-import type { Database, DocumentRecord } from '../../store/types.js';
-import { filled, followedText, shownText } from '../attachment-text.js';
+import type { AttachmentReader, Database, DocumentRecord } from '../../store/types.js';
+import { filled, followedText, shownText, withReader } from '../attachment-text.js';
 import type { DocumentQuery } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
 import { openRevsBody } from '../multipart/mixed.js';
@@ -44,13 +44,14 @@ export async function readRevisions(
   if (query.openRevs === 'all' && record === undefined) throw notFound('missing');
   const revs = revisionsToOpen(record, query.openRevs ?? [], query.latest);
   const found = opened(db, record, revs);
-  if (exchange.accepts('multipart/mixed')) {
+  await withReader(db, (reader) => {
+    if (!exchange.accepts('multipart/mixed')) {
+      return sendStream(exchange, () => filled(reader, rows(found, query)));
+    }
     const boundary = newBoundary();
     const type = `multipart/mixed; boundary="${boundary}"`;
-    await sendStream(exchange, () => openRevsBody(entities(db, found, query), boundary), { type });
-  } else {
-    await sendStream(exchange, () => filled(db, rows(found, query)));
-  }
+    return sendStream(exchange, () => openRevsBody(entities(reader, found, query), boundary), { type });
+  });
 }
 
 /** A revision, and its stored text where it is kept. */
@@ -93,7 +94,7 @@ const extrasOf = (record: DocumentRecord, rev: string, { revs }: DocumentQuery):
 
 /** Here attachments are sent whether or not they were asked for. */
 function* entities(
-  db: Database,
+  reader: AttachmentReader,
   revisions: Iterable<OpenedRevision>,
   query: DocumentQuery,
 ): Generator<Entity> {
@@ -104,7 +105,7 @@ function* entities(
     } else {
       const { rev, record, stored } = one;
       const { wanted } = shownFor(record, rev, { ...query, attachments: true });
-      const { text, following } = followedText(db, stored, extrasOf(record, rev, query), wanted);
+      const { text, following } = followedText(reader, stored, extrasOf(record, rev, query), wanted);
       yield documentEntity(text, following, boundary);
     }
   }
