@@ -1,5 +1,5 @@
 import { badRequest, CouchError, documentTooLarge } from '../errors.js';
-import type { GivenAttachment } from '../store/attachments/given.js';
+import { decoded, type GivenAttachment } from '../store/attachments/given.js';
 import type { StagedAttachment } from '../store/attachments/stage.js';
 import type { ParsedDocument } from '../store/document.js';
 import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../store/types.js';
@@ -42,7 +42,7 @@ export class Intake {
   stage(
     name: string,
     contentType: string,
-    source: AsyncIterable<Buffer>,
+    source: AsyncIterable<Buffer> | Iterable<Buffer>,
     gzip = false,
   ): Promise<StagedAttachment> {
     const { limits, attachments } = this.server.config;
@@ -68,14 +68,9 @@ export class Intake {
     if (given.kind === 'stub') return given;
     if (given.kind === 'follows') throw badRequest(`Invalid attachment data for ${name}`);
     const { contentType, revpos, data } = given;
-    const staged = await this.stage(name, contentType, once(data));
+    const staged = await this.stage(name, contentType, decoded(name, data));
     return { kind: 'staged', contentType, revpos: newEdits ? undefined : revpos, staged };
   }
-}
-
-// eslint-disable-next-line @typescript-eslint/require-await -- it is read like what comes over a socket
-async function* once(bytes: Buffer): AsyncGenerator<Buffer> {
-  yield bytes;
 }
 
 const tooLarge = (name: string): CouchError => new CouchError(413, 'attachment_too_large', name);

@@ -1,5 +1,5 @@
-import { badRequest, docValidation } from '../../errors.js';
-import { members } from '../../json/text.js';
+import { badRequest, type CouchError, docValidation } from '../../errors.js';
+import { JsonReader } from '../../json/reader.js';
 
 /** What a client says of one attachment of a document. */
 export type GivenAttachment = GivenStub | GivenData | GivenPart;
@@ -16,7 +16,8 @@ export interface GivenData {
   readonly kind: 'data';
   readonly contentType: string;
   readonly revpos: number;
-  readonly data: Buffer;
+  /** In base64, not looked at yet: `decoded` makes bytes of it. */
+  readonly data: string;
 }
 
 /** Bytes that follow the document in a multipart body. */
@@ -40,23 +41,46 @@ export interface GivenPart {
  * @throws CouchError 400
  */
 export function parseGivenAttachments(text: string): ReadonlyMap<string, GivenAttachment> {
-  const given = members(text);
-  if (given === undefined) throw docValidation('Bad special document member: _attachments');
+  const reader = new JsonReader(text);
+  if (reader.peek() !== 'object') throw docValidation('Bad special document member: _attachments');
   const found = new Map<string, GivenAttachment>();
-  for (const [name, value] of given) {
-    if (value.startsWith('{'))
-      found.set(name, parseGiven(name, JSON.parse(value) as Record<string, unknown>));
-  }
+  reader.readObject((name) => {
+    if (reader.peek() === 'object') found.set(name, parseGiven(name, readEntry(name, reader)));
+    else reader.readText();
+  });
   return found;
 }
 
-function parseGiven(name: string, given: Record<string, unknown>): GivenAttachment {
+interface Entry {
+  readonly [member: string]: unknown;
+  /** As it stands in the text, which is not copied: it may be nearly all of the request. */
+  data?: string;
+}
+
+function readEntry(name: string, reader: JsonReader): Entry {
+  const entry = Object.create(null) as Record<string, unknown> & Entry;
+  reader.readObject((member) => {
+    if (member === 'data') entry.data = base64Of(name, reader.readText());
+    else entry[member] = reader.readValue();
+  });
+  return entry;
+}
+
+/** @param text a JSON value as text */
+function base64Of(name: string, text: string): string {
+  if (!text.startsWith('"')) throw badData(name);
+  return text.includes('\\') ? (JSON.parse(text) as string) : text.slice(1, -1);
+}
+
+function parseGiven(name: string, given: Entry): GivenAttachment {
   if (given.stub === true) return { kind: 'stub', revpos: given.revpos };
   const contentType = given.content_type ?? 'application/octet-stream';
   if (typeof contentType !== 'string') throw badRequest(`Invalid content type of attachment ${name}`);
   const revpos = count(given.revpos) ?? 0;
-  if (given.follows !== true)
-    return { kind: 'data', contentType, revpos, data: decodeData(name, given.data) };
+  if (given.follows !== true) {
+    if (given.data === undefined) throw badData(name);
+    return { kind: 'data', contentType, revpos, data: given.data };
+  }
   const { encoding = 'identity', digest } = given;
   if (encoding !== 'gzip' && encoding !== 'identity')
     throw badRequest(`Invalid encoding of attachment ${name}`);
@@ -76,18 +100,43 @@ function parseGiven(name: string, given: Record<string, unknown>): GivenAttachme
 const count = (value: unknown): number | undefined =>
   typeof value === 'number' && Number.isSafeInteger(value) && value >= 0 ? value : undefined;
 
-/** Standard alphabet, padded, white space anywhere, as Erlang decodes base64. */
-function decodeData(name: string, data: unknown): Buffer {
-  if (typeof data === 'string') {
-    const text = /[ \t\r\n]/.test(data) ? data.replace(/[ \t\r\n]/g, '') : data;
-    const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
-    const bytes = Buffer.from(text, 'base64');
-    // Node passes over what is not of the alphabet: then bytes are missing.
-    const isWhole = text.length % 4 === 0 && bytes.length === (text.length / 4) * 3 - padding;
-    if (isWhole && !/[-_]/.test(text)) return bytes;
+/** Characters decoded at a time. */
+const PART = 65_536;
+
+/**
+ * The bytes of base64 in pieces: standard alphabet, padded, white space anywhere, as Erlang decodes it.
+ * @param name of the attachment that they are of
+ * @throws CouchError 400
+ */
+export function* decoded(name: string, base64: string): Generator<Buffer> {
+  let rest = '';
+  let isPadded = false;
+  for (let at = 0; at < base64.length; at += PART) {
+    const text = rest + withoutSpace(base64.slice(at, at + PART));
+    const end = text.length - (text.length % 4);
+    rest = text.slice(end);
+    if (end === 0) continue;
+    // Nothing follows the padding.
+    const bytes = isPadded ? undefined : decodeWhole(text.slice(0, end));
+    if (bytes === undefined) throw badData(name);
+    isPadded = text[end - 1] === '=';
+    yield bytes;
   }
-  throw badRequest(`Invalid attachment data for ${name}`);
+  if (rest !== '') throw badData(name);
 }
+
+const withoutSpace = (text: string): string =>
+  /[ \t\r\n]/.test(text) ? text.replace(/[ \t\r\n]/g, '') : text;
+
+/** @param text of a length that four divides */
+function decodeWhole(text: string): Buffer | undefined {
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0;
+  const bytes = Buffer.from(text, 'base64');
+  // Node passes over what is not of the alphabet: then bytes are missing.
+  return bytes.length === (text.length / 4) * 3 - padding && !/[-_]/.test(text) ? bytes : undefined;
+}
+
+const badData = (name: string): CouchError => badRequest(`Invalid attachment data for ${name}`);
 
 /** @throws CouchError 400 */
 export function requireAttachmentName(name: string): void {

@@ -23,7 +23,7 @@ export interface StageOptions {
  */
 export async function stage(
   uploads: Uploads,
-  source: AsyncIterable<Buffer>,
+  source: AsyncIterable<Buffer> | Iterable<Buffer>,
   { gzip, ...limits }: StageOptions,
 ): Promise<StagedAttachment> {
   if (gzip === undefined) return { plain: await stageOne(uploads, source, limits) };
@@ -45,7 +45,11 @@ export async function stage(
 
 type Limits = Pick<StageOptions, 'limit' | 'tooLarge'>;
 
-async function stageOne(uploads: Uploads, source: AsyncIterable<Buffer>, limits: Limits): Promise<Staged> {
+async function stageOne(
+  uploads: Uploads,
+  source: AsyncIterable<Buffer> | Iterable<Buffer>,
+  limits: Limits,
+): Promise<Staged> {
   const receiver = uploads.receive();
   try {
     return await receiveAll(receiver, source, limits);
@@ -57,7 +61,7 @@ async function stageOne(uploads: Uploads, source: AsyncIterable<Buffer>, limits:
 
 async function receiveAll(
   receiver: Receiver,
-  source: AsyncIterable<Buffer>,
+  source: AsyncIterable<Buffer> | Iterable<Buffer>,
   { limit, tooLarge }: Limits,
 ): Promise<Staged> {
   for await (const bytes of source) {
@@ -70,7 +74,7 @@ async function receiveAll(
 /** Takes in what is sent, and what a (de)compressor makes of it, side by side. */
 async function stageBoth(
   uploads: Uploads,
-  source: AsyncIterable<Buffer>,
+  source: AsyncIterable<Buffer> | Iterable<Buffer>,
   transform: Gzip | Gunzip,
   [sentLimits, madeLimits]: readonly [Limits, Limits],
 ): Promise<{ sent: Staged; made: Staged }> {
@@ -93,7 +97,7 @@ async function stageBoth(
 
 /** Passes bytes on, and gives them to the transform as fast as that takes them. */
 async function* through(
-  source: AsyncIterable<Buffer>,
+  source: AsyncIterable<Buffer> | Iterable<Buffer>,
   transform: Gzip | Gunzip,
   making: Promise<unknown>,
 ): AsyncGenerator<Buffer> {

@@ -14,7 +14,10 @@ export class Staging {
   constructor(private readonly uploads: Uploads) {}
 
   /** @throws CouchError what `stage` throws */
-  async take(source: AsyncIterable<Buffer>, options: StageOptions): Promise<StagedAttachment> {
+  async take(
+    source: AsyncIterable<Buffer> | Iterable<Buffer>,
+    options: StageOptions,
+  ): Promise<StagedAttachment> {
     // The last one, or the only one, is best written together with its document.
     if (this.#heldBytes > Math.min(MOST, this.uploads.context.chunkAbove)) await this.#store();
     const staged = await stage(this.uploads, source, options);

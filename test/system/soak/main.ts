@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { testSeed } from '../support/random.js';
+import { attachment } from './attachment.js';
 import { browser } from './browser.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { fuzz } from './fuzz.js';
@@ -14,6 +15,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   rows,
   browser,
   fuzz,
+  attachment,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
