@@ -1,6 +1,7 @@
 import { badRequest, CouchError, documentTooLarge } from '../errors.js';
+import { Turns } from '../json/turns.js';
 import { decoded, type GivenAttachment } from '../store/attachments/given.js';
-import type { StagedAttachment } from '../store/attachments/stage.js';
+import type { Source, StagedAttachment } from '../store/attachments/stage.js';
 import type { ParsedDocument } from '../store/document.js';
 import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../store/types.js';
 import type { Server } from './server.js';
@@ -10,6 +11,9 @@ const MOST = 10_000;
 
 /** Takes in the attachments of one request, and lets go of those that no document took. */
 export class Intake {
+  /** Tiny attachments are taken in without waiting for anything. */
+  readonly #turns = new Turns();
+
   private constructor(
     private readonly server: Server,
     private readonly staging: AttachmentStaging,
@@ -39,14 +43,10 @@ export class Intake {
    * Takes bytes in; those of a type that shrinks are stored compressed as well, as CouchDB does.
    * @param gzip whether they come compressed
    */
-  stage(
-    name: string,
-    contentType: string,
-    source: AsyncIterable<Buffer> | Iterable<Buffer>,
-    gzip = false,
-  ): Promise<StagedAttachment> {
+  async stage(name: string, contentType: string, source: Source, gzip = false): Promise<StagedAttachment> {
     const { limits, attachments } = this.server.config;
     const shrinks = this.server.compressible.test(contentType) && attachments.compressionLevel > 0;
+    await this.#turns.pass();
     return this.staging.take(source, {
       limit: limits.maxAttachmentSize,
       tooLarge: () => tooLarge(name),

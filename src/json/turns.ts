@@ -36,6 +36,18 @@ function slice<T>(work: Work<T>): IteratorResult<undefined, T> {
   }
 }
 
+/** For a loop of steps that each wait for something, but perhaps only for what is there already. */
+export class Turns {
+  #end = performance.now() + SLICE;
+
+  /** Resolves at once, or when others have had their turns after a slice. */
+  async pass(): Promise<void> {
+    if (performance.now() < this.#end) return;
+    await nextTurn();
+    this.#end = performance.now() + SLICE;
+  }
+}
+
 let line = Promise.resolve();
 
 /**

@@ -35,7 +35,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import { Validators } from './validators.js';
-import { Writer, type WriterHost } from './writer.js';
+import { Writer, type WriterHost, type WriteTask } from './writer.js';
 
 export interface LevelOptions {
   /** Bytes that LevelDB gathers in memory before it writes a table. */
@@ -243,7 +243,9 @@ export class LevelDatabase implements Database, WriterHost {
   async #requireAttachments(edits: readonly DocumentEdit[], { newEdits }: WriteOptions): Promise<void> {
     const transaction = this.begin();
     try {
-      for (const edit of edits) transaction.requireAttachments(edit, this.get(edit.id), newEdits);
+      await transaction.load(edits.map(({ id }) => id));
+      await transaction.loadAttachments(edits, newEdits);
+      for (const edit of edits) transaction.requireAttachments(edit, newEdits);
     } finally {
       await transaction.abandon();
     }
@@ -254,8 +256,10 @@ export class LevelDatabase implements Database, WriterHost {
     { newEdits }: WriteOptions,
   ): Promise<readonly EditResult[]> {
     const results: EditResult[] = [];
+    const attached = edits.filter(({ attachments }) => attachments !== undefined);
     await this.#submit({
       ids: edits.map(({ id }) => id),
+      ...(attached.length > 0 && { attached: { edits: attached, newEdits } }),
       weight,
       run: (transaction) => {
         for (const edit of edits) {
@@ -275,14 +279,10 @@ export class LevelDatabase implements Database, WriterHost {
     return new LevelAttachments(this.#level);
   }
 
-  async #submit(task: {
-    ids?: readonly string[];
-    weight?: number;
-    run: (transaction: Transaction) => void;
-  }): Promise<void> {
+  async #submit(task: Partial<WriteTask> & Pick<WriteTask, 'run'>): Promise<void> {
     if (this.#closing) throw unavailable('The database is being closed.');
     try {
-      await this.#writer.submit({ ids: task.ids ?? [], weight: task.weight ?? 0, run: task.run });
+      await this.#writer.submit({ ids: [], weight: 0, ...task });
     } catch (error) {
       if (error instanceof CouchError) throw error;
       throw internalError('The write failed; whether any of it was stored is not known.', error);

@@ -1,10 +1,12 @@
 import type { ClassicLevel } from 'classic-level';
 import { missingStub } from '../errors.js';
+import { inTurns, type Work } from '../json/turns.js';
 import { purge } from '../revtree/purge.js';
 import type { RevTree } from '../revtree/tree.js';
-import { attachmentsMember, readAttachments } from './attachments/members.js';
+import { type Attachment, attachmentsMember, readAttachments } from './attachments/members.js';
 import { Refs } from './attachments/refs.js';
 import {
+  parentOf,
   type Resolved,
   resolveAttachments,
   type ResolvedAttachment,
@@ -24,7 +26,7 @@ import * as layout from './layout.js';
 import type { LivingDelta } from './positions.js';
 import { parseRecord, StoredDocument } from './record.js';
 import { STATE, type State } from './state.js';
-import type { ChangeRow, DocumentEdit } from './types.js';
+import type { AttachmentEdit, ChangeRow, DocumentEdit } from './types.js';
 
 /** A document that the transaction has looked at or changed. */
 interface Touched {
@@ -53,6 +55,8 @@ export class Transaction implements Holder {
   readonly #touched = new Map<string, Touched>();
   /** Sequence → body, for those that this transaction puts. */
   readonly #bodies = new Map<number, string>();
+  /** Sequence → what is attached to the body there, where it was read beforehand. */
+  readonly #attachments = new Map<number, ReadonlyMap<string, Attachment>>();
   /** Sequence → length, for the large ones that this transaction puts. */
   readonly #largeBodies = new Map<number, number>();
   readonly #batch;
@@ -89,6 +93,30 @@ export class Transaction implements Holder {
       const before = text === undefined ? undefined : parseRecord(text);
       this.#touched.set(id, { before, after: before });
     });
+  }
+
+  /** Reads what the attachments of edits will need; there may be thousands. Their documents must be loaded. */
+  async loadAttachments(edits: readonly DocumentEdit[], newEdits: boolean): Promise<void> {
+    const digests = new Set<string>();
+    const seqs: number[] = [];
+    for (const edit of edits) {
+      for (const one of edit.attachments?.values() ?? [])
+        for (const digest of digestsOf(one)) digests.add(digest);
+      const record = this.#touched.get(edit.id)?.after;
+      const parent = edit.attachments === undefined ? undefined : parentOf(edit, { record, newEdits });
+      const seq = parent === undefined ? undefined : record?.bodySeqs.get(parent);
+      if (seq !== undefined) seqs.push(seq);
+    }
+    const texts = await this.context.level.getMany(seqs.map((seq) => layout.bodies.key(layout.seqKey(seq))));
+    for (const [at, seq] of seqs.entries()) {
+      const attachments = readAttachments(texts[at] ?? '{}');
+      this.#attachments.set(seq, attachments);
+      for (const { digest, encoded } of attachments.values()) {
+        digests.add(digest);
+        if (encoded !== undefined) digests.add(encoded.digest);
+      }
+    }
+    await this.#refs.load([...digests]);
   }
 
   /**
@@ -128,7 +156,7 @@ export class Transaction implements Holder {
       {
         record,
         newEdits,
-        attachmentsOf: (rev) => readAttachments(this.#bodyAt(record?.bodySeqs.get(rev) ?? 0) ?? '{}'),
+        attachmentsOf: (rev) => this.#attachmentsAt(record?.bodySeqs.get(rev) ?? 0),
         has: (digest) => this.#refs.has(digest),
       },
     );
@@ -138,7 +166,8 @@ export class Transaction implements Holder {
    * An attachment that is not there spoils the edit.
    * @throws CouchError 412
    */
-  requireAttachments(edit: DocumentEdit, record: StoredDocument | undefined, newEdits: boolean): void {
+  requireAttachments(edit: DocumentEdit, newEdits: boolean): void {
+    const record = this.#touched.get(edit.id)?.after;
     const { missing } = this.#resolve(edit, record, newEdits);
     if (missing === undefined) return;
     const { revsLimit } = this.context;
@@ -239,6 +268,10 @@ export class Transaction implements Holder {
     touched.after = compacted.record;
   }
 
+  #attachmentsAt(seq: number): ReadonlyMap<string, Attachment> {
+    return this.#attachments.get(seq) ?? readAttachments(this.#bodyAt(seq) ?? '{}');
+  }
+
   #bodyAt(seq: number): string | undefined {
     return this.#bodies.get(seq) ?? this.context.level.getSync(layout.bodies.key(layout.seqKey(seq)));
   }
@@ -289,7 +322,7 @@ export class Transaction implements Holder {
 
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
   async commit(sync: boolean): Promise<Committed> {
-    const committed = this.#finish();
+    const committed = await inTurns(this.#finish());
     await this.#batch.write({ sync });
     return committed;
   }
@@ -299,13 +332,15 @@ export class Transaction implements Holder {
     await this.#batch.close();
   }
 
-  #finish(): Committed {
+  /** Nobody else writes meanwhile. */
+  *#finish(): Work<Committed> {
     const blocks = new Map<number, number>();
     const rows: ChangeRow[] = [];
     const changed: string[] = [];
     const living: LivingDelta[] = [];
     let { docCount, deletedCount } = this.context.state;
     for (const [id, { before, after }] of this.#touched) {
+      yield;
       if (after === before) continue;
       if (after === undefined) this.del(layout.documents.key(id));
       else this.put(layout.documents.key(id), after.serialise());
@@ -328,7 +363,7 @@ export class Transaction implements Holder {
     }
     rows.sort((a, b) => a.seq - b.seq);
     for (const row of rows) this.put(layout.changes.key(layout.seqKey(row.seq)), row.text);
-    const attachments = this.#refs.finish(this);
+    const attachments = yield* this.#refs.finish(this);
     const state = {
       updateSeq: this.#updateSeq,
       docCount,
@@ -373,6 +408,16 @@ export interface Committed {
   readonly purged: boolean;
   /** Uploads whose chunks can be removed. */
   readonly orphans: readonly string[];
+}
+
+/** What an edit will look for under its digest. */
+function digestsOf(edit: AttachmentEdit): readonly string[] {
+  if (edit.kind === 'stub') return [];
+  const [plain, encoded] =
+    edit.kind === 'staged'
+      ? [edit.staged.plain, edit.staged.gzip]
+      : [edit.attachment, edit.attachment.encoded];
+  return encoded === undefined ? [plain.digest] : [plain.digest, encoded.digest];
 }
 
 const NOTHING: Resolved = { attachments: new Map(), missing: undefined };

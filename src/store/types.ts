@@ -212,7 +212,7 @@ export interface Database {
 /** Must be released when the writes are done, whatever became of them. */
 export interface AttachmentStaging {
   /** Takes one attachment in. @throws CouchError, and whatever `source` throws; nothing is left of it then */
-  take(source: AsyncIterable<Buffer> | Iterable<Buffer>, options: StageOptions): Promise<StagedAttachment>;
+  take(source: Source, options: StageOptions): Promise<StagedAttachment>;
   /** Lets go of what is in no document. */
   release(): Promise<void>;
 }
@@ -268,4 +268,4 @@ export interface ChangeListener {
 import type { CouchError } from '../errors.js';
 import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
-import type { StagedAttachment, StageOptions } from './attachments/stage.js';
+import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';

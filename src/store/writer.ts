@@ -1,9 +1,12 @@
 import type { Transaction } from './transaction.js';
+import type { DocumentEdit } from './types.js';
 
 /** One request to write. */
 export interface WriteTask {
   /** Documents that must be loaded before `run`. */
   readonly ids: readonly string[];
+  /** Edits that bring or keep attachments, which must be looked up before `run`. */
+  readonly attached?: { readonly edits: readonly DocumentEdit[]; readonly newEdits: boolean };
   /** Roughly how much it adds to a batch, in bytes. */
   readonly weight: number;
   /** Puts everything into the transaction, or throws before it has put anything. */
@@ -73,6 +76,10 @@ export class Writer {
     try {
       const transaction = this.host.begin();
       await transaction.load([...new Set(group.flatMap(({ task }) => task.ids))]);
+      for (const { task } of group) {
+        if (task.attached !== undefined)
+          await transaction.loadAttachments(task.attached.edits, task.attached.newEdits);
+      }
       for (const waiting of group) if (runTask(waiting, transaction)) accepted.push(waiting);
       if (transaction.empty) await transaction.abandon();
       else await this.host.commit(transaction);

@@ -36,11 +36,11 @@ interface StoredAttachment {
 
 const NAME = '"_attachments":';
 
-/** The member that holds the attachments, and the text before and behind it. */
+/** The attachments of a stored text, and what else is in it. */
 interface Parts {
+  /** The text without them. */
   readonly before: string;
-  /** An object as text. */
-  readonly attachments: string;
+  readonly attachments: ReadonlyMap<string, StoredAttachment>;
 }
 
 /** Takes a stored text apart; undefined where the revision has no attachments. */
@@ -54,13 +54,27 @@ export function splitAttachments(text: string): Parts | undefined {
 function splitLast(text: string, at: number): Parts | undefined {
   // The quote may belong to a longer name.
   if (text[at - 1] !== ',') return undefined;
-  const attachments = text.slice(at + NAME.length, -1);
+  const attachments = parseStored(text.slice(at + NAME.length, -1));
+  return attachments && { before: `${text.slice(0, at - 1)}}`, attachments };
+}
+
+/** Names that a JavaScript object would put before all others. */
+const NUMBER = /"[0-9]+":\{/;
+
+/** Undefined where the text is not one whole object. There may be thousands in it: mostly they are read at once. */
+function parseStored(text: string): ReadonlyMap<string, StoredAttachment> | undefined {
+  let all: object;
   try {
-    JSON.parse(attachments);
+    all = JSON.parse(text) as object;
   } catch {
     return undefined;
   }
-  return { before: `${text.slice(0, at - 1)}}`, attachments };
+  if (!NUMBER.test(text)) return new Map(Object.entries(all));
+  const each = Array.from(members(text) ?? [], ([name, value]): [string, StoredAttachment] => [
+    name,
+    JSON.parse(value) as StoredAttachment,
+  ]);
+  return new Map(each);
 }
 
 /** PouchDB writes it where it was in the document. */
@@ -70,7 +84,7 @@ function splitAnywhere(text: string): Parts | undefined {
   if (all === undefined || attachments === undefined) return undefined;
   all.delete('_attachments');
   const others = Array.from(all, ([name, value]) => `${JSON.stringify(name)}:${value}`);
-  return { before: `{${others.join(',')}}`, attachments };
+  return { before: `{${others.join(',')}}`, attachments: parseStored(attachments) ?? new Map() };
 }
 
 /** The attachments of a stored revision by their names, in their order. */
@@ -82,12 +96,7 @@ export function readAttachments(text: string): ReadonlyMap<string, Attachment> {
 const NONE: ReadonlyMap<string, Attachment> = new Map();
 
 export function parseAttachments({ before, attachments }: Parts): ReadonlyMap<string, Attachment> {
-  const found = new Map<string, Attachment>();
-  for (const [name, value] of members(attachments) ?? []) {
-    const stored = JSON.parse(value) as StoredAttachment;
-    found.set(name, parseAttachment(stored, before));
-  }
-  return found;
+  return new Map(Array.from(attachments, ([name, stored]) => [name, parseAttachment(stored, before)]));
 }
 
 function parseAttachment(stored: StoredAttachment, body: string): Attachment {

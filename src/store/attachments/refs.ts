@@ -1,4 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
+import type { Work } from '../../json/turns.js';
 import * as layout from '../layout.js';
 import { type Chunked, parseChunked } from './chunks.js';
 import type { Holds } from './holds.js';
@@ -32,6 +33,8 @@ interface Change {
 /** Keeps which revisions have an attachment, as PouchDB does, over one commit. Without any its bytes go. */
 export class Refs {
   readonly #changes = new Map<string, Change>();
+  /** Digest → what is stored of who has it, as far as it was read beforehand. */
+  readonly #stored = new Map<string, string | undefined>();
   /** Digests of values that somebody let go of. */
   readonly #released = new Set<string>();
 
@@ -40,10 +43,22 @@ export class Refs {
     private readonly holds: Holds,
   ) {}
 
+  /** Reads what will be needed of some attachments, in one look-up. */
+  async load(digests: readonly string[]): Promise<void> {
+    const texts = await this.level.getMany(digests.map((digest) => layout.attachments.key(digest)));
+    for (const [at, digest] of digests.entries()) this.#stored.set(digest, texts[at]);
+  }
+
+  #storedOf(digest: string): string | undefined {
+    return this.#stored.has(digest)
+      ? this.#stored.get(digest)
+      : this.level.getSync(layout.attachments.key(digest));
+  }
+
   /** Whether the attachment is stored, or about to be. */
   has(digest: string): boolean {
     const added = this.#changes.get(digest)?.added.size ?? 0;
-    return added > 0 || this.level.getSync(layout.attachments.key(digest)) !== undefined;
+    return added > 0 || this.#storedOf(digest) !== undefined;
   }
 
   /** Whether these bytes are still there: a database that was opened again has lost those in chunks. */
@@ -101,11 +116,12 @@ export class Refs {
   }
 
   /** Puts everything into the batch; called once, at its end. */
-  finish(batch: Batch): RefsOutcome {
+  *finish(batch: Batch): Work<RefsOutcome> {
     const outcome: Outcome = { bytes: 0, chunked: 0, orphans: [] };
     for (const [digest, change] of this.#changes) {
+      yield;
       const key = layout.attachments.key(digest);
-      const before = this.level.getSync(key);
+      const before = this.#storedOf(digest);
       const after = changedRefs(before, change);
       if (after !== undefined) this.#released.delete(digest);
       if (after === before) continue;
@@ -114,6 +130,7 @@ export class Refs {
       if (before === undefined) putBytes(batch, digest, change.staged, outcome);
     }
     for (const digest of this.#released) {
+      yield;
       if (!this.has(digest)) this.#dropValue(batch, digest);
     }
     return outcome;

@@ -73,7 +73,10 @@ function resolve(
 }
 
 /** The revision whose attachments are meant by stubs, if it is stored. */
-function parentOf({ revisions }: DocumentEdit, { record, newEdits }: ResolveContext): string | undefined {
+export function parentOf(
+  { revisions }: DocumentEdit,
+  { record, newEdits }: Pick<ResolveContext, 'record' | 'newEdits'>,
+): string | undefined {
   if (record === undefined) return undefined;
   const given = revisions.ids.map((hash, index) => `${String(revisions.start - index)}-${hash}`);
   if (newEdits) return given.slice(0, 1).find((rev) => record.bodySeqs.has(rev));

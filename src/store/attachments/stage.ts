@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { createGunzip, createGzip, type Gunzip, type Gzip } from 'node:zlib';
+import { createGunzip, createGzip, type Gunzip, type Gzip, gzipSync } from 'node:zlib';
 import { badRequest, CouchError } from '../../errors.js';
 import type { Receiver, Staged, Uploads } from './uploads.js';
 
@@ -8,6 +8,9 @@ export interface StagedAttachment {
   readonly plain: Staged;
   readonly gzip?: Staged;
 }
+
+/** What comes of an attachment, piece by piece. */
+export type Source = AsyncIterable<Buffer> | Iterable<Buffer>;
 
 export interface StageOptions {
   /** The client sends it compressed, or it is to be stored compressed as well. */
@@ -23,7 +26,7 @@ export interface StageOptions {
  */
 export async function stage(
   uploads: Uploads,
-  source: AsyncIterable<Buffer> | Iterable<Buffer>,
+  source: Source,
   { gzip, ...limits }: StageOptions,
 ): Promise<StagedAttachment> {
   if (gzip === undefined) return { plain: await stageOne(uploads, source, limits) };
@@ -33,23 +36,47 @@ export async function stage(
     );
     return { plain: made, gzip: sent };
   }
-  // Erlang's settings, with which its zlib and ours often make the same of a short text.
-  const compressor = createGzip({ level: gzip.level, memLevel: 8 });
+  // Erlang's settings: with them short texts have the digests that CouchDB shows.
+  const settings = { level: gzip.level, memLevel: 8 };
+  const { first, rest } = await beginning(source);
+  if (rest === undefined) {
+    const plain = await stageOne(uploads, first, limits);
+    const packed = gzipSync(Buffer.concat(first), settings);
+    return { plain, gzip: await stageOne(uploads, [packed], { ...limits, limit: Infinity }) };
+  }
+  const compressor = createGzip(settings);
   // What does not shrink grows a little: that must not be too large.
-  const { sent, made } = await stageBoth(uploads, source, compressor, [
+  const { sent, made } = await stageBoth(uploads, joined(first, rest), compressor, [
     limits,
     { ...limits, limit: Infinity },
   ]);
   return { plain: sent, gzip: made };
 }
 
+/** Up to so many bytes are compressed at once: to make a stream of its own for each takes longer. */
+const TINY = 4096;
+
+/** All that a source has, or what it begins with, and the rest. */
+async function beginning(source: Source): Promise<{ first: Buffer[]; rest?: AsyncGenerator<Buffer> }> {
+  const rest = joined([], source);
+  const first: Buffer[] = [];
+  for (let length = 0; length <= TINY;) {
+    const next = await rest.next();
+    if (next.done === true) return { first };
+    first.push(next.value);
+    length += next.value.length;
+  }
+  return { first, rest };
+}
+
+async function* joined(first: readonly Buffer[], rest: Source): AsyncGenerator<Buffer> {
+  yield* first;
+  yield* rest;
+}
+
 type Limits = Pick<StageOptions, 'limit' | 'tooLarge'>;
 
-async function stageOne(
-  uploads: Uploads,
-  source: AsyncIterable<Buffer> | Iterable<Buffer>,
-  limits: Limits,
-): Promise<Staged> {
+async function stageOne(uploads: Uploads, source: Source, limits: Limits): Promise<Staged> {
   const receiver = uploads.receive();
   try {
     return await receiveAll(receiver, source, limits);
@@ -59,11 +86,7 @@ async function stageOne(
   }
 }
 
-async function receiveAll(
-  receiver: Receiver,
-  source: AsyncIterable<Buffer> | Iterable<Buffer>,
-  { limit, tooLarge }: Limits,
-): Promise<Staged> {
+async function receiveAll(receiver: Receiver, source: Source, { limit, tooLarge }: Limits): Promise<Staged> {
   for await (const bytes of source) {
     if (receiver.length + bytes.length > limit) throw tooLarge();
     await receiver.write(bytes);
@@ -74,7 +97,7 @@ async function receiveAll(
 /** Takes in what is sent, and what a (de)compressor makes of it, side by side. */
 async function stageBoth(
   uploads: Uploads,
-  source: AsyncIterable<Buffer> | Iterable<Buffer>,
+  source: Source,
   transform: Gzip | Gunzip,
   [sentLimits, madeLimits]: readonly [Limits, Limits],
 ): Promise<{ sent: Staged; made: Staged }> {
@@ -97,7 +120,7 @@ async function stageBoth(
 
 /** Passes bytes on, and gives them to the transform as fast as that takes them. */
 async function* through(
-  source: AsyncIterable<Buffer> | Iterable<Buffer>,
+  source: Source,
   transform: Gzip | Gunzip,
   making: Promise<unknown>,
 ): AsyncGenerator<Buffer> {

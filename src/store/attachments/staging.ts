@@ -1,4 +1,4 @@
-import { stage, type StagedAttachment, type StageOptions } from './stage.js';
+import { type Source, stage, type StagedAttachment, type StageOptions } from './stage.js';
 import type { Staged, Uploads } from './uploads.js';
 
 /** With more bytes than these in memory, a request brings no further attachment. */
@@ -14,10 +14,7 @@ export class Staging {
   constructor(private readonly uploads: Uploads) {}
 
   /** @throws CouchError what `stage` throws */
-  async take(
-    source: AsyncIterable<Buffer> | Iterable<Buffer>,
-    options: StageOptions,
-  ): Promise<StagedAttachment> {
+  async take(source: Source, options: StageOptions): Promise<StagedAttachment> {
     // The last one, or the only one, is best written together with its document.
     if (this.#heldBytes > Math.min(MOST, this.uploads.context.chunkAbove)) await this.#store();
     const staged = await stage(this.uploads, source, options);
