@@ -100,6 +100,20 @@ const watchGetLocal = (db: Database, note: () => void): void => {
   });
 };
 
+const watchTaking = (db: Database, note: () => void): void => {
+  const stageAttachments = db.stageAttachments.bind(db);
+  vi.spyOn(db, 'stageAttachments').mockImplementation(() => {
+    const staging = stageAttachments();
+    return {
+      release: () => staging.release(),
+      take: (source, options) => {
+        note();
+        return staging.take(source, options);
+      },
+    };
+  });
+};
+
 describe('a long batch', () => {
   const COUNT = 20_000;
   const docs = (of: (at: number) => object, length = COUNT): string =>
@@ -169,6 +183,27 @@ describe('a long batch', () => {
     });
   });
 });
+
+test.each(['application/octet-stream', 'text/plain'])(
+  'very many tiny attachments are taken in in turns: %s',
+  async (type) => {
+    const count = 10_000;
+    const data = (at: number): string => Buffer.from(`${type} ${String(at)}`).toString('base64');
+    const named = Array.from({ length: count }, (_, at) => [
+      `f${String(at)}`,
+      { content_type: type, data: data(at) },
+    ]);
+    const text = JSON.stringify({ _attachments: Object.fromEntries(named) as object });
+    const path = `/db/${encodeURIComponent(type)}`;
+    const rounds = await roundsOf('db', watchTaking, async () => {
+      const headers = { 'content-type': 'application/json' };
+      expect((await it.request('PUT', path, { text, headers })).status).toBe(201);
+    });
+    expect(rounds).toBeGreaterThan(5);
+    const last = await it.request('GET', `${path}/f${String(count - 1)}`);
+    expect(last.text).toBe(`${type} ${String(count - 1)}`);
+  },
+);
 
 describe('a long question for revisions', () => {
   const COUNT = 3000;
