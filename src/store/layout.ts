@@ -48,6 +48,8 @@ export const changeCounts = new Sublevel('causeway-change-counts');
 export const purges = new Sublevel('causeway-purges');
 /** Digest of a large attachment → the upload whose chunks are its bytes. */
 export const chunked = new Sublevel('causeway-chunked');
+/** Of attachments that very many revisions have: digest → their number, digest and `id@rev` → nothing. */
+export const refs = new Sublevel('causeway-refs');
 /** Upload and number of the chunk → bytes. */
 export const chunks = new Sublevel('causeway-chunks');
 /** Uploads whose chunks belong to no attachment: under way, or to be removed. */
@@ -67,6 +69,9 @@ export const POUCH_COMPACTION = '_local/compaction';
 export const seqKey = (seq: number): string => String(seq).padStart(16, '0');
 
 export const parseSeqKey = (key: string): number => Number.parseInt(key, 10);
+
+/** Key of one of very many revisions, `id@rev`, that have an attachment. Digests are of one length. */
+export const refKey = (digest: string, ref: string): string => refs.key(`${digest}/${ref}`);
 
 /** Key of one chunk of an upload. */
 export const chunkKey = (upload: string, index: number): string => chunks.key(`${upload}/${seqKey(index)}`);

@@ -179,6 +179,45 @@ describe('attachments in PouchDB 9 and ours (I3)', () => {
     expect(await onDisk(dir)).toMatchObject({ refs: {}, binaries: [] });
   });
 
+  test('that very many documents share stay for all of them, whoever writes and compacts', async () => {
+    const dir = join(await newFolder(), 'db');
+    const icon = bytesOf(500);
+    const ids = Array.from({ length: 600 }, (_, at) => `document ${String(at)}`);
+    const revs = await within(dir, async (db) => {
+      const f = data(await take(db, icon));
+      const written = await write(
+        db,
+        ids.map((id) => ({ id, attachments: { f } })),
+      );
+      return written.map(revOf);
+    });
+    const before = await onDisk(dir);
+    expect(problemsOf(before)).toEqual([]);
+    expect(before.elsewhere).toBe(601);
+    await pouch.open(dir);
+    const here = await pouch.attachments(dir, ids.slice(0, 3));
+    expect(Object.values(here).map(({ full }) => full.f?.data)).toEqual(
+      Array(3).fill(icon.toString('base64')),
+    );
+    await pouch.bulkDocs(dir, [
+      { _id: 'new', _attachments: { g: { content_type: 'image/png', data: icon.toString('base64') } } },
+    ]);
+    for (const at of [0, 1]) await pouch.remove(dir, ids[at] ?? '', revs[at] ?? '');
+    await pouch.compact(dir);
+    await pouch.close(dir);
+    await within(dir, async (db) => {
+      expect(await readAll(db, 'new')).toEqual({ g: icon });
+      expect(await readAll(db, ids[599] ?? '')).toEqual({ f: icon });
+    });
+    const mended = await onDisk(dir);
+    expect(problemsOf(mended)).toEqual([]);
+    expect(mended.elsewhere).toBe(600);
+    await within(dir, async (db) => {
+      await db.purge(new Map(['new', ...ids].map((id) => [id, [db.get(id)?.winner ?? '']])));
+    });
+    expect(await onDisk(dir)).toMatchObject({ refs: {}, binaries: [], elsewhere: 0 });
+  });
+
   test('in chunks keep PouchDB from reading the database, until the last of them is gone', async () => {
     const dir = join(await newFolder(), 'db');
     const refused = async (): Promise<void> => {

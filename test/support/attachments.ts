@@ -154,6 +154,8 @@ export interface OnDisk {
   /** Digests of the values in PouchDB's form, sorted. */
   readonly binaries: string[];
   readonly chunked: string[];
+  /** Keys of the sublevel for references that are very many. */
+  readonly elsewhere: number;
   /** Number of the chunks. */
   readonly chunks: number;
   readonly uploads: number;
@@ -178,10 +180,15 @@ export async function onDisk(folder: string): Promise<OnDisk> {
     await level.close();
   }
   const part = (name: string): Map<string, Buffer> => parts.get(name) ?? new Map<string, Buffer>();
-  const refs = Array.from(part('attach-store'), ([digest, value]): [string, string[]] => [
-    digest,
-    Object.keys((JSON.parse(value.toString()) as { refs: Record<string, true> }).refs).sort(),
-  ]);
+  const elsewhere = [...part('causeway-refs')];
+  const refs = Array.from(part('attach-store'), ([digest, value]): [string, string[]] => {
+    const { causeway, ...named } = (JSON.parse(value.toString()) as { refs: Record<string, true> }).refs;
+    if (causeway === undefined) return [digest, Object.keys(named).sort()];
+    const ours = elsewhere.filter(([key]) => key.startsWith(`${digest}/`));
+    const count = part('causeway-refs').get(digest)?.toString();
+    if (count !== String(ours.length)) throw new Error(`${String(count)} of ${String(ours.length)} refs`);
+    return [digest, [...Object.keys(named), ...ours.map(([key]) => key.slice(digest.length + 1))].sort()];
+  });
   const binaries = part('attach-binary-store');
   const state = part('causeway-meta').get('state')?.toString() ?? '{}';
   const chunks = part('causeway-chunks');
@@ -192,6 +199,7 @@ export async function onDisk(folder: string): Promise<OnDisk> {
     binaries: [...binaries.keys()],
     chunked: [...part('causeway-chunked').keys()],
     chunks: chunks.size,
+    elsewhere: elsewhere.length,
     uploads: part('causeway-uploads').size,
     state: { attachmentBytes: 0, chunked: 0, ...(JSON.parse(state) as Partial<OnDisk['state']>) },
     bytes: sum,

@@ -4,7 +4,7 @@ import { pagesOf } from '../pages.js';
 import { parseRecord } from '../record.js';
 import { BYTES } from './chunks.js';
 import { type Attachment, attachmentsMember, parseAttachments, splitAttachments } from './members.js';
-import { refsText } from './refs.js';
+import { ELSEWHERE, isElsewhere, parseRefs, refsText } from './refs-text.js';
 
 /** Bodies, or attachments, looked at at a time. */
 const PAGE = 100;
@@ -49,15 +49,37 @@ export async function dropStrays(level: ClassicLevel): Promise<void> {
   for await (const page of pagesOf(entries, PAGE)) {
     const batch = level.batch();
     for (const [key, text] of page) {
-      const all = Object.keys((JSON.parse(text) as { refs?: Record<string, true> }).refs ?? {});
+      const all = parseRefs(text) ?? [];
       const kept: string[] = [];
       for (const ref of all) if (await isKept(level, ref)) kept.push(ref);
-      if (kept.length === all.length) continue;
-      if (kept.length > 0) batch.put(key, refsText(kept));
-      else batch.del(key).del(layout.binaries.key(layout.attachments.strip(key)));
+      const digest = layout.attachments.strip(key);
+      const ours = isElsewhere(text);
+      if (!ours && kept.length === all.length) continue;
+      const count = ours ? await moveRefs(level, digest, kept) : kept.length;
+      if (count === 0) batch.del(key).del(layout.binaries.key(digest));
+      else batch.put(key, ours ? ELSEWHERE : refsText(kept));
     }
     await batch.write({ sync: false });
   }
+}
+
+/** Puts what PouchDB wrote into the sublevel where the others are, and drops strays there. @returns how many are left */
+async function moveRefs(level: ClassicLevel, digest: string, more: readonly string[]): Promise<number> {
+  await level.batch(more.map((ref) => ({ type: 'put', key: layout.refKey(digest, ref), value: '' })));
+  let count = 0;
+  const keys = level.keys({ gt: layout.refKey(digest, ''), lt: layout.refs.key(`${digest}0`) });
+  for await (const page of pagesOf(keys, PAGE)) {
+    const batch = level.batch();
+    for (const key of page) {
+      if (await isKept(level, key.slice(layout.refKey(digest, '').length))) count += 1;
+      else batch.del(key);
+    }
+    await batch.write({ sync: false });
+  }
+  const key = layout.refs.key(digest);
+  if (count === 0) await level.del(key);
+  else await level.put(key, String(count));
+  return count;
 }
 
 /** Whether the body of the revision is kept; either part of `id@rev` may have the sign in it. */

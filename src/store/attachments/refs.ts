@@ -3,6 +3,7 @@ import type { Work } from '../../json/turns.js';
 import * as layout from '../layout.js';
 import { type Chunked, parseChunked } from './chunks.js';
 import type { Holds } from './holds.js';
+import { changedText, ELSEWHERE, isElsewhere, isLong, parseRefs } from './refs-text.js';
 import type { Staged } from './uploads.js';
 
 /** Puts and deletes of the commit that is being put together. */
@@ -120,20 +121,58 @@ export class Refs {
     const outcome: Outcome = { bytes: 0, chunked: 0, orphans: [] };
     for (const [digest, change] of this.#changes) {
       yield;
-      const key = layout.attachments.key(digest);
       const before = this.#storedOf(digest);
-      const after = changedRefs(before, change);
-      if (after !== undefined) this.#released.delete(digest);
-      if (after === before) continue;
-      if (after === undefined) this.#drop(batch, digest, change.length, outcome);
-      else batch.put(key, after);
-      if (before === undefined) putBytes(batch, digest, change.staged, outcome);
+      const isKept =
+        before !== undefined && isElsewhere(before)
+          ? this.#changeElsewhere(batch, digest, change)
+          : yield* this.#changeText(batch, digest, before, change);
+      if (isKept) this.#released.delete(digest);
+      else if (before !== undefined) this.#drop(batch, digest, change.length, outcome);
+      if (isKept && before === undefined) putBytes(batch, digest, change.staged, outcome);
     }
     for (const digest of this.#released) {
       yield;
       if (!this.has(digest)) this.#dropValue(batch, digest);
     }
     return outcome;
+  }
+
+  /** @returns whether a revision still has the attachment */
+  *#changeText(batch: Batch, digest: string, before: string | undefined, change: Change): Work<boolean> {
+    const after = changedText(before, change);
+    if (after === undefined) return false;
+    if (after === before) return true;
+    const isMany = isLong(after);
+    batch.put(layout.attachments.key(digest), isMany ? ELSEWHERE : after);
+    if (!isMany) return true;
+    const refs = parseRefs(after) ?? [];
+    for (const ref of refs) {
+      yield;
+      batch.put(layout.refKey(digest, ref), '');
+    }
+    batch.put(layout.refs.key(digest), String(refs.length));
+    return true;
+  }
+
+  /** The same where the revisions are in our sublevel. */
+  #changeElsewhere(batch: Batch, digest: string, { added, removed }: Change): boolean {
+    const before = Number(this.level.getSync(layout.refs.key(digest)));
+    let count = before;
+    for (const ref of added) {
+      const key = layout.refKey(digest, ref);
+      if (this.level.getSync(key) !== undefined) continue;
+      batch.put(key, '');
+      count += 1;
+    }
+    for (const ref of removed) {
+      const key = layout.refKey(digest, ref);
+      if (this.level.getSync(key) === undefined) continue;
+      batch.del(key);
+      count -= 1;
+    }
+    if (count === 0) batch.del(layout.refs.key(digest));
+    else if (count !== before) batch.put(layout.refs.key(digest), String(count));
+    return count > 0;
   }
 
   #dropValue(batch: Batch, digest: string): void {
@@ -176,37 +215,3 @@ function putBytes(batch: Batch, digest: string, staged: Staged | undefined, outc
   batch.del(layout.uploads.key(content.mark));
   outcome.chunked += 1;
 }
-
-const OPEN = '{"refs":{';
-const CLOSE = '}}';
-
-/** So many revisions are looked for in the text; for more it is faster to take it apart. */
-const FEW = 16;
-
-/** The stored text with what was added and removed; undefined where no revision is left. */
-function changedRefs(before: string | undefined, { added, removed }: Change): string | undefined {
-  if (before === undefined) return added.size === 0 ? undefined : refsText(added);
-  // Thousands of documents may share an icon: what is only added to is not taken apart.
-  const isSmall = removed.size === 0 && added.size <= FEW;
-  if (isSmall && before.startsWith(`${OPEN}"`) && before.endsWith(`:true${CLOSE}`)) {
-    // The bracket or comma before it: the id of another document may end in a quote and the whole of this one.
-    const more = Array.from(added, refText);
-    const fresh = more.filter((ref) => !before.startsWith(OPEN + ref) && !before.includes(`,${ref}`));
-    return fresh.length === 0 ? before : [before.slice(0, -CLOSE.length), ...fresh].join(',') + CLOSE;
-  }
-  const { refs } = JSON.parse(before) as { refs?: Record<string, true> };
-  // Databases of long ago do not know who has their attachments: those stay for ever.
-  if (refs === undefined) return before;
-  const names = new Set(Object.keys(refs));
-  for (const ref of removed) names.delete(ref);
-  for (const ref of added) names.add(ref);
-  if (names.size === 0) return undefined;
-  return refsText(names);
-}
-
-/** Of a revision, `id@rev`. */
-const refText = (ref: string): string => `${JSON.stringify(ref)}:true`;
-
-/** The revisions that have an attachment, as they are stored. */
-export const refsText = (refs: Iterable<string>): string =>
-  OPEN + Array.from(refs, refText).join(',') + CLOSE;
