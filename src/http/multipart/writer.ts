@@ -72,6 +72,10 @@ export function documentEntity(
   };
 }
 
+/**
+ * CouchDB writes names as they are, which nobody can read where they have quotes in them. We quote them as RFC 2183 has
+ * it for attachments; the `%22` of RFC 7578 is for forms, and would be the same as that of a name that has it.
+ */
 function headers({ name, type, length, encoding }: FollowingAttachment): string {
   const file = singleLine(name).replace(/["\\]/g, '\\$&');
   return [
