@@ -44,10 +44,11 @@ export function parseGivenAttachments(text: string): ReadonlyMap<string, GivenAt
   const reader = new JsonReader(text);
   if (reader.peek() !== 'object') throw docValidation('Bad special document member: _attachments');
   const found = new Map<string, GivenAttachment>();
-  reader.readObject((name) => {
+  reader.openObject();
+  for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
     if (reader.peek() === 'object') found.set(name, parseGiven(name, readEntry(name, reader)));
     else reader.readText();
-  });
+  }
   return found;
 }
 
@@ -59,10 +60,11 @@ interface Entry {
 
 function readEntry(name: string, reader: JsonReader): Entry {
   const entry = Object.create(null) as Record<string, unknown> & Entry;
-  reader.readObject((member) => {
+  reader.openObject();
+  for (let member = reader.nextMember(); member !== undefined; member = reader.nextMember()) {
     if (member === 'data') entry.data = base64Of(name, reader.readText());
     else entry[member] = reader.readValue();
-  });
+  }
   return entry;
 }
 
