@@ -1,4 +1,4 @@
-import type { LevelOptions } from './level-database.js';
+import type { LevelOptions } from './level-host.js';
 
 /** LevelDB works badly with less. */
 const LEAST = 256 * 1024;

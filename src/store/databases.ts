@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import { syncFolder } from '../config/files.js';
 import { CouchError, databaseMissing, unavailable } from '../errors.js';
 import { MemoryBudget, type MemoryShare } from './budget.js';
-import { LevelDatabase, type LevelOptions } from './level-database.js';
+import { LevelDatabase } from './level-database.js';
+import type { LevelOptions } from './level-host.js';
 import { folderOf, nameOf } from './names.js';
 import type { Database } from './types.js';
 

@@ -8,6 +8,7 @@ import * as layout from './layout.js';
 import { listLocals } from './list.js';
 import { rebuildIndex } from './rebuild.js';
 import * as keys from './state.js';
+import { Validators } from './validators.js';
 
 /** What an open database keeps in memory; all of it stands on disk too. */
 export interface Loaded {
@@ -17,6 +18,7 @@ export interface Loaded {
   readonly largeBodies: LargeBodies;
   copy: keys.CopyRecord;
   readonly settings: Settings;
+  readonly validators: Validators;
 }
 
 /** What a database admin may set. */
@@ -79,6 +81,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       purgedInfosLimit:
         purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
     },
+    validators: await Validators.load(context.level),
   };
 }
 

@@ -1,0 +1,176 @@
+import type { ClassicLevel } from 'classic-level';
+import { unavailable } from '../errors.js';
+import { LevelAttachments } from './attachments/content.js';
+import { BLOCK, blockOf } from './change-counts.js';
+import { folderSize } from './folder-size.js';
+import * as layout from './layout.js';
+import { countLiving, listDocuments, listLocals } from './list.js';
+import type { Loaded } from './opening.js';
+import type { Positions } from './positions.js';
+import { listPurges } from './purges.js';
+import { parseRecord, StoredDocument } from './record.js';
+import type {
+  ChangeRow,
+  ChangesRange,
+  DatabaseInfo,
+  DocumentRecord,
+  Listing,
+  ListRange,
+  LocalDocument,
+  PurgeRequest,
+  StoredRevision,
+} from './types.js';
+
+/** What of a database in LevelDB only reads; the host (level-host.ts) opens it and writes. */
+export abstract class LevelReader {
+  protected abstract readonly level: ClassicLevel;
+  protected abstract readonly folder: string;
+  protected abstract readonly positions: Positions;
+  /** Whether a compaction is running. */
+  protected abstract readonly isCompacting: boolean;
+  protected loaded: Loaded | undefined;
+
+  protected get open(): Loaded {
+    if (this.loaded === undefined) throw unavailable('The database is not open.');
+    return this.loaded;
+  }
+
+  get security(): string {
+    return this.open.settings.security;
+  }
+
+  get revsLimit(): number {
+    return this.open.settings.revsLimit;
+  }
+
+  get purgedInfosLimit(): number {
+    return this.open.settings.purgedInfosLimit;
+  }
+
+  get validators(): ReadonlySet<string> {
+    return this.open.validators.ids;
+  }
+
+  get updateSeq(): number {
+    return this.open.state.updateSeq;
+  }
+
+  async info(): Promise<DatabaseInfo> {
+    const { state, copy } = this.open;
+    const { docCount, deletedCount, updateSeq, purgeSeq, bodyBytes, attachmentBytes } = state;
+    // What PouchDB wrote was only estimated.
+    const bytes = Math.max(0, bodyBytes) + Math.max(0, attachmentBytes);
+    const { instanceStartTime } = copy;
+    const file = await folderSize(this.folder);
+    return {
+      docCount,
+      deletedCount,
+      updateSeq,
+      purgeSeq,
+      instanceStartTime,
+      compactRunning: this.isCompacting,
+      sizes: { file, external: bytes, active: bytes },
+    };
+  }
+
+  token(seq: number): string {
+    return this.open.epochs.token(seq);
+  }
+
+  parseToken(token: string): number {
+    return this.open.epochs.parse(token, this.updateSeq);
+  }
+
+  get(id: string): StoredDocument | undefined {
+    const text = this.level.getSync(layout.documents.key(id));
+    return text === undefined ? undefined : parseRecord(text);
+  }
+
+  async getMany(ids: readonly string[]): Promise<(StoredDocument | undefined)[]> {
+    const texts = await this.level.getMany(ids.map((id) => layout.documents.key(id)));
+    return texts.map((text) => (text === undefined ? undefined : parseRecord(text)));
+  }
+
+  read(record: DocumentRecord, rev: string): string | undefined {
+    const seq = bodySeq(record, rev);
+    return seq === undefined ? undefined : this.level.getSync(bodyKey(seq));
+  }
+
+  async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
+    const found = wanted.map((one) => one && bodySeq(one.record, one.rev));
+    const texts = await this.level.getMany(found.filter((seq) => seq !== undefined).map(bodyKey));
+    let next = 0;
+    return found.map((seq) => (seq === undefined ? undefined : texts[next++]));
+  }
+
+  bodyBound(wanted: StoredRevision | undefined): number {
+    const seq = wanted && bodySeq(wanted.record, wanted.rev);
+    return seq === undefined ? 0 : this.open.largeBodies.bound(seq);
+  }
+
+  list(range: ListRange): Promise<Listing> {
+    const { state, largeBodies } = this.open;
+    return listDocuments(this.level, this.positions, range, state.docCount, largeBodies);
+  }
+
+  countRange(start: string, end: string): Promise<number> {
+    return countLiving(this.level, { gte: layout.documents.key(start), lt: layout.documents.key(end) });
+  }
+
+  getLocal(id: string): LocalDocument | undefined {
+    const text = this.level.getSync(layout.locals.key(id));
+    return text === undefined ? undefined : { id, rev: (JSON.parse(text) as { _rev: string })._rev, text };
+  }
+
+  listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]> {
+    return listLocals(this.level, range);
+  }
+
+  async *changes({
+    since,
+    until,
+    descending = false,
+    pageSize = 1000,
+  }: ChangesRange): AsyncGenerator<readonly ChangeRow[]> {
+    const rows = this.level.iterator({
+      gt: layout.changes.key(layout.seqKey(since)),
+      lte: layout.changes.key(layout.seqKey(until ?? this.open.state.updateSeq)),
+      reverse: descending,
+      highWaterMarkBytes: 1 << 20,
+    });
+    try {
+      for (let page = await rows.nextv(pageSize); page.length > 0; page = await rows.nextv(pageSize)) {
+        yield page.map(([key, text]) => ({ seq: layout.parseSeqKey(layout.changes.strip(key)), text }));
+      }
+    } finally {
+      await rows.close();
+    }
+  }
+
+  async pending(since: number): Promise<number> {
+    const block = blockOf(since + 1);
+    const later = this.open.counts.after(block);
+    const keysInBlock = await this.level
+      .keys({
+        gt: layout.changes.key(layout.seqKey(since)),
+        lt: layout.changes.key(layout.seqKey((block + 1) * BLOCK)),
+      })
+      .all();
+    return keysInBlock.length + later;
+  }
+
+  openAttachments(): LevelAttachments {
+    return new LevelAttachments(this.level);
+  }
+
+  purges(): AsyncIterable<readonly PurgeRequest[]> {
+    return listPurges(this.level);
+  }
+}
+
+function bodySeq(record: DocumentRecord, rev: string): number | undefined {
+  if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');
+  return record.bodySeqs.get(rev);
+}
+
+const bodyKey = (seq: number): string => layout.bodies.key(layout.seqKey(seq));
