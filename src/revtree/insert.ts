@@ -1,6 +1,6 @@
 import { revOf, type RevNode, type RevTree } from './tree.js';
 
-/** What `insert` did. */
+/** What `insert` or `stemTree` did. */
 export interface Inserted {
   readonly tree: RevTree;
   /** Revisions that fell off because a branch was longer than the limit. */
@@ -39,6 +39,13 @@ export function insert(
   const outgrown = addPath(parts, { start, hashes, state, limit });
   const stemmed = parts.size > limit ? stem(parts, limit, outgrown) : [];
   return { tree: putTogether(parts), stemmed };
+}
+
+/** Removes the revisions that are `limit` or more steps away from every leaf. The tree that went in stays as it was. */
+export function stemTree(tree: RevTree, limit: number): Inserted {
+  const parts = takeApart(tree);
+  const stemmed = parts.size > limit ? stem(parts, limit, new Map()) : [];
+  return stemmed.length === 0 ? { tree, stemmed } : { tree: putTogether(parts), stemmed };
 }
 
 function takeApart(tree: RevTree): Parts {

@@ -1,11 +1,13 @@
 import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
-import { type BodyFacts, factsOf } from './body-facts.js';
-import { BodyPages } from './body-pages.js';
+import { stemTree } from '../revtree/insert.js';
+import { type BodyFacts, readFacts } from './body-facts.js';
+import { keptBodies } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import { parseRecord, StoredDocument } from './record.js';
+import { MAX_WEIGHT } from './writer.js';
 
 /** Records looked at at a time. */
 const PAGE = 200;
@@ -13,95 +15,113 @@ const PAGE = 200;
 /** Bodies dropped in one commit, about: while that is put together nothing else runs. */
 const PORTION = 1000;
 
-/** Sequences whose bodies LevelDB tidies at a time: a database that is to be closed waits no longer than for one. */
-const RANGE = 100_000;
+/** A document without what a compaction does not keep. */
+export interface CompactedRecord {
+  readonly record: StoredDocument;
+  /** Sequences whose bodies go. */
+  readonly dropped: readonly number[];
+}
 
-/** A record without the bodies of revisions that are no leaves; undefined where there are none to drop. */
-export function compactRecord(
-  record: StoredDocument,
-): { readonly record: StoredDocument; readonly dropped: readonly number[] } | undefined {
-  const leaves = new Set(record.leaves().map(({ rev }) => rev));
-  const bodySeqs = new Map(record.bodySeqs);
-  const gone = new Set<string>();
-  const dropped: number[] = [];
-  for (const [rev, seq] of record.bodySeqs) {
-    // PouchDB's feed finds a document by the body at its last change, whichever revision that was of.
-    if (leaves.has(rev) || seq === record.seq) continue;
-    gone.add(rev);
-    dropped.push(seq);
-    bodySeqs.delete(rev);
-  }
-  if (dropped.length === 0) return undefined;
+/**
+ * A record without the bodies of revisions that are no leaves, and without revisions that are too far from every leaf;
+ * undefined where it has neither.
+ */
+export function compactRecord(record: StoredDocument, revsLimit: number): CompactedRecord | undefined {
+  const kept = keptBodies(record);
+  const gone = [...record.bodySeqs].filter(([rev]) => !kept.has(rev));
+  const { tree, stemmed } = stemTree(record.tree, revsLimit);
+  // Its body is kept: then the document waits for its next write.
+  const isStemmed = stemmed.length > 0 && !stemmed.some((rev) => kept.has(rev));
+  if (gone.length === 0 && !isStemmed) return undefined;
+  const revs = new Set(gone.map(([rev]) => rev));
   return {
-    record: new StoredDocument(record.id, record.seq, withoutBodies(record.tree, gone), bodySeqs),
-    dropped,
+    record: new StoredDocument(
+      record.id,
+      record.seq,
+      withoutBodies(isStemmed ? tree : record.tree, revs),
+      new Map([...record.bodySeqs].filter(([rev]) => kept.has(rev))),
+    ),
+    dropped: gone.map(([, seq]) => seq),
   };
+}
+
+/** How far a compaction is, in what CouchDB calls phases. */
+export interface CompactionProgress {
+  readonly phase: 'document_copy' | 'file_compaction';
+  readonly done: number;
+  readonly total: number;
 }
 
 /** Documents to compact, and what is known of each body that goes by its sequence: read before, not during the commit. */
 export interface CompactionPortion {
   readonly ids: readonly string[];
   readonly facts: ReadonlyMap<number, BodyFacts>;
+  /** What it adds to a batch, in bytes. */
+  readonly weight: number;
 }
 
-/**
- * Drops the bodies of all revisions that are no leaves, and gives their space back.
- * @param compactAll does so for some documents, in one commit
- */
-export async function compactDatabase(
-  level: ClassicLevel,
-  compactAll: (portion: CompactionPortion) => Promise<void>,
-  largeBodies: LargeBodies,
-  updateSeq: number,
-  signal: AbortSignal,
-): Promise<void> {
-  const bodies = new BodyPages<number>({
-    bodyBound: (seq) => largeBodies.bound(seq),
-    readMany: (seqs) => level.getMany(seqs.map((seq) => layout.bodies.key(layout.seqKey(seq)))),
-  });
+export interface CompactionContext {
+  readonly level: ClassicLevel;
+  readonly largeBodies: LargeBodies;
+  readonly revsLimit: number;
+  readonly signal: AbortSignal;
+  /** Compacts some documents, in one commit. */
+  readonly compactAll: (portion: CompactionPortion) => Promise<void>;
+  /** Is told of documents that have been looked at. */
+  readonly onDocuments: (ids: readonly string[]) => void;
+}
+
+/** Drops what a compaction does not keep. Each document is looked at once, in the order of the ids. */
+export async function compactDocuments(context: CompactionContext): Promise<void> {
+  const { level, signal, compactAll, onDocuments } = context;
   const texts = level.values({
     gte: layout.documents.start,
     lt: layout.documents.end,
     highWaterMarkBytes: 1 << 20,
   });
   for await (const page of pagesOf(texts, PAGE)) {
-    for (const { ids, seqs } of portionsOf(page)) {
-      await compactAll({ ids, facts: await readFacts(bodies, seqs) });
+    const records = page.map(parseRecord);
+    for (const portion of portionsOf(records, page, context.revsLimit)) {
+      await compactAll({ ...portion, facts: await factsBySeq(context, portion.seqs) });
       if (signal.aborted) return;
     }
+    onDocuments(records.map(({ id }) => id));
     if (signal.aborted) return;
-  }
-  for (let seq = 0; seq <= updateSeq && !signal.aborted; seq += RANGE) {
-    await level.compactRange(
-      layout.bodies.key(layout.seqKey(seq)),
-      layout.bodies.key(layout.seqKey(seq + RANGE)),
-    );
   }
 }
 
-/** The documents among these records that have bodies to drop. */
-function* portionsOf(texts: readonly string[]): Generator<{ ids: string[]; seqs: number[] }> {
-  let portion: { ids: string[]; seqs: number[] } = { ids: [], seqs: [] };
-  for (const text of texts) {
-    const record = parseRecord(text);
-    const dropped = compactRecord(record)?.dropped ?? [];
-    if (dropped.length === 0) continue;
+interface Portion {
+  readonly ids: string[];
+  readonly seqs: number[];
+  weight: number;
+}
+
+/** The documents among these that have something to drop. */
+function* portionsOf(
+  records: readonly StoredDocument[],
+  texts: readonly string[],
+  revsLimit: number,
+): Generator<Portion, undefined> {
+  let portion: Portion = { ids: [], seqs: [], weight: 0 };
+  for (const [at, record] of records.entries()) {
+    const compacted = compactRecord(record, revsLimit);
+    if (compacted === undefined) continue;
     portion.ids.push(record.id);
-    portion.seqs.push(...dropped);
-    if (portion.seqs.length < PORTION) continue;
+    portion.seqs.push(...compacted.dropped);
+    portion.weight += (texts[at]?.length ?? 0) + 64 * compacted.dropped.length;
+    if (portion.seqs.length < PORTION && portion.weight < MAX_WEIGHT) continue;
     yield portion;
-    portion = { ids: [], seqs: [] };
+    portion = { ids: [], seqs: [], weight: 0 };
   }
   if (portion.ids.length > 0) yield portion;
 }
 
-async function readFacts(
-  bodies: BodyPages<number>,
+async function factsBySeq(
+  { level, largeBodies }: CompactionContext,
   seqs: readonly number[],
 ): Promise<ReadonlyMap<number, BodyFacts>> {
-  const facts = new Map<number, BodyFacts>();
-  for await (const page of bodies.pages(seqs, (seq) => seq)) {
-    for (const { item, text } of page) facts.set(item, factsOf(text));
-  }
-  return facts;
+  const bySeq = new Map<number, BodyFacts>();
+  for await (const { item, facts } of readFacts(level, largeBodies, seqs, (seq) => seq))
+    bySeq.set(item, facts);
+  return bySeq;
 }

@@ -52,10 +52,30 @@ export const chunked = new Sublevel('causeway-chunked');
 export const refs = new Sublevel('causeway-refs');
 /** Upload and number of the chunk → bytes. */
 export const chunks = new Sublevel('causeway-chunks');
+/** Digest of an attachment → how many of the bodies that a compaction keeps name it. */
+export const attachmentUses = new Sublevel('causeway-attachment-uses');
 /** Uploads whose chunks belong to no attachment: under way, or to be removed. */
 export const uploads = new Sublevel('causeway-uploads');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
+
+/** Every part of the key space that a database uses. */
+export const ALL: readonly Sublevel[] = [
+  documents,
+  bodies,
+  locals,
+  pouchMeta,
+  attachments,
+  binaries,
+  changes,
+  changeCounts,
+  purges,
+  chunked,
+  chunks,
+  attachmentUses,
+  uploads,
+  meta,
+];
 
 /** Keys in `pouchMeta`. */
 export const POUCH_UPDATE_SEQ = '_local_last_update_seq';

@@ -1,12 +1,13 @@
 import { conflict, CouchError, unavailable } from '../errors.js';
 import { Staging } from './attachments/staging.js';
-import { compactDatabase, type CompactionPortion } from './compact.js';
+import { compactDocuments, type CompactionPortion, type CompactionProgress } from './compact.js';
 import { localRev } from './document.js';
 import * as layout from './layout.js';
 import { LevelHost, type LevelOptions } from './level-host.js';
 import { type Portion, portions } from './portions.js';
 import { purgesUpTo } from './purges.js';
 import * as keys from './state.js';
+import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
 import type { Database, DocumentEdit, EditResult, WriteOptions } from './types.js';
 
@@ -31,6 +32,10 @@ export class LevelDatabase extends LevelHost implements Database {
       throw error;
     }
     return database;
+  }
+
+  override get isClosed(): boolean {
+    return super.isClosed || this.#stopCompaction.signal.aborted;
   }
 
   override async close(): Promise<void> {
@@ -148,26 +153,60 @@ export class LevelDatabase extends LevelHost implements Database {
     return purged;
   }
 
-  compact(): Promise<void> {
+  compact(report: (progress: CompactionProgress) => void = () => undefined): Promise<void> {
     if (this.#stopCompaction.signal.aborted)
       return Promise.reject(unavailable('The database is being closed.'));
-    this.#compaction ??= this.#compactOnce().finally(() => (this.#compaction = undefined));
+    this.#compaction ??= this.#compactOnce(report).finally(() => (this.#compaction = undefined));
     return this.#compaction;
   }
 
-  async #compactOnce(): Promise<void> {
-    const { largeBodies } = this.open;
-    const compactAll = ({ ids, facts }: CompactionPortion): Promise<void> =>
+  async #compactOnce(report: (progress: CompactionProgress) => void): Promise<void> {
+    const { signal } = this.#stopCompaction;
+    const cuts = new DocumentCuts();
+    const { docCount, deletedCount } = this.open.state;
+    let done = 0;
+    const onDocuments = (ids: readonly string[]): void => {
+      cuts.add(ids);
+      done += ids.length;
+      // Documents may be made meanwhile.
+      report({ phase: 'document_copy', done, total: Math.max(done, docCount + deletedCount) });
+    };
+    const compactAll = ({ ids, facts, weight }: CompactionPortion): Promise<void> =>
       this.submit({
         ids,
-        weight: facts.size * 64,
+        weight,
         run: (transaction) => {
           for (const id of ids) transaction.compact(id, facts);
         },
       });
-    const { signal } = this.#stopCompaction;
-    await compactDatabase(this.level, compactAll, largeBodies, this.updateSeq, signal);
+    const { level, revsLimit } = this;
+    await compactDocuments({
+      level,
+      largeBodies: this.open.largeBodies,
+      revsLimit,
+      signal,
+      compactAll,
+      onDocuments,
+    });
     await this.#forgetPurges(signal);
+    await this.#giveBackSpace(cuts, signal, (ranges, total) => {
+      report({ phase: 'file_compaction', done: ranges, total });
+    });
+  }
+
+  async #giveBackSpace(
+    cuts: DocumentCuts,
+    signal: AbortSignal,
+    onRange: (done: number, total: number) => void,
+  ): Promise<void> {
+    const { droppedBytes } = this.open.state;
+    await tidy(this.level, this.updateSeq, cuts, signal, onRange);
+    if (signal.aborted || droppedBytes === 0) return;
+    await this.submit({
+      run: (transaction) => {
+        transaction.tidied(droppedBytes);
+      },
+    });
   }
 
   /** Purges beyond the limit are remembered until the next compaction. */

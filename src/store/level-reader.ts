@@ -57,9 +57,7 @@ export abstract class LevelReader {
 
   async info(): Promise<DatabaseInfo> {
     const { state, copy } = this.open;
-    const { docCount, deletedCount, updateSeq, purgeSeq, bodyBytes, attachmentBytes } = state;
-    // What PouchDB wrote was only estimated.
-    const bytes = Math.max(0, bodyBytes) + Math.max(0, attachmentBytes);
+    const { docCount, deletedCount, updateSeq, purgeSeq, activeBytes, externalBytes } = state;
     const { instanceStartTime } = copy;
     const file = await folderSize(this.folder);
     return {
@@ -69,8 +67,14 @@ export abstract class LevelReader {
       purgeSeq,
       instanceStartTime,
       compactRunning: this.isCompacting,
-      sizes: { file, external: bytes, active: bytes },
+      sizes: { file, external: externalBytes, active: activeBytes },
     };
+  }
+
+  /** Bytes that are stored, or were until they were dropped, and those of them that a compaction would keep. */
+  get weight(): { readonly stored: number; readonly active: number } {
+    const { bodyBytes, attachmentBytes, metadataBytes, droppedBytes, activeBytes } = this.open.state;
+    return { stored: bodyBytes + attachmentBytes + metadataBytes + droppedBytes, active: activeBytes };
   }
 
   token(seq: number): string {

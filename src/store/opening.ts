@@ -7,6 +7,7 @@ import { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { listLocals } from './list.js';
 import { rebuildIndex } from './rebuild.js';
+import { countBytes } from './recount.js';
 import * as keys from './state.js';
 import { Validators } from './validators.js';
 
@@ -30,7 +31,7 @@ export interface Settings {
 }
 
 /** A database that was not ours before. */
-const NOTHING = { updateSeq: 0, purgeSeq: 0 };
+const NOTHING = { updateSeq: 0, purgeSeq: 0, droppedBytes: 0 };
 
 /** Where the security object starts: server admins only. */
 const DEFAULT_SECURITY = '{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}';
@@ -68,6 +69,8 @@ export async function load(context: OpeningContext): Promise<Loaded> {
   if (counted === undefined || wrote || (await wasCompacted(context.level, counted))) {
     if (known !== undefined && wrote) own = await takeOver(context, named, own, known.updateSeq);
     counted = await rebuildIndex(context.level, named, updateSeq, known ?? NOTHING);
+  } else if (!state?.includes('"activeBytes":')) {
+    counted = await countSizes(context, counted);
   }
   return {
     state: counted,
@@ -85,13 +88,28 @@ export async function load(context: OpeningContext): Promise<Loaded> {
   };
 }
 
-/** Those of before there were attachments and purges do not count them. */
-const parseState = (text: string): keys.State => ({
+/** What is counted since there are attachments and purges. */
+const LATER = {
   attachmentBytes: 0,
+  metadataBytes: 0,
+  activeBytes: 0,
+  externalBytes: 0,
+  droppedBytes: 0,
   chunked: 0,
   purgeSeq: 0,
-  ...(JSON.parse(text) as Partial<keys.State> & Omit<keys.State, 'attachmentBytes' | 'chunked' | 'purgeSeq'>),
+};
+
+const parseState = (text: string): keys.State => ({
+  ...LATER,
+  ...(JSON.parse(text) as Partial<keys.State> & Omit<keys.State, keyof typeof LATER>),
 });
+
+/** Counts the bytes of a database that was ours before they were counted so. */
+async function countSizes({ level, sync }: OpeningContext, known: keys.State): Promise<keys.State> {
+  const counted = { ...known, ...(await countBytes(level)) };
+  await level.put(layout.meta.key(keys.STATE), JSON.stringify(counted), { sync });
+  return counted;
+}
 
 /** Whether PouchDB compacted: what it drops then is counted, and it may leave something behind. */
 async function wasCompacted(level: ClassicLevel, { chunked }: keys.State): Promise<boolean> {

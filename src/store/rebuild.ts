@@ -6,6 +6,7 @@ import { listLargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
+import { countBytes } from './recount.js';
 import { POUCH_COMPACTION, STATE, type State } from './state.js';
 
 /** Documents read, and rows written, at a time. */
@@ -20,7 +21,7 @@ export async function rebuildIndex(
   level: ClassicLevel,
   epochs: Epochs,
   updateSeq: number,
-  known: Pick<State, 'updateSeq' | 'purgeSeq'>,
+  known: Pick<State, 'updateSeq' | 'purgeSeq' | 'droppedBytes'>,
 ): Promise<State> {
   await level.clear({ gte: layout.changes.start, lt: layout.changes.end });
   await level.clear({ gte: layout.changeCounts.start, lt: layout.changeCounts.end });
@@ -51,8 +52,8 @@ export async function rebuildIndex(
     updateSeq,
     docCount,
     deletedCount,
-    bodyBytes: await bodyBytes(level),
-    attachmentBytes: await level.approximateSize(layout.binaries.start, layout.binaries.end),
+    ...(await countBytes(level)),
+    droppedBytes: known.droppedBytes,
     chunked: 0,
     purgeSeq: known.purgeSeq,
   };
@@ -79,9 +80,4 @@ function lastPuts(
   put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), String(state.updateSeq));
   put(layout.pouchMeta.key(layout.POUCH_DOC_COUNT), String(state.docCount));
   return puts;
-}
-
-/** LevelDB's own estimate; reading every body to count its bytes would take minutes. */
-async function bodyBytes(level: ClassicLevel): Promise<number> {
-  return level.approximateSize(layout.bodies.start, layout.bodies.end);
 }

@@ -3,10 +3,18 @@ export interface State {
   readonly updateSeq: number;
   readonly docCount: number;
   readonly deletedCount: number;
-  /** Bytes of all bodies that are kept. */
+  /** Bytes of all bodies that are stored. */
   readonly bodyBytes: number;
-  /** Bytes of all attachments that are kept, each counted once. */
+  /** Bytes of all attachments that are stored, in all their forms, each counted once. */
   readonly attachmentBytes: number;
+  /** Bytes of all documents' metadata. */
+  readonly metadataBytes: number;
+  /** Bytes of all these that a compaction keeps. */
+  readonly activeBytes: number;
+  /** Bytes of all leaves with their attachments, uncompressed, as clients would read them. */
+  readonly externalBytes: number;
+  /** Bytes of bodies and attachments that were dropped since LevelDB was last told to give their space back. */
+  readonly droppedBytes: number;
   /** How many documents were asked to be purged, revisions or not. */
   readonly purgeSeq: number;
   /** How many attachments are kept in chunks, which PouchDB does not know. */

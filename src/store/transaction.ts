@@ -17,21 +17,25 @@ import type { Holds } from './attachments/holds.js';
 import { type Holder, interrupted, type Staged } from './attachments/uploads.js';
 import { applyEdit } from './apply.js';
 import { type BodyFacts, factsOf } from './body-facts.js';
-import { BLOCK, blockOf, type ChangeCounts } from './change-counts.js';
+import { blockOf, type ChangeCounts } from './change-counts.js';
 import { compactRecord } from './compact.js';
+import { addTo, putCounters } from './counters.js';
 import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
+import { type ActiveChange, activeChange } from './kept.js';
 import { LARGE, type LargeBodies, largeBodyKey } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { LivingDelta } from './positions.js';
 import { parseRecord, StoredDocument } from './record.js';
-import { STATE, type State } from './state.js';
+import type { State } from './state.js';
 import type { AttachmentEdit, ChangeRow, DocumentEdit } from './types.js';
 
 /** A document that the transaction has looked at or changed. */
 interface Touched {
   /** As it is on disk. */
   readonly before: StoredDocument | undefined;
+  /** Bytes of its metadata on disk. */
+  readonly bytes: number;
   /** As the edits so far leave it; `before` while there were none. */
   after: StoredDocument | undefined;
 }
@@ -62,6 +66,7 @@ export class Transaction implements Holder {
   readonly #batch;
   #updateSeq: number;
   #bodyBytes: number;
+  #droppedBytes: number;
   #purgeSeq: number;
   #operations = 0;
   readonly #refs: Refs;
@@ -71,6 +76,7 @@ export class Transaction implements Holder {
     this.#refs = new Refs(context.level, context.holds);
     this.#updateSeq = context.state.updateSeq;
     this.#bodyBytes = context.state.bodyBytes;
+    this.#droppedBytes = context.state.droppedBytes;
     this.#purgeSeq = context.state.purgeSeq;
   }
 
@@ -91,7 +97,11 @@ export class Transaction implements Holder {
     wanted.forEach((id, at) => {
       const text = texts[at];
       const before = text === undefined ? undefined : parseRecord(text);
-      this.#touched.set(id, { before, after: before });
+      this.#touched.set(id, {
+        before,
+        bytes: text === undefined ? 0 : Buffer.byteLength(text),
+        after: before,
+      });
     });
   }
 
@@ -212,7 +222,7 @@ export class Transaction implements Holder {
   #moveBody(from: number, to: number): void {
     const text = this.#bodyAt(from);
     if (text === undefined) throw new Error(`there is no body at sequence ${String(from)}`);
-    this.#forgetBody(from, text.length);
+    this.#forgetBody(from, Buffer.byteLength(text));
     this.#putBody(to, text);
   }
 
@@ -257,12 +267,13 @@ export class Transaction implements Holder {
   }
 
   /**
-   * Drops the bodies of a document's revisions that are no leaves; its place in the feed stays.
+   * Takes away what a compaction does not keep of a document; its place in the feed stays.
    * @param facts about bodies by their sequences, as far as they are known; the others are read
    */
   compact(id: string, facts: ReadonlyMap<number, BodyFacts>): void {
     const touched = this.#touched.get(id);
-    const compacted = touched?.after === undefined ? undefined : compactRecord(touched.after);
+    const compacted =
+      touched?.after === undefined ? undefined : compactRecord(touched.after, this.context.revsLimit);
     if (touched === undefined || compacted === undefined) return;
     for (const seq of compacted.dropped) this.#dropBody(id, seq, facts.get(seq));
     touched.after = compacted.record;
@@ -272,12 +283,18 @@ export class Transaction implements Holder {
     return this.#attachments.get(seq) ?? readAttachments(this.#bodyAt(seq) ?? '{}');
   }
 
+  /** LevelDB was told to give back the space of what had been dropped by then. */
+  tidied(bytes: number): void {
+    this.#operations++;
+    this.#droppedBytes -= bytes;
+  }
+
   #bodyAt(seq: number): string | undefined {
     return this.#bodies.get(seq) ?? this.context.level.getSync(layout.bodies.key(layout.seqKey(seq)));
   }
 
   #putBody(seq: number, text: string): void {
-    this.#bodyBytes += text.length;
+    this.#bodyBytes += Buffer.byteLength(text);
     this.#bodies.set(seq, text);
     this.put(layout.bodies.key(layout.seqKey(seq)), text);
     if (text.length <= LARGE) return;
@@ -292,6 +309,7 @@ export class Transaction implements Holder {
 
   #forgetBody(seq: number, length: number): void {
     this.#bodyBytes -= length;
+    this.#droppedBytes += length;
     this.#bodies.delete(seq);
     this.del(layout.bodies.key(layout.seqKey(seq)));
     if (this.#largeBodies.has(seq) || this.context.largeBodies.has(seq)) this.del(largeBodyKey(seq));
@@ -322,7 +340,8 @@ export class Transaction implements Holder {
 
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
   async commit(sync: boolean): Promise<Committed> {
-    const committed = await inTurns(this.#finish());
+    const sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
+    const committed = await inTurns(this.#finish(sizes));
     await this.#batch.write({ sync });
     return committed;
   }
@@ -333,17 +352,17 @@ export class Transaction implements Holder {
   }
 
   /** Nobody else writes meanwhile. */
-  *#finish(): Work<Committed> {
+  *#finish(sizes: ActiveChange): Work<Committed> {
     const blocks = new Map<number, number>();
     const rows: ChangeRow[] = [];
     const changed: string[] = [];
     const living: LivingDelta[] = [];
     let { docCount, deletedCount } = this.context.state;
-    for (const [id, { before, after }] of this.#touched) {
+    let metadata = 0;
+    for (const [id, { before, bytes, after }] of this.#touched) {
       yield;
       if (after === before) continue;
-      if (after === undefined) this.del(layout.documents.key(id));
-      else this.put(layout.documents.key(id), after.serialise());
+      metadata += this.#putRecord(id, after) - bytes;
       if (after?.seq === before?.seq) continue;
       changed.push(id);
       if (before !== undefined) {
@@ -364,32 +383,37 @@ export class Transaction implements Holder {
     rows.sort((a, b) => a.seq - b.seq);
     for (const row of rows) this.put(layout.changes.key(layout.seqKey(row.seq)), row.text);
     const attachments = yield* this.#refs.finish(this);
+    const known = this.context.state;
     const state = {
       updateSeq: this.#updateSeq,
       docCount,
       deletedCount,
       bodyBytes: this.#bodyBytes,
-      attachmentBytes: this.context.state.attachmentBytes + attachments.bytes,
-      chunked: this.context.state.chunked + attachments.chunked,
+      attachmentBytes: known.attachmentBytes + attachments.bytes,
+      metadataBytes: known.metadataBytes + metadata,
+      activeBytes: known.activeBytes + sizes.active + metadata,
+      externalBytes: known.externalBytes + sizes.external,
+      droppedBytes: this.#droppedBytes + attachments.dropped,
+      chunked: known.chunked + attachments.chunked,
       purgeSeq: this.#purgeSeq,
     };
-    if (this.changesDocuments || state.bodyBytes !== this.context.state.bodyBytes)
-      this.#putCounters(state, blocks);
+    if (this.changesDocuments || metadata !== 0 || state.droppedBytes !== known.droppedBytes)
+      putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
-    const purged = this.#purgeSeq > this.context.state.purgeSeq;
+    const purged = this.#purgeSeq > known.purgeSeq;
     return { state, rows, blocks, changed, living, largeBodies: this.#largeBodies, orphans, purged };
   }
 
-  #putCounters(state: State, blocks: ReadonlyMap<number, number>): void {
-    for (const [block, delta] of blocks) {
-      this.put(
-        layout.changeCounts.key(layout.seqKey(block * BLOCK)),
-        String(this.context.counts.get(block) + delta),
-      );
+  /** @returns its bytes */
+  #putRecord(id: string, record: StoredDocument | undefined): number {
+    const key = layout.documents.key(id);
+    if (record === undefined) {
+      this.del(key);
+      return 0;
     }
-    this.put(layout.meta.key(STATE), JSON.stringify(state));
-    this.put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), pouchUpdateSeq(state));
-    this.put(layout.pouchMeta.key(layout.POUCH_DOC_COUNT), String(state.docCount));
+    const text = record.serialise();
+    this.put(key, text);
+    return Buffer.byteLength(text);
   }
 }
 
@@ -421,11 +445,3 @@ function digestsOf(edit: AttachmentEdit): readonly string[] {
 }
 
 const NOTHING: Resolved = { attachments: new Map(), missing: undefined };
-
-/** PouchDB would take an attachment in chunks for an empty one: it must not read a database that has any. */
-const pouchUpdateSeq = ({ updateSeq, chunked }: State): string =>
-  chunked === 0 ? String(updateSeq) : 'This database has attachments that only Causeway can read.';
-
-function addTo(counts: Map<number, number>, block: number, by: number): void {
-  counts.set(block, (counts.get(block) ?? 0) + by);
-}

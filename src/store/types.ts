@@ -85,8 +85,14 @@ export interface DatabaseInfo {
   readonly updateSeq: number;
   /** Grows with each document that is asked to be purged. */
   readonly purgeSeq: number;
-  /** Bytes of the files of the database. */
-  readonly sizes: { readonly file: number; readonly external: number; readonly active: number };
+  readonly sizes: {
+    /** Bytes of the files of the database, which LevelDB compresses. */
+    readonly file: number;
+    /** Bytes of all leaves with their attachments, uncompressed: what clients could read. */
+    readonly external: number;
+    /** Bytes of bodies, metadata and attachments that a compaction keeps, each counted once. */
+    readonly active: number;
+  };
   /** Changes when the database is made anew or restored from a copy; microseconds since 1970 as text. */
   readonly instanceStartTime: string;
   readonly compactRunning: boolean;
@@ -195,8 +201,11 @@ export interface Database {
   purge(requests: ReadonlyMap<string, readonly string[]>): Promise<ReadonlyMap<string, readonly string[]>>;
   /** What was asked to be purged, the oldest first, in pages. */
   purges(): AsyncIterable<readonly PurgeRequest[]>;
-  /** Drops the bodies of revisions that are no leaves; resolves when done. A call while one runs joins it. */
-  compact(): Promise<void>;
+  /**
+   * Drops bodies of revisions that are no leaves, what only they had attached, revisions beyond `_revs_limit` and
+   * purges beyond `_purged_infos_limit`, and gives their space back. A call while one runs joins it.
+   */
+  compact(report?: (progress: CompactionProgress) => void): Promise<void>;
   /** Resolves when everything that was acknowledged is on disk (it always is, but for `batch=ok`). */
   ensureFullCommit(): Promise<void>;
 
@@ -269,3 +278,4 @@ import type { CouchError } from '../errors.js';
 import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
+import type { CompactionProgress } from './compact.js';

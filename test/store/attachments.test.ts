@@ -470,7 +470,7 @@ describe('chunks', () => {
     );
     for (const one of all) await release(one);
     for (const at of all.keys()) expect((await readAll(db, `d${String(at)}`)).f?.equals(bytes)).toBe(true);
-    expect((await db.info()).sizes.external).toBeLessThan(250_000);
+    expect((await db.info()).sizes.active).toBeLessThan(250_000);
     const disk = await closed(db, folder);
     expect(problemsOf(disk)).toEqual([]);
     expect(disk).toMatchObject({ chunks: 4, binaries: [], state: { attachmentBytes: 200_000, chunked: 1 } });

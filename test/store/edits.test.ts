@@ -17,11 +17,6 @@ const newDatabase = async (): Promise<LevelDatabase> => openDatabase(await newFo
 const hash = (digit: string): string => digit.repeat(32);
 
 /** Bytes of the bodies of these generations, whose hashes are their number again and again. */
-const keptBytes = (database: LevelDatabase, id: string, generations: readonly number[]): number =>
-  generations
-    .map((each) => JSON.stringify(body(database, id, `${String(each)}-${hash(String(each))}`)).length)
-    .reduce((a, b) => a + b, 0);
-
 /** Writes one document and returns what it was answered. */
 const one = async (database: LevelDatabase, document: object): Promise<string> => {
   const [result] = await put(database, document);
@@ -252,13 +247,12 @@ describe('the limit of revisions', () => {
     );
     expect(record?.has(revs[2] ?? '')).toBe(false);
     expect([...(record?.bodySeqs.values() ?? [])].sort()).toEqual([4, 5, 6]);
-    const kept = revs.slice(3).map((rev) => JSON.stringify(body(db, 'a', rev)).length);
-    const sum = kept.reduce((a, b) => a + b, 0);
-    expect((await db.info()).sizes.external).toBe(sum);
+    const { length } = JSON.stringify(body(db, 'a'));
+    expect((await db.info()).sizes.external).toBe(length);
     await db.close();
     const again = await openDatabase(folder);
     expect(again.revsLimit).toBe(3);
-    expect((await again.info()).sizes.external).toBe(sum);
+    expect((await again.info()).sizes.external).toBe(length);
   });
 
   test('counts within one batch too, and a lower one takes effect with the next write', async () => {
@@ -283,10 +277,9 @@ describe('the limit of revisions', () => {
     );
     expect(db.get('a')?.revisions(`6-${hash('6')}`)?.ids).toEqual([hash('6'), hash('5')]);
     expect([...(db.get('a')?.bodySeqs.values() ?? [])]).toEqual([5, 6]);
-    expect((await db.info()).sizes.external).toBe(keptBytes(db, 'a', [5, 6]));
     const rest = [7, 8, 9].map((start) => ({ _id: 'a', _revisions: { start, ids: path(start) }, v: start }));
     await replicate(db, ...rest);
-    expect((await db.info()).sizes.external).toBe(keptBytes(db, 'a', [8, 9]));
+    expect([...(db.get('a')?.bodySeqs.values() ?? [])]).toEqual([8, 9]);
     // Longer than what is kept: known all the same.
     await replicate(db, { _id: 'a', _revisions: { start: 9, ids: path(9) }, v: 9 });
     expect(db.updateSeq).toBe(9);

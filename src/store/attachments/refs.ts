@@ -17,6 +17,8 @@ export interface Batch {
 export interface RefsOutcome {
   /** Bytes that came less those that went. */
   readonly bytes: number;
+  /** Bytes that went. */
+  readonly dropped: number;
   /** Attachments in chunks that came less those that went. */
   readonly chunked: number;
   /** Uploads whose chunks nobody needs once the commit is on disk. */
@@ -118,7 +120,7 @@ export class Refs {
 
   /** Puts everything into the batch; called once, at its end. */
   *finish(batch: Batch): Work<RefsOutcome> {
-    const outcome: Outcome = { bytes: 0, chunked: 0, orphans: [] };
+    const outcome: Outcome = { bytes: 0, dropped: 0, chunked: 0, orphans: [] };
     for (const [digest, change] of this.#changes) {
       yield;
       const before = this.#storedOf(digest);
@@ -182,6 +184,7 @@ export class Refs {
   #drop(batch: Batch, digest: string, length: number, outcome: Outcome): void {
     batch.del(layout.attachments.key(digest));
     outcome.bytes -= length;
+    outcome.dropped += length;
     // Also where it is in chunks: it may have been stored both ways at once.
     this.#dropValue(batch, digest);
     const text = this.level.getSync(layout.chunked.key(digest));

@@ -1,0 +1,138 @@
+import type { ClassicLevel } from 'classic-level';
+import { type BodyFacts, factsOf, readFacts } from './body-facts.js';
+import type { LargeBodies } from './large-bodies.js';
+import * as layout from './layout.js';
+import type { StoredDocument } from './record.js';
+
+/** A body that a compaction keeps. */
+export interface KeptBody {
+  readonly seq: number;
+  /** Of a leaf: only those count as what the database holds. */
+  readonly isLeaf: boolean;
+}
+
+const NONE: ReadonlyMap<string, KeptBody> = new Map();
+
+/** The revisions of a document whose bodies a compaction keeps. */
+export function keptBodies(record: StoredDocument | undefined): ReadonlyMap<string, KeptBody> {
+  if (record === undefined) return NONE;
+  const kept = new Map<string, KeptBody>();
+  let last = false;
+  for (const { rev } of record.leaves()) {
+    const seq = record.bodySeqs.get(rev);
+    if (seq === undefined) continue;
+    kept.set(rev, { seq, isLeaf: true });
+    last ||= seq === record.seq;
+  }
+  if (last) return kept;
+  // PouchDB's feed finds a document by the body at its last change, whichever revision that was of.
+  for (const [rev, seq] of record.bodySeqs) if (seq === record.seq) kept.set(rev, { seq, isLeaf: false });
+  return kept;
+}
+
+/** How a body joins those that a compaction keeps, or leaves them. */
+export interface KeptChange {
+  readonly seq: number;
+  /** 1 where it joins, -1 where it leaves, 0 where only its being a leaf changes. */
+  readonly by: number;
+  /** The same of leaves alone. */
+  readonly leavesBy: number;
+}
+
+/** What a change of a document does to the bodies that a compaction keeps; a revision's body never changes. */
+export function* keptChanges(
+  before: StoredDocument | undefined,
+  after: StoredDocument | undefined,
+): Generator<KeptChange, undefined> {
+  const [was, is] = [keptBodies(before), keptBodies(after)];
+  for (const [rev, { seq, isLeaf }] of was) {
+    const now = is.get(rev);
+    if (now === undefined) yield { seq, by: -1, leavesBy: -Number(isLeaf) };
+    else if (now.isLeaf !== isLeaf) yield { seq: now.seq, by: 0, leavesBy: isLeaf ? -1 : 1 };
+  }
+  for (const [rev, { seq, isLeaf }] of is) if (!was.has(rev)) yield { seq, by: 1, leavesBy: Number(isLeaf) };
+}
+
+/** Puts and deletes of the commit that is being put together. */
+interface Batch {
+  put(key: string, value: string): void;
+  del(key: string): void;
+}
+
+/**
+ * Adds up what joins the bodies that a compaction keeps, and what leaves them: the bodies themselves, and the
+ * attachments that at least one of them names.
+ */
+export class KeptSizes {
+  /** Bytes of kept bodies that came less those that went. */
+  bodies = 0;
+  /** The same of leaves, with each one's attachments uncompressed. */
+  external = 0;
+  /** Digest → its length, and by how many more bodies it is named. */
+  readonly #uses = new Map<string, { readonly length: number; by: number }>();
+
+  note(facts: BodyFacts, { by, leavesBy }: KeptChange): void {
+    this.bodies += by * facts.length;
+    this.external += leavesBy * (facts.length + facts.attached);
+    if (by === 0) return;
+    for (const { digest, length } of facts.attachments) {
+      const use = this.#uses.get(digest);
+      if (use === undefined) this.#uses.set(digest, { length, by });
+      else use.by += by;
+    }
+  }
+
+  /** Writes how many bodies name each attachment now. @returns bytes of attachments that are kept now less those that were */
+  async finish(level: ClassicLevel, batch: Batch): Promise<number> {
+    const changed = [...this.#uses].filter(([, { by }]) => by !== 0);
+    if (changed.length === 0) return 0;
+    const keys = changed.map(([digest]) => layout.attachmentUses.key(digest));
+    const before = await level.getMany(keys);
+    let bytes = 0;
+    changed.forEach(([digest, { length, by }], at) => {
+      const key = layout.attachmentUses.key(digest);
+      const was = Number(before[at] ?? 0);
+      const is = was + by;
+      if (is > 0) batch.put(key, String(is));
+      else batch.del(key);
+      bytes += length * (Number(is > 0) - Number(was > 0));
+    });
+    return bytes;
+  }
+}
+
+/** By how much the bytes change that a compaction keeps, and those that clients could read. */
+export interface ActiveChange {
+  readonly active: number;
+  readonly external: number;
+}
+
+/**
+ * What the documents that a commit changes do to the bodies and attachments that a compaction keeps.
+ * @param bodies those that the commit puts, by their sequences; others are read
+ */
+export async function activeChange(
+  { level, largeBodies }: { readonly level: ClassicLevel; readonly largeBodies: LargeBodies },
+  changed: Iterable<{
+    readonly before: StoredDocument | undefined;
+    readonly after: StoredDocument | undefined;
+  }>,
+  bodies: ReadonlyMap<number, string>,
+  batch: Batch,
+): Promise<ActiveChange> {
+  const sizes = new KeptSizes();
+  const unread: KeptChange[] = [];
+  for (const { before, after } of changed) {
+    if (after === before) continue;
+    for (const change of keptChanges(before, after)) {
+      const text = bodies.get(change.seq);
+      if (text === undefined) unread.push(change);
+      else sizes.note(factsOf(text), change);
+    }
+  }
+  for await (const { item, facts } of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {
+    sizes.note(facts, item);
+  }
+  const attachments = await sizes.finish(level, batch);
+  return { active: sizes.bodies + attachments, external: sizes.external };
+}
