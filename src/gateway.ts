@@ -9,6 +9,7 @@ import type { Config } from './config/schema.js';
 import { buildApp } from './http/app.js';
 import { handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
+import { Tasks } from './observe/tasks.js';
 import { Databases } from './store/databases.js';
 import { version } from './version.js';
 
@@ -64,11 +65,13 @@ async function start(config: Config, log: Logger, parts: AsyncStack): Promise<Ga
   checkHashes(admins);
   const secret = await cookieSecret(config);
 
-  const databases = await Databases.open(directory.path, config.store);
+  const tasks = new Tasks();
+  const { store, compaction } = config;
+  const databases = await Databases.open(directory.path, store, { compaction, tasks, log });
   parts.add(() => databases.close());
 
   const auth = Auth.open({ admins, secret, timeout: config.session.timeout, log });
-  const app = buildApp({ config, databases, auth, log, server: { uuid: directory.uuid, version } });
+  const app = buildApp({ config, databases, auth, log, tasks, server: { uuid: directory.uuid, version } });
   parts.add(() => closeApp(app, log));
   await listen(app, config);
 

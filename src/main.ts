@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { exitCodes, StartError } from './config/exit.js';
-import { keys } from './config/keys.js';
+import { type KeyKind, keys } from './config/keys.js';
 import { type LoadedConfig, loadConfig } from './config/load.js';
 import { showConfig } from './config/show.js';
 import { createGateway, type Gateway } from './gateway.js';
@@ -38,12 +38,19 @@ function program(): Command {
   return causeway;
 }
 
+/** How the help calls the values of some kinds of keys. */
+const VALUES: Partial<Record<KeyKind, string>> = {
+  integer: 'number',
+  number: 'number',
+  boolean: 'true|false',
+};
+
 /** Adds the flags that every command with a configuration takes. */
 function withConfig(command: Command): Command {
   command.option('--config <file>', 'a YAML file (environment: CAUSEWAY_CONFIG)');
   for (const key of keys) {
     if (key.flag === undefined) continue;
-    const value = key.kind === 'integer' ? 'number' : key.kind === 'boolean' ? 'true|false' : key.path.at(-1);
+    const value = VALUES[key.kind] ?? key.path.at(-1);
     const shown = key.default === undefined ? '' : ` (default: ${String(key.default)})`;
     const option = new Option(`${key.flag} <${value ?? 'value'}>`, `${key.doc}${shown}`);
     command.addOption(option.helpGroup(key.path.length > 1 ? `Options (${key.path[0] ?? ''}):` : 'Options:'));

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { configSchema } from './schema.js';
 
-export type KeyKind = 'string' | 'integer' | 'boolean' | 'list' | 'map';
+export type KeyKind = 'string' | 'integer' | 'number' | 'boolean' | 'list' | 'map';
 
 /** One key of the configuration, with everything that is said about it. */
 export interface Key {
@@ -69,6 +69,7 @@ function describe(schema: JsonSchema, path: string[]): Key {
 function kindOf(schema: JsonSchema): KeyKind {
   switch (schema.type) {
     case 'integer':
+    case 'number':
     case 'boolean':
     case 'string':
       return schema.type;
@@ -83,6 +84,7 @@ function allowedBy(schema: JsonSchema, kind: KeyKind): string {
   if (schema.enum) return `one of ${schema.enum.join(', ')}`;
   if (kind === 'boolean') return 'true or false';
   if (kind === 'list') return 'a list of texts';
+  if (kind === 'number') return `a number from ${schema.minimum ?? 0}`;
   if (kind !== 'integer') return 'a text that is not empty';
   const { minimum = Number.MIN_SAFE_INTEGER, maximum = Number.MAX_SAFE_INTEGER } = schema;
   return maximum === Number.MAX_SAFE_INTEGER

@@ -100,6 +100,8 @@ function fromText(key: Key, text: string): unknown {
   switch (key.kind) {
     case 'integer':
       return /^-?\d+$/.test(text) ? Number(text) : text;
+    case 'number':
+      return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text;
     case 'boolean':
       return text === 'true' ? true : text === 'false' ? false : text;
     case 'list':

@@ -136,6 +136,42 @@ const store = z.strictObject({
     ),
 });
 
+const time = (value: string): z.ZodDefault<z.ZodString> =>
+  z
+    .string()
+    .regex(/^(([01]?[0-9]|2[0-3]):[0-5][0-9]|24:00)$/)
+    .default(value);
+
+const compaction = z.strictObject({
+  automatic: z
+    .boolean()
+    .default(true)
+    .describe('Whether databases are compacted by themselves, or only when somebody asks for it.'),
+  minRatio: z
+    .number()
+    .min(1)
+    .default(2)
+    .describe('They are when they store more than so many times what a compaction would keep.'),
+  minSlack: bytes(512 * MiB, 0).describe(
+    'They are, too, when a compaction would drop more bytes than these.',
+  ),
+  minSize: bytes(MiB, 0).describe('They are not while they store no more bytes than these.'),
+  concurrency: count(1).describe('How many databases are compacted by themselves at once.'),
+  staleness: z
+    .number()
+    .min(0)
+    .default(5)
+    .describe('Minutes for which a database is left alone after a compaction.'),
+  from: time('00:00').meta({
+    description: 'From when on each day compactions begin by themselves, in UTC.',
+    allowed: 'a time such as 02:30',
+  }),
+  to: time('24:00').meta({
+    description: 'From when on none begins any more, in UTC; it may lie before `compaction.from`.',
+    allowed: 'a time such as 04:30',
+  }),
+});
+
 /**
  * Every key of the configuration with its default and a sentence. The environment names, the flags, the
  * reference in the README and the messages about bad values are all made from this.
@@ -163,6 +199,7 @@ export const configSchema = z.strictObject({
   limits: limits.prefault({}),
   attachments: attachments.prefault({}),
   store: store.prefault({}),
+  compaction: compaction.prefault({}),
 });
 
 /** The whole configuration, checked, with defaults filled in. */

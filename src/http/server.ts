@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.js';
+import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
 import { BodyBudget } from './body-budget.js';
 import { Cors } from './cors.js';
@@ -17,6 +18,7 @@ export class Server {
   readonly databases: Databases;
   readonly auth: Authenticator;
   readonly log: Logger;
+  readonly tasks: Tasks;
   readonly identity: Services['server'];
   readonly cors: Cors;
   readonly uuids = new Uuids();
@@ -33,6 +35,7 @@ export class Server {
     this.databases = services.databases;
     this.auth = services.auth;
     this.log = services.log;
+    this.tasks = services.tasks;
     this.identity = services.server;
     this.bodies = new BodyBudget(services.config.limits.maxBodyMemory);
     this.cors = new Cors(services.config.cors);

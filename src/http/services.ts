@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
 import type { Config } from '../config/schema.js';
+import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
 
 /** Tells requests apart from people; `Auth` is the real one. */
@@ -12,6 +13,7 @@ export interface Services {
   readonly databases: Databases;
   readonly auth: Authenticator;
   readonly log: Logger;
+  readonly tasks: Tasks;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

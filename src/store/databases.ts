@@ -3,7 +3,10 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../config/files.js';
 import { CouchError, databaseMissing, unavailable } from '../errors.js';
+import type { Logger } from '../observe/log.js';
+import type { Tasks } from '../observe/tasks.js';
 import { MemoryBudget, type MemoryShare } from './budget.js';
+import { Compactions, type CompactionOptions } from './compactions.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
 import { folderOf, nameOf } from './names.js';
@@ -14,6 +17,13 @@ export interface StoreOptions extends LevelOptions {
   readonly maxOpen: number;
   /** Bytes for the write buffers and caches of all open databases; one gets `writeBuffer` and `cache` at most. */
   readonly memory: number;
+}
+
+/** What works on databases in the background, and where it is seen. */
+export interface Background {
+  readonly compaction: CompactionOptions;
+  readonly tasks: Tasks;
+  readonly log: Logger;
 }
 
 /** What happens to one database name; each step waits for the one before. */
@@ -48,6 +58,7 @@ export class Databases {
   /** How many databases are open. */
   #open = 0;
   readonly #memory: MemoryBudget;
+  readonly #compactions: Compactions;
   /** Removals of deleted folders that still run. */
   readonly #removals = new Set<Promise<void>>();
 
@@ -56,13 +67,20 @@ export class Databases {
     private readonly markers: string,
     names: Iterable<string>,
     private readonly options: StoreOptions,
+    { compaction, tasks, log }: Background,
   ) {
     this.#names = new Set(names);
+    this.#compactions = new Compactions({
+      options: compaction,
+      tasks,
+      log,
+      use: (name, work) => this.#use(name, work),
+    });
     this.#memory = new MemoryBudget(options.memory, options);
   }
 
   /** Reads which databases there are below `root`, an existing folder, and clears away what a crash left behind. */
-  static async open(root: string, options: StoreOptions): Promise<Databases> {
+  static async open(root: string, options: StoreOptions, background: Background): Promise<Databases> {
     const folder = join(root, 'databases');
     const markers = join(root, 'copies');
     await mkdir(folder, { recursive: true, mode: 0o700 });
@@ -76,7 +94,7 @@ export class Databases {
       const name = nameOf(entry.name);
       if (name !== undefined) names.push(name);
     }
-    return new Databases(folder, markers, names, options);
+    return new Databases(folder, markers, names, options, background);
   }
 
   exists(name: string): boolean {
@@ -133,7 +151,16 @@ export class Databases {
    * Opens a database if need be and keeps it open while `work` runs.
    * @throws CouchError 404 where there is none
    */
-  async use<T>(name: string, work: (database: Database) => T | Promise<T>): Promise<T> {
+  use<T>(name: string, work: (database: Database) => T | Promise<T>): Promise<T> {
+    return this.#use(name, work);
+  }
+
+  /** Compacts a database; resolves when done. A call while one runs joins it. @throws CouchError 404 where there is none */
+  compact(name: string): Promise<void> {
+    return this.#compactions.run(name);
+  }
+
+  async #use<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
     if (this.#closing) throw stopping();
     if (!this.#names.has(name)) throw databaseMissing();
     const slot = this.#slot(name);
@@ -143,6 +170,8 @@ export class Databases {
         return await work(database);
       } catch (error) {
         throw database.isClosed && !isAnswer(error) ? this.#reasonOfClosing() : error;
+      } finally {
+        this.#compactions.consider(name, database.weight);
       }
     });
   }
@@ -163,6 +192,7 @@ export class Databases {
         await slot.step;
       }),
     );
+    await this.#compactions.close();
     await Promise.all(this.#removals);
   }
 

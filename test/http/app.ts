@@ -9,6 +9,7 @@ import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
 import { createLogger } from '../../src/observe/log.js';
+import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
 
 export type TestApp = Awaited<ReturnType<typeof startApp>>;
@@ -66,9 +67,10 @@ export async function startApp(settings: Record<string, unknown> = {}, services:
   const config = configSchema.parse({ data: folder, ...settings });
   const lines: string[] = [];
   const log = createLogger({ level: 'error' }, { write: (line: string) => void lines.push(line) });
-  const databases = await Databases.open(folder, config.store);
+  const tasks = new Tasks();
+  const databases = await Databases.open(folder, config.store, { compaction: config.compaction, tasks, log });
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
-  const app = buildApp({ config, databases, auth, log, server, ...services });
+  const app = buildApp({ config, databases, auth, log, tasks, server, ...services });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
 

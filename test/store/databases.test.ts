@@ -6,7 +6,7 @@ import { Databases } from '../../src/store/databases.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import { folderOf, isDatabaseName, nameOf } from '../../src/store/names.js';
 import type { Database } from '../../src/store/types.js';
-import { listAll, newFolder, openDatabases, OPTIONS, outcome, put, QUICK } from '../support/store.js';
+import { IDLE, listAll, newFolder, openDatabases, OPTIONS, outcome, put, QUICK } from '../support/store.js';
 
 afterEach(() => {
   vi.restoreAllMocks();
@@ -172,7 +172,7 @@ describe('databases', () => {
       fc.asyncProperty(fc.array(operation, { minLength: 5, maxLength: 40 }), async (operations) => {
         const folder = join(root, String(runs++));
         await mkdir(folder);
-        const databases = await Databases.open(folder, { ...QUICK, maxOpen: 1 });
+        const databases = await Databases.open(folder, { ...QUICK, maxOpen: 1 }, IDLE);
         // All at once: each must succeed, or be refused for one of the reasons there are.
         const created = new Map<string, number>();
         const deleted = new Map<string, number>();
@@ -192,7 +192,7 @@ describe('databases', () => {
         const there = ['a', 'b', 'c'].filter((name) => (created.get(name) ?? 0) > (deleted.get(name) ?? 0));
         expect(databases.list()).toEqual(there);
         await databases.close();
-        const again = await Databases.open(folder, QUICK);
+        const again = await Databases.open(folder, QUICK, IDLE);
         expect(again.list()).toEqual(there);
         for (const name of there) await idsOf(again, name);
         await again.close();
@@ -381,7 +381,7 @@ describe('closing all', () => {
     const count = counted();
     // In each round the closing of all comes a moment later.
     for (let round = 0; round < 20; round++) {
-      const databases = await Databases.open(root, { ...QUICK, maxOpen: 0 });
+      const databases = await Databases.open(root, { ...QUICK, maxOpen: 0 }, IDLE);
       await databases.create('a');
       const { passed, open } = gate();
       const { passed: entered, open: enter } = gate();
@@ -395,7 +395,7 @@ describe('closing all', () => {
       await databases.close();
       expect(count.open()).toBe(0);
       // Nobody holds its lock any more.
-      const again = await Databases.open(root, QUICK);
+      const again = await Databases.open(root, QUICK, IDLE);
       await idsOf(again, 'a');
       await again.close();
       await using;

@@ -2,9 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { Databases, type StoreOptions } from '../../src/store/databases.js';
 import { JsonReader } from '../../src/json/reader.js';
 import { atOnce } from '../../src/json/turns.js';
+import { createLogger } from '../../src/observe/log.js';
+import { Tasks } from '../../src/observe/tasks.js';
+import { type Background, Databases, type StoreOptions } from '../../src/store/databases.js';
 import { readDocument } from '../../src/store/document.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { Database, DocumentEdit, EditResult, ListRange } from '../../src/store/types.js';
@@ -21,6 +23,22 @@ export const OPTIONS: StoreOptions = {
 /** For properties with thousands of writes, which are not about durability. */
 export const QUICK: StoreOptions = { ...OPTIONS, sync: false };
 
+/** Nothing is done in the background. */
+export const IDLE: Background = {
+  compaction: {
+    automatic: false,
+    minRatio: 2,
+    minSlack: 1 << 29,
+    minSize: 1 << 20,
+    concurrency: 1,
+    staleness: 0,
+    from: '00:00',
+    to: '24:00',
+  },
+  tasks: new Tasks(),
+  log: createLogger({ level: 'silent' }),
+};
+
 /** An empty folder that is gone after the test. */
 export async function newFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'causeway-store-'));
@@ -36,8 +54,12 @@ export async function openDatabase(folder: string, options: StoreOptions = QUICK
 }
 
 /** All databases below a folder; closed after the test at the latest. */
-export async function openDatabases(root: string, options: StoreOptions = QUICK): Promise<Databases> {
-  const databases = await Databases.open(root, options);
+export async function openDatabases(
+  root: string,
+  options: StoreOptions = QUICK,
+  background: Background = IDLE,
+): Promise<Databases> {
+  const databases = await Databases.open(root, options, background);
   onTestFinished(() => databases.close());
   return databases;
 }

@@ -31,7 +31,7 @@ export function serverRoutes(add: AddResource): void {
   add({
     path: '/_active_tasks',
     allow: 'GET,HEAD',
-    methods: { GET: onServer('serverAdmin', (exchange) => exchange.json(200, '[]')) },
+    methods: { GET: onServer('serverAdmin', activeTasks) },
     other: onServer('anyone'),
   });
   add({
@@ -91,6 +91,11 @@ function uuids(exchange: Exchange): void {
   const etag = etagOf(body);
   if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
   else exchange.json(200, body, [...UNCACHED, 'ETag', etag]);
+}
+
+function activeTasks(exchange: Exchange): void {
+  const tasks = exchange.server.tasks.list();
+  exchange.json(200, JSON.stringify(tasks.map((task) => ({ node: NODE, ...task }))));
 }
 
 function membership(exchange: Exchange): void {

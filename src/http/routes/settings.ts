@@ -96,13 +96,10 @@ async function ensureFullCommit(exchange: Exchange, db: Database): Promise<void>
   exchange.json(201, JSON.stringify({ ok: true, instance_start_time: instanceStartTime }));
 }
 
-/** Answers at once; `compact_running` of the database says when it is over. */
+/** Answers at once; `_active_tasks`, and `compact_running` of the database, say when it is over. */
 function compact(exchange: Exchange, db: Database): void {
   const { server } = exchange;
-  // Held open until it is done.
-  server.databases
-    .use(db.name, (open) => open.compact())
-    .catch((error: unknown) => server.report(exchange, error));
+  server.databases.compact(db.name).catch((error: unknown) => server.report(exchange, error));
   exchange.json(202, '{"ok":true}');
 }
 
