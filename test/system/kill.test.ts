@@ -12,5 +12,10 @@ it(
     await runKillRounds({ seed: testSeed(), to: ROUNDS, onRound: (report) => reports.push(report) });
     expect(reports).toHaveLength(ROUNDS);
     for (const { acknowledged } of reports) expect(acknowledged).toBeGreaterThanOrEqual(50);
+    expect(reports.some(({ attachments }) => attachments > 0)).toBe(true);
+    // Some that were under way when the server was killed.
+    const compactions = reports.map((report) => report.compactions);
+    expect(compactions.some(({ ended }) => ended > 0)).toBe(true);
+    expect(compactions.some(({ begun, ended }) => begun > ended)).toBe(true);
   },
 );

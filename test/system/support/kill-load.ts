@@ -6,6 +6,31 @@ export interface ExpectedLeaf {
   readonly revs: readonly string[];
   readonly deleted: boolean;
   readonly value: number;
+  /** Name of each attachment → the number that its content is made from; none when left out. */
+  readonly files?: Readonly<Record<string, number>>;
+}
+
+/** Attachments by their names: stored as they are, compressed, and in chunks where the server is started with `ARGS`. */
+const TYPES = { plain: 'application/octet-stream', text: 'text/plain', large: 'application/octet-stream' };
+
+/** Makes compactions that nobody asks for, and attachments in chunks, frequent. */
+export const ARGS = [
+  ...['--store-chunk-above', '50000', '--compaction-min-size', '200000'],
+  ...['--compaction-min-ratio', '1.2', '--compaction-staleness', '0'],
+];
+
+/** The content of an attachment; it begins with the number that it is made from. */
+export function contentOf(name: string, number: number): Buffer {
+  const length = name === 'large' ? 60_000 + (number % 7) * 20_000 : 100 + (number % 5) * 2000;
+  return Buffer.from(`${String(number)} `.repeat(Math.ceil(length / 2))).subarray(0, length);
+}
+
+/** The number that a content was made from. @throws where it is not whole */
+export function numberOf(name: string, content: Buffer): number {
+  const number = Number.parseInt(content.subarray(0, 20).toString(), 10);
+  if (!content.equals(contentOf(name, number)))
+    throw new Error(`attachment ${name} of ${String(number)} is broken`);
+  return number;
 }
 
 /** The leaves that a document may have; none where it was never written. */
@@ -38,6 +63,30 @@ function winnerOf(leaves: Expected): ExpectedLeaf | undefined {
   })[0];
 }
 
+/** What a client does next, the commoner the more often it stands here. */
+const KINDS = [
+  'put',
+  'put',
+  'put',
+  'put',
+  'edit',
+  'edit',
+  'edit',
+  'edit',
+  'remove',
+  'bulk',
+  'branch',
+  'local',
+  'unlocal',
+  'attach',
+  'attach',
+  'attach',
+  'attach',
+  'purge',
+  'purge',
+  'compact',
+] as const;
+
 /**
  * One client that writes what chance says, one request after the other, to documents that are its own; so it knows
  * what has to be there whenever the server is killed.
@@ -61,15 +110,14 @@ export class Client {
 
   /** Writes until a request is not answered: the server is gone. */
   async run(onAnswer: () => void): Promise<void> {
-    const kinds = ['put', 'put', 'edit', 'edit', 'remove', 'bulk', 'branch', 'local', 'unlocal'] as const;
     for (;;) {
-      if (!(await this.#step(this.#random.pick(kinds)))) return;
+      if (!(await this.#step(this.#random.pick(KINDS)))) return;
       this.answered += 1;
       onAnswer();
     }
   }
 
-  #step(kind: 'put' | 'edit' | 'remove' | 'bulk' | 'branch' | 'local' | 'unlocal'): Promise<boolean> {
+  #step(kind: (typeof KINDS)[number]): Promise<boolean> {
     switch (kind) {
       case 'put':
         return this.#put(this.#newId());
@@ -81,6 +129,12 @@ export class Client {
         return this.#bulk();
       case 'branch':
         return this.#branch();
+      case 'attach':
+        return this.#attach(this.#anyId());
+      case 'purge':
+        return this.#purge(this.#anyId());
+      case 'compact':
+        return this.#compact();
       case 'local':
         return this.#putLocal(`${this.name}-${String(this.#random.below(5))}`);
       case 'unlocal':
@@ -112,11 +166,55 @@ export class Client {
     const value = this.#value();
     const winner = winnerOf(this.#known(id).acknowledged);
     const rev = winner && !winner.deleted ? revOf(winner) : undefined;
-    return this.#edit(id, winner, { revs: ['?', ...(winner?.revs ?? [])], deleted: false, value }, () =>
+    // The others lose their attachments.
+    const files = rev !== undefined && this.#random.below(2) === 0 ? winner?.files : undefined;
+    const leaf = { revs: ['?', ...(winner?.revs ?? [])], deleted: false, value, ...(files && { files }) };
+    const stubs = Object.keys(files ?? {}).map((name) => [name, { stub: true }] as const);
+    return this.#edit(id, winner, leaf, () =>
       this.couch.request('PUT', documentPath(this.database, id), {
-        body: { ...this.#body(value), ...(rev === undefined ? {} : { _rev: rev }) },
+        body: {
+          ...this.#body(value),
+          ...(rev === undefined ? {} : { _rev: rev }),
+          ...(stubs.length === 0 ? {} : { _attachments: Object.fromEntries(stubs) }),
+        },
       }),
     );
+  }
+
+  /** One more attachment, or another content of one. */
+  async #attach(id: string): Promise<boolean> {
+    const winner = winnerOf(this.#known(id).acknowledged);
+    if (!winner || winner.deleted) return this.#put(id);
+    const name = this.#random.pick(['plain', 'text', 'large'] as const);
+    const number = this.#value();
+    const files = { ...winner.files, [name]: number };
+    return this.#edit(id, winner, { ...winner, revs: ['?', ...winner.revs], files }, () =>
+      this.couch.request('PUT', `${documentPath(this.database, id)}/${name}?rev=${revOf(winner)}`, {
+        text: contentOf(name, number).toString(),
+        headers: { 'content-type': TYPES[name] },
+      }),
+    );
+  }
+
+  /** The winner, or all leaves: they are as if they had never been. */
+  async #purge(id: string): Promise<boolean> {
+    const known = this.#known(id);
+    const winner = winnerOf(known.acknowledged);
+    if (!winner) return this.#put(id);
+    const gone = this.#random.below(2) === 0 ? [winner] : known.acknowledged;
+    known.possible = known.acknowledged.filter((leaf) => !gone.includes(leaf));
+    const answer = await this.#answer(() =>
+      this.couch.request('POST', `/${this.database}/_purge`, { body: { [id]: gone.map(revOf) } }),
+    );
+    if (!answer) return false;
+    known.acknowledged = known.possible;
+    known.possible = undefined;
+    return true;
+  }
+
+  async #compact(): Promise<boolean> {
+    const ask = (): Promise<Answer> => this.couch.request('POST', `/${this.database}/_compact`, { body: {} });
+    return (await this.#answer(ask)) !== undefined;
   }
 
   async #remove(id: string): Promise<boolean> {

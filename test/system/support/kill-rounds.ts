@@ -1,13 +1,17 @@
 import assert from 'node:assert/strict';
 import type { Changes, Couch, Info } from './couch.js';
+import { onDisk, problemsOf } from '../../support/attachments.js';
+import { sizesOnDisk } from '../../support/sizes.js';
 import { documentPath } from './couch.js';
 import {
+  ARGS,
   Client,
   type Expected,
   type ExpectedLeaf,
   isGone,
   type Known,
   type KnownValue,
+  numberOf,
 } from './kill-load.js';
 import { Random } from './random.js';
 import { Restartable } from './restartable.js';
@@ -29,6 +33,10 @@ export interface RoundReport {
   readonly acknowledged: number;
   /** Documents that were compared after it. */
   readonly documents: number;
+  /** Attachments whose bytes were compared. */
+  readonly attachments: number;
+  /** Compactions that began, and those that ended before the kill. */
+  readonly compactions: { readonly begun: number; readonly ended: number };
 }
 
 const DATABASES = ['one', 'two'];
@@ -42,12 +50,13 @@ export const ROUNDS_PER_STORE = 20;
  */
 export async function runKillRounds({ seed, from = 0, to, onRound }: KillOptions): Promise<void> {
   for (let first = from; first < to; first += ROUNDS_PER_STORE) {
-    const server = await Restartable.start();
+    const server = await Restartable.start({ args: ARGS });
     try {
       const store = new Store(server, new Random(seed + first));
       await store.create();
       for (let round = first; round < Math.min(to, first + ROUNDS_PER_STORE); round += 1)
         onRound?.({ round, ...(await store.round()) });
+      await store.checkFiles();
     } finally {
       await server.remove();
     }
@@ -62,6 +71,8 @@ class Store {
   readonly #shown = new Map<string, Map<string, string>>();
   /** Sequence number → the revision that has it, whatever its epoch. */
   readonly #numbers = new Map<string, Map<number, string>>();
+  /** Attachments that were read in this round. */
+  #attachments = 0;
 
   constructor(
     private readonly server: Restartable,
@@ -103,12 +114,34 @@ class Store {
     await killed;
     await Promise.all(feeds);
     watching.abort();
+    const { stderr } = this.server.program;
+    const compactions = {
+      begun: stderr.split('a compaction begins').length - 1,
+      ended: stderr.split('a compaction has ended').length - 1,
+    };
     await this.server.start();
 
+    this.#attachments = 0;
     for (const database of DATABASES) await this.#check(database);
     await this.#made.check();
     const documents = clients.reduce((sum, client) => sum + client.documents.size, 0);
-    return { acknowledged: answered() - before, documents };
+    return {
+      acknowledged: answered() - before,
+      documents,
+      attachments: this.#attachments,
+      compactions,
+    };
+  }
+
+  /** What is in the files: nothing that nobody needs, and what the counters say. */
+  async checkFiles(): Promise<void> {
+    await this.server.stop();
+    for (const database of DATABASES) {
+      const folder = await this.server.folderOf(database);
+      assert.deepEqual(problemsOf(await onDisk(folder)), [], database);
+      const { counted, recounted } = await sizesOnDisk(folder);
+      assert.deepEqual(counted, recounted, database);
+    }
   }
 
   /** Follows a database until the server is gone: what a feed has shown must stay true. */
@@ -219,13 +252,34 @@ class Store {
     const answer = (await this.server.couch.must('GET', path, {
       headers: { accept: 'application/json' },
     })) as {
-      ok: { _deleted?: boolean; value?: number; _revisions: { start: number; ids: string[] } };
+      ok: {
+        _rev: string;
+        _deleted?: boolean;
+        _attachments?: Record<string, unknown>;
+        value?: number;
+        _revisions: { start: number; ids: string[] };
+      };
     }[];
-    return answer.map(({ ok }) => ({
-      revs: ok._revisions.ids.map((hash, n) => `${String(ok._revisions.start - n)}-${hash}`),
-      deleted: ok._deleted === true,
-      value: ok.value ?? 0,
-    }));
+    return Promise.all(
+      answer.map(async ({ ok }) => ({
+        revs: ok._revisions.ids.map((hash, n) => `${String(ok._revisions.start - n)}-${hash}`),
+        deleted: ok._deleted === true,
+        value: ok.value ?? 0,
+        files: await this.#files(documentPath(database, id), ok._rev, Object.keys(ok._attachments ?? {})),
+      })),
+    );
+  }
+
+  async #files(document: string, rev: string, names: readonly string[]): Promise<Record<string, number>> {
+    const files: Record<string, number> = {};
+    for (const name of names) {
+      const { statusCode, body } = await this.server.couch.open('GET', `${document}/${name}?rev=${rev}`);
+      const content = Buffer.from(await body.arrayBuffer());
+      assert.equal(statusCode, 200, `${document}/${name} of ${rev}`);
+      files[name] = numberOf(name, content);
+      this.#attachments += 1;
+    }
+    return files;
   }
 
   async #checkLocal(database: string, id: string, known: KnownValue<number | undefined>): Promise<void> {
@@ -238,7 +292,13 @@ class Store {
 /** A revision that the server made and could not answer any more stands as `?`. */
 function matches(found: Expected, expected: Expected): boolean {
   const line = (leaf: ExpectedLeaf, unnamed: boolean): string =>
-    [unnamed ? '?' : leaf.revs[0], ...leaf.revs.slice(1), leaf.deleted, leaf.value].join(' ');
+    [
+      unnamed ? '?' : leaf.revs[0],
+      ...leaf.revs.slice(1),
+      leaf.deleted,
+      leaf.value,
+      JSON.stringify(Object.entries(leaf.files ?? {}).sort()),
+    ].join(' ');
   const wanted = expected.map((leaf) => line(leaf, false)).sort();
   const open = expected.find((leaf) => leaf.revs[0] === '?');
   const isOpen = (leaf: ExpectedLeaf): boolean =>
