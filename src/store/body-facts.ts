@@ -40,12 +40,12 @@ export async function* readFacts<T>(
   largeBodies: LargeBodies,
   items: readonly T[],
   seqOf: (item: T) => number,
-): AsyncGenerator<{ readonly item: T; readonly facts: BodyFacts }> {
+): AsyncGenerator<readonly { readonly item: T; readonly facts: BodyFacts }[]> {
   const bodies = new BodyPages<number>({
     bodyBound: (seq) => largeBodies.bound(seq),
     readMany: (seqs) => level.getMany(seqs.map((seq) => layout.bodies.key(layout.seqKey(seq)))),
   });
   for await (const page of bodies.pages(items, seqOf)) {
-    for (const { item, text } of page) yield { item, facts: factsOf(text) };
+    yield page.map(({ item, text }) => ({ item, facts: factsOf(text) }));
   }
 }

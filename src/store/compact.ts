@@ -121,7 +121,8 @@ async function factsBySeq(
   seqs: readonly number[],
 ): Promise<ReadonlyMap<number, BodyFacts>> {
   const bySeq = new Map<number, BodyFacts>();
-  for await (const { item, facts } of readFacts(level, largeBodies, seqs, (seq) => seq))
-    bySeq.set(item, facts);
+  for await (const page of readFacts(level, largeBodies, seqs, (seq) => seq)) {
+    for (const { item, facts } of page) bySeq.set(item, facts);
+  }
   return bySeq;
 }

@@ -130,8 +130,8 @@ export async function activeChange(
       else sizes.note(factsOf(text), change);
     }
   }
-  for await (const { item, facts } of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {
-    sizes.note(facts, item);
+  for await (const page of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {
+    for (const { item, facts } of page) sizes.note(facts, item);
   }
   const attachments = await sizes.finish(level, batch);
   return { active: sizes.bodies + attachments, external: sizes.external };

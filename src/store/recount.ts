@@ -55,11 +55,13 @@ class Count {
     const bodies = texts.flatMap((text) => bodiesOf(parseRecord(text)));
     /** Digest → its length, and how many of these bodies that are kept name it. */
     const named = new Map<string, { length: number; uses: number }>();
-    for await (const { item, facts } of readFacts(this.level, this.largeBodies, bodies, ({ seq }) => seq)) {
-      this.#addBody(item, facts);
-      for (const { digest, length } of facts.attachments) {
-        const uses = (named.get(digest)?.uses ?? 0) + Number(item.isKept);
-        named.set(digest, { length, uses });
+    for await (const page of readFacts(this.level, this.largeBodies, bodies, ({ seq }) => seq)) {
+      for (const { item, facts } of page) {
+        this.#addBody(item, facts);
+        for (const { digest, length } of facts.attachments) {
+          const uses = (named.get(digest)?.uses ?? 0) + Number(item.isKept);
+          named.set(digest, { length, uses });
+        }
       }
     }
     await this.#addAttachments([...named]);
