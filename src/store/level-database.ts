@@ -200,6 +200,7 @@ export class LevelDatabase extends LevelHost implements Database {
     onRange: (done: number, total: number) => void,
   ): Promise<void> {
     const { droppedBytes } = this.open.state;
+    await this.openUploads.settled();
     await tidy(this.level, this.updateSeq, cuts, signal, onRange);
     if (signal.aborted || droppedBytes === 0) return;
     await this.submit({

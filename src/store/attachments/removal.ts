@@ -25,6 +25,11 @@ export class Removal {
     this.#running = this.#running.then(() => this.#remove(upload)).catch(() => undefined);
   }
 
+  /** Resolves when everything is done that was asked for so far. */
+  settled(): Promise<void> {
+    return this.#running;
+  }
+
   /** Resolves when nothing is done any more. */
   async close(): Promise<void> {
     this.#left = Math.min(this.#left, LAST);

@@ -111,6 +111,11 @@ export class Uploads {
     this.#removal.add(upload);
   }
 
+  /** Resolves when the chunks of everything that was dropped so far are removed. */
+  settled(): Promise<void> {
+    return this.#removal.settled();
+  }
+
   /** Uploads that are under way can go no further: when the database opens again, what they left is removed. */
   async close(): Promise<void> {
     this.#closed = true;
