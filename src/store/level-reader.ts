@@ -20,6 +20,7 @@ import type {
   PurgeRequest,
   StoredRevision,
 } from './types.js';
+import { entriesOf, type KeyRange } from './view.js';
 
 /** What of a database in LevelDB only reads; the host (level-host.ts) opens it and writes. */
 export abstract class LevelReader {
@@ -136,18 +137,13 @@ export abstract class LevelReader {
     descending = false,
     pageSize = 1000,
   }: ChangesRange): AsyncGenerator<readonly ChangeRow[]> {
-    const rows = this.level.iterator({
-      gt: layout.changes.key(layout.seqKey(since)),
-      lte: layout.changes.key(layout.seqKey(until ?? this.open.state.updateSeq)),
-      reverse: descending,
-      highWaterMarkBytes: 1 << 20,
-    });
-    try {
-      for (let page = await rows.nextv(pageSize); page.length > 0; page = await rows.nextv(pageSize)) {
-        yield page.map(([key, text]) => ({ seq: layout.parseSeqKey(layout.changes.strip(key)), text }));
-      }
-    } finally {
-      await rows.close();
+    const upTo = (seq: number): KeyRange => ({ lte: layout.changes.key(layout.seqKey(seq)) });
+    const range = { gt: layout.changes.key(layout.seqKey(since)), ...upTo(until ?? this.updateSeq) };
+    // A document that is changed while a slow reader is on the way is further behind from then on.
+    const extend = descending ? undefined : () => upTo(this.updateSeq);
+    const options = { size: pageSize, reverse: descending, ...(extend && { extend }) };
+    for await (const page of entriesOf(this.level, range, options)) {
+      yield page.map(([key, text]) => ({ seq: layout.parseSeqKey(layout.changes.strip(key)), text }));
     }
   }
 

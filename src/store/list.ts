@@ -7,16 +7,10 @@ import { pagesOf } from './pages.js';
 import type { Positions } from './positions.js';
 import { isLivingText, parseRecord, type StoredDocument } from './record.js';
 import type { ListedDocument, Listing, ListRange, LocalDocument } from './types.js';
+import { behind, entriesOf, type KeyRange as Bounds, View } from './view.js';
 
 /** Documents read at a time. */
 const PAGE = 500;
-
-interface Bounds {
-  gte?: string;
-  gt?: string;
-  lte?: string;
-  lt?: string;
-}
 
 /** Key bounds of a range in a sublevel; undefined where start lies behind end. */
 function boundsOf(sublevel: typeof layout.documents, range: ListRange): Bounds | undefined {
@@ -27,15 +21,19 @@ function boundsOf(sublevel: typeof layout.documents, range: ListRange): Bounds |
     const order = Buffer.compare(Buffer.from(first), Buffer.from(last));
     if (descending ? order < 0 : order > 0) return undefined;
   }
-  const bounds: Bounds = {};
   const [low, high] = descending ? [last, first] : [first, last];
-  if (low === undefined) bounds.gte = sublevel.start;
-  else if (descending && !inclusiveEnd) bounds.gt = low;
-  else bounds.gte = low;
-  if (high === undefined) bounds.lt = sublevel.end;
-  else if (!descending && !inclusiveEnd) bounds.lt = high;
-  else bounds.lte = high;
-  return bounds;
+  return {
+    ...(low === undefined
+      ? { gte: sublevel.start }
+      : descending && !inclusiveEnd
+        ? { gt: low }
+        : { gte: low }),
+    ...(high === undefined
+      ? { lt: sublevel.end }
+      : !descending && !inclusiveEnd
+        ? { lt: high }
+        : { lte: high }),
+  };
 }
 
 /** Number of living documents between two keys. */
@@ -51,7 +49,7 @@ export async function countLiving(
   return count;
 }
 
-/** Living documents in the order of their ids, from one snapshot. */
+/** Living documents in the order of their ids, from one snapshot unless they are read slowly. */
 export async function listDocuments(
   level: ClassicLevel,
   positions: Positions,
@@ -59,32 +57,15 @@ export async function listDocuments(
   total: number,
   largeBodies: LargeBodies,
 ): Promise<Listing> {
-  const snapshot = level.snapshot();
+  const reader = new ListReader(level, range, largeBodies);
   try {
-    const before = await countBefore(positions, snapshot, range, total);
-    const bounds = boundsOf(layout.documents, range);
-    if (bounds === undefined) {
-      await snapshot.close();
-      return { total, offset: before, pages: NO_PAGES };
-    }
-    const texts = level.values({
-      ...bounds,
-      reverse: range.descending ?? false,
-      snapshot,
-      highWaterMarkBytes: 1 << 20,
-    });
-    const reader = new LivingReader(texts);
-    const skipped = await reader.skip(range.skip ?? 0);
-    return { total, offset: before + skipped, pages: readPages(level, snapshot, reader, range, largeBodies) };
+    const offset = await reader.begin((snapshot) => countBefore(positions, snapshot, range, total));
+    return { total, offset, pages: readPages(reader) };
   } catch (error) {
-    await snapshot.close();
+    await reader.close();
     throw error;
   }
 }
-
-const NO_PAGES: AsyncIterable<never> = {
-  [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: undefined }) }),
-};
 
 /** Living documents that the order of the listing puts before its start. */
 async function countBefore(
@@ -136,34 +117,85 @@ class LivingReader {
   }
 }
 
+/** The bounds of a range that has no documents in it. */
+const NOTHING: Bounds = { gte: layout.documents.end, lt: layout.documents.end };
+
+/** Reads a listing page by page, at whatever pace. */
+class ListReader {
+  readonly #bounds: Bounds;
+  readonly #view: View<LivingReader>;
+  readonly #winners: BodyPages<StoredDocument>;
+  #snapshot: Snapshot | undefined;
+  /** The id of the last document that was given out. */
+  #last: string | undefined;
+  /** Documents that may still come. */
+  #left: number;
+  /** Documents that were passed over at the beginning. */
+  #skipped = 0;
+
+  constructor(
+    private readonly level: ClassicLevel,
+    private readonly range: ListRange,
+    largeBodies: LargeBodies,
+  ) {
+    this.#bounds = boundsOf(layout.documents, range) ?? NOTHING;
+    this.#left = range.limit ?? Infinity;
+    this.#view = new View(level, (snapshot) => this.#open(snapshot));
+    this.#winners = new BodyPages<StoredDocument>({
+      bodyBound: (record) => largeBodies.bound(winnerSeq(record)),
+      readMany: (part) => level.getMany(part.map(winnerKey), { snapshot: this.#snapshot }),
+    });
+  }
+
+  async #open(snapshot: Snapshot): Promise<LivingReader> {
+    this.#snapshot = snapshot;
+    const { descending: reverse = false, skip = 0 } = this.range;
+    const last = this.#last;
+    const rest =
+      last === undefined ? this.#bounds : behind(this.#bounds, layout.documents.key(last), reverse);
+    const texts = this.level.values({ ...rest, reverse, snapshot, highWaterMarkBytes: 1 << 20 });
+    const reader = new LivingReader(texts);
+    if (last === undefined) this.#skipped = await reader.skip(skip);
+    return reader;
+  }
+
+  /** @returns how many documents come before the first, given how many come before the range */
+  begin(before: (snapshot: Snapshot) => Promise<number>): Promise<number> {
+    return this.#view.read(async (_reader, snapshot) => (await before(snapshot)) + this.#skipped);
+  }
+
+  /** The next documents; none at the end. */
+  async next(): Promise<readonly ListedDocument[]> {
+    if (this.#left <= 0) return [];
+    return this.#view.read(async (reader) => {
+      const coming = (await reader.peek()).slice(0, this.#left);
+      if (coming.length === 0) return [];
+      const { bodies = false, records = false } = this.range;
+      const texts = bodies ? await this.#winners.read(coming) : undefined;
+      const page = coming.slice(0, texts?.length);
+      reader.drop(page.length);
+      this.#left -= page.length;
+      this.#last = page.at(-1)?.id;
+      return page.map((record, at) => listed(record, texts?.[at], records));
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#left = 0;
+    await this.#view.close();
+  }
+}
+
 /** No generator: those that are returned before their first step leave everything open. */
-function readPages(
-  level: ClassicLevel,
-  snapshot: Snapshot,
-  reader: LivingReader,
-  { limit = Infinity, bodies = false, records = false }: ListRange,
-  largeBodies: LargeBodies,
-): AsyncIterable<readonly ListedDocument[]> {
-  let left = limit;
-  const winners = new BodyPages<StoredDocument>({
-    bodyBound: (record) => largeBodies.bound(winnerSeq(record)),
-    readMany: (part) => level.getMany(part.map(winnerKey), { snapshot }),
-  });
+function readPages(reader: ListReader): AsyncIterable<readonly ListedDocument[]> {
   const end = async (): Promise<IteratorReturnResult<undefined>> => {
-    left = 0;
     await reader.close();
-    await snapshot.close();
     return { done: true, value: undefined };
   };
   const next = async (): Promise<IteratorResult<readonly ListedDocument[], undefined>> => {
     try {
-      const coming = left > 0 ? (await reader.peek()).slice(0, left) : [];
-      if (coming.length === 0) return await end();
-      const texts = bodies ? await winners.read(coming) : undefined;
-      const page = coming.slice(0, texts?.length);
-      reader.drop(page.length);
-      left -= page.length;
-      return { done: false, value: page.map((record, at) => listed(record, texts?.[at], records)) };
+      const page = await reader.next();
+      return page.length === 0 ? await end() : { done: false, value: page };
     } catch (error) {
       await end();
       throw error;
@@ -209,14 +241,10 @@ export async function* listLocals(
 ): AsyncGenerator<readonly LocalDocument[]> {
   const bounds = boundsOf(layout.locals, range);
   if (bounds === undefined) return;
-  const entries = level.iterator({
-    ...bounds,
-    reverse: range.descending ?? false,
-    highWaterMarkBytes: 1 << 20,
-  });
+  const reverse = range.descending ?? false;
   let skip = range.skip ?? 0;
   let left = range.limit ?? Infinity;
-  for await (const page of pagesOf(entries, PAGE)) {
+  for await (const page of entriesOf(level, bounds, { size: PAGE, reverse })) {
     const wanted = page.slice(skip, skip + left);
     skip = Math.max(0, skip - page.length);
     left -= wanted.length;

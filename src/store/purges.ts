@@ -2,14 +2,17 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import type { PurgeRequest } from './types.js';
+import { entriesOf } from './view.js';
 
 /** Purges read at a time. */
 const PAGE = 1000;
 
 /** What was asked to be purged, the oldest first. */
 export async function* listPurges(level: ClassicLevel): AsyncGenerator<readonly PurgeRequest[]> {
-  const texts = level.values({ gte: layout.purges.start, lt: layout.purges.end });
-  for await (const page of pagesOf(texts, PAGE)) yield page.map((text) => JSON.parse(text) as PurgeRequest);
+  const range = { gte: layout.purges.start, lt: layout.purges.end };
+  for await (const page of entriesOf(level, range, { size: PAGE })) {
+    yield page.map(([, text]) => JSON.parse(text) as PurgeRequest);
+  }
 }
 
 /** The numbers of all purges that are remembered, up to one of them. */

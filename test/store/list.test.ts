@@ -7,6 +7,7 @@ import { feedOf, listAll, newFolder, ODD_IDS, openDatabase, put } from '../suppo
 
 afterEach(() => {
   vi.restoreAllMocks();
+  vi.useRealTimers();
 });
 
 const utf8 = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
@@ -22,6 +23,32 @@ async function filled(count: number): Promise<LevelDatabase> {
     );
   }
   return db;
+}
+
+/** The snapshots that are open. */
+function watchSnapshots(): ReadonlySet<object> {
+  const open = new Set<object>();
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const snapshot = Reflect.get(ClassicLevel.prototype, 'snapshot') as (
+    this: ClassicLevel,
+  ) => ReturnType<ClassicLevel['snapshot']>;
+  vi.spyOn(ClassicLevel.prototype, 'snapshot').mockImplementation(function (this: ClassicLevel) {
+    const made = snapshot.call(this);
+    open.add(made);
+    const close = made.close.bind(made);
+    made.close = () => {
+      open.delete(made);
+      return close();
+    };
+    return made;
+  });
+  return open;
+}
+
+/** Lets more time pass than a moment is held on to, and waits until it is given up. */
+async function passMinutes(open: ReadonlySet<object>): Promise<void> {
+  vi.advanceTimersByTime(120_000);
+  while (open.size > 0) await new Promise((resolve) => setImmediate(resolve));
 }
 
 test('ids have the order of their bytes', () => {
@@ -151,11 +178,82 @@ describe('a listing', () => {
     expect(closed.snapshots).toBe(closed.made);
   });
 
+  test('of a slow reader lets go of its moment, and goes on behind what was read', async () => {
+    const db = await filled(1500);
+    await put(db, { _id: '_local/x' });
+    const open = watchSnapshots();
+    for (const descending of [false, true]) {
+      const ids: string[] = [];
+      let pages = 0;
+      for await (const page of (await db.list({ descending, skip: 10, limit: 1200, bodies: true })).pages) {
+        for (const { id, text } of page) {
+          ids.push(id);
+          expect(text).toContain(`"${id}"`);
+        }
+        if (++pages % 5 !== 1) continue;
+        expect(open.size).toBe(1);
+        await passMinutes(open);
+        // What comes behind is seen, what went is not.
+        if (pages === 1 && !descending) {
+          const gone = nameOf(1000);
+          await put(
+            db,
+            { _id: `${nameOf(900)}-new` },
+            { _id: gone, _rev: db.get(gone)?.winner, _deleted: true },
+          );
+        }
+      }
+      const all = (await listAll(db, { descending, skip: 10, limit: 1200 })).ids;
+      expect(ids).toEqual(all);
+      expect(ids).toContain(`${nameOf(900)}-new`);
+    }
+    expect(open.size).toBe(0);
+  });
+
+  test('of a slow reader who comes back before its first page begins where it would have', async () => {
+    const db = await filled(600);
+    const open = watchSnapshots();
+    const { pages, offset } = await db.list({ skip: 100 });
+    await passMinutes(open);
+    const ids: string[] = [];
+    for await (const page of pages) ids.push(...page.map(({ id }) => id));
+    expect(offset).toBe(100);
+    expect(ids).toEqual((await listAll(db, { skip: 100 })).ids);
+  });
+
   test('counts the living in a range', async () => {
     const db = await openDatabase(await newFolder());
     await put(db, { _id: '_design/a' }, { _id: '_design/b', _deleted: true }, { _id: 'x' });
     expect(await db.countRange('_design/', '_design0')).toBe(1);
     expect(await db.countRange('a', 'z')).toBe(1);
+  });
+});
+
+describe('a slow reader of the feed', () => {
+  test('pins nothing, and misses no document that is changed meanwhile', async () => {
+    const db = await filled(1000);
+    const open = watchSnapshots();
+    const ids = new Set<string>();
+    let pages = 0;
+    for await (const page of db.changes({ since: 0, pageSize: 400 })) {
+      for (const { text } of page) ids.add((JSON.parse(text) as { id: string }).id);
+      if (++pages > 1) continue;
+      await passMinutes(open);
+      await put(db, { _id: nameOf(999), _rev: db.get(nameOf(999))?.winner, v: 2 });
+    }
+    expect(ids.size).toBe(1000);
+    expect(open.size).toBe(0);
+  });
+
+  test('who goes backwards ends where the feed began', async () => {
+    const db = await filled(1000);
+    const open = watchSnapshots();
+    const seqs: number[] = [];
+    for await (const page of db.changes({ since: 100, descending: true, pageSize: 400 })) {
+      seqs.push(...page.map(({ seq }) => seq));
+      await passMinutes(open);
+    }
+    expect(seqs).toEqual(Array.from({ length: 900 }, (_, at) => 1000 - at));
   });
 });
 
