@@ -13,10 +13,14 @@ export class CouchError extends Error {
     /** CouchDB's sentence; not a promise to clients, who compare `error` and the status. */
     readonly reason: string,
     options?: ErrorOptions,
+    /** Seconds after which it may be worth a try to ask again. */
+    readonly retryAfter?: number,
   ) {
     super(`${error}: ${reason}`, options);
   }
 }
+
+const RETRY_SECONDS = 5;
 
 export const badRequest = (reason: string): CouchError => new CouchError(400, 'bad_request', reason);
 export const queryParseError = (reason: string): CouchError =>
@@ -38,6 +42,16 @@ export const documentTooLarge = (id: string): CouchError => new CouchError(413, 
 export const badContentType = (reason: string): CouchError => new CouchError(415, 'bad_content_type', reason);
 /** What CouchDB has and this server does not have yet: refused clearly, never skipped. */
 export const notImplemented = (reason: string): CouchError => new CouchError(501, 'not_implemented', reason);
+/** The client was too slow with its request. */
+export const requestTimeout = (): CouchError =>
+  new CouchError(408, 'timeout', 'the request did not arrive in time');
+export const uriTooLong = (): CouchError => new CouchError(414, 'too_long', 'the request uri is too long');
+/** One client has too much of something. */
+export const tooManyRequests = (reason: string): CouchError =>
+  new CouchError(429, 'too_many_requests', reason, undefined, RETRY_SECONDS);
+/** All clients together have too much of something; unlike `unavailable` it is no failure. */
+export const overloaded = (reason: string): CouchError =>
+  new CouchError(503, 'service_unavailable', reason, undefined, RETRY_SECONDS);
 /** A database that a failed write closed, or a server that is stopping. */
 export const unavailable = (reason: string): CouchError => new CouchError(503, 'service_unavailable', reason);
 export const internalError = (reason: string, cause?: unknown): CouchError =>

@@ -51,7 +51,7 @@ export async function createGateway(config: Config, options: GatewayOptions = {}
 }
 
 async function start(config: Config, log: Logger, parts: AsyncStack): Promise<Gateway> {
-  const warning = handleWarning(config.store.maxOpen);
+  const warning = handleWarning(config.limits.maxDbsOpen);
   if (warning) log.warn(warning);
 
   const directory = await openDataDirectory(config.data);
@@ -66,8 +66,12 @@ async function start(config: Config, log: Logger, parts: AsyncStack): Promise<Ga
   const secret = await cookieSecret(config);
 
   const tasks = new Tasks();
-  const { store, compaction } = config;
-  const databases = await Databases.open(directory.path, store, { compaction, tasks, log });
+  const { store, compaction, limits } = config;
+  const databases = await Databases.open(
+    directory.path,
+    { ...store, maxOpen: limits.maxDbsOpen },
+    { compaction, tasks, log },
+  );
   parts.add(() => databases.close());
 
   const auth = Auth.open({ admins, secret, timeout: config.session.timeout, log });

@@ -24,7 +24,12 @@ export interface ChangesQuery {
 }
 
 export type ChangesFilter =
-  | { readonly kind: 'doc_ids'; readonly ids: ReadonlySet<string> }
+  | {
+      readonly kind: 'doc_ids';
+      readonly ids: ReadonlySet<string>;
+      /** Whether they are so few that looking each up is cheaper than walking the index. */
+      readonly few?: boolean;
+    }
   | { readonly kind: 'design' }
   | {
       readonly kind: 'selector';

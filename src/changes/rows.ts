@@ -3,9 +3,6 @@ import { documentText } from '../store/document.js';
 import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../store/types.js';
 import type { ChangesFilter, ChangesQuery } from './query.js';
 
-/** Up to this many wanted ids are looked up one by one; beyond, walking the index is cheaper. */
-const FEW_IDS = 1000;
-
 /** Rows whose records are looked up at a time. */
 const RECORDS = 100;
 
@@ -23,7 +20,7 @@ export function sourceRows(
   until: number,
 ): AsyncIterable<readonly ChangeRow[]> {
   const { filter, descending } = query;
-  if (filter?.kind === 'doc_ids' && filter.ids.size <= FEW_IDS) {
+  if (filter?.kind === 'doc_ids' && filter.few === true) {
     return rowsOfIds(db, filter.ids, since, until, descending);
   }
   return db.changes({ since, until, descending });

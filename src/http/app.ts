@@ -1,9 +1,8 @@
-import { METHODS, type IncomingMessage, type ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import { METHODS, type IncomingMessage } from 'node:http';
 import { fastify, type FastifyInstance } from 'fastify';
 import { badRequest, illegalDocid, notFound, type CouchError } from '../errors.js';
-import { errorBody, protocolError } from './errors.js';
-import { requestId } from './ids.js';
+import { createListener } from './listener.js';
+import { refuse } from './refusals.js';
 import { addResource } from './resource.js';
 import { allRoutes } from './routes/index.js';
 import { Server } from './server.js';
@@ -21,19 +20,19 @@ export function buildApp(services: Services): FastifyInstance {
   const { limits } = services.config;
   const server = new Server(services);
   const app = fastify({
-    http: { maxHeaderSize: limits.maxUrlLength },
-    requestTimeout: limits.requestTimeout,
+    serverFactory: (handler) => createListener(handler, limits, server.connections),
     exposeHeadRoutes: false,
     return503OnClosing: false,
     rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
     routerOptions: {
-      maxParamLength: limits.maxUrlLength,
+      maxParamLength: limits.maxUriLength,
       querystringParser: (text) => text as unknown as Record<string, unknown>,
     },
-    clientErrorHandler: refuseConnection,
+    // The listener has its own.
+    clientErrorHandler: () => undefined,
     frameworkErrors: (_error, request, reply) => {
       reply.hijack();
-      refuse(reply.raw, undecodable(request.raw));
+      refuse(reply.raw, undecodable(request.raw), limits.progressTimeout);
     },
   });
   // Bodies are read by the resources, once it is known that the client may send one.
@@ -43,7 +42,11 @@ export function buildApp(services: Services): FastifyInstance {
   allRoutes((resource) => addResource(app, server, resource));
   app.setNotFoundHandler((_request, reply) => {
     reply.hijack();
-    refuse(reply.raw, notFound());
+    refuse(reply.raw, notFound(), limits.progressTimeout);
+  });
+  app.addHook('onClose', (_app, done) => {
+    server.patience.close();
+    done();
   });
   app.addHook('preClose', (done) => {
     server.close();
@@ -64,33 +67,4 @@ function undecodable({ method = '', url = '' }: IncomingMessage): CouchError {
       : badRequest('Attachment name is not UTF-8 encoded');
   }
   return method === 'PUT' || method === 'POST' ? illegalDocid('Document id must be valid UTF-8') : notFound();
-}
-
-/** Answers what no resource was found for. */
-function refuse(response: ServerResponse, error: CouchError): void {
-  const body = `${errorBody(error)}\n`;
-  response
-    .writeHead(error.status, {
-      'Cache-Control': 'must-revalidate',
-      'Content-Type': 'application/json',
-      'Content-Length': Buffer.byteLength(body),
-      'X-Couch-Request-ID': requestId(),
-    })
-    .end(body);
-}
-
-/** Answers what Node could not take for a request; there is nothing but the socket to write to. */
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed) return;
-  if (!socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const answer = protocolError(error.code);
-  const body = `${errorBody(answer)}\n`;
-  socket.end(
-    `HTTP/1.1 ${String(answer.status)} ${answer.error}\r\nContent-Type: application/json\r\n` +
-      `Content-Length: ${String(Buffer.byteLength(body))}\r\nX-Couch-Request-ID: ${requestId()}\r\n` +
-      `Connection: close\r\n\r\n${body}`,
-  );
 }

@@ -6,7 +6,7 @@ const FREE = 64 * 1024;
  * wait, and their clients with them; only the oldest goes on, so that one is finished in the end and makes room.
  */
 export class BodyBudget {
-  /** Those that hold some of it, the oldest first. */
+  /** Those that need more and more of it, the oldest first. */
   readonly #shares = new Set<Share>();
   #used = 0;
 
@@ -28,12 +28,22 @@ export class BodyBudget {
         share.resume = resume;
         return false;
       },
+      drop: (bytes) => {
+        // It is written to the disk from now on, maybe for long, and stands in nobody's way.
+        this.#shares.delete(share);
+        this.#release(share, Math.min(bytes, share.held));
+      },
       giveBack: () => {
-        if (!this.#shares.delete(share)) return;
-        this.#used -= share.held;
-        this.#resume();
+        this.#shares.delete(share);
+        this.#release(share, share.held);
       },
     };
+  }
+
+  #release(share: Share, bytes: number): void {
+    share.held -= bytes;
+    this.#used -= bytes;
+    this.#resume();
   }
 
   #mayGoOn(share: Share): boolean {
@@ -64,6 +74,8 @@ export interface BodyShare {
    * @returns false where no more may be read until `resume` is called, which may be at any time but not at once
    */
   readonly take: (bytes: number, resume: () => void) => boolean;
+  /** So many of them are held no more; not while it waits. */
+  readonly drop: (bytes: number) => void;
   /** The body is needed no more. May be called again. */
   readonly giveBack: () => void;
 }

@@ -1,9 +1,11 @@
-import type { IncomingMessage } from 'node:http';
+import { once } from 'node:events';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
-import { createGunzip } from 'node:zlib';
-import { badContentType, badRequest, CouchError, invalidJson } from '../errors.js';
+import { createGunzip, type Gunzip } from 'node:zlib';
+import { badContentType, badRequest, CouchError, invalidJson, requestTimeout } from '../errors.js';
 import { decodeInTurns } from '../json/text.js';
 import type { BodyShare } from './body-budget.js';
+import type { Transfer } from './patience.js';
 
 const tooLarge = (): CouchError => new CouchError(413, 'too_large', 'the request entity is too large');
 
@@ -12,83 +14,143 @@ export class ClientGone extends Error {
   override readonly name = 'ClientGone';
 }
 
-export interface BodyOptions {
-  /** The most bytes, as they are sent and as they unpack. */
-  readonly limit: number;
-  /** Where the memory is counted; bodies with a small limit do without. */
-  readonly share?: BodyShare;
+/** A body that is still to come. */
+export interface Incoming {
+  readonly request: IncomingMessage;
+  /** Whose end is the end of everything. */
+  readonly response: ServerResponse;
+  /** Where its memory is counted. */
+  readonly share: BodyShare;
+  /** Tells a client that waits for it to go on; before anything is read. */
+  readonly invite: () => void;
+  /** Watches over its pace. */
+  readonly watch: (giveUp: () => void) => Transfer;
 }
 
-/** The bytes of a request's body as they were sent. @throws CouchError 413, ClientGone */
-export async function readBody(request: IncomingMessage, options: BodyOptions): Promise<Buffer> {
-  return Buffer.concat(await readChunks(request, options));
+/**
+ * The bytes of a body as they were sent.
+ * @param limit in bytes
+ * @throws CouchError 408, 413, ClientGone
+ */
+export async function readBody(incoming: Incoming, limit: number): Promise<Buffer> {
+  return Buffer.concat(await readChunks(incoming, limit));
 }
 
-function readChunks(request: IncomingMessage, options: BodyOptions): Promise<Buffer[]> {
-  if (request.destroyed) return Promise.reject(new ClientGone('the client left'));
-  if (Number(request.headers['content-length'] ?? 0) > options.limit) return Promise.reject(tooLarge());
-  return collect(request, options);
+async function readChunks(incoming: Incoming, limit: number): Promise<Buffer[]> {
+  open(incoming, limit);
+  return collect(incoming, limit);
 }
 
-/** The chunks of a request's body without its Content-Encoding. @throws CouchError 400, 413, 415, ClientGone */
-async function readDecoded(request: IncomingMessage, options: BodyOptions): Promise<Buffer[]> {
-  const encoding = request.headers['content-encoding'];
-  if (encoding === undefined || encoding === 'identity') return readChunks(request, options);
-  if (encoding !== 'gzip') throw badContentType(`${encoding} is not a supported content encoding.`);
+/** @throws CouchError 413 for what says that it is too large, before any of it is sent; ClientGone */
+function open({ request, invite }: Incoming, limit: number): void {
   if (request.destroyed) throw new ClientGone('the client left');
-  return await unzip(request, options);
+  if (Number(request.headers['content-length'] ?? 0) > limit) throw tooLarge();
+  invite();
 }
 
-async function unzip(request: IncomingMessage, options: BodyOptions): Promise<Buffer[]> {
-  const plain = createGunzip();
-  const gone = (): void => {
-    if (!request.readableEnded) plain.destroy();
-  };
-  request.on('close', gone).pipe(plain);
-  try {
-    return await collect(plain, options);
-  } catch (error) {
-    if (plain.errored) throw badRequest('Request body is not properly gzipped.');
-    throw error;
-  } finally {
-    request.off('close', gone).unpipe(plain);
-    plain.destroy();
-    // What was not read is let go of, so that the client can send it and read the answer.
-    request.resume();
-  }
-}
-
-/** All bytes of a stream. */
-function collect(stream: Readable, { limit, share }: BodyOptions): Promise<Buffer[]> {
+/** All bytes, as fast as they come: bodies of JSON are many and short. */
+function collect({ request, share, watch }: Incoming, limit: number): Promise<Buffer[]> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = [];
     let size = 0;
-    const resume = (): void => void stream.resume();
     const finish = (settle: () => void): void => {
-      stream.off('data', take).off('end', end).off('error', broken).off('close', broken);
+      transfer.end();
+      request.off('data', take).off('end', end).off('error', broken).off('close', broken);
       settle();
     };
+    const transfer = watch(() => finish(() => reject(requestTimeout())));
+    const resume = (): void => {
+      request.resume();
+      transfer.wait();
+    };
     const take = (chunk: Buffer): void => {
+      transfer.moved(chunk.length);
       size += chunk.length;
       chunks.push(chunk);
       if (size > limit) finish(() => reject(tooLarge()));
-      else if (share?.take(chunk.length, resume) === false) stream.pause();
+      else if (share.take(chunk.length, resume)) transfer.wait();
+      else request.pause();
     };
     const end = (): void => finish(() => resolve(chunks));
-    const broken = (error?: Error): void =>
-      finish(() => reject(new ClientGone('the request was cut off', { cause: error })));
-    stream.on('data', take).on('end', end).on('error', broken).on('close', broken);
+    const broken = (error?: Error): void => finish(() => reject(cutOff(error)));
+    request.on('data', take).on('end', end).on('error', broken).on('close', broken);
+    transfer.wait();
   });
 }
 
-/** The text of a JSON body, not yet parsed. @throws CouchError, ClientGone */
-export async function readText(request: IncomingMessage, options: BodyOptions): Promise<string> {
-  const chunks = await readDecoded(request, options);
+const cutOff = (cause: unknown): ClientGone => new ClientGone('the request was cut off', { cause });
+
+/**
+ * The text of a JSON body, not yet parsed, without its Content-Encoding.
+ * @param limit in bytes, as they are sent and as they unpack
+ * @throws CouchError 400, 408, 413, 415, ClientGone
+ */
+export async function readText(incoming: Incoming, limit: number): Promise<string> {
+  const encoding = incoming.request.headers['content-encoding'];
+  const plain = encoding === undefined || encoding === 'identity';
+  if (!plain && encoding !== 'gzip') {
+    throw badContentType(`${encoding} is not a supported content encoding.`);
+  }
+  const chunks = await (plain ? readChunks(incoming, limit) : unzip(incoming, limit));
   try {
     return await decodeInTurns(chunks);
   } catch {
     throw invalidJson();
   }
+}
+
+async function unzip(incoming: Incoming, limit: number): Promise<Buffer[]> {
+  open(incoming, limit);
+  const gunzip = createGunzip();
+  const unpacked = unpack(gunzip, incoming, limit);
+  const sent = sendTo(gunzip, incoming, limit);
+  try {
+    const [chunks, bytes] = await Promise.all([unpacked, sent]);
+    // Something else follows what was packed.
+    if (gunzip.bytesWritten !== bytes) throw notGzip();
+    return chunks;
+  } finally {
+    gunzip.destroy();
+    await Promise.allSettled([unpacked, sent]);
+  }
+}
+
+const notGzip = (): CouchError => badRequest('Request body is not properly gzipped.');
+
+/** @returns how many bytes it was given */
+async function sendTo(gunzip: Gunzip, incoming: Incoming, limit: number): Promise<number> {
+  let size = 0;
+  try {
+    for await (const chunk of streamBody(incoming)) {
+      size += chunk.length;
+      if (size > limit) throw tooLarge();
+      // It failed, or has found its end: that is known to who unpacks.
+      if (gunzip.destroyed || gunzip.readableEnded) continue;
+      if (!gunzip.write(chunk)) await once(gunzip, 'drain').catch(() => undefined);
+    }
+  } catch (error) {
+    gunzip.destroy();
+    throw error;
+  }
+  gunzip.end();
+  return size;
+}
+
+/** @throws CouchError 400, 413, Error where `sendTo` gave up */
+async function unpack(gunzip: Gunzip, { response, share }: Incoming, limit: number): Promise<Buffer[]> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of gunzip as Readable & AsyncIterable<Buffer>) {
+      size += chunk.length;
+      if (size > limit) throw tooLarge();
+      chunks.push(chunk);
+      await room(response, share, chunk.length);
+    }
+  } catch (error) {
+    throw gunzip.errored === null || error instanceof CouchError ? error : notGzip();
+  }
+  return chunks;
 }
 
 /** Where CouchDB insists on a type; parameters behind it do not matter. @throws CouchError 415 */
@@ -99,38 +161,48 @@ export function requireContentType(header: string | undefined, type: string): vo
 /**
  * The body as it comes. Where it is left early, the rest is thrown away as it comes: the client can send it, read the
  * answer and use the connection again.
- * @param held how much of it is held in memory at most
- * @throws ClientGone
+ * @throws CouchError 408, ClientGone
  */
-export async function* streamBody(
-  request: IncomingMessage,
-  share: BodyShare,
-  held: number,
-): AsyncGenerator<Buffer> {
-  let left = held;
+export async function* streamBody({ request, invite, watch }: Incoming): AsyncGenerator<Buffer> {
+  if (request.destroyed) throw new ClientGone('the client left');
+  invite();
+  const chunks = request.iterator({ destroyOnReturn: false });
+  const client: { late: boolean; giveUp?: () => void } = { late: false };
+  const transfer = watch(() => {
+    client.late = true;
+    client.giveUp?.();
+  });
+  const next = (): Promise<IteratorResult<Buffer, unknown>> =>
+    new Promise((resolve, reject) => {
+      client.giveUp = () => reject(requestTimeout());
+      (chunks.next() as Promise<IteratorResult<Buffer, unknown>>).then(resolve, (error: unknown) =>
+        reject(cutOff(error)),
+      );
+    });
   try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false })) {
-      const bytes = chunk as Buffer;
-      const counted = Math.min(left, bytes.length);
-      left -= counted;
-      if (counted > 0) await room(request, share, counted);
-      yield bytes;
+    for (;;) {
+      transfer.wait();
+      const { done, value } = await next();
+      if (done === true) return;
+      transfer.moved(value.length);
+      yield value;
     }
-  } catch (error) {
-    throw new ClientGone('the request was cut off', { cause: error });
   } finally {
+    transfer.end();
+    // While it still waits for bytes it would wait for them here.
+    if (!client.late) await chunks.return?.();
     request.resume();
   }
 }
 
 /** Resolves when there is memory for so many bytes, or nobody to need it. */
-function room(request: IncomingMessage, share: BodyShare, bytes: number): Promise<void> {
+export function room(response: ServerResponse, share: BodyShare, bytes: number): Promise<void> {
   return new Promise((resolve) => {
     const settle = (): void => {
-      request.off('close', settle);
+      response.off('close', settle);
       resolve();
     };
-    if (share.take(bytes, settle)) resolve();
-    else request.once('close', settle);
+    if (response.destroyed || share.take(bytes, settle)) resolve();
+    else response.once('close', settle);
   });
 }

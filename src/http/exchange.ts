@@ -5,15 +5,19 @@ import { anonymous, type UserContext } from '../auth/usercontext.js';
 import { badRequest, type CouchError } from '../errors.js';
 import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
-import { readText, streamBody } from './body.js';
+import { type Incoming, readText, room, streamBody } from './body.js';
 import type { BodyShare } from './body-budget.js';
-import { errorBody, toCouchError } from './errors.js';
+import { errorBody, retryHeaders, toCouchError } from './errors.js';
 import { isRequestId, requestId } from './ids.js';
+import { Outflow } from './outflow.js';
 import { first, parseQuery, type Query } from './query.js';
 import type { Server } from './server.js';
 import { encodeSegment, headerSafe } from './url.js';
 
 export type Params = Readonly<Record<string, string | undefined>>;
+
+/** Answers with more characters are written piece by piece. */
+const LONG = 64 * 1024;
 
 const NO_HEADERS: readonly string[] = [];
 
@@ -33,6 +37,8 @@ export class Exchange {
   renewedCookie: string | undefined;
   #query: Query | undefined;
   #share: BodyShare | undefined;
+  /** Whether the client sends its body only when it is told to. */
+  #isAwaited: boolean;
 
   constructor(
     readonly server: Server,
@@ -43,6 +49,7 @@ export class Exchange {
   ) {
     const given = this.header('x-couch-request-id');
     this.id = given !== undefined && isRequestId(given) ? given : requestId();
+    this.#isAwaited = request.headers.expect !== undefined && request.httpVersion === '1.1';
     this.method = request.method ?? 'GET';
     if (this.method === 'POST') {
       const override = this.header('x-http-method-override');
@@ -79,18 +86,45 @@ export class Exchange {
   }
 
   /** The text of a JSON body, of at most so many bytes; it has still to be parsed. @throws CouchError */
-  bodyText(limit = this.server.config.limits.maxRequestSize): Promise<string> {
-    const share = (this.#share ??= this.server.bodies.open());
-    this.response.once('close', share.giveBack);
-    return readText(this.request, { limit, share });
+  bodyText(limit = this.server.config.limits.maxHttpRequestSize): Promise<string> {
+    return readText(this.incoming, limit);
   }
 
-  /** The body as it comes, for attachments. @throws ClientGone */
+  /** The body as it comes; who keeps any of it counts that with `hold`. @throws CouchError 408, ClientGone */
   bodyStream(): AsyncIterable<Buffer> {
-    const share = (this.#share ??= this.server.bodies.open());
-    this.response.once('close', share.giveBack);
-    // What is beyond goes to the disk.
-    return streamBody(this.request, share, this.server.config.store.chunkAbove);
+    return streamBody(this.incoming);
+  }
+
+  /** The body before it is read. */
+  get incoming(): Incoming {
+    return {
+      request: this.request,
+      response: this.response,
+      share: this.#bodyShare,
+      invite: () => {
+        if (this.#isAwaited) this.response.writeContinue();
+        this.#isAwaited = false;
+      },
+      watch: (giveUp) => this.server.patience.begin(giveUp),
+    };
+  }
+
+  get #bodyShare(): BodyShare {
+    if (this.#share === undefined) {
+      this.#share = this.server.bodies.open();
+      this.response.once('close', this.#share.giveBack);
+    }
+    return this.#share;
+  }
+
+  /** Counts bytes of the body that are kept in memory; resolves when there is room for them. */
+  hold(bytes: number): Promise<void> {
+    return room(this.response, this.#bodyShare, bytes);
+  }
+
+  /** Of those, so many are kept no more. */
+  drop(bytes: number): void {
+    this.#bodyShare.drop(bytes);
   }
 
   /** The body is needed no more, though the answer may go on for long. */
@@ -137,8 +171,11 @@ export class Exchange {
   send(status: number, type: string, text: string, headers: readonly string[] = NO_HEADERS): void {
     this.begin(status, ['Content-Type', type, 'Content-Length', String(Buffer.byteLength(text))], headers);
     // What counts is the method that was sent: a client that overrides it awaits a body of the stated length.
-    if (this.request.method === 'HEAD') this.response.end();
-    else this.response.end(text);
+    this.forgetBody();
+    const outflow = new Outflow(this.response, this.server.patience);
+    if (this.request.method === 'HEAD') outflow.end();
+    else if (text.length <= LONG) outflow.end(text);
+    else void outflow.write(text).then(() => outflow.end());
   }
 
   /** Answers without a body. */
@@ -156,8 +193,8 @@ export class Exchange {
     const { name, cors } = this.server;
     const all = ['Server', name, 'X-Couch-Request-ID', this.id, ...own, ...more];
     if (!more.includes('Cache-Control')) all.push('Cache-Control', 'must-revalidate');
-    // A client that keeps its connection busy would keep the server from stopping.
-    if (this.server.closing) all.push('Connection', 'close');
+    // A client that keeps its connection busy would keep the server from stopping; behind half a body nothing can follow.
+    if (this.server.closing || status === 408) all.push('Connection', 'close');
     if (this.renewedCookie !== undefined && !more.includes('Set-Cookie')) {
       all.push('Set-Cookie', this.renewedCookie);
     }
@@ -168,7 +205,8 @@ export class Exchange {
   /** Answers with an error, or gives up the connection where an answer has already begun. */
   fail(error: unknown): void {
     const known = toCouchError(error);
-    if (known.status === 500 || (known.status === 503 && !this.server.closing)) {
+    const isFailure = known.status === 503 && known.retryAfter === undefined && !this.server.closing;
+    if (known.status === 500 || isFailure) {
       this.server.report(this, known.cause ?? known);
     }
     if (this.response.headersSent || this.response.destroyed) {
@@ -176,7 +214,7 @@ export class Exchange {
       return;
     }
     if (known.status === 401) this.#unauthorized(known);
-    else this.json(known.status, errorBody(known));
+    else this.json(known.status, errorBody(known), retryHeaders(known));
   }
 
   /** Browsers are sent to a page where they can log in; programs get to know what to do if they ask for it. */

@@ -2,9 +2,10 @@ import { badRequest, CouchError, documentTooLarge } from '../errors.js';
 import { Turns } from '../json/turns.js';
 import { decoded, type GivenAttachment } from '../store/attachments/given.js';
 import type { Source, StagedAttachment } from '../store/attachments/stage.js';
+import { FLUSH_SIZE } from '../store/attachments/uploads.js';
 import type { ParsedDocument } from '../store/document.js';
 import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../store/types.js';
-import type { Server } from './server.js';
+import type { Exchange } from './exchange.js';
 
 /** Attachments of one document. */
 const MOST = 10_000;
@@ -13,17 +14,19 @@ const MOST = 10_000;
 export class Intake {
   /** Tiny attachments are taken in without waiting for anything. */
   readonly #turns = new Turns();
+  /** Bytes of memory that are counted. */
+  #held = 0;
 
   private constructor(
-    private readonly server: Server,
+    private readonly exchange: Exchange,
     private readonly staging: AttachmentStaging,
   ) {}
 
   /** Does work that takes attachments in, and tidies up behind it. */
-  static async during<T>(server: Server, db: Database, work: (intake: Intake) => Promise<T>): Promise<T> {
+  static async during<T>(exchange: Exchange, db: Database, work: (intake: Intake) => Promise<T>): Promise<T> {
     const staging = db.stageAttachments();
     try {
-      return await work(new Intake(server, staging));
+      return await work(new Intake(exchange, staging));
     } finally {
       await staging.release();
     }
@@ -31,7 +34,7 @@ export class Intake {
 
   /** @throws CouchError 413 where a client says that it is going to send too much */
   requireSize(name: string, bytes: number): void {
-    if (bytes > this.server.config.limits.maxAttachmentSize) throw tooLarge(name);
+    if (bytes > this.exchange.server.config.limits.maxAttachmentSize) throw tooLarge(name);
   }
 
   /** @throws CouchError 413 where a document has too many: what is said of each is read with the document */
@@ -40,18 +43,56 @@ export class Intake {
   }
 
   /**
-   * Takes bytes in; those of a type that shrinks are stored compressed as well, as CouchDB does.
+   * Takes bytes in that come from the client; those of a type that shrinks are stored compressed as well, as CouchDB
+   * does.
    * @param gzip whether they come compressed
+   * @throws CouchError 413
    */
-  async stage(name: string, contentType: string, source: Source, gzip = false): Promise<StagedAttachment> {
-    const { limits, attachments } = this.server.config;
-    const shrinks = this.server.compressible.test(contentType) && attachments.compressionLevel > 0;
+  async stage(
+    name: string,
+    contentType: string,
+    source: AsyncIterable<Buffer>,
+    gzip = false,
+  ): Promise<StagedAttachment> {
+    return this.#stage(name, contentType, this.#count(source), gzip);
+  }
+
+  /** Counts the memory that bytes need while they are taken in. */
+  async *#count(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    const { chunkAbove } = this.exchange.server.config.store;
+    let taken = 0;
+    for await (const bytes of source) {
+      // Beyond that it goes to the disk as it comes.
+      if (taken <= chunkAbove) {
+        taken += bytes.length;
+        await this.#hold(this.#held + bytes.length);
+        if (taken > chunkAbove) await this.#hold(this.#held - Math.max(0, taken - FLUSH_SIZE));
+      }
+      yield bytes;
+    }
+  }
+
+  /** Counts so many bytes of memory from now on. */
+  async #hold(bytes: number): Promise<void> {
+    const more = bytes - this.#held;
+    this.#held = bytes;
+    if (more > 0) await this.exchange.hold(more);
+    else this.exchange.drop(-more);
+  }
+
+  async #stage(name: string, contentType: string, source: Source, gzip: boolean): Promise<StagedAttachment> {
+    const { server } = this.exchange;
+    const { limits, attachments } = server.config;
+    const shrinks = server.compressible.test(contentType) && attachments.compressionLevel > 0;
     await this.#turns.pass();
-    return this.staging.take(source, {
+    const staged = await this.staging.take(source, {
       limit: limits.maxAttachmentSize,
       tooLarge: () => tooLarge(name),
       ...(gzip ? { gzip: 'given' } : shrinks ? { gzip: { level: attachments.compressionLevel } } : {}),
     });
+    // What is on the disk by now needs none; the other form of it does, where it is in memory.
+    await this.#hold(this.staging.heldBytes);
+    return staged;
   }
 
   /** A document with those of its attachments taken in that stand in it. @throws CouchError 400, 413 */
@@ -68,7 +109,8 @@ export class Intake {
     if (given.kind === 'stub') return given;
     if (given.kind === 'follows') throw badRequest(`Invalid attachment data for ${name}`);
     const { contentType, revpos, data } = given;
-    const staged = await this.stage(name, contentType, decoded(name, data));
+    // They are counted already, with the text that they stood in.
+    const staged = await this.#stage(name, contentType, decoded(name, data), false);
     return { kind: 'staged', contentType, revpos: newEdits ? undefined : revpos, staged };
   }
 }

@@ -60,13 +60,14 @@ async function documentPart(exchange: Exchange, reader: MultipartReader): Promis
 
 /** A part as text, which may not be longer than the JSON body of a request. @throws CouchError 400, 413 */
 export async function partText(exchange: Exchange, part: MultipartPart): Promise<string> {
-  const limit = exchange.server.config.limits.maxRequestSize;
+  const limit = exchange.server.config.limits.maxHttpRequestSize;
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of part.body) {
     size += chunk.length;
     if (size > limit) throw new CouchError(413, 'too_large', 'the request entity is too large');
     chunks.push(chunk);
+    await exchange.hold(chunk.length);
   }
   try {
     return await decodeInTurns(chunks);

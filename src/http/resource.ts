@@ -8,6 +8,7 @@ import type { Database } from '../store/types.js';
 import { ClientGone, requireContentType } from './body.js';
 import { errorBody, methodNotAllowed } from './errors.js';
 import { Exchange, type Params } from './exchange.js';
+import { letEnd } from './refusals.js';
 import type { Server } from './server.js';
 import { isWellEncoded } from './url.js';
 
@@ -111,6 +112,12 @@ export function addResource(app: FastifyInstance, server: Server, resource: Reso
   });
 }
 
+/** How many requests of each connection wait for their turn. */
+const ahead = new WeakMap<Socket, number>();
+
+/** Node would go on reading them into memory for as long as an earlier one is not answered. */
+const MOST_AHEAD = 1000;
+
 /**
  * Waits until the answers to earlier requests of the connection are sent. Requests that a client sends ahead would
  * otherwise hold their answers in memory, and those behind a feed would never hear that the client left.
@@ -120,8 +127,15 @@ function hasTurn(socket: Socket, response: ServerResponse): boolean | Promise<bo
   if (response.socket !== null) return true;
   // One waits for each request that was sent ahead.
   socket.setMaxListeners(0);
+  const waiting = (ahead.get(socket) ?? 0) + 1;
+  if (waiting > MOST_AHEAD) {
+    socket.destroy();
+    return false;
+  }
+  ahead.set(socket, waiting);
   return new Promise((resolve) => {
     const settle = (): void => {
+      ahead.set(socket, (ahead.get(socket) ?? 1) - 1);
       response.off('socket', settle);
       socket.off('close', settle);
       resolve(!socket.destroyed);
@@ -140,6 +154,7 @@ async function serve(exchange: Exchange, resource: Resource): Promise<void> {
   } catch (error) {
     if (!(error instanceof ClientGone)) failSafely(exchange, error);
   }
+  letEnd(request, server.config.limits.progressTimeout);
   if (server.config.log.requests) {
     const fields = {
       request: exchange.id,

@@ -1,12 +1,17 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.js';
+import { connectionsWithin } from '../observe/handles.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
+import type { DocumentLimits } from '../store/document.js';
 import { BodyBudget } from './body-budget.js';
+import { Connections } from './connections.js';
 import { Cors } from './cors.js';
 import type { Exchange } from './exchange.js';
+import { Feeds } from './feeds.js';
 import { Uuids } from './ids.js';
 import { typePattern } from './intake.js';
+import { Patience } from './patience.js';
 import type { Authenticator, Services } from './services.js';
 
 /** The version of CouchDB that clients are told; some decide by it what they may ask for. */
@@ -23,6 +28,11 @@ export class Server {
   readonly cors: Cors;
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
+  readonly connections: Connections;
+  readonly feeds: Feeds;
+  readonly patience: Patience;
+  /** What a document may not exceed. */
+  readonly documents: Required<DocumentLimits>;
   /** Content types of attachments that are compressed. */
   readonly compressible: RegExp;
   /** What the Server header says. */
@@ -37,7 +47,13 @@ export class Server {
     this.log = services.log;
     this.tasks = services.tasks;
     this.identity = services.server;
-    this.bodies = new BodyBudget(services.config.limits.maxBodyMemory);
+    const { limits } = services.config;
+    this.bodies = new BodyBudget(limits.maxBodyMemory);
+    this.connections = new Connections({ ...limits, maxConnections: connectionsWithin(limits) });
+    this.feeds = new Feeds(limits);
+    this.patience = new Patience(limits);
+    const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
+    this.documents = { maxSize, maxIdLength };
     this.cors = new Cors(services.config.cors);
     this.compressible = typePattern(services.config.attachments.compressibleTypes);
     this.name = `CouchDB/${COUCHDB_VERSION} (Causeway ${services.server.version})`;

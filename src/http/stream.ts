@@ -1,5 +1,5 @@
-import type { ServerResponse } from 'node:http';
 import type { Exchange } from './exchange.js';
+import { Outflow } from './outflow.js';
 
 /** How much of a listing is put together before it is sent. */
 export const CHUNK_SIZE = 65_536;
@@ -11,7 +11,7 @@ export interface StreamOptions {
   readonly length?: number;
   /** Names and values of further headers. */
   readonly headers?: readonly string[];
-  /** Send the headers at once, because the first chunk may be long in coming. */
+  /** A feed that may wait for news: its headers are sent at once, because the first chunk may be long in coming. */
   readonly live?: boolean;
 }
 
@@ -33,7 +33,9 @@ export async function sendStream(
     response.end();
     return;
   }
+  if (live) server.feeds.enter(exchange);
   const signal = server.track(exchange);
+  const outflow = new Outflow(response, server.patience);
   if (live) {
     exchange.forgetBody();
     begin();
@@ -41,22 +43,10 @@ export async function sendStream(
   }
   for await (const chunk of source(signal)) {
     if (!response.headersSent && !response.destroyed) begin();
-    if (chunk.length > 0 && !response.write(chunk)) await drained(response);
+    await outflow.write(chunk);
     if (response.destroyed) return;
   }
   if (response.destroyed) return;
   if (!response.headersSent) begin();
-  response.end();
-}
-
-/** Resolves when the client has taken what was written, or has gone. */
-function drained(response: ServerResponse): Promise<void> {
-  if (response.destroyed) return Promise.resolve();
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done).off('close', done);
-      resolve();
-    };
-    response.on('drain', done).on('close', done);
-  });
+  outflow.end();
 }

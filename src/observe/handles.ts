@@ -15,6 +15,22 @@ export function handleWarning(maxOpen: number, limit = openFileLimit()): string 
   return `this process may open ${limit} files; ${needed} are advised for ${maxOpen} open databases (ulimit -n)`;
 }
 
+/** What else needs files. */
+const RESERVED = 100;
+
+/**
+ * How many connections may be open, so that databases can be opened beside them: LevelDB takes a file that it cannot
+ * open for a broken disk.
+ */
+export function connectionsWithin(
+  { maxConnections, maxDbsOpen }: { readonly maxConnections: number; readonly maxDbsOpen: number },
+  limit = openFileLimit(),
+): number {
+  if (limit === undefined) return maxConnections;
+  const left = limit - maxDbsOpen * PER_DATABASE - RESERVED;
+  return Math.min(maxConnections, Math.max(left, Math.ceil(limit / 4)));
+}
+
 /** How many files this process may open (Node has raised the soft limit to the hard one); Linux only. */
 function openFileLimit(): number | undefined {
   let limits: string;

@@ -24,11 +24,14 @@ const KEPT = new Set([
 /** Members that are put together before others may have their turn. */
 const TURN = 1000;
 
-/** @throws CouchError illegal_docid */
-export function validateDocid(id: unknown): asserts id is string {
+/** @param maxLength bytes, CouchDB's `max_document_id_length`. @throws CouchError illegal_docid */
+export function validateDocid(id: unknown, maxLength = Infinity): asserts id is string {
   if (typeof id !== 'string') throw illegalDocid('Document id must be a string');
   if (id === '') throw illegalDocid('Document id must not be empty');
   if (id === '_design/' || id === '_local/') throw illegalDocid(`Illegal document id \`${id}\``);
+  if (id.length > maxLength || (maxLength < Infinity && Buffer.byteLength(id) > maxLength)) {
+    throw illegalDocid('Document id is too long');
+  }
   if (id.startsWith('_') && !id.startsWith('_design/') && !id.startsWith('_local/')) {
     throw illegalDocid('Only reserved document ids may start with underscore.');
   }
@@ -49,15 +52,21 @@ const MAX_HASH_LENGTH = 1024;
 
 const normalHash = (hash: string): string => (hash.length === 32 ? hash.toLowerCase() : hash);
 
+/** What a document may not exceed. */
+export interface DocumentLimits {
+  /** Bytes of body as CouchDB counts them, its `max_document_size`. */
+  readonly maxSize: number;
+  /** Bytes of id. */
+  readonly maxIdLength?: number;
+}
+
 /** What must be known of where the document came from. */
-export interface ParseOptions {
+export interface ParseOptions extends DocumentLimits {
   readonly newEdits: boolean;
   /** From the URL; wins over `_id`. */
   readonly id?: string;
   /** Makes the id of a document that has none. */
   readonly makeId?: () => string;
-  /** Bytes of body as CouchDB counts them, its `max_document_size`. */
-  readonly maxSize: number;
 }
 
 /** A document as it was sent: its attachments have yet to be taken in. */
@@ -79,9 +88,9 @@ function* readWhole(reader: JsonReader, options: ParseOptions): Work<ParsedDocum
 /** Reads the document that comes next. @throws CouchError, JsonError */
 export function* readDocument(reader: JsonReader, options: ParseOptions): Work<ParsedDocument> {
   const { special, own } = yield* readMembers(reader);
-  if (special.has('_id')) validateDocid(special.get('_id'));
+  if (special.has('_id')) validateDocid(special.get('_id'), options.maxIdLength);
   const id = options.id ?? (special.has('_id') ? special.get('_id') : options.makeId?.());
-  validateDocid(id);
+  validateDocid(id, options.maxIdLength);
   const edit = {
     id,
     revisions: revisionsOf(special, options.newEdits),

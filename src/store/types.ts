@@ -220,6 +220,8 @@ export interface Database {
 
 /** Must be released when the writes are done, whatever became of them. */
 export interface AttachmentStaging {
+  /** Bytes of what it took in that are in memory. */
+  readonly heldBytes: number;
   /** Takes one attachment in. @throws CouchError, and whatever `source` throws; nothing is left of it then */
   take(source: Source, options: StageOptions): Promise<StagedAttachment>;
   /** Lets go of what is in no document. */

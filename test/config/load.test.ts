@@ -84,7 +84,7 @@ describe('the order of the layers', () => {
 
   it('takes an empty file and an empty section for nothing said', () => {
     expect(load({ file: yaml('# port: 1\n') }).port).toBe(5984);
-    expect(load({ file: yaml('limits:\n  # maxUuidCount: 5\n') }).limits.maxUuidCount).toBe(1000);
+    expect(load({ file: yaml('limits:\n  # uuidsMaxCount: 5\n') }).limits.uuidsMaxCount).toBe(1000);
   });
 
   it('takes an empty variable for one that is not set', () => {
@@ -98,14 +98,14 @@ describe('the environment and the flags', () => {
       CAUSEWAY_PORT: '0',
       CAUSEWAY_LOG_REQUESTS: 'true',
       CAUSEWAY_CORS_ORIGINS: 'https://a.example, http://localhost:5173',
-      CAUSEWAY_LIMITS_MAX_UUID_COUNT: '5',
+      CAUSEWAY_LIMITS_UUIDS_MAX_COUNT: '5',
       CAUSEWAY_SECRET_FILE: '/run/secret',
     };
     expect(load({ env })).toMatchObject({
       port: 0,
       log: { requests: true },
       cors: { origins: ['https://a.example', 'http://localhost:5173'] },
-      limits: { maxUuidCount: 5 },
+      limits: { uuidsMaxCount: 5 },
       secretFile: '/run/secret',
     });
   });
@@ -142,9 +142,9 @@ describe('a bad configuration is refused', () => {
     expect(refusal({ file: yaml('store: { sync: "no" }') })).toEqual([
       'store.sync is "no" (/causeway.yaml); allowed is true or false',
     ]);
-    runtime({ limits: { maxUuidCount: 0 } });
+    runtime({ limits: { uuidsMaxCount: 0 } });
     expect(refusal({})).toEqual([
-      'limits.maxUuidCount is 0 (/data/runtime.json); allowed is a whole number from 1',
+      'limits.uuidsMaxCount is 0 (/data/runtime.json); allowed is a whole number from 1',
     ]);
   });
 
@@ -174,7 +174,7 @@ describe('a bad configuration is refused', () => {
 
   it.each([
     ['prot: 1', 'prot', 'did you mean port?'],
-    ['limits: { max_uuid_count: 1 }', 'limits.max_uuid_count', 'did you mean limits.maxUuidCount?'],
+    ['limits: { uuids_max_count: 1 }', 'limits.uuids_max_count', 'did you mean limits.uuidsMaxCount?'],
     ['cors: { origin: [] }', 'cors.origin', 'did you mean cors.origins?'],
     ['logLevel: info', 'logLevel', 'did you mean log.level?'],
     ['secretFile: a\nwibble: 1', 'wibble', '`causeway config --docs` names all keys'],
@@ -231,7 +231,7 @@ describe('the keys', () => {
       keyReference()
         .filter((key) => key.default === '')
         .map((key) => key.key),
-    ).toEqual(['admins', 'secretFile', 'cors.origins', 'cors.credentials']);
+    ).toEqual(['admins', 'secretFile', 'cors.origins', 'cors.credentials', 'limits.maxDocumentIdLength']);
   });
 });
 
@@ -245,7 +245,8 @@ describe('the configuration as it is shown', () => {
 
   it('tells what each key means when asked', () => {
     const shown = showConfig(load(), { docs: true });
-    for (const key of keys.filter(({ name }) => name !== 'secretFile' && name !== 'cors.credentials'))
+    const unset = ['secretFile', 'cors.credentials', 'limits.maxDocumentIdLength'];
+    for (const key of keys.filter(({ name }) => !unset.includes(name)))
       expect(shown).toContain(`# ${key.doc}\n`);
   });
 });

@@ -68,7 +68,12 @@ export async function startApp(settings: Record<string, unknown> = {}, services:
   const lines: string[] = [];
   const log = createLogger({ level: 'error' }, { write: (line: string) => void lines.push(line) });
   const tasks = new Tasks();
-  const databases = await Databases.open(folder, config.store, { compaction: config.compaction, tasks, log });
+  const { store, limits, compaction } = config;
+  const databases = await Databases.open(
+    folder,
+    { ...store, maxOpen: limits.maxDbsOpen },
+    { compaction, tasks, log },
+  );
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
   const app = buildApp({ config, databases, auth, log, tasks, server, ...services });
   await app.listen({ port: 0, host: '127.0.0.1' });

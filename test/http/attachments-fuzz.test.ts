@@ -11,7 +11,7 @@ let it: TestApp;
 let count = 0;
 beforeAll(async () => {
   it = await startApp({
-    limits: { maxAttachmentSize: 50_000, maxRequestSize: 50_000 },
+    limits: { maxAttachmentSize: 50_000, maxHttpRequestSize: 50_000 },
     store: { chunkAbove: 1024 },
   });
   await it.request('PUT', '/db');

@@ -9,7 +9,7 @@ let count = 0;
 let db = '';
 
 beforeAll(async () => {
-  it = await startApp({ limits: { maxAttachmentSize: 100_000, maxRequestSize: 50_000 } });
+  it = await startApp({ limits: { maxAttachmentSize: 100_000, maxHttpRequestSize: 50_000 } });
 });
 afterAll(async () => {
   expect(it.errors).toEqual([]);

@@ -40,6 +40,25 @@ describe('a budget', () => {
     expect(take('d', budget.open(), MiB)).toBe(true);
   });
 
+  test('lets the next go on when one needs little any more, however old that is', () => {
+    const budget = new BodyBudget(MiB);
+    const resumed: string[] = [];
+    const [a, b, c] = [budget.open(), budget.open(), budget.open()];
+    expect(a.take(900 * KiB, never)).toBe(true);
+    expect(b.take(900 * KiB, () => resumed.push('b'))).toBe(false);
+    expect(c.take(900 * KiB, () => resumed.push('c'))).toBe(false);
+    a.drop(100 * KiB);
+    expect(resumed).toEqual(['b']);
+    expect(b.take(900 * KiB, never)).toBe(true);
+    // What it still needs it has to wait for behind the others.
+    expect(a.take(100 * KiB, () => resumed.push('a'))).toBe(false);
+    b.giveBack();
+    expect(resumed).toEqual(['b', 'c']);
+    c.giveBack();
+    a.giveBack();
+    expect(budget.open().take(MiB, never)).toBe(true);
+  });
+
   test('forgets those that gave up while they waited', () => {
     const budget = new BodyBudget(MiB);
     const [a, b] = [budget.open(), budget.open()];
@@ -54,7 +73,7 @@ describe('a budget', () => {
 describe('bodies that are sent at once', () => {
   let it: TestApp;
   beforeAll(async () => {
-    it = await startApp({ limits: { maxBodyMemory: MiB, maxRequestSize: 4 * MiB } });
+    it = await startApp({ limits: { maxBodyMemory: MiB, maxHttpRequestSize: 4 * MiB } });
     await it.request('PUT', '/db');
   });
   afterAll(() => it.stop());

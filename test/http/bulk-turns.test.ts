@@ -105,6 +105,9 @@ const watchTaking = (db: Database, note: () => void): void => {
   vi.spyOn(db, 'stageAttachments').mockImplementation(() => {
     const staging = stageAttachments();
     return {
+      get heldBytes() {
+        return staging.heldBytes;
+      },
       release: () => staging.release(),
       take: (source, options) => {
         note();

@@ -5,13 +5,132 @@ import { startApp, type TestApp } from './app.js';
 let it: TestApp;
 beforeAll(async () => {
   it = await startApp({
-    limits: { maxRequestSize: 100_000, maxDocumentSize: 20_000, maxUuidCount: 5, maxDbsInfoKeys: 2 },
+    limits: {
+      maxHttpRequestSize: 100_000,
+      maxDocumentSize: 20_000,
+      maxDocumentIdLength: 20,
+      maxAttachmentSize: 30_000,
+      maxUriLength: 2000,
+      maxHeaderSize: 70_000,
+      uuidsMaxCount: 5,
+      maxDbNumberForDbsInfoReq: 2,
+      purgeMaxDocumentIdNumber: 3,
+      purgeMaxRevisionsNumber: 4,
+    },
   });
   await it.request('PUT', '/db');
 });
 afterAll(() => it.stop());
 
 const JSON_TYPE = { 'content-type': 'application/json' };
+
+/** What CouchDB answers where something is beyond a limit. */
+const error = (status: number, error: string, reason: string): object => ({
+  status,
+  body: { error, reason },
+});
+
+describe('up to the limit, and one beyond', () => {
+  const TOO_LARGE = error(413, 'too_large', 'the request entity is too large');
+
+  test('bytes of a request', async () => {
+    const text = (length: number): string => '{"docs":[]}'.padEnd(length);
+    const post = (length: number) =>
+      it.request('POST', '/db/_bulk_docs', { text: text(length), headers: JSON_TYPE });
+    expect((await post(100_000)).status).toBe(201);
+    expect(await post(100_001)).toMatchObject(TOO_LARGE);
+  });
+
+  test('bytes of a document', async () => {
+    // What counts is the body without the members of CouchDB.
+    const put = (id: string, length: number) =>
+      it.request('PUT', `/db/${id}`, { json: { _id: id, v: 'x'.repeat(length - 6) } });
+    expect((await put('fits', 20_000)).status).toBe(201);
+    expect(await put('is-not', 20_001)).toMatchObject(error(413, 'document_too_large', 'is-not'));
+  });
+
+  test('bytes of an id', async () => {
+    const refused = error(400, 'illegal_docid', 'Document id is too long');
+    const [fits, tooLong] = ['ä'.repeat(10), 'ä'.repeat(11)];
+    const path = (id: string): string => `/db/${encodeURIComponent(id)}`;
+    expect((await it.request('PUT', path(fits), { json: {} })).status).toBe(201);
+    expect(await it.request('PUT', path(tooLong), { json: {} })).toMatchObject(refused);
+    expect(await it.request('POST', '/db', { json: { _id: tooLong } })).toMatchObject(refused);
+    expect(await it.request('POST', '/db/_bulk_docs', { json: { docs: [{ _id: tooLong }] } })).toMatchObject(
+      refused,
+    );
+    expect(await it.request('PUT', `${path(tooLong)}/file`, { text: 'x' })).toMatchObject(refused);
+    const headers = { destination: encodeURIComponent(tooLong) };
+    expect(await it.request('COPY', path(fits), { headers })).toMatchObject(refused);
+    expect(await it.request('POST', '/db/_bulk_get', { json: { docs: [{ id: tooLong }] } })).toMatchObject({
+      status: 200,
+      body: { results: [{ docs: [{ error: { error: 'illegal_docid' } }] }] },
+    });
+  });
+
+  test('bytes of an attachment', async () => {
+    const put = (id: string, length: number) =>
+      it.request('PUT', `/db/${id}/file`, {
+        text: Buffer.alloc(length),
+        headers: { 'content-type': 'image/x' },
+      });
+    expect((await put('with-file', 30_000)).status).toBe(201);
+    expect(await put('without', 30_001)).toMatchObject(error(413, 'attachment_too_large', 'file'));
+  });
+
+  test('bytes of attachments that are in memory together', async () => {
+    const bytes = Buffer.alloc(25_000, 'a');
+    const put = (id: string, count: number) => {
+      const names = Array.from({ length: count }, (_, at) => `f${String(at)}`);
+      const given = names.map((name) => `"${name}":{"follows":true,"content_type":"image/x","length":25000}`);
+      const parts = [`--B\r\nContent-Type: application/json\r\n\r\n{"_attachments":{${given.join(',')}}}`];
+      const body = [...parts, ...names.map(() => `\r\n${bytes.toString()}`)].join('\r\n--B\r\n');
+      const headers = { 'content-type': 'multipart/related; boundary=B' };
+      return it.request('PUT', `/db/${id}`, { text: `${body}\r\n--B--`, headers });
+    };
+    expect((await put('four', 4)).status).toBe(201);
+    const refused = await put('five', 5);
+    expect(refused).toMatchObject({ status: 413, body: { error: 'too_large' } });
+    expect(refused.text).toContain('limits.maxHttpRequestSize');
+    expect((await it.request('GET', '/db/five')).status).toBe(404);
+  });
+
+  test('bytes of a URL, wherever it leads', async () => {
+    const refused = error(414, 'too_long', 'the request uri is too long');
+    const get = (path: string, length: number) => it.request('GET', path.padEnd(length, 'x'));
+    expect((await get('/?', 2000)).status).toBe(200);
+    for (const path of ['/?', '/db/', '/no/where/', '/%zz', '/_up?']) {
+      expect(await get(path, 2001)).toMatchObject(refused);
+    }
+  });
+
+  test('bytes of the headers', async () => {
+    const answer = await it.raw(`GET / HTTP/1.1\r\nHost: x\r\nX-Long: ${'x'.repeat(70_000)}\r\n\r\n`);
+    expect(answer).toMatch(/^HTTP\/1\.1 431 [^]*"too_long"/);
+  });
+
+  test('documents and revisions of a purge', async () => {
+    const revs = (count: number): string[] => Array.from({ length: count }, (_, n) => `1-${String(n)}`);
+    const purge = (json: object) => it.request('POST', '/db/_purge', { json });
+    expect((await purge({ a: revs(1), b: revs(1), c: revs(2) })).status).toBe(201);
+    expect(await purge({ a: revs(1), b: revs(1), c: revs(1), d: revs(1) })).toMatchObject(
+      error(400, 'bad_request', 'Exceeded maximum number of documents.'),
+    );
+    expect(await purge({ a: revs(2), b: revs(3) })).toMatchObject(
+      error(400, 'bad_request', 'Exceeded maximum number of revisions.'),
+    );
+  });
+
+  test('ids of _uuids and databases of _dbs_info', async () => {
+    expect((await it.request('GET', '/_uuids?count=5')).status).toBe(200);
+    expect(await it.request('GET', '/_uuids?count=6')).toMatchObject(
+      error(400, 'bad_request', 'count parameter too large'),
+    );
+    const info = (...keys: string[]) => it.request('POST', '/_dbs_info', { json: { keys } });
+    expect((await info('db', 'none')).status).toBe(200);
+    expect(await info('a', 'b', 'c')).toMatchObject(error(400, 'bad_request', 'too_many_keys'));
+  });
+});
 
 describe('bodies', () => {
   test('that are too large are refused whether or not they say so', async () => {
@@ -60,16 +179,6 @@ test('long headers cost no more than their length', async () => {
     expect([400, 404]).toContain(answer.status);
   }
 }, 5000);
-
-test('counts have limits', async () => {
-  expect((await it.request('GET', '/_uuids?count=5')).status).toBe(200);
-  expect((await it.request('GET', '/_uuids?count=6')).body).toMatchObject({
-    reason: 'count parameter too large',
-  });
-  expect((await it.request('POST', '/_dbs_info', { json: { keys: ['a', 'b', 'c'] } })).body).toMatchObject({
-    reason: 'too_many_keys',
-  });
-});
 
 test('ids grow and do not repeat', async () => {
   const ids: string[] = [];

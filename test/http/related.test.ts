@@ -11,7 +11,7 @@ let db = '';
 
 beforeAll(async () => {
   it = await startApp({
-    limits: { maxAttachmentSize: 100_000, maxRequestSize: 20_000 },
+    limits: { maxAttachmentSize: 100_000, maxHttpRequestSize: 20_000 },
     store: { chunkAbove: 10_000 },
   });
 });

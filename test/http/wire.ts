@@ -34,6 +34,16 @@ export class Wire {
     });
   }
 
+  #news(): Promise<void> {
+    return new Promise((resolve) => {
+      const settle = (): void => {
+        this.#socket.off('data', settle).off('close', settle);
+        resolve();
+      };
+      this.#socket.on('data', settle).on('close', settle);
+    });
+  }
+
   /** The next answer; it has to have a Content-Length, or no body. */
   async answer(): Promise<WireAnswer> {
     for (;;) {
@@ -50,8 +60,28 @@ export class Wire {
       }
       if (this.#closed)
         throw new Error(`the connection was closed after ${this.#received.toString('latin1')}`);
-      await Promise.race([once(this.#socket, 'data'), once(this.#socket, 'close')]);
+      await this.#news();
     }
+  }
+
+  /** Whether the server, or we, closed it. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** What came and was not taken for an answer. */
+  get rest(): string {
+    return this.#received.toString('latin1');
+  }
+
+  /** Reads nothing any more. */
+  pause(): this {
+    this.#socket.pause();
+    return this;
+  }
+
+  resume(): void {
+    this.#socket.resume();
   }
 
   /** Goes away without a word. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { handleWarning } from '../../src/observe/handles.js';
+import { connectionsWithin, handleWarning } from '../../src/observe/handles.js';
 import { createLogger, type Logger } from '../../src/observe/log.js';
 
 /** A logger and the lines that it has written, parsed. */
@@ -66,5 +66,13 @@ describe('the number of files that may be open', () => {
     expect(handleWarning(100, 1024)).toMatch(/may open 1024 files; 5000 are advised/);
     expect(handleWarning(100, 5000)).toBeUndefined();
     expect(handleWarning(10, 1400)).toBeUndefined();
+  });
+
+  it('leaves room for the databases, whatever the limit of connections', () => {
+    const limits = { maxConnections: 16_000, maxDbsOpen: 100 };
+    expect(connectionsWithin(limits, 1_000_000)).toBe(16_000);
+    expect(connectionsWithin(limits, 20_000)).toBe(15_900);
+    expect(connectionsWithin(limits, 1024)).toBe(256);
+    expect(connectionsWithin({ maxConnections: 5, maxDbsOpen: 100 }, 1024)).toBe(5);
   });
 });

@@ -55,7 +55,7 @@ async function infosOfKeys(exchange: Exchange): Promise<void> {
   const given = (await exchange.bodyMembers()).get('keys');
   if (given === undefined) throw badRequest('`keys` member must exist.');
   const keys = keysOf(parseJson(given), 'member');
-  if (keys.length > exchange.server.config.limits.maxDbsInfoKeys) throw badRequest('too_many_keys');
+  if (keys.length > exchange.server.config.limits.maxDbNumberForDbsInfoReq) throw badRequest('too_many_keys');
   await sendStream(exchange, () => rows(exchange, keys, true));
 }
 

@@ -160,12 +160,12 @@ async function put(exchange: Exchange, db: Database, id: string): Promise<void> 
   requireAttachmentName(name);
   const gzip = isGzip(exchange);
   const revisions = editedRevisions(exchange, { start: 0, ids: [] });
-  if (revisions.ids.length === 0) validateDocid(id);
+  if (revisions.ids.length === 0) validateDocid(id, exchange.server.documents.maxIdLength);
   const edit = revisedEdit(db, id, revisions);
   requireLeaf(db, edit);
   checkWrite(exchange, db, edit);
   const contentType = exchange.header('content-type') ?? 'application/octet-stream';
-  await Intake.during(exchange.server, db, async (intake) => {
+  await Intake.during(exchange, db, async (intake) => {
     intake.requireCount(id, (edit.attachments?.size ?? 0) + 1);
     intake.requireSize(name, Number(exchange.header('content-length') ?? 0));
     const staged = await intake.stage(name, contentType, exchange.bodyStream(), gzip);

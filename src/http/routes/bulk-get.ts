@@ -51,7 +51,8 @@ async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
   const query = readQuery(exchange.query);
   const list = await valuesInTurns(docs);
   if (list === undefined) throw badRequest("Missing JSON list of 'docs'.");
-  const wanted = list.map(readWanted);
+  const { maxIdLength } = exchange.server.documents;
+  const wanted = list.map((value) => readWanted(value, maxIdLength));
   const pages = find(db, wanted, query);
   if (asksForMultipart(exchange)) await sendMultipart(exchange, pages, query);
   else await sendStream(exchange, () => rows(pages, query));
@@ -67,7 +68,7 @@ function readQuery(parameters: Query): DocumentQuery {
   return readDocumentQuery(parameters);
 }
 
-function readWanted(value: unknown): Wanted {
+function readWanted(value: unknown, maxIdLength: number): Wanted {
   if (
     typeof value !== 'object' ||
     value === null ||
@@ -81,7 +82,7 @@ function readWanted(value: unknown): Wanted {
   // CouchDB fails as a whole here.
   if (typeof id !== 'string') throw illegalDocid('Document id must be a string');
   try {
-    validateDocid(id);
+    validateDocid(id, maxIdLength);
   } catch (error) {
     return { id, rev: null, error: asCouchError(error) };
   }

@@ -66,7 +66,7 @@ async function perform(exchange: Exchange, db: Database, text: string): Promise<
     return { status: 417, rows: await inTurns(failedRows(docs, outcomes)) };
   }
   if (docs.some(({ id }) => !isDesign(id) && !isLocal(id))) requireNoValidators(db);
-  const outcomes = await Intake.during(exchange.server, db, async (intake) =>
+  const outcomes = await Intake.during(exchange, db, async (intake) =>
     writeBatch(exchange, db, await withAttachments(docs, intake, newEdits), newEdits),
   );
   const rows = newEdits ? allRows(docs, outcomes) : failedRows(docs, outcomes);
@@ -137,7 +137,7 @@ function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly Parsed
   const options = {
     newEdits: true,
     makeId: () => server.uuids.next(),
-    maxSize: server.config.limits.maxDocumentSize,
+    ...server.documents,
   };
   const edits: ParsedDocument[] = [];
   let wrong: CouchError | undefined;

@@ -177,7 +177,7 @@ async function filterOf(
     case '':
       return undefined;
     case '_doc_ids':
-      return { kind: 'doc_ids', ids: await docIds(exchange, body) };
+      return docIdsFilter(exchange, body);
     case '_selector':
       return selectorFilter(exchange, body);
     case '_design':
@@ -190,12 +190,14 @@ async function filterOf(
   }
 }
 
-async function docIds(exchange: Exchange, body: Body | undefined): Promise<ReadonlySet<string>> {
+async function docIdsFilter(exchange: Exchange, body: Body | undefined): Promise<ChangesFilter> {
   const ids =
     exchange.method === 'POST'
       ? await valuesInTurns(body?.get('doc_ids') ?? 'null')
       : jsonParameter(exchange.parameter('doc_ids') ?? 'null');
-  return await inTurns(idSet(ids));
+  const set = await inTurns(idSet(ids));
+  const few = set.size <= exchange.server.config.limits.changesDocIdsOptimizationThreshold;
+  return { kind: 'doc_ids', ids: set, few };
 }
 
 function* idSet(ids: unknown): Work<ReadonlySet<string>> {

@@ -12,7 +12,7 @@ export async function copyDocument(exchange: Exchange, db: Database, id: string)
   const parameter = exchange.parameter('rev');
   const rev = headerRev(exchange, parameter === undefined ? undefined : parseRev(parameter));
   const target = destination(exchange);
-  validateDocid(target.id);
+  validateDocid(target.id, exchange.server.documents.maxIdLength);
   const edit: DocumentEdit = { ...target, ...editOf(sourceText(db, id, rev), 'shared') };
   checkWrite(exchange, db, edit);
   const copied = await writeOne(db, edit, true);

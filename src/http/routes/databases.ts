@@ -92,11 +92,11 @@ async function post(exchange: Exchange, db: Database): Promise<void> {
   const given = await parseDocument(await exchange.bodyText(), {
     newEdits: true,
     makeId: () => server.uuids.next(),
-    maxSize: server.config.limits.maxDocumentSize,
+    ...server.documents,
   });
   checkWrite(exchange, db, given);
   const id = JSON.stringify(given.id);
-  await Intake.during(server, db, async (intake) => {
+  await Intake.during(exchange, db, async (intake) => {
     const edit = await intake.edit(given, true);
     // Attachments are taken in for this request alone.
     if (exchange.parameter('batch') === 'ok' && edit.attachments === undefined) {

@@ -229,9 +229,9 @@ function sendPlain(exchange: Exchange, etag: string, text: () => string): void {
 
 async function put(exchange: Exchange, db: Database, id: string): Promise<void> {
   const newEdits = exchange.rawQuery === '' || readDocumentQuery(exchange.query).newEdits;
-  validateDocid(id);
+  validateDocid(id, exchange.server.documents.maxIdLength);
   const boundary = relatedBoundary(exchange);
-  await Intake.during(exchange.server, db, async (intake) => {
+  await Intake.during(exchange, db, async (intake) => {
     const edit =
       boundary === undefined
         ? await jsonEdit(exchange, db, intake, id, newEdits)
@@ -270,8 +270,7 @@ async function judged(
   id: string,
   newEdits: boolean,
 ): Promise<ParsedDocument> {
-  const maxSize = exchange.server.config.limits.maxDocumentSize;
-  const given = await parseDocument(text, { newEdits, id, maxSize });
+  const given = await parseDocument(text, { newEdits, id, ...exchange.server.documents });
   const parsed = { ...given, revisions: editedRevisions(exchange, given.revisions) };
   checkWrite(exchange, db, parsed);
   return parsed;

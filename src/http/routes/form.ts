@@ -17,7 +17,7 @@ import { checkWrite, isLocal } from '../writes.js';
 /** Browsers' forms, with which CouchDB's own pages sent attachments: files, and the document that they are of. */
 export async function postForm(exchange: Exchange, db: Database, id: string): Promise<void> {
   requireReferer(exchange);
-  validateDocid(id);
+  validateDocid(id, exchange.server.documents.maxIdLength);
   if (isLocal(id)) refuseAttachment();
   const header = exchange.header('content-type');
   requireContentType(header, 'multipart/form-data');
@@ -25,7 +25,7 @@ export async function postForm(exchange: Exchange, db: Database, id: string): Pr
   if (type === undefined) throw badRequest('The multipart body has no boundary.');
   // Who may not write the document need not send any of it.
   checkWrite(exchange, db, { id, deleted: true, body: '' });
-  await Intake.during(exchange.server, db, async (intake) => {
+  await Intake.during(exchange, db, async (intake) => {
     const form = await readForm(exchange, intake, type.boundary);
     const edit = await formEdit(exchange, db, intake, id, form);
     checkWrite(exchange, db, edit);
@@ -87,8 +87,7 @@ async function formEdit(
 ): Promise<DocumentEdit> {
   const text = texts.get('_doc');
   if (text !== undefined) {
-    const maxSize = exchange.server.config.limits.maxDocumentSize;
-    const given = await parseDocument(text, { newEdits: true, id, maxSize });
+    const given = await parseDocument(text, { newEdits: true, id, ...exchange.server.documents });
     return intake.edit({ ...given, revisions: editedRevisions(exchange, given.revisions) }, true);
   }
   const rev = texts.get('_rev');

@@ -8,10 +8,6 @@ import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
 
-/** CouchDB's `purge/max_document_id_number` and `purge/max_revisions_number`. */
-const MAX_DOCUMENTS = 100;
-const MAX_REVISIONS = 1000;
-
 /** What is purged is gone as if it had never been: neither deleted nor told to anybody. */
 export function purgeRoutes(add: AddResource): void {
   add({
@@ -29,12 +25,16 @@ export function purgeRoutes(add: AddResource): void {
 }
 
 async function purge(exchange: Exchange, db: Database): Promise<void> {
-  const purged = await db.purge(requestsOf(await exchange.bodyMembers()));
+  const purged = await db.purge(requestsOf(exchange, await exchange.bodyMembers()));
   const rows = Array.from(purged, ([id, revs]) => `${JSON.stringify(id)}:${JSON.stringify(revs)}`);
   exchange.json(201, `{"purge_seq":null,"purged":{${rows.join(',')}}}`);
 }
 
-function requestsOf(body: ReadonlyMap<string, string>): ReadonlyMap<string, readonly string[]> {
+function requestsOf(
+  exchange: Exchange,
+  body: ReadonlyMap<string, string>,
+): ReadonlyMap<string, readonly string[]> {
+  const { purgeMaxDocumentIdNumber, purgeMaxRevisionsNumber } = exchange.server.config.limits;
   const requests = new Map<string, readonly string[]>();
   let revisions = 0;
   for (const [id, text] of body) {
@@ -42,8 +42,8 @@ function requestsOf(body: ReadonlyMap<string, string>): ReadonlyMap<string, read
     revisions += revs.length;
     requests.set(id, revs);
   }
-  if (requests.size > MAX_DOCUMENTS) throw badRequest('Exceeded maximum number of documents.');
-  if (revisions > MAX_REVISIONS) throw badRequest('Exceeded maximum number of revisions.');
+  if (requests.size > purgeMaxDocumentIdNumber) throw badRequest('Exceeded maximum number of documents.');
+  if (revisions > purgeMaxRevisionsNumber) throw badRequest('Exceeded maximum number of revisions.');
   return requests;
 }
 

@@ -85,7 +85,7 @@ const UNCACHED = [
 function uuids(exchange: Exchange): void {
   const count = integer(exchange.parameter('count') ?? '1');
   if (count === undefined || count < 0) throw badRequest('count must be a positive integer');
-  if (count > exchange.server.config.limits.maxUuidCount) throw badRequest('count parameter too large');
+  if (count > exchange.server.config.limits.uuidsMaxCount) throw badRequest('count parameter too large');
   const made = Array.from({ length: count }, () => exchange.server.uuids.next());
   const body = JSON.stringify({ uuids: made });
   const etag = etagOf(body);

@@ -65,13 +65,12 @@ function answer(
 
 async function readForm(exchange: Exchange): Promise<Map<string, unknown>> {
   const type = exchange.header('content-type') ?? '';
-  const options = { limit: MAX_FORM };
   if (type.startsWith('application/x-www-form-urlencoded'))
-    return firstOfEach(parseQuery((await readBody(exchange.request, options)).toString('utf8')));
+    return firstOfEach(parseQuery((await readBody(exchange.incoming, MAX_FORM)).toString('utf8')));
   if (!type.startsWith('application/json')) {
     throw badContentType("Content-Type must be 'application/x-www-form-urlencoded' or 'application/json'");
   }
-  const value = parseForm(await readText(exchange.request, options));
+  const value = parseForm(await readText(exchange.incoming, MAX_FORM));
   if (typeof value !== 'object' || value === null) throw badRequest('Request body must be a JSON object');
   return new Map(Object.entries(value));
 }

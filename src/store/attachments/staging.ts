@@ -13,6 +13,11 @@ export class Staging {
 
   constructor(private readonly uploads: Uploads) {}
 
+  /** Bytes in memory. */
+  get heldBytes(): number {
+    return this.#heldBytes;
+  }
+
   /** @throws CouchError what `stage` throws */
   async take(source: Source, options: StageOptions): Promise<StagedAttachment> {
     // The last one, or the only one, is best written together with its document.

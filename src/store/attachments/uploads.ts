@@ -6,8 +6,8 @@ import { CHUNK_SIZE } from './chunks.js';
 import { Holds } from './holds.js';
 import { Removal } from './removal.js';
 
-/** Chunks are written, and synced, so many bytes at a time. */
-const FLUSH_SIZE = 1024 * 1024;
+/** Chunks are written, and synced, so many bytes at a time; until then they are in memory. */
+export const FLUSH_SIZE = 1024 * 1024;
 
 /** Bytes that are taken in, but belong to no document yet. */
 export interface Staged {

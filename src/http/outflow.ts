@@ -1,0 +1,64 @@
+import type { ServerResponse } from 'node:http';
+import type { Patience, Transfer } from './patience.js';
+
+/** What is written at once at most, so that it is seen how a client gets on. */
+const SLICE = 64 * 1024;
+
+/** The body of an answer on its way out, as fast as the client takes it; one that does not take it is cut off. */
+export class Outflow {
+  #transfer: Transfer | undefined;
+
+  constructor(
+    private readonly response: ServerResponse,
+    private readonly patience: Patience,
+  ) {}
+
+  /** Resolves when there is room for more, or the client has gone. */
+  async write(chunk: string | Buffer): Promise<void> {
+    if (chunk.length <= SLICE) {
+      await this.#slice(chunk);
+      return;
+    }
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    for (let at = 0; at < bytes.length && !this.response.destroyed; at += SLICE) {
+      await this.#slice(bytes.subarray(at, at + SLICE));
+    }
+  }
+
+  /** There is no more; what has not gone out yet is still watched over. */
+  end(last?: string): void {
+    this.response.end(last);
+    if (!this.response.destroyed && this.response.writableLength > 0) this.#watch().wait();
+  }
+
+  async #slice(bytes: string | Buffer): Promise<void> {
+    if (bytes.length === 0 || this.response.write(bytes) || this.response.destroyed) return;
+    const transfer = this.#watch();
+    const pending = this.response.writableLength;
+    transfer.wait();
+    await this.#drained();
+    transfer.moved(pending);
+  }
+
+  #watch(): Transfer {
+    if (this.#transfer === undefined) {
+      const transfer = this.patience.begin(() => this.response.destroy());
+      this.response.once('close', () => {
+        transfer.end();
+      });
+      this.#transfer = transfer;
+    }
+    return this.#transfer;
+  }
+
+  #drained(): Promise<void> {
+    const { response } = this;
+    return new Promise((resolve) => {
+      const done = (): void => {
+        response.off('drain', done).off('close', done);
+        resolve();
+      };
+      response.on('drain', done).on('close', done);
+    });
+  }
+}
