@@ -1,15 +1,22 @@
 import { METHODS } from 'node:http';
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { until } from '../system/support/wait.js';
 import { startApp, type TestApp } from './app.js';
+import { Wire } from './wire.js';
 
 /** The soak asks for more. */
 const RUNS = Number(process.env.FUZZ_RUNS ?? 2000);
 
 let it: TestApp;
 beforeAll(async () => {
-  // Feeds end at once, and bodies that are too large are small.
-  const limits = { changesTimeout: 20, maxRequestSize: 200_000, maxDocumentSize: 50_000 };
+  // Feeds end at once, bodies that are too large are small, and so is the patience with those that do not come.
+  const limits = {
+    changesTimeout: 20,
+    maxHttpRequestSize: 200_000,
+    maxDocumentSize: 50_000,
+    progressTimeout: 1000,
+  };
   it = await startApp({ limits });
 });
 afterAll(() => it.stop());
@@ -21,12 +28,16 @@ async function prepare(): Promise<void> {
   const docs = [{ _id: 'doc', v: 1 }, { _id: 'a/b' }, { _id: '_design/d', views: { v: { map: 'x' } } }];
   await it.request('POST', '/db/_bulk_docs', { json: { docs } });
   await it.request('PUT', '/db/_local/l', { json: { v: 1 } });
+  await it.request('PUT', '/db/with/file', { text: 'x'.repeat(5000) });
 }
 
 const REV = '1-967a00dff5e02add41819138abb3284d';
 
 const segment = fc.oneof(
-  { weight: 6, arbitrary: fc.constantFrom('db', 'doc', 'a%2Fb', '_design', 'd', '_local', 'l', 'nope') },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom('db', 'doc', 'with', 'file', 'a%2Fb', '_design', 'd', '_local', 'l', 'nope'),
+  },
   {
     weight: 6,
     arbitrary: fc.constantFrom(
@@ -185,7 +196,17 @@ const json = fc.constantFrom(
   '{"a":"\\ud800"}',
   '{"a":1e999}',
   '\u0000\u0001',
+  `{"with":["${REV}","1-x"],"doc":[]}`,
+  '{"docs":[{"id":"with","atts_since":[]},{"id":"with","rev":"1-x"}]}',
+  '{"_attachments":{"a":{"data":"YWJj"},"b":{"stub":true},"c":{"follows":true}}}',
+  multipart('{"_attachments":{"a":{"follows":true,"length":3}}}', 'abc'),
+  multipart('{"_attachments":{"a":{"follows":true,"length":4,"encoding":"gzip"}}}', 'abc'),
+  multipart('{}', 'x'.repeat(60_000)).slice(0, -3),
 );
+
+function multipart(document: string, attachment: string): string {
+  return `--x\r\nContent-Type: application/json\r\n\r\n${document}\r\n--x\r\n\r\n${attachment}\r\n--x--`;
+}
 
 const header = fc.constantFrom(
   'Content-Type: application/json',
@@ -194,6 +215,10 @@ const header = fc.constantFrom(
   'Content-Type: application/x-www-form-urlencoded',
   'Content-Type: ;;;',
   'Content-Encoding: gzip',
+  'Transfer-Encoding: chunked',
+  'Accept-Encoding: gzip',
+  'Range: bytes=1-2,-5',
+  'Range: bytes=x',
   'Content-Encoding: br',
   'Accept: multipart/mixed',
   'Accept: text/html',
@@ -226,6 +251,10 @@ const path = fc.oneof(
       ['db', '_bulk_docs'],
       ['db', '_design', 'd'],
       ['db', '_local', 'l'],
+      ['db', 'with', 'file'],
+      ['db', 'with'],
+      ['db', '_purge'],
+      ['db', '_bulk_get'],
     ),
   },
   { weight: 1, arbitrary: fc.array(segment, { maxLength: 5 }) },
@@ -314,3 +343,50 @@ test('no bytes make the server fail', async () => {
   );
   await isAlive();
 }, 600_000);
+
+/** How a client that does not send its request at once goes on. */
+const manner = fc.record({
+  /** Of what it is going to send, in thousandths. */
+  first: fc.nat(1000),
+  second: fc.nat(1000),
+  end: fc.constantFrom('all', 'all', 'cut', 'cut', 'end', 'stall'),
+  reads: fc.boolean(),
+});
+
+test('no client that is slow, or leaves, makes the server fail or keeps anything of it', async () => {
+  const wires: Wire[] = [];
+  await fc.assert(
+    fc.asyncProperty(request, manner, async (text, { first, second, end, reads }) => {
+      const bytes = Buffer.from(text);
+      const [from, to] = [first, second]
+        .sort((a, b) => a - b)
+        .map((part) => Math.round((part * bytes.length) / 1000));
+      const wire = await Wire.open(it.port);
+      if (!reads) wire.pause();
+      await wire.send(bytes.subarray(0, from));
+      await new Promise((resolve) => setImmediate(resolve));
+      await wire.send(bytes.subarray(from, to));
+      if (end === 'cut') wire.cut();
+      else if (end === 'end') wire.end();
+      else if (end === 'all') await wire.send(bytes.subarray(to));
+      wires.push(wire);
+      if (wires.length > 100) wires.shift()?.cut();
+    }),
+    { numRuns: RUNS },
+  );
+  // Those that only wait are given up by the server; those that do not read have to be cut off.
+  for (const wire of wires) wire.cut();
+  await until('no connection is open', async () => (await connections()) === 0);
+  await prepare();
+  await it.databases.use('db', (db) => expect(db.events.size).toBe(0));
+  await isAlive();
+}, 600_000);
+
+function connections(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    it.app.server.getConnections((error, open) => {
+      if (error === null) resolve(open);
+      else reject(error);
+    });
+  });
+}
