@@ -157,7 +157,8 @@ class Feed {
   }
 
   async end(): Promise<string> {
-    return this.framing.end(this.db.token(this.lastSeq), await this.#pending());
+    const pending = this.query.retell === undefined ? await this.#pending() : undefined;
+    return this.framing.end(this.db.token(this.lastSeq), pending);
   }
 
   /** Rows of the database, whatever the filter, that follow the last one. */

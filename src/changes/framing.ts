@@ -7,15 +7,19 @@ export interface Framing {
   /** Rows that follow `before` others. */
   rows(rows: readonly ChangeRow[], before: number): string;
   readonly heartbeat: string;
-  end(lastSeq: string, pending: number): string;
+  /** @param pending left out where nobody counts them */
+  end(lastSeq: string, pending: number | undefined): string;
 }
+
+const ending = (lastSeq: string, pending: number | undefined): string =>
+  `"last_seq":"${lastSeq}"${pending === undefined ? '' : `,"pending":${String(pending)}`}}\n`;
 
 /** One JSON object for all rows: normal feeds and longpolls. */
 const object: Framing = {
   head: '{"results":[\n',
   rows: (rows, before) => (before > 0 ? ',\n' : '') + rows.map((row) => row.text).join(',\n'),
   heartbeat: '\n',
-  end: (lastSeq, pending) => `\n],\n"last_seq":"${lastSeq}","pending":${String(pending)}}\n`,
+  end: (lastSeq, pending) => `\n],\n${ending(lastSeq, pending)}`,
 };
 
 /** One JSON object a line. */
@@ -23,7 +27,7 @@ const lines: Framing = {
   head: '',
   rows: (rows) => rows.map((row) => `${row.text}\n`).join(''),
   heartbeat: '\n',
-  end: (lastSeq, pending) => `{"last_seq":"${lastSeq}","pending":${String(pending)}}\n`,
+  end: (lastSeq, pending) => `{${ending(lastSeq, pending)}`,
 };
 
 /** Server-sent events; a browser comes back by itself with the last `id`. */

@@ -1,4 +1,5 @@
 import type { DocumentExtras } from '../store/document.js';
+import type { ChangeRow } from '../store/types.js';
 
 /** What a client asks of `_changes`, parsed. */
 export interface ChangesQuery {
@@ -21,6 +22,11 @@ export interface ChangesQuery {
   readonly timeout: number;
   /** Only every so many rows show their sequence. */
   readonly seqInterval?: number;
+  /**
+   * What the feed tells instead of a row; undefined where it passes over it. Such a feed does not say how many rows
+   * are pending: they are the database's, not its own.
+   */
+  readonly retell?: (row: ChangeRow) => ChangeRow | undefined;
 }
 
 export type ChangesFilter =

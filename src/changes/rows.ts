@@ -9,7 +9,7 @@ const RECORDS = 100;
 /** The parts of a query that decide which rows are shown, and how. */
 export type RowQuery = Pick<
   ChangesQuery,
-  'style' | 'includeDocs' | 'conflicts' | 'show' | 'filter' | 'descending'
+  'style' | 'includeDocs' | 'conflicts' | 'show' | 'filter' | 'descending' | 'retell'
 >;
 
 /** Rows of the index after `since`, as far as the filter can tell them by their ids. */
@@ -58,7 +58,11 @@ export async function* presentRows(
   rows: readonly ChangeRow[],
   bodies: BodyPages<StoredRevision>,
 ): AsyncGenerator<readonly ChangeRow[]> {
-  const { filter, style } = query;
+  const { filter, style, retell } = query;
+  if (retell !== undefined) {
+    yield rows.map(retell).filter((row) => row !== undefined);
+    return;
+  }
   const kept = filter === undefined ? rows : rows.filter(idFilter(filter));
   const styled = style === 'all_docs' ? kept : kept.map(winnerOnly);
   if (styled.length > 0 && needsBodies(query)) yield* withDocuments(db, query, styled, bodies);

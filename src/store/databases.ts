@@ -7,6 +7,7 @@ import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
 import { MemoryBudget, type MemoryShare } from './budget.js';
 import { Compactions, type CompactionOptions } from './compactions.js';
+import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
 import { folderOf, nameOf } from './names.js';
@@ -55,6 +56,9 @@ export class Databases {
   readonly #names: Set<string>;
   #sorted: readonly string[] | undefined;
   #closing = false;
+  /** Closing is all but over: the last events are written. */
+  #closed = false;
+  readonly #globalChanges: GlobalChanges;
   /** How many databases are open. */
   #open = 0;
   readonly #memory: MemoryBudget;
@@ -74,7 +78,15 @@ export class Databases {
       options: compaction,
       tasks,
       log,
-      use: (name, work) => this.#use(name, work),
+      use: (name, work) => this.#useUntilClosing(name, work),
+    });
+    this.#globalChanges = new GlobalChanges({
+      exists: (name) => this.exists(name),
+      use: (work) => this.#use(GLOBAL_CHANGES, work),
+      report: (error) => {
+        const message = 'events of databases could not be written; they will be, or be told after a start';
+        log.error({ err: error }, message);
+      },
     });
     this.#memory = new MemoryBudget(options.memory, options);
   }
@@ -94,7 +106,9 @@ export class Databases {
       const name = nameOf(entry.name);
       if (name !== undefined) names.push(name);
     }
-    return new Databases(folder, markers, names, options, background);
+    const databases = new Databases(folder, markers, names, options, background);
+    if (databases.exists(GLOBAL_CHANGES)) await databases.#globalChanges.recover();
+    return databases;
   }
 
   exists(name: string): boolean {
@@ -110,11 +124,16 @@ export class Databases {
   async create(name: string): Promise<boolean> {
     return this.#step(name, async (slot) => {
       if (this.#names.has(name)) return false;
+      await this.#globalChanges.willChange(name);
       await mkdir(this.#folderOf(name), { recursive: true, mode: 0o700 });
       await syncFolder(this.folder);
-      await this.#openInto(slot, name);
+      const database = await this.#openInto(slot, name);
+      // Only the last revision of an event is of use.
+      if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
       this.#names.add(name);
       this.#sorted = undefined;
+      this.#globalChanges.didChange(name, 'created');
+      await this.#globalChanges.flush();
       return true;
     });
   }
@@ -123,6 +142,7 @@ export class Databases {
   async delete(name: string): Promise<boolean> {
     return this.#step(name, async (slot) => {
       if (!this.#names.has(name)) return false;
+      await this.#globalChanges.willChange(name);
       this.#names.delete(name);
       this.#sorted = undefined;
       try {
@@ -133,6 +153,9 @@ export class Databases {
         this.#sorted = undefined;
         throw error;
       }
+      if (name === GLOBAL_CHANGES) this.#globalChanges.forget();
+      this.#globalChanges.didChange(name, 'deleted');
+      await this.#globalChanges.flush();
       return true;
     });
   }
@@ -152,7 +175,7 @@ export class Databases {
    * @throws CouchError 404 where there is none
    */
   use<T>(name: string, work: (database: Database) => T | Promise<T>): Promise<T> {
-    return this.#use(name, work);
+    return this.#useUntilClosing(name, work);
   }
 
   /** Compacts a database; resolves when done. A call while one runs joins it. @throws CouchError 404 where there is none */
@@ -160,8 +183,12 @@ export class Databases {
     return this.#compactions.run(name);
   }
 
-  async #use<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
+  async #useUntilClosing<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
     if (this.#closing) throw stopping();
+    return this.#use(name, work);
+  }
+
+  async #use<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
     if (!this.#names.has(name)) throw databaseMissing();
     const slot = this.#slot(name);
     return this.#working(name, slot, async () => {
@@ -184,16 +211,23 @@ export class Databases {
   /** Lets running writes finish and closes everything. */
   async close(): Promise<void> {
     this.#closing = true;
-    await Promise.all(
-      [...this.#slots.values()].map(async (slot) => {
-        await slot.step;
-        await this.#closeSlot(slot);
-        // It may have been closing by itself.
-        await slot.step;
-      }),
-    );
+    const slots = [...this.#slots].filter(([name]) => name !== GLOBAL_CHANGES);
+    try {
+      await Promise.all(slots.map(([, slot]) => this.#closeForGood(slot)));
+    } finally {
+      await this.#globalChanges.close();
+      this.#closed = true;
+      await this.#closeForGood(this.#slot(GLOBAL_CHANGES));
+    }
     await this.#compactions.close();
     await Promise.all(this.#removals);
+  }
+
+  async #closeForGood(slot: Slot): Promise<void> {
+    await slot.step;
+    await this.#closeSlot(slot);
+    // It may have been closing by itself.
+    await slot.step;
   }
 
   async #working<T>(name: string, slot: Slot, work: () => Promise<T>): Promise<T> {
@@ -222,7 +256,13 @@ export class Databases {
     try {
       const { sync, chunkAbove } = this.options;
       const options = { ...share, sync, chunkAbove };
-      const database = await LevelDatabase.open(name, this.#folderOf(name), this.#markerOf(name), options);
+      const database = await LevelDatabase.open(
+        name,
+        this.#folderOf(name),
+        this.#markerOf(name),
+        options,
+        this.#globalChanges,
+      );
       slot.database = database;
       slot.share = share;
       this.#open++;
@@ -263,7 +303,7 @@ export class Databases {
 
   /** Runs one step of a database's life after those that were asked for before. */
   async #step<T>(name: string, work: (slot: Slot) => Promise<T>): Promise<T> {
-    if (this.#closing) throw stopping();
+    if (this.#closed || (this.#closing && name !== GLOBAL_CHANGES)) throw stopping();
     const slot = this.#slot(name);
     const before = slot.step;
     let done: () => void = () => undefined;

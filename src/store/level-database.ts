@@ -9,7 +9,7 @@ import { purgesUpTo } from './purges.js';
 import * as keys from './state.js';
 import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
-import type { Database, DocumentEdit, EditResult, WriteOptions } from './types.js';
+import type { Database, DatabaseWatcher, DocumentEdit, EditResult, WriteOptions } from './types.js';
 
 /** A database in a LevelDB folder of PouchDB's layout. The only one that may have the folder open. */
 export class LevelDatabase extends LevelHost implements Database {
@@ -23,8 +23,9 @@ export class LevelDatabase extends LevelHost implements Database {
     folder: string,
     markerFile: string,
     options: LevelOptions,
+    watcher?: DatabaseWatcher,
   ): Promise<LevelDatabase> {
-    const database = new LevelDatabase(name, folder, markerFile, options);
+    const database = new LevelDatabase(name, folder, markerFile, options, watcher);
     try {
       await database.load();
     } catch (error) {

@@ -10,6 +10,7 @@ import { load, type Loaded } from './opening.js';
 import { Positions } from './positions.js';
 import * as keys from './state.js';
 import { Transaction } from './transaction.js';
+import type { DatabaseWatcher } from './types.js';
 import { Writer, type WriterHost, type WriteTask } from './writer.js';
 
 export interface LevelOptions {
@@ -42,6 +43,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     /** Tells this copy from older ones (copy.ts). */
     private readonly markerFile: string,
     private readonly options: LevelOptions,
+    private readonly watcher: DatabaseWatcher | undefined,
   ) {
     super();
     this.level = new ClassicLevel(folder, {
@@ -134,7 +136,9 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
 
   async commit(transaction: Transaction): Promise<void> {
     const open = this.open;
-    const begins = transaction.changesDocuments && open.copy.run !== this.#run;
+    const changes = transaction.changesDocuments;
+    const begins = changes && open.copy.run !== this.#run;
+    if (changes) await this.watcher?.willChange(this.name);
     if (begins) await this.#beginRun(open, transaction);
     const { state, rows, blocks, changed, living, largeBodies, orphans, purged } = await transaction.commit(
       this.options.sync,
@@ -147,6 +151,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
     if (purged) this.#events.forget(state.updateSeq);
     if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
+    if (changes) this.watcher?.didChange(this.name);
     for (const upload of orphans) this.openUploads.remove(upload);
   }
 

@@ -259,7 +259,7 @@ export interface ChangeRow {
   readonly text: string;
 }
 
-/** Tells listeners that rows were added; see changes/hub.ts. */
+/** Tells listeners that rows were added. */
 export interface ChangeEvents {
   /** @returns the function that ends the subscription. The listener is called after every group commit, never re-entrantly. */
   subscribe(listener: ChangeListener): () => void;
@@ -267,6 +267,14 @@ export interface ChangeEvents {
   readonly size: number;
   /** The rows after a sequence, oldest first, while they are remembered; undefined where the index must be read. */
   recent(since: number): readonly ChangeRow[] | undefined;
+}
+
+/** Hears what happens to databases. */
+export interface DatabaseWatcher {
+  /** A database is about to change, and does so once this resolves, or at once where it is undefined. Never rejects. */
+  willChange(name: string): Promise<void> | undefined;
+  /** Its documents changed; that is on disk. */
+  didChange(name: string): void;
 }
 
 export interface ChangeListener {

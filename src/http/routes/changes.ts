@@ -6,12 +6,11 @@ import { badRequest, notFound, notImplemented } from '../../errors.js';
 import { membersInTurns, valuesInTurns } from '../../json/text.js';
 import { inTurns, type Work } from '../../json/turns.js';
 import type { Database } from '../../store/types.js';
-import { etagOf, matches } from '../etag.js';
 import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
 import type { Exchange } from '../exchange.js';
+import { sendFeed, sinceOf } from '../feed.js';
 import { integer, jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
-import { sendStream } from '../stream.js';
 import { decodeSegment } from '../url.js';
 
 export function changesRoutes(add: AddResource): void {
@@ -33,21 +32,10 @@ async function changes(exchange: Exchange, db: Database): Promise<void> {
   const filter = await filterOf(exchange, db, body, parameters);
   const feed = feedOf(parameters.get('feed'));
   // A feed that goes backwards begins at the end, whatever it is asked.
-  const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters);
+  const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters.get('since'));
   const query: ChangesQuery = { ...settings, feed, since, ...(filter && { filter }) };
-  const open = (signal: AbortSignal): AsyncIterable<string> => filledListing(db, openFeed(db, query, signal));
-  if (query.feed === 'normal') {
-    const etag = etagOf(`${db.name} ${db.token(db.updateSeq)}`);
-    if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
-    else await sendStream(exchange, open, { headers: ['ETag', etag] });
-  } else if (query.feed === 'eventsource') {
-    await sendStream(exchange, open, { ...EVENTS, live: true });
-  } else {
-    await sendStream(exchange, open, { live: true });
-  }
+  await sendFeed(exchange, db, query, (signal) => filledListing(db, openFeed(db, query, signal)));
 }
-
-const EVENTS = { type: 'text/event-stream', headers: ['Cache-Control', 'no-cache'] };
 
 async function readBody(exchange: Exchange): Promise<Body | undefined> {
   const text = await exchange.bodyText();
@@ -111,24 +99,6 @@ function feedOf(name = 'normal'): ChangesQuery['feed'] {
   }
   return feed;
 }
-
-/** Browsers that come back to an event source say so in a header, which counts more than the URL. */
-function sinceOf(
-  exchange: Exchange,
-  db: Database,
-  feed: ChangesQuery['feed'],
-  parameters: Map<string, string>,
-): number {
-  const header = feed === 'eventsource' ? exchange.header('last-event-id') : undefined;
-  const since = header ?? parameters.get('since') ?? '0';
-  if (since === 'now') return db.updateSeq;
-  if (since !== '0' && !TOKEN.test(since))
-    throw badRequest("Malformed sequence supplied in 'since' parameter.");
-  return db.parseToken(since);
-}
-
-/** What this server or a CouchDB gave out: a number, which may be cut off from CouchDB's, and who knows it. */
-const TOKEN = /^"?([0-9]{1,15}-[0-9a-f]{12}|([0-9]+-)?g[0-9][A-Za-z0-9_-]{8,})"?$/;
 
 /** One below zero is none. */
 function limitOf(parameters: Map<string, string>): number {

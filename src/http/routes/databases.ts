@@ -30,7 +30,7 @@ async function show(exchange: Exchange, db: Database): Promise<void> {
 }
 
 /** Databases with rules of their own, which this version cannot keep. */
-const NOT_YET = new Set(['_users', '_replicator', '_global_changes']);
+const NOT_YET = new Set(['_users', '_replicator']);
 
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 

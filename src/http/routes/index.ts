@@ -6,6 +6,7 @@ import { bulkRoutes } from './bulk.js';
 import { bulkGetRoutes } from './bulk-get.js';
 import { changesRoutes } from './changes.js';
 import { databaseRoutes } from './databases.js';
+import { dbUpdatesRoutes } from './db-updates.js';
 import { documentRoutes } from './documents.js';
 import { nodeRoutes } from './node.js';
 import { purgeRoutes } from './purge.js';
@@ -23,6 +24,7 @@ export function allRoutes(add: AddResource): void {
   sessionRoutes(add);
   nodeRoutes(add);
   allDbsRoutes(add);
+  dbUpdatesRoutes(add);
   databaseRoutes(add);
   settingsRoutes(add);
   documentRoutes(add);

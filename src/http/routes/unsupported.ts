@@ -1,6 +1,6 @@
 import { NODE } from './server.js';
 import type { AddResource } from './index.js';
-import { badRequest, CouchError, databaseMissing, notFound, notImplemented } from '../../errors.js';
+import { badRequest, CouchError, notFound, notImplemented } from '../../errors.js';
 import type { Right } from '../../auth/rights.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
@@ -37,12 +37,6 @@ function serverWide(add: AddResource): void {
   const server = (path: string, allow: string, methods: Record<string, Operation>): void =>
     add({ path, allow, methods, other });
 
-  // As in a CouchDB without a _global_changes database.
-  server('/_db_updates', 'GET', {
-    GET: onServer('serverAdmin', () => {
-      throw databaseMissing();
-    }),
-  });
   for (const path of ['/_scheduler/jobs', '/_scheduler/jobs/*', '/_scheduler/docs', '/_scheduler/docs/*']) {
     server(path, 'GET,HEAD', { GET: onServer('serverAdmin', refuse('Replication by the server is')) });
   }

@@ -1,0 +1,47 @@
+import type { ChangesQuery } from '../changes/query.js';
+import { badRequest } from '../errors.js';
+import type { Database } from '../store/types.js';
+import { etagOf, matches } from './etag.js';
+import type { Exchange } from './exchange.js';
+import { sendStream } from './stream.js';
+
+const EVENTS = { type: 'text/event-stream', headers: ['Cache-Control', 'no-cache'] };
+
+/** Answers with a feed of a database; one that has an end can be asked for again with its ETag. */
+export async function sendFeed(
+  exchange: Exchange,
+  db: Database,
+  { feed }: ChangesQuery,
+  open: (signal: AbortSignal) => AsyncIterable<string>,
+): Promise<void> {
+  if (feed === 'normal') {
+    const etag = etagOf(`${db.name} ${db.token(db.updateSeq)}`);
+    if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
+    else await sendStream(exchange, open, { headers: ['ETag', etag] });
+  } else if (feed === 'eventsource') {
+    await sendStream(exchange, open, { ...EVENTS, live: true });
+  } else {
+    await sendStream(exchange, open, { live: true });
+  }
+}
+
+/**
+ * The sequence after which a feed begins. Browsers that come back to an event source say it in a header, which counts
+ * more than the URL. @throws CouchError 400
+ */
+export function sinceOf(
+  exchange: Exchange,
+  db: Database,
+  feed: ChangesQuery['feed'],
+  given: string | undefined,
+): number {
+  const header = feed === 'eventsource' ? exchange.header('last-event-id') : undefined;
+  const since = header ?? given ?? '0';
+  if (since === 'now') return db.updateSeq;
+  if (since !== '0' && !TOKEN.test(since))
+    throw badRequest("Malformed sequence supplied in 'since' parameter.");
+  return db.parseToken(since);
+}
+
+/** What this server or a CouchDB gave out: a number, which may be cut off from CouchDB's, and who knows it. */
+const TOKEN = /^"?([0-9]{1,15}-[0-9a-f]{12}|([0-9]+-)?g[0-9][A-Za-z0-9_-]{8,})"?$/;
