@@ -12,7 +12,7 @@ const layers = [
   ['store'],
   ['changes'],
   ['auth'],
-  ['http'],
+  ['http', 'takeover'],
   ['gateway'],
   ['main'],
 ];

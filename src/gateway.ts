@@ -11,6 +11,7 @@ import { handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
 import { Databases } from './store/databases.js';
+import { takeOver } from './takeover.js';
 import { version } from './version.js';
 
 /** How long requests may take to end when the gateway closes. */
@@ -50,12 +51,13 @@ export async function createGateway(config: Config, options: GatewayOptions = {}
   }
 }
 
-async function start(config: Config, log: Logger, parts: AsyncStack): Promise<Gateway> {
-  const warning = handleWarning(config.limits.maxDbsOpen);
+async function start(given: Config, log: Logger, parts: AsyncStack): Promise<Gateway> {
+  const warning = handleWarning(given.limits.maxDbsOpen);
   if (warning) log.warn(warning);
 
-  const directory = await openDataDirectory(config.data);
+  const directory = await openDataDirectory(given.data);
   parts.add(() => directory.close());
+  const config = await takeOver(directory.path, given, log);
 
   const { admins, passwordFile } = await serverAdmins(config, {
     hash: hashPassword,

@@ -85,6 +85,9 @@ export const POUCH_UUID = '_local_uuid';
 /** Key in `locals`: PouchDB writes it whenever it compacts. */
 export const POUCH_COMPACTION = '_local/compaction';
 
+/** Key in `locals`: pouchdb-server keeps the security object in it. */
+export const POUCH_SECURITY = '_local/_security';
+
 /** Sequences are keys of 16 digits, so that they sort as numbers. */
 export const seqKey = (seq: number): string => String(seq).padStart(16, '0');
 

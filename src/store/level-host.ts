@@ -96,7 +96,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       submit: (weight, run) => this.submit({ weight, run }),
     });
     this.uploads = uploads;
-    this.loaded = await load({ level: this.level, place: this.#place, run: this.#run, sync });
+    const { name, level } = this;
+    this.loaded = await load({ name, level, place: this.#place, run: this.#run, sync });
     this.positions = this.#newPositions();
     this.#events.close();
     this.#events = new Events(this.loaded.state.updateSeq);

@@ -10,7 +10,7 @@ export function isDatabaseName(name: string): boolean {
   return folderOf(name).length <= MAX_FOLDER_LENGTH;
 }
 
-/** The folder of a database below the data directory: the name, percent-encoded, as pouchdb-server has it too. */
+/** The folder of a database below the data directory: the name, percent-encoded. */
 export const folderOf = (name: string): string => encodeURIComponent(name);
 
 /** The database that lives in a folder; undefined where the folder is none of ours. */

@@ -39,6 +39,7 @@ const DEFAULT_REVS_LIMIT = 1000;
 const DEFAULT_PURGED_INFOS_LIMIT = 1000;
 
 export interface OpeningContext {
+  readonly name: string;
   /** Open, and nobody else's. */
   readonly level: ClassicLevel;
   /** Tells this copy from older ones. */
@@ -60,9 +61,10 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     epochs === undefined ? [{ first: 0, name: newEpochName() }] : (JSON.parse(epochs) as Epoch[]),
   );
   const updateSeq = await storedUpdateSeq(context.level, known);
+  const former = copy === undefined ? await formerSecurity(context) : undefined;
   let own =
     copy === undefined
-      ? await claim(context, named)
+      ? await claim(context, named, former)
       : await recognise(context, named, JSON.parse(copy) as keys.CopyRecord, known?.updateSeq ?? 0);
   let counted = known;
   const wrote = known?.updateSeq !== updateSeq;
@@ -79,7 +81,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     largeBodies: await LargeBodies.load(context.level),
     copy: own,
     settings: {
-      security: security ?? DEFAULT_SECURITY,
+      security: security ?? former ?? DEFAULT_SECURITY,
       revsLimit: revsLimit === undefined ? DEFAULT_REVS_LIMIT : Number(revsLimit),
       purgedInfosLimit:
         purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
@@ -120,16 +122,37 @@ async function wasCompacted(level: ClassicLevel, { chunked }: keys.State): Promi
 }
 
 /** A database that was not ours before: new, or made by PouchDB. */
-async function claim({ level, place, run, sync }: OpeningContext, epochs: Epochs): Promise<keys.CopyRecord> {
+async function claim(
+  { level, place, run, sync }: OpeningContext,
+  epochs: Epochs,
+  security: string | undefined,
+): Promise<keys.CopyRecord> {
   const copy = { run, instanceStartTime: now() };
   await writeMarker(place, [run]);
   const batch = level.batch();
   batch.put(layout.meta.key(keys.COPY), JSON.stringify(copy));
   batch.put(layout.meta.key(keys.EPOCHS), JSON.stringify(epochs));
+  if (security !== undefined) batch.put(layout.meta.key(keys.SECURITY), security);
   const uuid = layout.pouchMeta.key(layout.POUCH_UUID);
   if ((await level.get(uuid)) === undefined) batch.put(uuid, JSON.stringify(randomUUID()));
   await batch.write({ sync });
   return copy;
+}
+
+/**
+ * The security object that pouchdb-server's plugin kept for a database, as text. What it says is judged when it is
+ * used. CouchDB's own databases stay with server admins: there only some documents would be anybody's.
+ */
+async function formerSecurity({ name, level }: OpeningContext): Promise<string | undefined> {
+  if (name.startsWith('_')) return undefined;
+  const local = await level.get(layout.locals.key(layout.POUCH_SECURITY));
+  return local === undefined ? undefined : securityIn(local);
+}
+
+/** The security object in pouchdb-server's local document; undefined where there is none. */
+export function securityIn(local: string): string | undefined {
+  const { security } = JSON.parse(local) as { security?: unknown };
+  return security === undefined ? undefined : JSON.stringify(security);
 }
 
 /** An older copy that was put back gets a new identity, and loses the checkpoints that others trust. */
