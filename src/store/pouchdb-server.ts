@@ -14,6 +14,8 @@ const LIST = 'pouch__all_dbs__';
 const ENTRY = 'db_';
 /** Where that goes of which we have no use. */
 const ASIDE = 'pouchdb-server';
+/** Folders of ours that are needed while databases are moved. */
+const OURS = new Set(['lock', 'databases']);
 /** The index of a view is a database with this behind the name of its own. */
 const VIEW_INDEX = /^(.+)-mrview-[0-9a-f]{32}$/;
 
@@ -46,7 +48,7 @@ export class FormerServer {
 
   /**
    * @returns undefined where the directory is none of pouchdb-server's, or was taken over before
-   * @throws StartError where pouchdb-server still runs, or did not use LevelDB
+   * @throws StartError where pouchdb-server still runs, did not use LevelDB, or has a database with a name of ours
    */
   static async open(root: string): Promise<FormerServer | undefined> {
     const folder = join(root, LIST);
@@ -56,7 +58,9 @@ export class FormerServer {
     const list = new ClassicLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8' });
     await open(root, list);
     try {
-      return new FormerServer(root, list, await readList(list));
+      const listed = await readList(list);
+      for (const name of listed) if (OURS.has(name)) throw nameIsOurs(root, name);
+      return new FormerServer(root, list, listed);
     } catch (error) {
       await list.close();
       throw error;
@@ -186,6 +190,15 @@ function ifMissing(error: unknown): undefined {
   const { code } = error as NodeJS.ErrnoException;
   if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
 }
+
+const nameIsOurs = (root: string, name: string): StartError =>
+  new StartError(
+    [
+      `${root} holds a database of pouchdb-server called ${name}, as Causeway calls a folder of its own:`,
+      'it cannot be taken over before the database has another name, to which pouchdb-server can replicate it',
+    ],
+    exitCodes.dataFormat,
+  );
 
 const notLevel = (root: string): StartError =>
   new StartError(

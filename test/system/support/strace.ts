@@ -15,6 +15,8 @@ export interface Call {
   readonly ended: number;
 }
 
+const MAIN = path.resolve(import.meta.dirname, '../../../dist/main.js');
+
 const WHOLE = /^(\d+) +(\w+)\((.*)\) += (.*)$/s;
 const BEGIN = /^(\d+) +(\w+)\((.*) <unfinished \.\.\.>$/s;
 const END = /^(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (.*)$/s;
@@ -164,11 +166,10 @@ export async function startTraced(
   env: Record<string, string>,
 ): Promise<TracedGateway> {
   prepare();
-  const main = path.resolve(import.meta.dirname, '../../../dist/main.js');
   const tracing = ['-f', '-y', '-s', '1000000', '--seccomp-bpf', '-e', `trace=${TRACED}`, '-o', file];
   const program = startProcess(
     'strace',
-    [...tracing, process.execPath, main, 'serve', '--port', '0', ...args],
+    [...tracing, process.execPath, MAIN, 'serve', '--port', '0', ...args],
     { env },
   );
   const [, url = ''] = await program.printed('stdout', /ready at (\S+?);/);
@@ -182,6 +183,25 @@ export async function startTraced(
       return parseTrace(await readFile(file, 'utf8'));
     },
   };
+}
+
+/** Starts the program below strace, which kills it when it is about to rename `folder`. @returns how it ended */
+export async function startKilled(args: readonly string[], folder: string): Promise<number | NodeJS.Signals> {
+  prepare();
+  const calls = 'rename,renameat,renameat2';
+  const tracing = ['-f', '-P', folder, '-e', `trace=${calls}`, '-e', `inject=${calls}:signal=SIGKILL`];
+  const program = startProcess('strace', [
+    ...tracing,
+    '-o',
+    '/dev/null',
+    process.execPath,
+    MAIN,
+    'serve',
+    '--port',
+    '0',
+    ...args,
+  ]);
+  return await program.ended;
 }
 
 async function childOf({ pid }: Program): Promise<number> {
