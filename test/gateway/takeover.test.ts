@@ -129,7 +129,9 @@ describe('a data directory of pouchdb-server', () => {
         digest: '',
       };
       const chunks: Buffer[] = [];
-      for await (const chunk of db.readAttachment(digest, { start: 0, end: 5 })) chunks.push(chunk);
+      const reader = db.openAttachments();
+      for await (const chunk of reader.read(digest, { start: 0, end: 5 })) chunks.push(chunk);
+      await reader.close();
       expect(Buffer.concat(chunks).toString()).toBe('hello');
     });
   });
