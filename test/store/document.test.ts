@@ -1,7 +1,9 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { JsonError, JsonReader } from '../../src/json/reader.js';
 import { atOnce } from '../../src/json/turns.js';
+import { decoded } from '../../src/store/attachments/given.js';
 import {
   documentText,
   localRev,
@@ -151,13 +153,13 @@ describe('readDocument', () => {
   test('reads what is said of attachments, and does not believe what stands beside it', () => {
     const given = {
       data: { data: ' aGVs\nbG8= ', digest: 'x', length: 99, revpos: 3 },
-      stub: { stub: true, data: '!', revpos: '1' },
+      stub: { stub: true, data: 1, revpos: '1' },
       follows: { follows: true, content_type: 'a/b', encoding: 'gzip', length: 9, encoded_length: 4 },
       nothing: 1,
     };
     const contentType = 'application/octet-stream';
     expect([...(parse(JSON.stringify({ _attachments: given })).attachments ?? [])]).toEqual([
-      ['data', { kind: 'data', contentType, revpos: 3, data: Buffer.from('hello') }],
+      ['data', { kind: 'data', contentType, revpos: 3, data: ' aGVs\nbG8= ' }],
       ['stub', { kind: 'stub', revpos: '1' }],
       ['follows', { kind: 'follows', contentType: 'a/b', revpos: 0, partLength: 4, gzip: true, length: 9 }],
     ]);
@@ -168,17 +170,38 @@ describe('readDocument', () => {
     '[]',
     '{"a":{}}',
     '{"a":{"data":1}}',
-    '{"a":{"data":"a"}}',
-    '{"a":{"data":"aGVsbG8"}}',
-    '{"a":{"data":"aGVsbG8=="}}',
-    '{"a":{"data":"a-_="}}',
-    '{"a":{"data":"aG!="}}',
     '{"a":{"data":"","content_type":1}}',
     '{"a":{"follows":true,"encoding":"br"}}',
     '{"_a":{"data":""}}',
   ])('refuses the attachments %s', (attachments) => {
     expect(thrown(() => parse(`{"_attachments":${attachments}}`))).toMatch(
       /^400 (bad_request|doc_validation)/,
+    );
+  });
+
+  test.each(['a', 'aGVsbG8', 'aGVsbG8==', 'a-_=', 'aG!=', 'aGVsbG8=aGVs', 'aGVsbG8= aGVs', '=', '===='])(
+    'refuses attachments that are not base64: %s',
+    (data) => {
+      const wrong = [data, 'A'.repeat(65_536) + data];
+      for (const one of wrong)
+        expect(thrown(() => [...decoded('a', one)])).toMatch(/^400 bad_request: .* for a$/);
+    },
+  );
+
+  test('decodes base64 with white space anywhere', () => {
+    fc.assert(
+      fc.property(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.nat(70_000),
+        fc.array(fc.nat(100_500)),
+        (end, size, at) => {
+          const bytes = Buffer.concat([Buffer.alloc(size, 'x'), end]);
+          let text = bytes.toString('base64');
+          for (const place of at) text = `${text.slice(0, place)}\r\n ${text.slice(place)}`;
+          expect(Buffer.concat([...decoded('a', text)]).equals(bytes)).toBe(true);
+        },
+      ),
+      { numRuns: 50 },
     );
   });
 

@@ -46,7 +46,7 @@ export function parseGivenAttachments(text: string): ReadonlyMap<string, GivenAt
   const found = new Map<string, GivenAttachment>();
   reader.openObject();
   for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
-    if (reader.peek() === 'object') found.set(name, parseGiven(name, readEntry(name, reader)));
+    if (reader.peek() === 'object') found.set(name, parseGiven(name, readEntry(reader)));
     else reader.readText();
   }
   return found;
@@ -55,22 +55,22 @@ export function parseGivenAttachments(text: string): ReadonlyMap<string, GivenAt
 interface Entry {
   readonly [member: string]: unknown;
   /** As it stands in the text, which is not copied: it may be nearly all of the request. */
-  data?: string;
+  data?: string | undefined;
 }
 
-function readEntry(name: string, reader: JsonReader): Entry {
+function readEntry(reader: JsonReader): Entry {
   const entry = Object.create(null) as Record<string, unknown> & Entry;
   reader.openObject();
   for (let member = reader.nextMember(); member !== undefined; member = reader.nextMember()) {
-    if (member === 'data') entry.data = base64Of(name, reader.readText());
+    if (member === 'data') entry.data = textOf(reader.readText());
     else entry[member] = reader.readValue();
   }
   return entry;
 }
 
-/** @param text a JSON value as text */
-function base64Of(name: string, text: string): string {
-  if (!text.startsWith('"')) throw badData(name);
+/** A JSON value as the text that it is, if it is one. */
+function textOf(text: string): string | undefined {
+  if (!text.startsWith('"')) return undefined;
   return text.includes('\\') ? (JSON.parse(text) as string) : text.slice(1, -1);
 }
 
