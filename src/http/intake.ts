@@ -115,14 +115,6 @@ export class Intake {
   }
 }
 
-/** What was sent has to be what the client says of it. @param digest `md5-` and base64 @throws CouchError 400 */
-export function requireDigest({ plain, gzip }: StagedAttachment, isGzip: boolean, digest: string): void {
-  const sent = isGzip ? gzip : plain;
-  if (sent?.digest !== digest) {
-    throw new CouchError(400, 'content_md5_mismatch', 'Possible message corruption.');
-  }
-}
-
 const tooLarge = (name: string): CouchError => new CouchError(413, 'attachment_too_large', name);
 
 /** The content types that match one of CouchDB's patterns, in which the first `*` stands for anything. */

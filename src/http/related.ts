@@ -4,7 +4,7 @@ import type { GivenPart } from '../store/attachments/given.js';
 import type { ParsedDocument } from '../store/document.js';
 import type { AttachmentEdit, DocumentEdit } from '../store/types.js';
 import type { Exchange } from './exchange.js';
-import { type Intake, requireDigest } from './intake.js';
+import type { Intake } from './intake.js';
 import { MultipartError } from './multipart/errors.js';
 import { parseHeaderParameters, parseMultipartType } from './multipart/parameters.js';
 import { type MultipartPart, MultipartReader } from './multipart/reader.js';
@@ -87,7 +87,10 @@ async function takePart(
   const part = await reader.next();
   if (part === undefined) throw shorter();
   const staged = await intake.stage(name, contentType, measured(part, partLength), gzip);
-  if (digest !== undefined) requireDigest(staged, gzip, digest);
+  const sent = gzip ? staged.gzip : staged.plain;
+  if (digest !== undefined && sent?.digest !== digest) {
+    throw new CouchError(400, 'content_md5_mismatch', 'Possible message corruption.');
+  }
   return {
     kind: 'staged',
     contentType,

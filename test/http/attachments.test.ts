@@ -485,27 +485,6 @@ describe('writing', () => {
     expect((await get('doc/f')).text).toBe('2');
   });
 
-  test('what is said of its digest has to be true', async () => {
-    const zipped = gzipSync('words');
-    const mismatch = error(400, 'content_md5_mismatch', 'Possible message corruption.');
-    expect(await put('doc/a', 'x', { 'content-md5': md5('y') })).toMatchObject(mismatch);
-    expect(await put('doc/a', 'x', { 'content-md5': 'nonsense' })).toMatchObject(mismatch);
-    const gzip = { 'content-encoding': 'gzip' };
-    expect(await put('doc/a', zipped, { ...gzip, 'content-md5': md5('words') })).toMatchObject(mismatch);
-    expect((await get('doc')).status).toBe(404);
-    expect((await put('a/f', 'x', { 'content-md5': md5('x') })).status).toBe(201);
-    expect((await put('b/f', zipped, { ...gzip, 'content-md5': md5(zipped) })).status).toBe(201);
-  });
-
-  test.each([
-    ['right', md5('x'), '201 '],
-    ['wrong', md5('y'), '400 '],
-  ])('its digest may follow it: %s', async (_, digest, status) => {
-    const head = `PUT ${db}/doc/f HTTP/1.1\r\nHost: h\r\nX-Test-User: admin\r\nConnection: close\r\n`;
-    const body = `Transfer-Encoding: chunked\r\nTrailer: Content-MD5\r\n\r\n1\r\nx\r\n0\r\nContent-MD5: ${digest}\r\n\r\n`;
-    expect(await it.raw(head + body)).toMatch(`HTTP/1.1 ${status}`);
-  });
-
   test('the revision may come in If-Match, but not differ from the one in the URL', async () => {
     const first = revOf(await put('doc/f', '1'));
     const second = await put('doc/f', '2', { 'if-match': `"${first}"`, 'if-none-match': '*' });

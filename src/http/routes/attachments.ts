@@ -16,7 +16,7 @@ import { acceptedEncodings } from '../accept.js';
 import { withReader } from '../attachment-text.js';
 import { matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
-import { Intake, requireDigest } from '../intake.js';
+import { Intake } from '../intake.js';
 import { newBoundary } from '../multipart/writer.js';
 import { parseRanges, type Range } from '../ranges.js';
 import { onDatabase } from '../resource.js';
@@ -169,8 +169,6 @@ async function put(exchange: Exchange, db: Database, id: string): Promise<void> 
     intake.requireCount(id, (edit.attachments?.size ?? 0) + 1);
     intake.requireSize(name, Number(exchange.header('content-length') ?? 0));
     const staged = await intake.stage(name, contentType, exchange.bodyStream(), gzip);
-    const md5 = contentMd5(exchange);
-    if (md5 !== undefined) requireDigest(staged, gzip, `md5-${md5}`);
     // Clients that compress themselves do not say how much it was before.
     const shownLength = gzip ? staged.gzip?.length : undefined;
     const own: AttachmentEdit = { kind: 'staged', contentType, revpos: undefined, staged, shownLength };
@@ -178,14 +176,6 @@ async function put(exchange: Exchange, db: Database, id: string): Promise<void> 
     others.delete(name);
     await answer(exchange, db, { ...edit, attachments: new Map([[name, own], ...others]) }, 201);
   });
-}
-
-/** It may follow a body whose length was not known, where that was announced. */
-function contentMd5(exchange: Exchange): string | undefined {
-  const isAnnounced = /\bcontent-md5\b/i.test(exchange.header('trailer') ?? '');
-  return (
-    exchange.header('content-md5') ?? (isAnnounced ? exchange.request.trailers['content-md5'] : undefined)
-  );
 }
 
 function isGzip(exchange: Exchange): boolean {
