@@ -1,3 +1,4 @@
+import { buffer } from 'node:stream/consumers';
 import nano from 'nano';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { Restartable } from './support/restartable.js';
@@ -46,6 +47,19 @@ describe('databases', () => {
     expect(await server.db.destroy('bob')).toEqual({ ok: true });
     await expect(server.db.get('bob')).rejects.toMatchObject({ statusCode: 404, error: 'not_found' });
     expect(await alice.info()).toMatchObject({ db_name: 'alice' });
+    for (const scope of [server.scope('alice'), server.db.use('alice')])
+      expect(await scope.info()).toMatchObject({ db_name: 'alice' });
+  });
+
+  it('compact', async () => {
+    const { rev } = await alice.insert({ n: 1 }, 'tiger');
+    await alice.insert({ _rev: rev, n: 2 }, 'tiger');
+    expect(await alice.compact()).toEqual({ ok: true });
+    await until('the old revision is gone', async () => {
+      const { _revs_info: revs } = await alice.get('tiger', { revs_info: true });
+      return (revs as { status: string }[])[1]?.status === 'missing';
+    });
+    expect(await server.db.compact('alice')).toEqual({ ok: true });
   });
 
   it('request, relax, uuids, config', async () => {
@@ -55,6 +69,7 @@ describe('databases', () => {
       total_rows: 0,
     });
     expect(await server.relax({ path: '_up' })).toMatchObject({ status: 'ok' });
+    expect(await server.dinosaur('_up')).toMatchObject({ status: 'ok' });
     const { uuids } = await server.uuids(3);
     expect(uuids).toHaveLength(3);
     for (const uuid of uuids) expect(uuid).toMatch(/^[0-9a-f]{32}$/);
@@ -119,6 +134,121 @@ describe('documents', () => {
     ]);
     const revs = await alice.fetchRevs({ keys: ['tiger'] });
     expect(revs.rows).toMatchObject([{ id: 'tiger', value: { rev: written[1]?.rev } }]);
+  });
+});
+
+describe('attachments', () => {
+  const bytes = Buffer.from(Array.from({ length: 100_000 }, (_, at) => (at * at) % 251));
+
+  it('insert, get, getAsStream, destroy', async () => {
+    const { rev } = await alice.attachment.insert('rabbit', 'a/b ü.png', bytes, 'image/png');
+    expect(await alice.attachment.get('rabbit', 'a/b ü.png')).toEqual(bytes);
+    expect(await buffer(alice.attachment.getAsStream('rabbit', 'a/b ü.png'))).toEqual(bytes);
+    const text = await alice.attachment.insert('rabbit', 'text', 'héllo', 'text/plain', { rev });
+    expect(String(await alice.attachment.get('rabbit', 'text', { rev: text.rev }))).toBe('héllo');
+    const without: unknown = await alice.attachment.destroy('rabbit', 'a/b ü.png', { rev: text.rev });
+    expect(without).toMatchObject({ ok: true, id: 'rabbit' });
+    await expect(alice.attachment.get('rabbit', 'a/b ü.png')).rejects.toMatchObject({ statusCode: 404 });
+    await expect(alice.attachment.insert('rabbit', 'text', 'x', 'text/plain')).rejects.toMatchObject({
+      statusCode: 409,
+    });
+  });
+
+  it('multipart.insert, multipart.get', async () => {
+    const files = [
+      { name: 'rabbit.png', data: bytes, content_type: 'image/png' },
+      { name: 'note', data: 'héllo', content_type: 'text/plain' },
+    ];
+    expect(await alice.multipart.insert({ happy: true }, files, 'rabbit')).toMatchObject({ ok: true });
+    expect(await alice.get('rabbit')).toMatchObject({
+      happy: true,
+      _attachments: { 'rabbit.png': { length: bytes.length, stub: true }, note: { length: 6, stub: true } },
+    });
+    for (const { name, data } of files) {
+      expect(Buffer.from(await alice.attachment.get('rabbit', name))).toEqual(Buffer.from(data));
+    }
+    const body = (await alice.multipart.get('rabbit')) as Buffer;
+    expect(body.includes(bytes)).toBe(true);
+    expect(body.toString()).toContain('"happy":true');
+  });
+});
+
+/** What nano knows, and its types do not. */
+interface Further {
+  searchAsStream(design: string, index: string, params: object): NodeJS.ReadableStream;
+  updateWithHandler(design: string, name: string, id: string, body: object): Promise<unknown>;
+  baseView(design: string, name: string, meta: object, params: object): Promise<unknown>;
+}
+
+describe('what this server has not', () => {
+  const map = 'function (doc) { emit(doc._id, null); }';
+  beforeEach(async () => {
+    await alice.insert(
+      { views: { all: { map } }, lists: { all: map }, shows: { one: map } } as never,
+      '_design/d',
+    );
+    await alice.insert({ n: 1 }, 'rabbit');
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['view', () => alice.view('d', 'all')],
+    ['view with keys', () => alice.view('d', 'all', { keys: ['rabbit'] })],
+    ['view with queries', () => alice.view('d', 'all', { queries: [{ keys: ['rabbit'] }] } as never)],
+    ['baseView', () => (alice as never as Further).baseView('d', 'all', { type: 'view' }, {})],
+    ['view.compact', () => server.db.compact('alice', 'd')],
+    ['viewWithList', () => alice.viewWithList('d', 'all', 'all')],
+    ['show', () => alice.show('d', 'one', 'rabbit')],
+    ['atomic', () => alice.atomic('d', 'in-place', 'rabbit', {})],
+    ['updateWithHandler', () => (alice as never as Further).updateWithHandler('d', 'in-place', 'rabbit', {})],
+    ['search', () => alice.search('d', 'index', { q: '*:*' })],
+    ['find', () => alice.find({ selector: { n: 1 } })],
+    ['createIndex', () => alice.createIndex({ index: { fields: ['n'] } })],
+    ['replicate', () => alice.replicate('bob')],
+    ['db.replicate', () => server.db.replicate('alice', 'bob', { create_target: true })],
+  ])('%s is answered 501', async (_, call) => {
+    await expect(call()).rejects.toMatchObject({
+      statusCode: 501,
+      error: 'not_implemented',
+      reason: expect.stringMatching(
+        /^(Views|List|Show|Update|Full-text|Mango|Replication|Functions)/,
+      ) as string,
+    });
+  });
+
+  it.each<[string, () => NodeJS.ReadableStream]>([
+    ['viewAsStream', () => alice.viewAsStream('d', 'all')],
+    ['viewWithListAsStream', () => alice.viewWithListAsStream('d', 'all', 'all')],
+    ['searchAsStream', () => (alice as never as Further).searchAsStream('d', 'index', { q: '*:*' })],
+    ['findAsStream', () => alice.findAsStream({ selector: { n: 1 } })],
+  ])('%s ends with 501', async (_, call) => {
+    await expect(parsed(call())).rejects.toMatchObject({ statusCode: 501 });
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['partitionInfo', () => alice.partitionInfo('p')],
+    ['partitionedList', () => alice.partitionedList('p')],
+    ['partitionedFind', () => alice.partitionedFind('p', { selector: {} })],
+    ['partitionedSearch', () => alice.partitionedSearch('p', 'd', 'index', { q: '*:*' })],
+    ['partitionedView', () => alice.partitionedView('p', 'd', 'all', {})],
+  ])('%s is told that the database has no partitions', async (_, call) => {
+    await expect(call()).rejects.toMatchObject({ reason: 'database is not partitioned', statusCode: 400 });
+  });
+
+  it.each<[string, () => NodeJS.ReadableStream]>([
+    ['partitionedListAsStream', () => alice.partitionedListAsStream('p')],
+    ['partitionedFindAsStream', () => alice.partitionedFindAsStream('p', { selector: {} })],
+    ['partitionedSearchAsStream', () => alice.partitionedSearchAsStream('p', 'd', 'index', { q: '*:*' })],
+    ['partitionedViewAsStream', () => alice.partitionedViewAsStream('p', 'd', 'all', {})],
+  ])('%s ends with 400', async (_, call) => {
+    await expect(parsed(call())).rejects.toMatchObject({ statusCode: 400 });
+  });
+
+  it.each<[string, () => Promise<unknown>]>([
+    ['replication.enable', () => server.db.replication.enable('alice', 'bob', {})],
+    ['replication.query', () => server.db.replication.query('x', {})],
+    ['replication.disable', () => server.db.replication.disable('x', '1-x', {})],
+  ])('%s finds no _replicator', async (_, call) => {
+    await expect(call()).rejects.toMatchObject({ statusCode: 404, error: 'not_found' });
   });
 });
 
