@@ -555,6 +555,19 @@ describe('writing', () => {
     expect((await get('doc?conflicts=true')).body).not.toHaveProperty('_conflicts');
   });
 
+  test.each([
+    [5, 'sGm1BvVBghV/M8wTSvz1sw=='],
+    [3000, '64Q6/2NRhWKVWeZxM/pu2Q=='],
+    [32_768, 'HDpdijyIHX8EpxfOoyuRkQ=='],
+  ])('a text of %i bytes has the digest that a CouchDB shows', async (length, digest) => {
+    const lines = Array.from(
+      { length: 3000 },
+      (_, i) => `${String((i * i) % 97)} lorem ipsum, ${String(i)} dolor\n`,
+    );
+    await put('doc/f', lines.join('').slice(0, length), { 'content-type': 'text/plain' });
+    expect(await attachmentsOf('doc')).toMatchObject({ f: { digest: `md5-${digest}` } });
+  });
+
   test('what a client compressed comes back either way', async () => {
     const zipped = gzipSync('compressed by the client');
     await put('doc/f', zipped, { 'content-encoding': 'gzip' });

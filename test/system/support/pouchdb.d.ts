@@ -80,6 +80,8 @@ declare module 'pouchdb-node' {
     ): Promise<({ ok: Doc } | { missing: string })[]>;
     put(doc: Doc): Promise<WriteResult>;
     remove(id: string, rev: string): Promise<WriteResult>;
+    putAttachment(id: string, name: string, data: Buffer, type: string): Promise<WriteResult>;
+    putAttachment(id: string, name: string, rev: string, data: Buffer, type: string): Promise<WriteResult>;
     bulkDocs(docs: readonly Doc[], options?: { new_edits?: boolean }): Promise<WriteResult[]>;
     allDocs(options?: { include_docs?: boolean; keys?: string[] }): Promise<{
       total_rows: number;
