@@ -397,11 +397,12 @@ describe('chunks', () => {
     const first = revOf(await attach(db, 'a', { f: bytesOf(100_000, 1) }));
     await write(db, [{ id: 'a', revs: [first] }]);
     const removal = holdRemovals();
-    await db.compact();
+    const compacted = db.compact();
     await removal.began;
     const crashed = join(folder, 'crashed');
     await cp(join(folder, 'db'), join(crashed, 'db'), { recursive: true });
     removal.goOn();
+    await compacted;
     expect(await closed(db, folder)).toMatchObject({ uploads: 0, chunks: 0 });
     await cp(join(crashed, 'db'), join(folder, 'copy'), { recursive: true });
     expect(await onDisk(join(folder, 'copy'))).toMatchObject({
