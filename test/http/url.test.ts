@@ -114,7 +114,7 @@ describe('requests', () => {
 
   test('a URL that is too long is refused and the next request is served', async () => {
     const answer = await it.request('GET', `/db/${'x'.repeat(70_000)}`);
-    expect(answer).toMatchObject({ status: 431, body: { error: 'too_long' } });
+    expect(answer).toMatchObject({ status: 414, body: { error: 'too_long' } });
     expect((await it.request('GET', '/')).status).toBe(200);
   });
 
