@@ -53,6 +53,10 @@ export const tooManyRequests = (reason: string): CouchError =>
 export const overloaded = (reason: string): CouchError =>
   new CouchError(503, 'service_unavailable', reason, undefined, RETRY_SECONDS);
 /** A database that a failed write closed, or a server that is stopping. */
-export const unavailable = (reason: string): CouchError => new CouchError(503, 'service_unavailable', reason);
+export const unavailable = (reason: string, cause?: unknown): CouchError =>
+  new CouchError(503, 'service_unavailable', reason, { cause });
 export const internalError = (reason: string, cause?: unknown): CouchError =>
   new CouchError(500, 'internal_server_error', reason, { cause });
+/** The disk is full, which CouchDB answers so where it watches that itself. */
+export const insufficientStorage = (cause?: unknown): CouchError =>
+  new CouchError(507, 'insufficient_storage', 'There is not enough room on the disk.', { cause });

@@ -206,7 +206,7 @@ export class Exchange {
   fail(error: unknown): void {
     const known = toCouchError(error);
     const isFailure = known.status === 503 && known.retryAfter === undefined && !this.server.closing;
-    if (known.status === 500 || isFailure) {
+    if (known.status === 500 || known.status === 507 || isFailure) {
       this.server.report(this, known.cause ?? known);
     }
     if (this.response.headersSent || this.response.destroyed) {

@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncFolder } from '../config/files.js';
 import { CouchError, databaseMissing, unavailable } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
+import { Backoff } from './backoff.js';
 import { MemoryBudget, type MemoryShare } from './budget.js';
 import { Compactions, type CompactionOptions } from './compactions.js';
+import { asAnswer, asOpeningFailure, damaged } from './failures.js';
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
@@ -36,7 +38,14 @@ interface Slot {
   users: number;
   /** The last of the steps (open, close, create, delete) under way. */
   step: Promise<void>;
+  /** Why it could not be opened, and when that is tried again. */
+  failure: CouchError | undefined;
+  readonly backoff: Backoff;
 }
+
+/** The open database of a name, unless a failed write made it necessary to open it again. */
+const usable = ({ database }: Slot): LevelDatabase | undefined =>
+  database?.isLost === true || database?.reopening !== undefined ? undefined : database;
 
 const stopping = (): CouchError => unavailable('The server is stopping.');
 
@@ -125,9 +134,7 @@ export class Databases {
     return this.#step(name, async (slot) => {
       if (this.#names.has(name)) return false;
       await this.#globalChanges.willChange(name);
-      await mkdir(this.#folderOf(name), { recursive: true, mode: 0o700 });
-      await syncFolder(this.folder);
-      const database = await this.#openInto(slot, name);
+      const database = await this.#make(slot, name);
       // Only the last revision of an event is of use.
       if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
       this.#names.add(name);
@@ -136,6 +143,21 @@ export class Databases {
       await this.#globalChanges.flush();
       return true;
     });
+  }
+
+  /** @throws CouchError where the store fails */
+  async #make(slot: Slot, name: string): Promise<LevelDatabase> {
+    const folder = this.#folderOf(name);
+    let isNew = false;
+    try {
+      isNew = (await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined;
+      await syncFolder(this.folder);
+      return await this.#openInto(slot, name);
+    } catch (error) {
+      // The next start would take it for a database. What somebody else put there stays.
+      if (isNew) await rm(folder, { recursive: true, force: true }).catch(() => undefined);
+      throw asAnswer(name, error);
+    }
   }
 
   /** Deletes a database and ends its feeds; resolves once it is gone for good. @returns false where there is none. */
@@ -151,7 +173,7 @@ export class Databases {
       } catch (error) {
         this.#names.add(name);
         this.#sorted = undefined;
-        throw error;
+        throw asAnswer(name, error);
       }
       if (name === GLOBAL_CHANGES) this.#globalChanges.forget();
       this.#globalChanges.didChange(name, 'deleted');
@@ -172,7 +194,7 @@ export class Databases {
 
   /**
    * Opens a database if need be and keeps it open while `work` runs.
-   * @throws CouchError 404 where there is none
+   * @throws CouchError 404 where there is none; 500, 503 or 507 where it cannot be opened
    */
   use<T>(name: string, work: (database: Database) => T | Promise<T>): Promise<T> {
     return this.#useUntilClosing(name, work);
@@ -192,19 +214,20 @@ export class Databases {
     if (!this.#names.has(name)) throw databaseMissing();
     const slot = this.#slot(name);
     return this.#working(name, slot, async () => {
-      const database = slot.database ?? (await this.#opened(name));
+      const database = usable(slot) ?? (await this.#opened(name));
       try {
         return await work(database);
       } catch (error) {
-        throw database.isClosed && !isAnswer(error) ? this.#reasonOfClosing() : error;
+        throw this.#answerOf(name, database, error);
       } finally {
         this.#compactions.consider(name, database.weight);
       }
     });
   }
 
-  /** Nobody closes a database that is in use but for these two reasons. */
-  #reasonOfClosing(): CouchError {
+  /** Nobody closes a database that is in use but for the two reasons here, or because it is lost. */
+  #answerOf(name: string, { isClosed, isLost }: LevelDatabase, error: unknown): unknown {
+    if (!isClosed || isLost || isAnswer(error)) return asAnswer(name, error);
     return this.#closing ? stopping() : databaseMissing();
   }
 
@@ -247,15 +270,23 @@ export class Databases {
   async #opened(name: string): Promise<LevelDatabase> {
     return this.#step(name, async (slot) => {
       if (!this.#names.has(name)) throw databaseMissing();
-      return slot.database ?? (await this.#openInto(slot, name));
+      await slot.database?.reopening;
+      const database = usable(slot);
+      if (database !== undefined) return database;
+      if (slot.failure !== undefined && !slot.backoff.due) throw slot.failure;
+      await this.#closeSlot(slot);
+      await access(this.#folderOf(name)).catch((error: unknown) => {
+        throw damaged(name, error);
+      });
+      return this.#openInto(slot, name);
     });
   }
 
+  /** @throws CouchError */
   async #openInto(slot: Slot, name: string): Promise<LevelDatabase> {
     const share = this.#memory.take();
     try {
-      const { sync, chunkAbove } = this.options;
-      const options = { ...share, sync, chunkAbove };
+      const options = { ...this.options, ...share };
       const database = await LevelDatabase.open(
         name,
         this.#folderOf(name),
@@ -265,11 +296,15 @@ export class Databases {
       );
       slot.database = database;
       slot.share = share;
+      slot.failure = undefined;
+      slot.backoff.succeeded();
       this.#open++;
       return database;
     } catch (error) {
       share.giveBack();
-      throw error;
+      slot.failure = asOpeningFailure(name, error);
+      slot.backoff.failed();
+      throw slot.failure;
     }
   }
 
@@ -321,7 +356,14 @@ export class Databases {
   #slot(name: string): Slot {
     let slot = this.#slots.get(name);
     if (slot === undefined) {
-      slot = { database: undefined, share: undefined, users: 0, step: Promise.resolve() };
+      slot = {
+        database: undefined,
+        share: undefined,
+        users: 0,
+        step: Promise.resolve(),
+        failure: undefined,
+        backoff: new Backoff(),
+      };
       this.#slots.set(name, slot);
     }
     return slot;

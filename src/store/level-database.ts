@@ -74,16 +74,14 @@ export class LevelDatabase extends LevelHost implements Database {
     { edits, weight }: Portion,
     { newEdits }: WriteOptions,
   ): Promise<readonly EditResult[]> {
-    const results: EditResult[] = [];
+    let results: readonly EditResult[] = [];
     const attached = edits.filter(({ attachments }) => attachments !== undefined);
     await this.submit({
       ids: edits.map(({ id }) => id),
       ...(attached.length > 0 && { attached: { edits: attached, newEdits } }),
       weight,
       run: (transaction) => {
-        for (const edit of edits) {
-          results.push(resultOf(transaction, edit, newEdits));
-        }
+        results = edits.map((edit) => resultOf(transaction, edit, newEdits));
       },
     });
     return results;

@@ -1,16 +1,21 @@
-import { ClassicLevel } from 'classic-level';
+import type { ClassicLevel } from 'classic-level';
 import { syncFolder } from '../config/files.js';
-import { CouchError, internalError, unavailable } from '../errors.js';
+import { CouchError, unavailable } from '../errors.js';
 import { Uploads } from './attachments/uploads.js';
+import { Backoff } from './backoff.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { Events } from './events.js';
+import { asRefusal, asWriteFailure, isNoSpace } from './failures.js';
 import * as layout from './layout.js';
+import { type NewLevel, newLevel, openLevel } from './level.js';
 import { LevelReader } from './level-reader.js';
 import { load, type Loaded } from './opening.js';
 import { Positions } from './positions.js';
+import { hasRoom } from './room.js';
 import * as keys from './state.js';
 import { Transaction } from './transaction.js';
 import type { DatabaseWatcher } from './types.js';
+import { WriteGate } from './write-gate.js';
 import { Writer, type WriterHost, type WriteTask } from './writer.js';
 
 export interface LevelOptions {
@@ -22,6 +27,8 @@ export interface LevelOptions {
   readonly chunkAbove: number;
   /** false gives up durability: only for the test that must see its proof fail. */
   readonly sync: boolean;
+  /** Makes the LevelDB; the tests of failures have one of their own. */
+  readonly newLevel?: NewLevel;
 }
 
 /** Opens a database in LevelDB, commits to it, opens it again after a failure, and closes it. */
@@ -33,8 +40,14 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   protected positions: Positions;
   /** The name this run will write under; the first write of the run puts it into the database. */
   readonly #run = newRunName();
-  /** Why nothing can be written any more. */
-  #broken: unknown;
+  /** Everything that is written while it is open passes here. */
+  #gate = new WriteGate();
+  /** Why nothing is written until it was opened again: a write failed. */
+  #failure: { readonly error: unknown } | undefined;
+  readonly #backoff = new Backoff();
+  /** While it is closed, opened and looked through again. */
+  #reopening: Promise<void> | undefined;
+  #lost = false;
   protected closing = false;
 
   protected constructor(
@@ -46,12 +59,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     private readonly watcher: DatabaseWatcher | undefined,
   ) {
     super();
-    this.level = new ClassicLevel(folder, {
-      keyEncoding: 'utf8',
-      valueEncoding: 'utf8',
-      cacheSize: options.cache,
-      writeBufferSize: options.writeBuffer,
-    });
+    const make = options.newLevel ?? newLevel;
+    this.level = make(folder, { cacheSize: options.cache, writeBufferSize: options.writeBuffer });
     this.#writer = new Writer(this);
     this.positions = this.#newPositions();
   }
@@ -63,6 +72,16 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   /** Whether it is closed, or is being closed. */
   get isClosed(): boolean {
     return this.closing;
+  }
+
+  /** Whether a failed write closed it, and it could not be opened again: of no more use. */
+  get isLost(): boolean {
+    return this.#lost;
+  }
+
+  /** Resolves once it was opened again, or is lost; undefined where that is not under way. */
+  get reopening(): Promise<void> | undefined {
+    return this.#reopening;
   }
 
   /** Lets running writes finish, ends the feeds and closes the files. */
@@ -77,7 +96,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
 
   /** A copy of all files that was made during this run names a marker file that is no more. */
   async #renewMarker(): Promise<void> {
-    if (this.#broken !== undefined || this.loaded?.copy.run !== this.#run) return;
+    if (this.#failure !== undefined || this.loaded?.copy.run !== this.#run) return;
     // Where this fails the old one is still good.
     await writeMarker(this.#place, [this.#run]).catch(() => undefined);
   }
@@ -85,23 +104,29 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   // ---- opening ------------------------------------------------------------------------------------------------
 
   protected async load(): Promise<void> {
-    await this.level.open();
+    await openLevel(this.level);
     // LevelDB makes files without putting their names on the disk.
     await syncFolder(this.folder);
     const { sync, chunkAbove } = this.options;
+    const gate = new WriteGate();
     const uploads = new Uploads({
       level: this.level,
+      gate,
       sync,
       chunkAbove,
       submit: (weight, run) => this.submit({ weight, run }),
     });
-    this.uploads = uploads;
     const { name, level } = this;
-    this.loaded = await load({ name, level, place: this.#place, run: this.#run, sync });
+    const loaded = await load({ name, level, place: this.#place, run: this.#run, sync });
+    const marks = await uploads.leftBehind();
+    // All at once: a feed must not see the new sequences with the old events, nor a sweep the marks of new uploads.
+    this.#gate = gate;
+    this.uploads = uploads;
+    this.loaded = loaded;
     this.positions = this.#newPositions();
     this.#events.close();
-    this.#events = new Events(this.loaded.state.updateSeq);
-    await uploads.sweep();
+    this.#events = new Events(loaded.state.updateSeq);
+    uploads.sweep(marks);
   }
 
   protected get openUploads(): Uploads {
@@ -126,13 +151,26 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
 
   // ---- the writer's host --------------------------------------------------------------------------------------
 
+  async ready(): Promise<void> {
+    this.#failure ??= this.#gate.failure;
+    if (this.#failure !== undefined) await this.#heal(this.#failure.error);
+    if (this.#failure !== undefined) throw asRefusal(this.#failure.error);
+  }
+
   begin(): Transaction {
-    if (this.#broken !== undefined)
-      throw unavailable('The database could not be opened again after a failed write.');
     const { state, epochs, counts, largeBodies, settings } = this.open;
     const { revsLimit } = settings;
     const { holds } = this.openUploads;
-    return new Transaction({ level: this.level, state, epochs, counts, largeBodies, holds, revsLimit });
+    return new Transaction({
+      level: this.level,
+      gate: this.#gate,
+      state,
+      epochs,
+      counts,
+      largeBodies,
+      holds,
+      revsLimit,
+    });
   }
 
   async commit(transaction: Transaction): Promise<void> {
@@ -144,7 +182,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     const { state, rows, blocks, changed, living, largeBodies, orphans, purged } = await transaction.commit(
       this.options.sync,
     );
-    if (begins) await writeMarker(this.#place, [this.#run]);
+    this.#backoff.succeeded();
     open.state = state;
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
@@ -154,6 +192,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
     if (changes) this.watcher?.didChange(this.name);
     for (const upload of orphans) this.openUploads.remove(upload);
+    // Last: what is on disk is shown, even where this fails.
+    if (begins) await writeMarker(this.#place, [this.#run]);
   }
 
   /** The first write of a run: its sequences get an epoch, and the copy its name. */
@@ -171,16 +211,35 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.open.validators.note(id, alive ? this.read(record, record.winner) : undefined);
   }
 
-  /** LevelDB takes no more writes after one failed: it is closed, opened and looked through again. */
   async recover(error: unknown): Promise<void> {
-    if (this.closing) return;
+    this.#failure = { error };
+    await this.#heal(error);
+  }
+
+  /**
+   * LevelDB takes no more writes after one failed: it is closed, opened and looked through again. Until there is room
+   * for that it stays open for readers, who see nothing of what failed.
+   */
+  async #heal(error: unknown): Promise<void> {
+    if (this.closing || this.#lost || !this.#backoff.due) return;
+    if (isNoSpace(error) && !(await hasRoom(this.folder).catch(() => false))) return;
+    this.#backoff.failed();
+    this.#reopening = this.#reopen(error);
+    await this.#reopening;
+    this.#reopening = undefined;
+  }
+
+  async #reopen(error: unknown): Promise<void> {
     await this.uploads?.close();
     try {
       await this.level.close();
       await this.load();
-      this.#broken = undefined;
+      this.#failure = undefined;
     } catch (failure) {
-      this.#broken = new AggregateError([error, failure], 'reopening failed');
+      this.#lost = true;
+      const message = 'The database could not be opened again.';
+      this.#failure = { error: new AggregateError([error], message, { cause: failure }) };
+      await this.level.close().catch(() => undefined);
       this.#events.close();
     }
   }
@@ -190,8 +249,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     try {
       await this.#writer.submit({ ids: [], weight: 0, ...task });
     } catch (error) {
-      if (error instanceof CouchError) throw error;
-      throw internalError('The write failed; whether any of it was stored is not known.', error);
+      throw error instanceof CouchError ? error : asWriteFailure(error);
     }
   }
 

@@ -1,4 +1,33 @@
-import type { ClassicLevel } from 'classic-level';
+import { readdirSync } from 'node:fs';
+import { ClassicLevel } from 'classic-level';
 
 /** A view of a LevelDB as it was at one moment; must be closed. */
 export type Snapshot = ReturnType<ClassicLevel['snapshot']>;
+
+/** Makes the LevelDB of a folder, not opened yet; both numbers are bytes. */
+export type NewLevel = (
+  folder: string,
+  options: { readonly cacheSize: number; readonly writeBufferSize: number },
+) => ClassicLevel;
+
+export const newLevel: NewLevel = (folder, options) =>
+  new ClassicLevel(folder, { keyEncoding: 'utf8', valueEncoding: 'utf8', ...options });
+
+/**
+ * Opens the LevelDB of a folder, making it only where nothing was written yet. LevelDB itself takes a folder that has
+ * lost its file CURRENT for an empty one, and removes every table in it.
+ */
+export async function openLevel(level: ClassicLevel): Promise<void> {
+  // Without a pause: a new LevelDB opens by itself in the next turn.
+  const createIfMissing = !filesIn(level.location).some((name) => /\.(ldb|sst|log)$/.test(name));
+  await level.open({ createIfMissing });
+}
+
+function filesIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+    throw error;
+  }
+}

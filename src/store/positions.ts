@@ -35,7 +35,10 @@ export class Positions {
   /** Commits since the snapshot that is being counted. */
   #missed: LivingDelta[] | undefined;
 
-  /** @param takeSnapshot calls back with a snapshot that holds just the commits that `note` was told of by then */
+  /**
+   * @param takeSnapshot calls back, maybe more than once, with a snapshot that holds just the commits that
+   * `note` was told of by then
+   */
   constructor(
     private readonly level: ClassicLevel,
     private readonly takeSnapshot: (taken: (snapshot: Snapshot) => void) => Promise<void>,
@@ -80,13 +83,13 @@ export class Positions {
   async #count(first: string, end: string | undefined): Promise<void> {
     const missed: LivingDelta[] = [];
     const snapshots: Snapshot[] = [];
-    await this.takeSnapshot((taken) => {
-      snapshots.push(taken);
-      this.#missed = missed;
-    });
-    const [snapshot] = snapshots;
-    if (snapshot === undefined) throw unavailable('The database is being closed.');
     try {
+      await this.takeSnapshot((taken) => {
+        snapshots.push(taken);
+        this.#missed = missed;
+      });
+      const snapshot = snapshots.at(-1);
+      if (snapshot === undefined) throw unavailable('The database is being closed.');
       const fresh = await cut(this.level, first, end, snapshot);
       const inRange = ({ id }: { readonly id: string }): boolean =>
         compareIds(id, first) >= 0 && (end === undefined || compareIds(id, end) < 0);
@@ -96,7 +99,7 @@ export class Positions {
       this.#stretches = [...others, ...fresh].sort((a, b) => compareIds(a.first, b.first));
     } finally {
       this.#missed = undefined;
-      await snapshot.close();
+      await Promise.all(snapshots.map((snapshot) => snapshot.close()));
     }
   }
 }

@@ -29,6 +29,7 @@ import type { LivingDelta } from './positions.js';
 import { parseRecord, StoredDocument } from './record.js';
 import type { State } from './state.js';
 import type { AttachmentEdit, ChangeRow, DocumentEdit } from './types.js';
+import type { WriteGate } from './write-gate.js';
 
 /** A document that the transaction has looked at or changed. */
 interface Touched {
@@ -43,6 +44,7 @@ interface Touched {
 /** The parts of an open database that a transaction works with. */
 export interface TransactionContext {
   readonly level: ClassicLevel;
+  readonly gate: WriteGate;
   readonly state: State;
   readonly epochs: Epochs;
   readonly counts: ChangeCounts;
@@ -342,7 +344,7 @@ export class Transaction implements Holder {
   async commit(sync: boolean): Promise<Committed> {
     const sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
     const committed = await inTurns(this.#finish(sizes));
-    await this.#batch.write({ sync });
+    await this.context.gate.run(() => this.#batch.write({ sync }));
     return committed;
   }
 

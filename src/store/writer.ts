@@ -9,15 +9,17 @@ export interface WriteTask {
   readonly attached?: { readonly edits: readonly DocumentEdit[]; readonly newEdits: boolean };
   /** Roughly how much it adds to a batch, in bytes. */
   readonly weight: number;
-  /** Puts everything into the transaction, or throws before it has put anything. */
+  /** Puts everything into the transaction; run again with another one where a task beside it failed. */
   run(transaction: Transaction): void;
 }
 
 /** What the writer needs of its database. */
 export interface WriterHost {
+  /** Resolves once writes are taken, also after one failed. @throws CouchError where they are not */
+  ready(): Promise<void>;
   begin(): Transaction;
   commit(transaction: Transaction): Promise<void>;
-  /** A batch failed: nothing in it may be shown. Must leave the database usable, or rejecting everything. */
+  /** A batch failed: nothing in it may be shown, and nothing written before `ready` says so. */
   recover(error: unknown): Promise<void>;
 }
 
@@ -72,24 +74,48 @@ export class Writer {
   }
 
   async #commitGroup(group: readonly Waiting[]): Promise<void> {
-    const accepted: Waiting[] = [];
+    const begun = await this.#begin(group);
+    if (begun === undefined) return;
+    const { transaction, accepted } = begun;
     try {
-      const transaction = this.host.begin();
+      if (transaction.empty) await transaction.abandon();
+      else await this.host.commit(transaction);
+    } catch (error) {
+      // First the waiting ones: recovery may take long.
+      for (const { reject } of accepted) reject(error);
+      await transaction.abandon();
+      await this.host.recover(error);
+      return;
+    }
+    for (const { resolve } of accepted) resolve();
+  }
+
+  /** Runs the tasks; undefined where none is left, or all are rejected because something could not be read. */
+  async #begin(
+    group: readonly Waiting[],
+  ): Promise<{ transaction: Transaction; accepted: readonly Waiting[] } | undefined> {
+    let transaction: Transaction | undefined;
+    try {
+      await this.host.ready();
+      transaction = this.host.begin();
       await transaction.load([...new Set(group.flatMap(({ task }) => task.ids))]);
       for (const { task } of group) {
         if (task.attached !== undefined)
           await transaction.loadAttachments(task.attached.edits, task.attached.newEdits);
       }
-      for (const waiting of group) if (runTask(waiting, transaction)) accepted.push(waiting);
-      if (transaction.empty) await transaction.abandon();
-      else await this.host.commit(transaction);
     } catch (error) {
-      // First the waiting ones: recovery may take long.
-      for (const waiting of group) waiting.reject(error);
-      await this.host.recover(error);
-      return;
+      for (const { reject } of group) reject(error);
+      await transaction?.abandon();
+      return undefined;
     }
-    for (const { resolve } of accepted) resolve();
+    for (const waiting of group) {
+      if (runTask(waiting, transaction)) continue;
+      // It may have put something: the others are run anew without it.
+      await transaction.abandon();
+      const others = group.filter((other) => other !== waiting);
+      return others.length === 0 ? undefined : this.#begin(others);
+    }
+    return { transaction, accepted: group };
   }
 }
 

@@ -286,7 +286,9 @@ describe('databases', () => {
     expect(await status(idsOf(again, 'a'))).toBe(500);
     await rm(folder, { recursive: true });
     await rename(`${folder}.kept`, folder);
-    expect(await idsOf(again, 'a')).toEqual(['x']);
+    await vi.waitFor(async () => {
+      expect(await idsOf(again, 'a')).toEqual(['x']);
+    });
   });
 });
 

@@ -38,6 +38,10 @@ export class Refs {
   readonly #changes = new Map<string, Change>();
   /** Digest → what is stored of who has it, as far as it was read beforehand. */
   readonly #stored = new Map<string, string | undefined>();
+  /** Marks whose values somebody holds from this commit on, and their digests. */
+  readonly #held = new Map<string, readonly string[]>();
+  /** The same of marks that somebody let go of. */
+  readonly #letGo = new Map<string, readonly string[]>();
   /** Digests of values that somebody let go of. */
   readonly #released = new Set<string>();
 
@@ -79,14 +83,14 @@ export class Refs {
       if (content.length > 0) batch.putBytes(layout.binaries.key(digest), content);
     }
     batch.put(layout.uploads.key(mark), JSON.stringify([...digests]));
-    this.holds.add(mark, [...digests]);
+    this.#held.set(mark, [...digests]);
   }
 
   /** Takes such a mark away, and with it the bytes that no revision has and nobody else holds. */
   letGo(batch: Batch, mark: string, digests: readonly string[]): void {
     batch.del(layout.uploads.key(mark));
     const named = new Set(digests);
-    this.holds.remove(mark, [...named]);
+    this.#letGo.set(mark, [...named]);
     for (const digest of named) this.#released.add(digest);
   }
 
@@ -121,6 +125,9 @@ export class Refs {
   /** Puts everything into the batch; called once, at its end. */
   *finish(batch: Batch): Work<RefsOutcome> {
     const outcome: Outcome = { bytes: 0, dropped: 0, chunked: 0, orphans: [] };
+    // Not before: what asked for it is run again where a task beside it fails.
+    for (const [mark, digests] of this.#held) this.holds.add(mark, digests);
+    for (const [mark, digests] of this.#letGo) this.holds.remove(mark, digests);
     for (const [digest, change] of this.#changes) {
       yield;
       const before = this.#storedOf(digest);

@@ -1,6 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
+import type { WriteGate } from '../write-gate.js';
 
 /** Chunks removed at a time. LevelDB reads what it passes over: 64 KiB each. */
 const PAGE = 100;
@@ -17,9 +18,12 @@ export class Removal {
   /** Chunks that may still be removed. */
   #left = Infinity;
 
-  constructor(private readonly level: ClassicLevel) {}
+  constructor(
+    private readonly level: ClassicLevel,
+    private readonly gate: WriteGate,
+  ) {}
 
-  /** @param upload one whose mark is on the disk */
+  /** @param upload nothing is done where its mark is not on the disk */
   add(upload: string): void {
     // The mark stays where this fails.
     this.#running = this.#running.then(() => this.#remove(upload)).catch(() => undefined);
@@ -37,6 +41,8 @@ export class Removal {
   }
 
   async #remove(upload: string): Promise<void> {
+    const mark = layout.uploads.key(upload);
+    if ((await this.level.get(mark)) === undefined) return;
     const keys = this.level.keys({
       gte: layout.chunks.key(`${upload}/`),
       lt: layout.chunks.key(`${upload}0`),
@@ -44,8 +50,8 @@ export class Removal {
     for await (const page of pagesOf(keys, PAGE)) {
       if (this.#left <= 0) return;
       this.#left -= page.length;
-      await this.level.batch(page.map((key) => ({ type: 'del', key })));
+      await this.gate.run(() => this.level.batch(page.map((key) => ({ type: 'del', key }))));
     }
-    if (this.#left > 0) await this.level.del(layout.uploads.key(upload));
+    if (this.#left > 0) await this.gate.run(() => this.level.del(mark));
   }
 }

@@ -2,6 +2,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { ClassicLevel } from 'classic-level';
 import { type CouchError, unavailable } from '../../errors.js';
 import * as layout from '../layout.js';
+import type { WriteGate } from '../write-gate.js';
 import { CHUNK_SIZE } from './chunks.js';
 import { Holds } from './holds.js';
 import { Removal } from './removal.js';
@@ -37,6 +38,7 @@ export interface Holder {
 /** What uploads need of their database. */
 export interface UploadsContext {
   readonly level: ClassicLevel;
+  readonly gate: WriteGate;
   readonly sync: boolean;
   /** More bytes than these go into chunks. */
   readonly chunkAbove: number;
@@ -56,14 +58,16 @@ export class Uploads {
   #closed = false;
 
   constructor(readonly context: UploadsContext) {
-    this.#removal = new Removal(context.level);
+    this.#removal = new Removal(context.level, context.gate);
   }
 
-  /** Begins to remove what a crash left behind; resolves before that is done. To be called before anything is taken in. */
-  async sweep(): Promise<void> {
-    const marks = await this.context.level
-      .iterator({ gte: layout.uploads.start, lt: layout.uploads.end })
-      .all();
+  /** Reads the marks that a crash left behind. To be called before anything is taken in. */
+  leftBehind(): Promise<readonly (readonly [string, string])[]> {
+    return this.context.level.iterator({ gte: layout.uploads.start, lt: layout.uploads.end }).all();
+  }
+
+  /** Begins to remove what such marks stand for. */
+  sweep(marks: readonly (readonly [string, string])[]): void {
     for (const [key, digests] of marks) {
       const mark = layout.uploads.strip(key);
       if (digests === '') this.#removal.add(mark);
@@ -78,7 +82,7 @@ export class Uploads {
 
   /** Moves bytes from memory to the disk. */
   async store(staged: readonly Staged[]): Promise<void> {
-    this.requireOpen();
+    this.#requireOpen();
     const mark = newMark();
     const weight = staged.reduce((sum, { length }) => sum + length, 0);
     await this.context.submit(weight, (holder) => holder.hold(mark, staged));
@@ -107,8 +111,7 @@ export class Uploads {
   /** Removes the chunks of an upload by and by, unless they belong to an attachment. */
   remove(upload: string): void {
     this.holds.remove(upload);
-    if (this.#closed || this.context.level.getSync(layout.uploads.key(upload)) === undefined) return;
-    this.#removal.add(upload);
+    if (!this.#closed) this.#removal.add(upload);
   }
 
   /** Resolves when the chunks of everything that was dropped so far are removed. */
@@ -122,8 +125,19 @@ export class Uploads {
     await this.#removal.close();
   }
 
+  /**
+   * Resolves where something can be written. After a write that failed it is the writer who sees to that; what was
+   * under way here is over then.
+   * @throws CouchError
+   */
+  async ready(): Promise<void> {
+    const { gate, submit } = this.context;
+    if (gate.failure !== undefined) await submit(0, () => undefined);
+    this.#requireOpen();
+  }
+
   /** @throws CouchError 503 where what was staged here may be gone */
-  requireOpen(): void {
+  #requireOpen(): void {
     if (this.#closed) throw interrupted();
   }
 }
@@ -179,9 +193,13 @@ export class Receiver {
     return this.#upload === undefined ? this.uploads.context.chunkAbove : FLUSH_SIZE;
   }
 
-  /** Writes whole chunks; the last one, too, which may be shorter. */
   async #flush(last: boolean): Promise<void> {
-    this.uploads.requireOpen();
+    await this.uploads.ready();
+    await this.uploads.context.gate.run(() => this.#writeChunks(last));
+  }
+
+  /** Writes whole chunks; the last one, too, which may be shorter. */
+  async #writeChunks(last: boolean): Promise<void> {
     const { level, sync } = this.uploads.context;
     const held = Buffer.concat(this.#held);
     const end = last ? held.length : held.length - (held.length % CHUNK_SIZE);
