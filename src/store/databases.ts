@@ -8,7 +8,7 @@ import type { Tasks } from '../observe/tasks.js';
 import { Backoff } from './backoff.js';
 import { MemoryBudget, type MemoryShare } from './budget.js';
 import { Compactions, type CompactionOptions } from './compactions.js';
-import { asAnswer, asOpeningFailure, damaged } from './failures.js';
+import { asAnswer, asOpeningFailure, damaged, isTooManyFiles } from './failures.js';
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
@@ -304,6 +304,8 @@ export class Databases {
       share.giveBack();
       slot.failure = asOpeningFailure(name, error);
       slot.backoff.failed();
+      // The next try finds handles that others do not need.
+      if (isTooManyFiles(error)) this.#closeIdle(this.#open >> 1);
       throw slot.failure;
     }
   }
@@ -324,9 +326,9 @@ export class Databases {
   }
 
   /** Closes those that were not used for longest. Whoever comes for one of them meanwhile waits, then opens it anew. */
-  #closeIdle(): void {
+  #closeIdle(most = this.options.maxOpen): void {
     for (const slot of this.#slots.values()) {
-      if (this.#open <= this.options.maxOpen) return;
+      if (this.#open <= most) return;
       if (slot.users > 0) continue;
       const database = this.#takeOut(slot);
       if (database === undefined) continue;

@@ -16,7 +16,8 @@ const isFor = (error: unknown, code: string, words: string): boolean =>
 export const isNoSpace = (error: unknown): boolean =>
   isFor(error, 'ENOSPC', 'No space left on device') || isFor(error, 'EDQUOT', 'Disk quota exceeded');
 
-const isTooManyFiles = (error: unknown): boolean =>
+/** Whether the process has no file handles left. */
+export const isTooManyFiles = (error: unknown): boolean =>
   isFor(error, 'EMFILE', 'Too many open files') || isFor(error, 'ENFILE', 'Too many open files in system');
 
 const isOfSystem = (error: unknown): boolean =>
@@ -44,7 +45,7 @@ export function asOpeningFailure(name: string, error: unknown): CouchError {
   if (error instanceof CouchError) return error;
   if (isNoSpace(error)) return insufficientStorage(error);
   if (isTooManyFiles(error)) return tooManyFiles(error);
-  if (isOfSystem(error) && !isDamage(error))
+  if (isOfSystem(error) && !isDamage(error) && !isFor(error, 'ENOENT', 'No such file or directory'))
     return internalError(`The database ${name} cannot be opened; the log of the server says why.`, error);
   return damaged(name, error);
 }
