@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { testSeed } from '../support/random.js';
 import { attachment } from './attachment.js';
 import { browser } from './browser.js';
+import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { fuzz } from './fuzz.js';
 import { kill } from './kill.js';
@@ -14,6 +15,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   listeners,
   rows,
   browser,
+  couchbackup,
   fuzz,
   attachment,
 };

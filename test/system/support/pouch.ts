@@ -26,20 +26,21 @@ export function remotePouch(url: string, auth: { username: string; password: str
   return db;
 }
 
-/** The server's documents, read with the fewest and plainest requests. */
-export function serverSource(couch: Couch, database: string): TreeSource {
+/** The server's documents, read with the fewest and plainest requests; with the bytes of attachments if so asked. */
+export function serverSource(couch: Couch, database: string, attachments = false): TreeSource {
+  const query = `open_revs=all&revs=true${attachments ? '&attachments=true' : ''}`;
   return {
     rows: async () =>
       ((await couch.get(`/${encodeURIComponent(database)}/_changes`)) as Changes).results as never,
     openRevs: async (id) =>
-      (await couch.must('GET', `${documentPath(database, id)}?open_revs=all&revs=true`, {
+      (await couch.must('GET', `${documentPath(database, id)}?${query}`, {
         headers: { accept: 'application/json' },
       })) as never,
   };
 }
 
-export const serverTrees = (couch: Couch, database: string): Promise<Trees> =>
-  treesOf(serverSource(couch, database));
+export const serverTrees = (couch: Couch, database: string, attachments = false): Promise<Trees> =>
+  treesOf(serverSource(couch, database, attachments));
 
 /** Waits until the server and all replicas have the same leaves. */
 export async function untilEqual(

@@ -82,6 +82,8 @@ declare module 'pouchdb-node' {
     remove(id: string, rev: string): Promise<WriteResult>;
     putAttachment(id: string, name: string, data: Buffer, type: string): Promise<WriteResult>;
     putAttachment(id: string, name: string, rev: string, data: Buffer, type: string): Promise<WriteResult>;
+    /** In a browser. */
+    getAttachment(id: string, name: string): Promise<Blob>;
     bulkDocs(docs: readonly Doc[], options?: { new_edits?: boolean }): Promise<WriteResult[]>;
     allDocs(options?: { include_docs?: boolean; keys?: string[] }): Promise<{
       total_rows: number;

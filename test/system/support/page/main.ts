@@ -3,6 +3,7 @@ import indexeddb from 'pouchdb-adapter-indexeddb';
 import PouchDB, { type Doc, type Options, type Sync } from 'pouchdb-browser';
 import { documents } from '../documents.js';
 import { fill } from '../fill.js';
+import { noise } from '../noise.js';
 import { pouchLeaves, pouchTrees } from '../trees.js';
 
 PouchDB.plugin(indexeddb);
@@ -37,6 +38,20 @@ const api = {
   remove: async (name: string, id: string) => db(name).remove(id, (await db(name).get(id))._rev ?? ''),
 
   get: (name: string, id: string) => db(name).get(id),
+
+  /** Puts a document with a Blob. */
+  putBlob: async (name: string, id: string, length: number, seed: number) => {
+    const data = new Blob([noise(length, seed)], { type: 'application/octet-stream' });
+    await db(name).put({ _id: id, _attachments: { blob: { content_type: data.type, data } } });
+  },
+
+  /** What a Blob holds, as far as it has to be compared. */
+  readBlob: async (name: string, id: string) => {
+    const blob = await db(name).getAttachment(id, 'blob');
+    const digest = await crypto.subtle.digest('SHA-256', await blob.arrayBuffer());
+    const hex = Array.from(new Uint8Array(digest), (byte) => byte.toString(16).padStart(2, '0')).join('');
+    return { isBlob: blob instanceof Blob, size: blob.size, type: blob.type, sha256: hex };
+  },
 
   count: async (name: string) => (await db(name).info()).doc_count,
 
