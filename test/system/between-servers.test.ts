@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { fillWithAttachments } from './support/backup.js';
-import type { PouchDB} from './support/pouch.js';
+import type { PouchDB } from './support/pouch.js';
 import { remotePouch, serverTrees } from './support/pouch.js';
 import { fill } from './support/fill.js';
 import { Restartable } from './support/restartable.js';
