@@ -2,7 +2,7 @@ import type { AddressInfo } from 'node:net';
 import { Auth } from './auth/auth.js';
 import { hashPassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
 import { cookieSecret, serverAdmins } from './config/admins.js';
-import { openDataDirectory } from './config/datadir.js';
+import { cannotWrite, openDataDirectory } from './config/datadir.js';
 import { exitCodes, StartError } from './config/exit.js';
 import { badConfig } from './config/layers.js';
 import type { Config } from './config/schema.js';
@@ -11,6 +11,7 @@ import { handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
 import { Databases } from './store/databases.js';
+import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { version } from './version.js';
 
@@ -47,7 +48,7 @@ export async function createGateway(config: Config, options: GatewayOptions = {}
     return await start(config, log, parts);
   } catch (error) {
     await parts.close();
-    throw error;
+    throw isNoSpace(error) && !(error instanceof StartError) ? cannotWrite(config.data, error) : error;
   }
 }
 

@@ -111,7 +111,8 @@ async function writeServer(root: string): Promise<{ uuid: string }> {
   return { uuid };
 }
 
-function cannotWrite(root: string, cause: unknown): StartError {
+/** Why nothing can be written to a data directory. */
+export function cannotWrite(root: string, cause: unknown): StartError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new StartError([`the data directory ${root} cannot be used: ${reason}`], exitCodes.cannotWrite, {
     cause,
