@@ -99,7 +99,9 @@ describe.runIf(canMount())('on a disk of 32 MB', () => {
   }
 
   it('what does not fit is refused, reads go on, and so do writes once there is room, without a restart', async () => {
-    for (const [name, way] of Object.entries(ways)) {
+    for (const name of ['a document', 'a large attachment']) {
+      const way = ways[name];
+      if (way === undefined) throw new Error(name);
       disk.fill(name === 'a large attachment' ? 16_000_000 : 6_000_000);
       expect(await writeUntilFull(way)).toBeGreaterThan(0);
       disk.fill();
