@@ -1,8 +1,8 @@
 /** Databases of CouchDB itself, the only names that may begin with an underscore. */
 const SYSTEM_DATABASES = new Set(['_users', '_replicator', '_global_changes']);
 
-/** Longest folder name that every file system takes, less room for what is put behind it while one is deleted. */
-const MAX_FOLDER_LENGTH = 220;
+/** As CouchDB has it for a path segment: what every file system takes, less room for what is put behind it. */
+const MAX_FOLDER_LENGTH = 238;
 
 /** Whether a database may have this name: CouchDB's rule, and short enough for a folder. */
 export function isDatabaseName(name: string): boolean {
