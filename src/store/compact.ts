@@ -22,26 +22,37 @@ export interface CompactedRecord {
   readonly dropped: readonly number[];
 }
 
+/** What of a document a compaction is about. */
+export interface CompactionScope {
+  /** Revisions that are so many or more steps away from every leaf go. */
+  readonly revsLimit: number;
+  /** The bodies of these revisions alone may go; those of all when left out. */
+  readonly revs?: ReadonlySet<string>;
+}
+
 /**
  * A record without the bodies of revisions that are no leaves, and without revisions that are too far from every leaf;
  * undefined where it has neither.
  */
-export function compactRecord(record: StoredDocument, revsLimit: number): CompactedRecord | undefined {
+export function compactRecord(
+  record: StoredDocument,
+  { revsLimit, revs }: CompactionScope,
+): CompactedRecord | undefined {
   const kept = keptBodies(record);
-  const gone = [...record.bodySeqs].filter(([rev]) => !kept.has(rev));
+  const gone = new Map([...record.bodySeqs].filter(([rev]) => !kept.has(rev) && revs?.has(rev) !== false));
+  const left = new Map([...record.bodySeqs].filter(([rev]) => !gone.has(rev)));
   const { tree, stemmed } = stemTree(record.tree, revsLimit);
   // Its body is kept: then the document waits for its next write.
-  const isStemmed = stemmed.length > 0 && !stemmed.some((rev) => kept.has(rev));
-  if (gone.length === 0 && !isStemmed) return undefined;
-  const revs = new Set(gone.map(([rev]) => rev));
+  const isStemmed = stemmed.length > 0 && !stemmed.some((rev) => left.has(rev));
+  if (gone.size === 0 && !isStemmed) return undefined;
   return {
     record: new StoredDocument(
       record.id,
       record.seq,
-      withoutBodies(isStemmed ? tree : record.tree, revs),
-      new Map([...record.bodySeqs].filter(([rev]) => kept.has(rev))),
+      withoutBodies(isStemmed ? tree : record.tree, new Set(gone.keys())),
+      left,
     ),
-    dropped: gone.map(([, seq]) => seq),
+    dropped: [...gone.values()],
   };
 }
 
@@ -82,7 +93,8 @@ export async function compactDocuments(context: CompactionContext): Promise<void
   for await (const page of pagesOf(texts, PAGE)) {
     const records = page.map(parseRecord);
     for (const portion of portionsOf(records, page, context.revsLimit)) {
-      await compactAll({ ...portion, facts: await factsBySeq(context, portion.seqs) });
+      const facts = await factsBySeq(level, context.largeBodies, portion.seqs);
+      await compactAll({ ...portion, facts });
       if (signal.aborted) return;
     }
     onDocuments(records.map(({ id }) => id));
@@ -104,7 +116,7 @@ function* portionsOf(
 ): Generator<Portion, undefined> {
   let portion: Portion = { ids: [], seqs: [], weight: 0 };
   for (const [at, record] of records.entries()) {
-    const compacted = compactRecord(record, revsLimit);
+    const compacted = compactRecord(record, { revsLimit });
     if (compacted === undefined) continue;
     portion.ids.push(record.id);
     portion.seqs.push(...compacted.dropped);
@@ -116,8 +128,10 @@ function* portionsOf(
   if (portion.ids.length > 0) yield portion;
 }
 
-async function factsBySeq(
-  { level, largeBodies }: CompactionContext,
+/** What must be known of bodies to drop them, by their sequences. */
+export async function factsBySeq(
+  level: ClassicLevel,
+  largeBodies: LargeBodies,
   seqs: readonly number[],
 ): Promise<ReadonlyMap<number, BodyFacts>> {
   const bySeq = new Map<number, BodyFacts>();

@@ -10,6 +10,7 @@ import * as keys from './state.js';
 import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
 import type { Database, DatabaseWatcher, DocumentEdit, EditResult, WriteOptions } from './types.js';
+import type { WriteTask } from './writer.js';
 
 /** A database in a LevelDB folder of PouchDB's layout. The only one that may have the folder open. */
 export class LevelDatabase extends LevelHost implements Database {
@@ -87,6 +88,11 @@ export class LevelDatabase extends LevelHost implements Database {
     return results;
   }
 
+  /** Runs a task in the next commit: for callers whose documents follow other rules than CouchDB's (pouchdb/). */
+  transact(task: WriteTask): Promise<void> {
+    return this.submit(task);
+  }
+
   stageAttachments(): Staging {
     if (this.closing) throw unavailable('The database is being closed.');
     return new Staging(this.openUploads);
@@ -99,7 +105,7 @@ export class LevelDatabase extends LevelHost implements Database {
     await this.submit({
       weight: text.length,
       run: (transaction) => {
-        transaction.put(layout.locals.key(id), text);
+        transaction.locals.put(id, text);
       },
     });
     return next;
@@ -109,7 +115,7 @@ export class LevelDatabase extends LevelHost implements Database {
     if (this.getLocal(id) === undefined) return false;
     await this.submit({
       run: (transaction) => {
-        transaction.del(layout.locals.key(id));
+        transaction.locals.delete(id);
       },
     });
     return true;

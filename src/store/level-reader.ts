@@ -1,7 +1,9 @@
 import type { ClassicLevel } from 'classic-level';
 import { unavailable } from '../errors.js';
 import { LevelAttachments } from './attachments/content.js';
+import type { BodyFacts } from './body-facts.js';
 import { BLOCK, blockOf } from './change-counts.js';
+import { factsBySeq } from './compact.js';
 import { folderSize } from './folder-size.js';
 import * as layout from './layout.js';
 import { countLiving, listDocuments, listLocals } from './list.js';
@@ -54,6 +56,16 @@ export abstract class LevelReader {
 
   get updateSeq(): number {
     return this.open.state.updateSeq;
+  }
+
+  /** Number of living documents. */
+  get docCount(): number {
+    return this.open.state.docCount;
+  }
+
+  /** What PouchDB calls the database by in its checkpoints. */
+  get pouchId(): string {
+    return JSON.parse(this.level.getSync(layout.pouchMeta.key(layout.POUCH_UUID)) ?? '""') as string;
   }
 
   async info(): Promise<DatabaseInfo> {
@@ -157,6 +169,11 @@ export abstract class LevelReader {
       })
       .all();
     return keysInBlock.length + later;
+  }
+
+  /** What a compaction must know of bodies beforehand, by their sequences; see `Transaction.compact`. */
+  bodyFacts(seqs: readonly number[]): Promise<ReadonlyMap<number, BodyFacts>> {
+    return factsBySeq(this.level, this.open.largeBodies, seqs);
   }
 
   openAttachments(): LevelAttachments {

@@ -71,10 +71,10 @@ export async function listDocuments(
 async function countBefore(
   positions: Positions,
   snapshot: Snapshot,
-  { start, descending }: ListRange,
+  { start, descending, offset = true }: ListRange,
   total: number,
 ): Promise<number> {
-  if (start === undefined) return 0;
+  if (start === undefined || !offset) return 0;
   if (descending !== true) return positions.before(start, false, snapshot);
   return Math.max(0, total - (await positions.before(start, true, snapshot)));
 }

@@ -18,13 +18,14 @@ import { type Holder, interrupted, type Staged } from './attachments/uploads.js'
 import { applyEdit } from './apply.js';
 import { type BodyFacts, factsOf } from './body-facts.js';
 import { blockOf, type ChangeCounts } from './change-counts.js';
-import { compactRecord } from './compact.js';
+import { type CompactionScope, compactRecord } from './compact.js';
 import { addTo, putCounters } from './counters.js';
 import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
 import { LARGE, type LargeBodies, largeBodyKey } from './large-bodies.js';
 import * as layout from './layout.js';
+import { LocalWrites } from './local-writes.js';
 import type { LivingDelta } from './positions.js';
 import { parseRecord, StoredDocument } from './record.js';
 import type { State } from './state.js';
@@ -58,6 +59,7 @@ export interface TransactionContext {
  * the changes index go in one batch.
  */
 export class Transaction implements Holder {
+  readonly locals: LocalWrites;
   readonly #touched = new Map<string, Touched>();
   /** Sequence → body, for those that this transaction puts. */
   readonly #bodies = new Map<number, string>();
@@ -76,6 +78,7 @@ export class Transaction implements Holder {
   constructor(private readonly context: TransactionContext) {
     this.#batch = context.level.batch();
     this.#refs = new Refs(context.level, context.holds);
+    this.locals = new LocalWrites(context.level, this);
     this.#updateSeq = context.state.updateSeq;
     this.#bodyBytes = context.state.bodyBytes;
     this.#droppedBytes = context.state.droppedBytes;
@@ -131,19 +134,30 @@ export class Transaction implements Holder {
     await this.#refs.load([...digests]);
   }
 
+  /** A document that was loaded, as the edits so far leave it. */
+  record(id: string): StoredDocument | undefined {
+    return this.#touchedOf(id).after;
+  }
+
+  #touchedOf(id: string): Touched {
+    const touched = this.#touched.get(id);
+    if (touched === undefined) throw new Error('a document that was not loaded');
+    return touched;
+  }
+
   /**
+   * @param revsLimit this database's own when left out
    * @returns the revision that stands now, or undefined for a conflict.
    * @throws CouchError 412 for an attachment that is not there, 503 for one whose bytes were lost on the way; nothing
    * was done then
    */
-  edit(edit: DocumentEdit, newEdits: boolean): string | undefined {
-    const touched = this.#touched.get(edit.id);
-    if (touched === undefined) throw new Error('edit of a document that was not loaded');
+  edit(edit: DocumentEdit, newEdits: boolean, revsLimit = this.context.revsLimit): string | undefined {
+    const touched = this.#touchedOf(edit.id);
     const seq = this.#updateSeq + 1;
     const { attachments, missing } = this.#resolve(edit, touched.after, newEdits);
     const applied = applyEdit(touched.after, edit, {
       newEdits,
-      revsLimit: this.context.revsLimit,
+      revsLimit,
       seq,
       attachments: summaryOf(attachments),
     });
@@ -234,8 +248,7 @@ export class Transaction implements Holder {
    * @returns the leaves that went
    */
   purge(id: string, revs: readonly string[]): readonly string[] {
-    const touched = this.#touched.get(id);
-    if (touched === undefined) throw new Error('purge of a document that was not loaded');
+    const touched = this.#touchedOf(id);
     const seq = ++this.#updateSeq;
     this.put(layout.purges.key(layout.seqKey(++this.#purgeSeq)), JSON.stringify({ id, revs }));
     const record = touched.after;
@@ -272,11 +285,14 @@ export class Transaction implements Holder {
    * Takes away what a compaction does not keep of a document; its place in the feed stays.
    * @param facts about bodies by their sequences, as far as they are known; the others are read
    */
-  compact(id: string, facts: ReadonlyMap<number, BodyFacts>): void {
-    const touched = this.#touched.get(id);
-    const compacted =
-      touched?.after === undefined ? undefined : compactRecord(touched.after, this.context.revsLimit);
-    if (touched === undefined || compacted === undefined) return;
+  compact(
+    id: string,
+    facts: ReadonlyMap<number, BodyFacts>,
+    scope: CompactionScope = { revsLimit: this.context.revsLimit },
+  ): void {
+    const touched = this.#touchedOf(id);
+    const compacted = touched.after && compactRecord(touched.after, scope);
+    if (compacted === undefined) return;
     for (const seq of compacted.dropped) this.#dropBody(id, seq, facts.get(seq));
     touched.after = compacted.record;
   }

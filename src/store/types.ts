@@ -127,6 +127,8 @@ export interface ListRange {
   readonly bodies?: boolean;
   /** Give the records too (for `conflicts=true`). */
   readonly records?: boolean;
+  /** Whether the offset is wanted, which takes a count; default true. */
+  readonly offset?: boolean;
 }
 
 export interface Listing {

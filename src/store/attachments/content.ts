@@ -37,6 +37,16 @@ export class LevelAttachments implements AttachmentReader {
     else yield* this.#readChunks(parseChunked(chunked).upload, start, end);
   }
 
+  /** Bytes of an attachment; undefined where it is not stored. */
+  async length(digest: string): Promise<number | undefined> {
+    const snapshot = this.#snapshot;
+    if ((await this.level.get(layout.attachments.key(digest), { snapshot })) === undefined) return undefined;
+    const chunked = await this.level.get(layout.chunked.key(digest), { snapshot });
+    if (chunked !== undefined) return parseChunked(chunked).length;
+    // There is no value for no bytes.
+    return (await this.#bytes(layout.binaries.key(digest)))?.length ?? 0;
+  }
+
   async *#readChunks(upload: string, start: number, end: number): AsyncGenerator<Buffer> {
     for (let at = start; at < end;) {
       const index = Math.floor(at / CHUNK_SIZE);
