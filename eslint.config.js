@@ -11,10 +11,10 @@ const layers = [
   ['revtree'],
   ['store'],
   ['changes'],
-  ['auth'],
+  ['auth', 'pouchdb'],
   ['http', 'takeover'],
   ['gateway'],
-  ['main'],
+  ['main', 'library'],
 ];
 
 const layerRules = layers.flatMap((names, level) =>

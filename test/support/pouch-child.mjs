@@ -1,6 +1,8 @@
 // PouchDB with its own LevelDB adapter, in a process of its own: its LevelDB and ours must not meet in one.
 import PouchDB from 'pouchdb-node';
 
+import { answered } from './answered.mjs';
+
 const open = new Map();
 
 const databaseOf = (dir, options) => {
@@ -42,6 +44,8 @@ const commands = {
   put: ({ dir, doc }) => settled(databaseOf(dir).put(doc)),
   remove: ({ dir, id, rev }) => settled(databaseOf(dir).remove(id, rev)),
   compact: ({ dir }) => databaseOf(dir).compact(),
+  /** Any method of a PouchDB object: what it answers, or its error. */
+  call: ({ dir, method, args }) => answered(() => databaseOf(dir)[method](...args)),
   open: async ({ dir, options }) => (await databaseOf(dir, options).info()).doc_count,
   async close({ dir }) {
     await databaseOf(dir).close();

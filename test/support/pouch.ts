@@ -80,6 +80,11 @@ export class PouchProcess {
     return this.#call('close', { dir });
   }
 
+  /** Calls any method of a PouchDB object; see answered.mjs. */
+  call(dir: string, method: string, args: readonly unknown[]): Promise<unknown> {
+    return this.#call('call', { dir, method, args });
+  }
+
   bulkDocs(dir: string, docs: readonly object[], options: object = {}): Promise<PouchResult[]> {
     return this.#call('bulkDocs', { dir, docs, options });
   }

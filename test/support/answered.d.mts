@@ -1,0 +1,1 @@
+export function answered(attempt: () => unknown): Promise<unknown>;
