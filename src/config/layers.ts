@@ -85,6 +85,12 @@ export function flagsLayer(flags: ReadonlyMap<string, string | readonly string[]
   return { values, source };
 }
 
+/** An object of a program. */
+export function valuesLayer(values: object): Layer {
+  const given = overlay(emptyValues(), sections(values, 'the configuration'));
+  return { values: given, source: () => 'the given configuration' };
+}
+
 function put(values: Values, key: Key, value: unknown): void {
   let section = values;
   for (const part of key.path.slice(0, -1)) {

@@ -11,11 +11,12 @@ import {
   type Layer,
   overlay,
   type Values,
+  valuesLayer,
 } from './layers.js';
 import { requireKnownFormat } from './datadir.js';
 import { nearest } from './nearest.js';
 import { readRuntime, runtimeFile } from './runtime.js';
-import { type Config, configSchema } from './schema.js';
+import { type Config, configSchema, type ConfigValues } from './schema.js';
 
 export interface ConfigInput {
   /** A YAML file; CAUSEWAY_CONFIG names one too. */
@@ -23,6 +24,8 @@ export interface ConfigInput {
   env?: NodeJS.ProcessEnv;
   /** Flags by the names of their keys. */
   flags?: ReadonlyMap<string, string | readonly string[]>;
+  /** What a program that embeds the gateway gives; stands above everything else. */
+  values?: ConfigValues;
 }
 
 export interface LoadedConfig {
@@ -35,11 +38,16 @@ export interface LoadedConfig {
  * Reads the configuration: defaults < file < DATA/runtime.json < environment < flags.
  * Throws a `StartError` with one line for each thing that is wrong.
  */
-export function loadConfig({ file, env = {}, flags = new Map<string, string>() }: ConfigInput): LoadedConfig {
+export function loadConfig({
+  file,
+  env = {},
+  flags = new Map<string, string>(),
+  values = {},
+}: ConfigInput): LoadedConfig {
   const given = file ?? env.CAUSEWAY_CONFIG;
   const below = given ? [fileLayer(given)] : [];
   const { layer: environment, warnings } = environmentLayer(env);
-  const above = [environment, flagsLayer(flags)];
+  const above = [environment, flagsLayer(flags), valuesLayer(values)];
 
   const data = combine([...below, ...above]).data ?? configSchema.shape.data.parse(undefined);
   const layers = [...below, ...(typeof data === 'string' ? [runtimeLayer(data)] : []), ...above];

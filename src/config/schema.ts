@@ -231,5 +231,8 @@ export const configSchema = z.strictObject({
   compaction: compaction.prefault({}),
 });
 
+/** What may be given of the configuration: any of its keys. */
+export type ConfigValues = z.input<typeof configSchema>;
+
 /** The whole configuration, checked, with defaults filled in. */
 export type Config = z.infer<typeof configSchema>;
