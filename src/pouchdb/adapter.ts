@@ -1,12 +1,14 @@
 import { createError, MISSING_DOC } from 'pouchdb-errors';
+import { adapterFun } from 'pouchdb-utils';
 import { allDocs } from './all-docs.js';
-import type { AdapterHost, AdapterMethods, AdapterOptions, Callback, PurgeResult } from './api.js';
+import type { AdapterHost, AdapterMethods, AdapterOptions, Callback } from './api.js';
 import { readBytes, withReader } from './attachments.js';
 import { BODIES_ALONE, bulkDocs } from './bulk-docs.js';
 import { ChangesFeed } from './changes.js';
 import { getDocument } from './documents.js';
 import { answer, cannotOpen, toPouchError } from './failures.js';
 import { getLocal, putLocal, removeLocal } from './locals.js';
+import { purge } from './purge.js';
 import { openStore, type Store } from './stores.js';
 
 /** PouchDB's adapter over our store: called with the PouchDB object that gets its methods. */
@@ -79,7 +81,10 @@ const readers = ({ database }: Store): Readers => ({
   },
 });
 
-type Writers = Pick<AdapterMethods, '_bulkDocs' | '_putLocal' | '_removeLocal' | '_doCompaction' | '_purge'>;
+type Writers = Pick<
+  AdapterMethods,
+  '_bulkDocs' | '_putLocal' | '_removeLocal' | '_doCompaction' | '_purge' | 'purge'
+>;
 
 const writers = (host: AdapterHost, store: Store, options: AdapterOptions): Writers => ({
   _bulkDocs({ docs }, bulkOptions, callback) {
@@ -101,10 +106,16 @@ const writers = (host: AdapterHost, store: Store, options: AdapterOptions): Writ
   _doCompaction(id, revs, callback) {
     answer(compact(store, id, revs), callback);
   },
-  _purge(id, path, callback) {
-    answer(purge(store, id, path), callback);
-  },
+  ...purger((id, rev) => purge(store.database, id, rev, host.purged_infos_limit ?? 1000)),
 });
+
+function purger(work: AdapterMethods['_purge']): Pick<AdapterMethods, '_purge' | 'purge'> {
+  const method: typeof work = (id, rev) =>
+    work(id, rev).catch((error: unknown) => {
+      throw toPouchError(error);
+    });
+  return { _purge: method, purge: adapterFun('purge', method) };
+}
 
 /** Drops the bodies of revisions. */
 async function compact({ database }: Store, id: string, revs: readonly string[]): Promise<undefined> {
@@ -119,15 +130,6 @@ async function compact({ database }: Store, id: string, revs: readonly string[])
       transaction.compact(id, facts, { ...BODIES_ALONE, revs: new Set(revs) });
     },
   });
-}
-
-async function purge({ database }: Store, id: string, path: readonly string[]): Promise<PurgeResult> {
-  await database.purge(new Map([[id, path.slice(0, 1)]]));
-  return {
-    ok: true,
-    deletedRevs: path,
-    documentWasRemovedCompletely: database.get(id) === undefined,
-  };
 }
 
 const life = (store: Store): Pick<AdapterMethods, '_close' | '_destroy'> => ({

@@ -144,8 +144,10 @@ export interface AdapterMethods {
   _putLocal(doc: Doc, callback: Callback<WriteOk>): void;
   _removeLocal(doc: Doc, callback: Callback<WriteOk>): void;
   _doCompaction(id: string, revs: readonly string[], callback: Callback<undefined>): void;
-  /** @param path a leaf and its ancestors up to the next fork */
-  _purge(id: string, path: readonly string[], callback: Callback<PurgeResult>): void;
+  /** Where the database was not open yet core calls it with what `purge` was called with, else `purge` does. */
+  _purge(id: string, rev: string): Promise<PurgeResult>;
+  /** In place of core's, which fails after the first purge. */
+  purge(id: string, rev: string): Promise<PurgeResult>;
   _close(callback: Callback<undefined>): void;
   _destroy(options: object, callback: Callback<{ ok: true }>): void;
 }
@@ -156,4 +158,6 @@ export interface AdapterHost extends Partial<AdapterMethods> {
   _remote?: boolean;
   /** May be set later: by the views, which compact their indexes. */
   auto_compaction?: boolean;
+  /** How many purges are remembered. */
+  purged_infos_limit?: number;
 }

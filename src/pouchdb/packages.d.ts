@@ -49,6 +49,8 @@ declare module 'pouchdb-merge' {
   export function collectLeaves(tree: RevTree): { rev: string }[];
   /** Leaves that are alive and not the winner. */
   export function collectConflicts(metadata: { rev_tree: RevTree }): string[];
+  /** A leaf and its ancestors up to the next fork. @throws Error where the revision is none */
+  export function findPathToLeaf(tree: RevTree, rev: string): string[];
 }
 
 declare module 'pouchdb-adapter-utils' {
@@ -77,6 +79,12 @@ declare module 'pouchdb-adapter-utils' {
 }
 
 declare module 'pouchdb-utils' {
+  /** A method of PouchDB objects: it fails where the database is closed, and takes a callback, too. */
+  export function adapterFun<A extends unknown[], R>(
+    name: string,
+    method: (...args: A) => Promise<R>,
+  ): (...args: A) => Promise<R>;
+
   /**
    * Tells whether a change passes, and takes from it what was not asked for; an error where the filter threw,
    * null where there is none though one is named.

@@ -100,8 +100,6 @@ async function takeStep(
   if ('changes' in made) await write(db, made.changes, place);
   else if ('local' in made) await refusable(db.put({ _id: made.local, number: place.number }));
   else if ('purge' in made) {
-    // pouchdb-core 9 cannot note a second purge: it asks for a global that only browsers have.
-    await refusable(db.get('_local/purges').then((notes) => db.remove(notes)));
     const leaves = await db.get(made.purge, { open_revs: 'all' }).catch(() => []);
     for (const leaf of leaves.slice(0, 1)) if ('ok' in leaf) await db.purge(made.purge, leaf.ok._rev);
   } else if (made.compact === 'all') await db.compact();

@@ -170,6 +170,26 @@ it('purges a leaf with its branch, which the views forget as well', async () => 
   expect((await db.query('d/v', { startkey: 0 })).rows).toMatchObject([{ id: 'b' }]);
 });
 
+it('purges again and again, at once after it was opened too, and remembers as many as it is told to', async () => {
+  const dir = await folder();
+  const first = open(dir);
+  const [a, b, c] = [await edits(first, 'a', 1), await edits(first, 'b', 1), await edits(first, 'c', 2)];
+  await first.close();
+  const db = open(dir, { purged_infos_limit: 2 });
+  expect(await db.purge('a', a[0] ?? '')).toMatchObject({ documentWasRemovedCompletely: true });
+  await db.purge('b', b[0] ?? '');
+  await expect(db.purge('c', c[0] ?? '')).rejects.toThrow('not a leaf');
+  await db.purge('c', c[1] ?? '');
+  expect((await db.allDocs()).rows).toEqual([]);
+  expect(await db.get('_local/purges')).toMatchObject({
+    purgeSeq: 2,
+    purges: [
+      { docId: 'b', rev: b[0], purgeSeq: 1 },
+      { docId: 'c', rev: c[1], purgeSeq: 2 },
+    ],
+  });
+});
+
 describe('attachments that a server stored', () => {
   it('are read whole in all their forms, and keep them when their document is edited', async () => {
     const root = await newFolder();
