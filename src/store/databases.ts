@@ -134,9 +134,7 @@ export class Databases {
     return this.#step(name, async (slot) => {
       if (this.#names.has(name)) return false;
       await this.#globalChanges.willChange(name);
-      const database = await this.#make(slot, name);
-      // Only the last revision of an event is of use.
-      if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
+      await this.#make(slot, name);
       this.#names.add(name);
       this.#sorted = undefined;
       this.#globalChanges.didChange(name, 'created');
@@ -146,14 +144,17 @@ export class Databases {
   }
 
   /** @throws CouchError where the store fails */
-  async #make(slot: Slot, name: string): Promise<LevelDatabase> {
+  async #make(slot: Slot, name: string): Promise<void> {
     const folder = this.#folderOf(name);
     let isNew = false;
     try {
       isNew = (await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined;
       await syncFolder(this.folder);
-      return await this.#openInto(slot, name);
+      const database = await this.#openInto(slot, name);
+      // Only the last revision of an event is of use.
+      if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
     } catch (error) {
+      await this.#closeSlot(slot).catch(() => undefined);
       // The next start would take it for a database. What somebody else put there stays.
       if (isNew) await rm(folder, { recursive: true, force: true }).catch(() => undefined);
       throw asAnswer(name, error);

@@ -242,6 +242,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       await this.level.close().catch(() => undefined);
       this.#events.close();
     }
+    // What failed may be there all the same.
+    this.watcher?.didChange(this.name);
   }
 
   protected async submit(task: Partial<WriteTask> & Pick<WriteTask, 'run'>): Promise<void> {

@@ -34,6 +34,7 @@ const DAMAGES: Readonly<Record<string, (folder: string) => Promise<void>>> = {
 describe('a database whose files are damaged', () => {
   let gateway: Restartable;
   const names = Object.keys(DAMAGES);
+  const folders = new Map<string, string>();
 
   beforeAll(async () => {
     gateway = await Restartable.start({ args: ['--store-write-buffer', '1048576'] });
@@ -42,7 +43,11 @@ describe('a database whose files are damaged', () => {
       await load(gateway.couch, name, documents(COUNT));
     }
     await gateway.stop();
-    for (const [name, damage] of Object.entries(DAMAGES)) await damage(await gateway.folderOf(name));
+    for (const [name, damage] of Object.entries(DAMAGES)) {
+      const folder = await gateway.folderOf(name);
+      folders.set(name, folder);
+      await damage(folder);
+    }
     await gateway.start();
   });
   afterAll(async () => {
@@ -51,7 +56,7 @@ describe('a database whose files are damaged', () => {
 
   it.each(names)('(%s) says so and loses no more; the others serve, and it can be deleted', async (name) => {
     const { couch } = gateway;
-    const folder = await gateway.folderOf(name);
+    const folder = folders.get(name) ?? '';
     const tables = await filesOf(folder, /\.ldb$/);
     for (const [method, url] of [
       ['GET', `/${name}`],
