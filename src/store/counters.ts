@@ -1,6 +1,6 @@
 import { BLOCK, type ChangeCounts } from './change-counts.js';
 import * as layout from './layout.js';
-import { STATE, type State } from './state.js';
+import { pouchUpdateSeq, STATE, type State } from './state.js';
 
 /** Puts the counters of a database into a commit, ours and PouchDB's. @param blocks by how much counts of rows change */
 export function putCounters(
@@ -16,10 +16,6 @@ export function putCounters(
   batch.put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), pouchUpdateSeq(state));
   batch.put(layout.pouchMeta.key(layout.POUCH_DOC_COUNT), String(state.docCount));
 }
-
-/** PouchDB would take an attachment in chunks for an empty one: it must not read a database that has any. */
-const pouchUpdateSeq = ({ updateSeq, chunked }: State): string =>
-  chunked === 0 ? String(updateSeq) : 'This database has attachments that only Causeway can read.';
 
 export function addTo(counts: Map<number, number>, block: number, by: number): void {
   counts.set(block, (counts.get(block) ?? 0) + by);

@@ -7,6 +7,22 @@ export interface Epoch {
   readonly name: string;
 }
 
+/** Reads epochs as they are stored. @returns undefined for what are none */
+export function parseEpochs(text: string): readonly Epoch[] | undefined {
+  try {
+    const epochs = JSON.parse(text) as Partial<Epoch>[];
+    let before = -1;
+    const areEpochs = epochs.every(({ first, name }) => {
+      const follows = Number.isSafeInteger(first) && (first ?? -1) > before;
+      before = first ?? before;
+      return follows && typeof name === 'string' && /^[A-Za-z0-9_-]+$/.test(name);
+    });
+    return areEpochs && epochs.length > 0 ? (epochs as Epoch[]) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 export const newEpochName = (): string => randomBytes(6).toString('hex');
 
 /**

@@ -1,10 +1,12 @@
+import type { ClassicLevel } from 'classic-level';
+
 /**
  * Where things stand in the LevelDB of one database. The first six sublevels are `pouchdb-adapter-leveldb`'s, key
  * for key; ours have names that it does not know and leaves alone.
  */
 
 /** A part of the key space; keys are `\xff` + name + `\xff` + key, as `sublevel-pouchdb` writes them. */
-class Sublevel {
+export class Sublevel {
   readonly #prefix: string;
   /** Exclusive bound above every key of the sublevel: U+0100 follows `\xff` in UTF-8, whatever the keys hold. */
   readonly end: string;
@@ -95,6 +97,14 @@ export const parseSeqKey = (key: string): number => Number.parseInt(key, 10);
 
 /** Key of one of very many revisions, `id@rev`, that have an attachment. Digests are of one length. */
 export const refKey = (digest: string, ref: string): string => refs.key(`${digest}/${ref}`);
+
+/** The highest number that is a key of a sublevel; 0 where there is none. */
+export async function lastNumber(level: ClassicLevel, sublevel: Sublevel): Promise<number> {
+  const gte = sublevel.key(seqKey(0));
+  const lte = sublevel.key(seqKey(Number.MAX_SAFE_INTEGER));
+  const [last] = await level.keys({ gte, lte, reverse: true, limit: 1 }).all();
+  return last === undefined ? 0 : parseSeqKey(sublevel.strip(last));
+}
 
 /** Key of one chunk of an upload. */
 export const chunkKey = (upload: string, index: number): string => chunks.key(`${upload}/${seqKey(index)}`);

@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { ClassicLevel } from 'classic-level';
 import { BLOCK, ChangeCounts } from './change-counts.js';
 import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
-import { Epochs, newEpochName, type Epoch } from './epochs.js';
+import { Epochs, newEpochName, parseEpochs } from './epochs.js';
 import { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
-import { listLocals } from './list.js';
+import { pagesOf } from './pages.js';
 import { rebuildIndex } from './rebuild.js';
 import { countBytes } from './recount.js';
 import * as keys from './state.js';
@@ -33,6 +33,9 @@ export interface Settings {
 /** A database that was not ours before. */
 const NOTHING = { updateSeq: 0, purgeSeq: 0, droppedBytes: 0 };
 
+/** Of a database that lost it: nobody can tell any more whether it is an older copy. */
+const LOST: keys.CopyRecord = { run: '', instanceStartTime: '' };
+
 /** Where the security object starts: server admins only. */
 const DEFAULT_SECURITY = '{"members":{"roles":["_admin"]},"admins":{"roles":["_admin"]}}';
 const DEFAULT_REVS_LIMIT = 1000;
@@ -56,22 +59,27 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       layout.meta.key(key),
     ),
   );
-  const known = state === undefined ? undefined : parseState(state);
-  const named = new Epochs(
-    epochs === undefined ? [{ first: 0, name: newEpochName() }] : (JSON.parse(epochs) as Epoch[]),
-  );
-  const updateSeq = await storedUpdateSeq(context.level, known);
-  const former = copy === undefined ? await formerSecurity(context) : undefined;
-  let own =
-    copy === undefined
-      ? await claim(context, named, former)
-      : await recognise(context, named, JSON.parse(copy) as keys.CopyRecord, known?.updateSeq ?? 0);
+  const known = keys.parseState(state);
+  const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
+  const named = new Epochs(knownEpochs ?? [{ first: 0, name: newEpochName() }]);
+  const updateSeq = await lastSequence(context.level, known);
+  const isNew = copy === undefined && known === undefined;
+  const former = isNew ? await formerSecurity(context) : undefined;
+  let own = isNew
+    ? await claim(context, named, former)
+    : await recognise(context, named, keys.parseCopy(copy) ?? LOST, known?.updateSeq ?? 0);
   let counted = known;
-  const wrote = known?.updateSeq !== updateSeq;
-  if (counted === undefined || wrote || (await wasCompacted(context.level, counted))) {
-    if (known !== undefined && wrote) own = await takeOver(context, named, own, known.updateSeq);
+  if (
+    counted === undefined ||
+    knownEpochs === undefined ||
+    (await isStale(context.level, counted, updateSeq))
+  ) {
+    if (known !== undefined && updateSeq > known.updateSeq)
+      own = await takeOver(context, named, own, known.updateSeq);
+    // Purges may have used sequences of which nothing is left: what names those must not name others.
+    if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(context.level, named, updateSeq, known ?? NOTHING);
-  } else if (!state?.includes('"activeBytes":')) {
+  } else if (!keys.countsSizes(state)) {
     counted = await countSizes(context, counted);
   }
   return {
@@ -90,21 +98,18 @@ export async function load(context: OpeningContext): Promise<Loaded> {
   };
 }
 
-/** What is counted since there are attachments and purges. */
-const LATER = {
-  attachmentBytes: 0,
-  metadataBytes: 0,
-  activeBytes: 0,
-  externalBytes: 0,
-  droppedBytes: 0,
-  chunked: 0,
-  purgeSeq: 0,
-};
+/** Whether indexes and counters are not those of what is stored. */
+async function isStale(level: ClassicLevel, known: keys.State, updateSeq: number): Promise<boolean> {
+  const mark = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
+  return (
+    mark !== keys.pouchUpdateSeq(known) || updateSeq > known.updateSeq || (await wasCompacted(level, known))
+  );
+}
 
-const parseState = (text: string): keys.State => ({
-  ...LATER,
-  ...(JSON.parse(text) as Partial<keys.State> & Omit<keys.State, keyof typeof LATER>),
-});
+/** Whether PouchDB wrote or compacted since we did. */
+export async function wasPouchHere(level: ClassicLevel, known: keys.State): Promise<boolean> {
+  return (await pouchSequence(level)) > known.updateSeq || (await wasCompacted(level, known));
+}
 
 /** Counts the bytes of a database that was ours before they were counted so. */
 async function countSizes({ level, sync }: OpeningContext, known: keys.State): Promise<keys.State> {
@@ -171,8 +176,9 @@ async function recognise(
   epochs.begin(updateSeq + 1);
   const fresh = { run, instanceStartTime: now() };
   const batch = level.batch();
-  for await (const page of listLocals(level, {})) {
-    for (const local of page) if (isCheckpoint(local.text)) batch.del(layout.locals.key(local.id));
+  const locals = level.iterator({ gte: layout.locals.start, lt: layout.locals.end });
+  for await (const page of pagesOf(locals, 100)) {
+    for (const [key, text] of page) if (isCheckpoint(text)) batch.del(key);
   }
   batch.put(layout.meta.key(keys.EPOCHS), JSON.stringify(epochs));
   batch.put(layout.meta.key(keys.COPY), JSON.stringify(fresh));
@@ -181,12 +187,18 @@ async function recognise(
   return fresh;
 }
 
-/** What PouchDB takes for the last sequence: it may have written since we did. */
-async function storedUpdateSeq(level: ClassicLevel, known: keys.State | undefined): Promise<number> {
-  const stored = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
-  if (stored === undefined) return 0;
-  // Where PouchDB was kept from reading it wrote nothing.
-  return known !== undefined && known.chunked > 0 ? known.updateSeq : Number(stored);
+/** The last sequence that is in use, whatever became of the counters: it must not be given out again. */
+export async function lastSequence(level: ClassicLevel, known: keys.State | undefined): Promise<number> {
+  const last = await Promise.all(
+    [layout.bodies, layout.changes].map((sublevel) => layout.lastNumber(level, sublevel)),
+  );
+  return Math.max(known?.updateSeq ?? 0, ...last, await pouchSequence(level));
+}
+
+/** What PouchDB takes for the last sequence; 0 where it is kept from reading the database. */
+async function pouchSequence(level: ClassicLevel): Promise<number> {
+  const mark = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
+  return mark !== undefined && /^[0-9]+$/.test(mark) ? Number(mark) : 0;
 }
 
 /** What PouchDB wrote since is an epoch of its own, and a run: a copy from before it is an older one. */
@@ -223,6 +235,10 @@ const now = (): string => String(Math.round((performance.timeOrigin + performanc
 
 /** Whether a local document is a checkpoint of PouchDB's or CouchDB's replicator. */
 function isCheckpoint(text: string): boolean {
-  const local = JSON.parse(text) as { session_id?: unknown; history?: unknown; last_seq?: unknown };
-  return local.session_id !== undefined && (local.history !== undefined || local.last_seq !== undefined);
+  try {
+    const local = JSON.parse(text) as { session_id?: unknown; history?: unknown; last_seq?: unknown };
+    return local.session_id !== undefined && (local.history !== undefined || local.last_seq !== undefined);
+  } catch {
+    return false;
+  }
 }

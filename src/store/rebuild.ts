@@ -1,4 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
+import { countChunked } from './attachments/chunks.js';
 import { completeStubs, dropStrays } from './attachments/mend.js';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
 import type { Epochs } from './epochs.js';
@@ -7,7 +8,7 @@ import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
 import { countBytes } from './recount.js';
-import { POUCH_COMPACTION, STATE, type State } from './state.js';
+import { EPOCHS, POUCH_COMPACTION, pouchUpdateSeq, STATE, type State } from './state.js';
 
 /** Documents read, and rows written, at a time. */
 const PAGE = 1000;
@@ -54,16 +55,17 @@ export async function rebuildIndex(
     deletedCount,
     ...(await countBytes(level)),
     droppedBytes: known.droppedBytes,
-    chunked: 0,
-    purgeSeq: known.purgeSeq,
+    chunked: await countChunked(level),
+    purgeSeq: Math.max(known.purgeSeq, await layout.lastNumber(level, layout.purges)),
   };
   const compaction = await level.get(layout.locals.key(layout.POUCH_COMPACTION));
-  await level.batch(lastPuts(state, counts, compaction), { sync: true });
+  await level.batch(lastPuts(state, epochs, counts, compaction), { sync: true });
   return state;
 }
 
 function lastPuts(
   state: State,
+  epochs: Epochs,
   counts: ChangeCounts,
   compaction = '',
 ): { type: 'put'; key: string; value: string }[] {
@@ -76,8 +78,9 @@ function lastPuts(
       put(layout.changeCounts.key(layout.seqKey(block * BLOCK)), String(counts.get(block)));
   }
   put(layout.meta.key(STATE), JSON.stringify(state));
+  put(layout.meta.key(EPOCHS), JSON.stringify(epochs));
   put(layout.meta.key(POUCH_COMPACTION), compaction);
-  put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), String(state.updateSeq));
+  put(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ), pouchUpdateSeq(state));
   put(layout.pouchMeta.key(layout.POUCH_DOC_COUNT), String(state.docCount));
   return puts;
 }

@@ -21,6 +21,41 @@ export interface State {
   readonly chunked: number;
 }
 
+/** PouchDB would take an attachment in chunks for an empty one: it must not read a database that has any. */
+export const pouchUpdateSeq = ({ updateSeq, chunked }: Pick<State, 'updateSeq' | 'chunked'>): string =>
+  chunked === 0 ? String(updateSeq) : 'This database has attachments that only Causeway can read.';
+
+/** What is counted since there are attachments, purges and sizes. */
+const LATER = {
+  attachmentBytes: 0,
+  metadataBytes: 0,
+  activeBytes: 0,
+  externalBytes: 0,
+  droppedBytes: 0,
+  chunked: 0,
+  purgeSeq: 0,
+};
+
+/** @returns undefined for what is no state */
+export function parseState(text: string | undefined): State | undefined {
+  if (text === undefined) return undefined;
+  try {
+    const state = { ...LATER, ...(JSON.parse(text) as Partial<State>) };
+    return isState(state) ? state : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether sizes were counted when a state was stored. */
+export const countsSizes = (text: string | undefined): boolean => text?.includes('"activeBytes":') === true;
+
+const isState = (state: Partial<State>): state is State =>
+  Object.values(state).every((counter) => Number.isSafeInteger(counter)) &&
+  [state.updateSeq, state.docCount, state.deletedCount, state.bodyBytes].every(
+    (counter) => counter !== undefined,
+  );
+
 /** Keys in the sublevel `meta`, each holding JSON. */
 export const STATE = 'state';
 export const EPOCHS = 'epochs';
@@ -39,4 +74,16 @@ export interface CopyRecord {
   readonly run: string;
   /** When this copy of the database became its own: microseconds since 1970. */
   readonly instanceStartTime: string;
+}
+
+/** @returns undefined for what is no such record */
+export function parseCopy(text: string | undefined): CopyRecord | undefined {
+  try {
+    const { run, instanceStartTime } = JSON.parse(text ?? '') as Partial<CopyRecord>;
+    return typeof run === 'string' && typeof instanceStartTime === 'string'
+      ? { run, instanceStartTime }
+      : undefined;
+  } catch {
+    return undefined;
+  }
 }
