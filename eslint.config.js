@@ -13,7 +13,7 @@ const layers = [
   ['changes'],
   ['auth', 'pouchdb'],
   ['http', 'takeover'],
-  ['gateway'],
+  ['gateway', 'commands'],
   ['main', 'library'],
 ];
 

@@ -1,7 +1,8 @@
 import { Command, CommanderError, Option } from 'commander';
+import { verify, type VerifyCommand } from './commands/verify.js';
 import { exitCodes, StartError } from './config/exit.js';
 import { type KeyKind, keys } from './config/keys.js';
-import { type LoadedConfig, loadConfig } from './config/load.js';
+import { type ConfigInput, type LoadedConfig, loadConfig, locateData } from './config/load.js';
 import { showConfig } from './config/show.js';
 import { createGateway, type Gateway } from './gateway.js';
 import { createLogger } from './observe/log.js';
@@ -10,7 +11,8 @@ import { version } from './version.js';
 type Flags = Record<string, string | string[] | boolean | undefined>;
 
 const EXIT_CODES = `
-Exit codes: 0 stopped as asked; ${exitCodes.usage} wrong command line; ${exitCodes.config} bad configuration;
+Exit codes: 0 stopped as asked, or nothing found; ${exitCodes.findings} verify found problems; ${exitCodes.usage} wrong command line;
+${exitCodes.noInput} there is nothing to read; ${exitCodes.config} bad configuration;
 ${exitCodes.unavailable} the port is in use; ${exitCodes.locked} the data directory is in use; ${exitCodes.cannotWrite} it cannot be written;
 ${exitCodes.dataFormat} it is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by a second SIGINT, SIGTERM.`;
 
@@ -35,6 +37,22 @@ function program(): Command {
   withConfig(causeway.command('config').description('print the effective configuration, secrets masked'))
     .option('--docs', 'with a sentence for each key')
     .action((flags: Flags) => config(load(flags), flags.docs === true));
+  causeway
+    .command('verify')
+    .description('check a data directory that no server uses, and say how to mend what is wrong')
+    .option('--config <file>', 'a YAML file (environment: CAUSEWAY_CONFIG)')
+    .option('--data <folder>', 'the data directory (environment: CAUSEWAY_DATA; default: ./data)')
+    .option('--database <name>', 'look at this database alone; may be repeated', collect)
+    .option('--repair', 'mend what can be made anew from the documents; nothing is written without it')
+    .option(
+      '--to-pouchdb <folder>',
+      'write plain PouchDB copies of what is found to be whole into an empty folder',
+    )
+    .option('--json', 'print one JSON object a line')
+    .addHelpText('after', EXIT_CODES)
+    .action(async (flags: Flags) => {
+      process.exitCode = await verify(verifyCommand(flags));
+    });
   return causeway;
 }
 
@@ -55,7 +73,6 @@ function withConfig(command: Command): Command {
     const option = new Option(`${key.flag} <${value ?? 'value'}>`, `${key.doc}${shown}`);
     command.addOption(option.helpGroup(key.path.length > 1 ? `Options (${key.path[0] ?? ''}):` : 'Options:'));
   }
-  const collect = (origin: string, before: string[] = []): string[] => [...before, origin];
   return command.addOption(
     new Option('--cors <origin>', 'an origin whose pages may use this server, or *; may be repeated')
       .argParser(collect)
@@ -63,7 +80,23 @@ function withConfig(command: Command): Command {
   );
 }
 
-function load(flags: Flags): LoadedConfig {
+/** Of an option that may be repeated. */
+const collect = (value: string, before: string[] = []): string[] => [...before, value];
+
+function verifyCommand(flags: Flags): VerifyCommand {
+  const { database, repair, toPouchdb, json } = flags;
+  return {
+    data: locateData(inputOf(flags)),
+    databases: Array.isArray(database) ? database : [],
+    repair: repair === true,
+    toPouch: typeof toPouchdb === 'string' ? toPouchdb : undefined,
+    json: json === true,
+  };
+}
+
+const load = (flags: Flags): LoadedConfig => loadConfig(inputOf(flags));
+
+function inputOf(flags: Flags): ConfigInput {
   const given = new Map<string, string | string[]>();
   for (const key of keys) {
     const attribute = key.flag === undefined ? undefined : new Option(key.flag).attributeName();
@@ -71,7 +104,7 @@ function load(flags: Flags): LoadedConfig {
     if (typeof value === 'string' || Array.isArray(value)) given.set(key.name, value);
   }
   const file = flags.config;
-  return loadConfig({ file: typeof file === 'string' ? file : undefined, env: process.env, flags: given });
+  return { file: typeof file === 'string' ? file : undefined, env: process.env, flags: given };
 }
 
 function config({ config: effective, warnings }: LoadedConfig, docs: boolean): void {

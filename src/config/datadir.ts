@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { realpath } from 'node:fs/promises';
+import { realpath, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { z } from 'zod';
@@ -44,6 +44,32 @@ export async function openDataDirectory(directory: string): Promise<DataDirector
 /** Throws a `StartError` where nothing in the directory may be read, because it is of a newer format or damaged. */
 export function requireKnownFormat(directory: string): void {
   readServer(path.resolve(directory));
+}
+
+/**
+ * Takes a data directory that exists for this process alone. Nothing in it is touched but its lock.
+ * Throws a `StartError` when it is missing, in use, or of a newer format.
+ */
+export async function lockDataDirectory(directory: string): Promise<Omit<DataDirectory, 'uuid'>> {
+  const root = path.resolve(directory);
+  serverFileState(root);
+  const isThere = await stat(root).then(
+    (found) => found.isDirectory(),
+    () => false,
+  );
+  if (!isThere) throw new StartError([`there is no data directory at ${root}`], exitCodes.noInput);
+  const lock = await takeLock(root);
+  return { path: root, close: () => lock.close() };
+}
+
+/** What server.json in a data directory is like. Throws a `StartError` when it is of a newer format. */
+export function serverFileState(root: string): 'fine' | 'missing' | 'damaged' {
+  try {
+    return readServer(root) === undefined ? 'missing' : 'fine';
+  } catch (error) {
+    if (error instanceof DamagedFile) return 'damaged';
+    throw error;
+  }
 }
 
 async function makeWritable(root: string): Promise<void> {
@@ -119,8 +145,10 @@ export function cannotWrite(root: string, cause: unknown): StartError {
   });
 }
 
+class DamagedFile extends StartError {}
+
 function damaged(file: string, cause?: unknown): StartError {
-  return new StartError([`${file} is damaged: it has to hold "format" and "uuid"`], exitCodes.dataFormat, {
+  return new DamagedFile([`${file} is damaged: it has to hold "format" and "uuid"`], exitCodes.dataFormat, {
     cause,
   });
 }

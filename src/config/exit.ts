@@ -1,9 +1,13 @@
 /** The codes with which the program ends (sysexits.h's numbers). */
 export const exitCodes = {
+  /** `verify` found problems. */
+  findings: 1,
   /** Wrong command line. */
   usage: 64,
   /** The data directory holds something that this version cannot read. */
   dataFormat: 65,
+  /** What a command is to read is not there. */
+  noInput: 66,
   /** The address cannot be listened on, usually because the port is in use. */
   unavailable: 69,
   /** A defect, or a failure of the machine while running. */

@@ -38,23 +38,38 @@ export interface LoadedConfig {
  * Reads the configuration: defaults < file < DATA/runtime.json < environment < flags.
  * Throws a `StartError` with one line for each thing that is wrong.
  */
-export function loadConfig({
-  file,
-  env = {},
-  flags = new Map<string, string>(),
-  values = {},
-}: ConfigInput): LoadedConfig {
-  const given = file ?? env.CAUSEWAY_CONFIG;
-  const below = given ? [fileLayer(given)] : [];
-  const { layer: environment, warnings } = environmentLayer(env);
-  const above = [environment, flagsLayer(flags), valuesLayer(values)];
-
-  const data = combine([...below, ...above]).data ?? configSchema.shape.data.parse(undefined);
+export function loadConfig(input: ConfigInput): LoadedConfig {
+  const { below, above, warnings, data } = readInput(input);
   const layers = [...below, ...(typeof data === 'string' ? [runtimeLayer(data)] : []), ...above];
 
   const parsed = configSchema.safeParse(combine(layers));
   if (!parsed.success) throw badConfig(parsed.error.issues.flatMap((issue) => problems(issue, layers)));
   return { config: parsed.data, warnings };
+}
+
+/**
+ * Where the data directory is, without looking into it: absolute.
+ * Throws a `StartError` where the configuration does not say it properly.
+ */
+export function locateData(input: ConfigInput): string {
+  const { data } = readInput(input);
+  if (typeof data !== 'string' || data === '') throw badConfig([`data has to be the path of a folder`]);
+  return path.resolve(data);
+}
+
+/** The layers below and above the one that lies in the data directory, and where that is. */
+function readInput({ file, env = {}, flags = new Map<string, string>(), values = {} }: ConfigInput): {
+  below: readonly Layer[];
+  above: readonly Layer[];
+  warnings: string[];
+  data: unknown;
+} {
+  const given = file ?? env.CAUSEWAY_CONFIG;
+  const below = given ? [fileLayer(given)] : [];
+  const { layer: environment, warnings } = environmentLayer(env);
+  const above = [environment, flagsLayer(flags), valuesLayer(values)];
+  const data = combine([...below, ...above]).data ?? configSchema.shape.data.parse(undefined);
+  return { below, above, warnings, data };
 }
 
 function runtimeLayer(data: string): Layer {

@@ -1,5 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
-import { readAttachments } from './attachments/members.js';
+import { readableAttachments } from './attachments/members.js';
 import { BodyPages } from './body-pages.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -21,17 +21,31 @@ export interface BodyFacts {
   readonly attachments: readonly AttachmentForm[];
 }
 
+/** Of a body that is missing nothing is known, of a damaged one only its length: even so it can be dropped. */
 export function factsOf(text: string | undefined): BodyFacts {
-  if (text === undefined) return { rev: '', length: 0, attached: 0, attachments: [] };
+  const named = text === undefined ? undefined : readableAttachments(text);
+  const length = Buffer.byteLength(text ?? '');
+  if (text === undefined || named === undefined || named.size === 0) return { ...NO_FACTS, length };
+  const rev = readableRev(text);
+  if (rev === undefined) return { ...NO_FACTS, length };
   const attachments: AttachmentForm[] = [];
   let attached = 0;
-  for (const { digest, length, encoded } of readAttachments(text).values()) {
-    attachments.push({ digest, length });
-    attached += length;
+  for (const { digest, length: plainLength, encoded } of named.values()) {
+    attachments.push({ digest, length: plainLength });
+    attached += plainLength;
     if (encoded !== undefined) attachments.push({ digest: encoded.digest, length: encoded.length });
   }
-  const rev = attachments.length === 0 ? '' : (JSON.parse(text) as { _rev: string })._rev;
-  return { rev, length: Buffer.byteLength(text), attached, attachments };
+  return { rev, length, attached, attachments };
+}
+
+const NO_FACTS: BodyFacts = { rev: '', length: 0, attached: 0, attachments: [] };
+
+function readableRev(text: string): string | undefined {
+  try {
+    return (JSON.parse(text) as { _rev: string })._rev;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Reads the facts of stored bodies, a page of them at a time. */

@@ -12,6 +12,11 @@ export class ChangeCounts {
     this.#blocks[block] = (this.#blocks[block] ?? 0) + count;
   }
 
+  /** Blocks up to the last one that was counted. */
+  get size(): number {
+    return this.#blocks.length;
+  }
+
   get(block: number): number {
     return this.#blocks[block] ?? 0;
   }

@@ -12,7 +12,7 @@ import { asAnswer, asOpeningFailure, damaged, isTooManyFiles } from './failures.
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
-import { folderOf, nameOf } from './names.js';
+import { DELETED, folderOf, nameOf } from './names.js';
 import type { Database } from './types.js';
 
 export interface StoreOptions extends LevelOptions {
@@ -51,9 +51,6 @@ const stopping = (): CouchError => unavailable('The server is stopping.');
 
 /** Whether an error says something of the request; one that a closed database throws does not. */
 const isAnswer = (error: unknown): boolean => error instanceof CouchError && error.status !== 503;
-
-/** Folders begin so while they are being removed; no database name does. */
-const DELETED = '.deleted-';
 
 /**
  * All databases of a data directory. A database is opened when it is first used and closed when it has not been used

@@ -32,6 +32,11 @@ export class LargeBodies {
     return this.#lengths.has(seq);
   }
 
+  /** The sequences of all of them. */
+  seqs(): Iterable<number> {
+    return this.#lengths.keys();
+  }
+
   /** Characters that the body at a sequence has at most. */
   bound(seq: number): number {
     return this.#lengths.get(seq) ?? LARGE;

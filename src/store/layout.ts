@@ -73,6 +73,7 @@ export const ALL: readonly Sublevel[] = [
   changeCounts,
   purges,
   chunked,
+  refs,
   chunks,
   attachmentUses,
   uploads,
@@ -97,6 +98,9 @@ export const parseSeqKey = (key: string): number => Number.parseInt(key, 10);
 
 /** Key of one of very many revisions, `id@rev`, that have an attachment. Digests are of one length. */
 export const refKey = (digest: string, ref: string): string => refs.key(`${digest}/${ref}`);
+
+/** Exclusive bound above everything that is stored of a digest in `refs`. */
+export const refsEnd = (digest: string): string => refs.key(`${digest}0`);
 
 /** The highest number that is a key of a sublevel; 0 where there is none. */
 export async function lastNumber(level: ClassicLevel, sublevel: Sublevel): Promise<number> {

@@ -4,6 +4,9 @@ const SYSTEM_DATABASES = new Set(['_users', '_replicator', '_global_changes']);
 /** As CouchDB has it for a path segment: what every file system takes, less room for what is put behind it. */
 const MAX_FOLDER_LENGTH = 238;
 
+/** Folders that begin so are nobody's, and are removed at the next start; no database name does. */
+export const DELETED = '.deleted-';
+
 /** Whether a database may have this name: CouchDB's rule, and short enough for a folder. */
 export function isDatabaseName(name: string): boolean {
   if (!SYSTEM_DATABASES.has(name) && !/^[a-z][a-z0-9_$()+/-]*$/.test(name)) return false;

@@ -18,66 +18,85 @@ export type CountedBytes = Pick<
 
 /** Counts everything that is stored by reading it all: for a database whose counters another program did not keep. */
 export async function countBytes(level: ClassicLevel): Promise<CountedBytes> {
-  await level.clear({ gte: layout.attachmentUses.start, lt: layout.attachmentUses.end });
-  const count = new Count(level, await LargeBodies.load(level));
+  const uses = layout.attachmentUses;
+  await level.clear({ gte: uses.start, lt: uses.end });
+  const count = new BytesCount(level, uses);
+  const largeBodies = await LargeBodies.load(level);
   const texts = level.values({
     gte: layout.documents.start,
     lt: layout.documents.end,
     highWaterMarkBytes: 1 << 20,
   });
-  for await (const page of pagesOf(texts, PAGE)) await count.add(page);
-  await dropUnused(level);
-  return count.bytes;
+  for await (const page of pagesOf(texts, PAGE)) {
+    for (const text of page) count.addRecord(text);
+    const bodies = page.flatMap((text) => bodiesOf(parseRecord(text)));
+    for await (const some of readFacts(level, largeBodies, bodies, ({ seq }) => seq)) {
+      await count.addBodies(some.map(({ item, facts }) => ({ ...item, facts })));
+    }
+  }
+  return count.finish();
 }
 
-interface StoredBody {
-  readonly seq: number;
+/** A stored body that a record has. */
+export interface CountedBody {
+  /** Whether a compaction keeps it. */
   readonly isKept: boolean;
   readonly isLeaf: boolean;
+  readonly facts: BodyFacts;
 }
 
-class Count {
+/** Counts what somebody reads, in any order. */
+export class BytesCount {
   readonly #bytes = { bodyBytes: 0, attachmentBytes: 0, metadataBytes: 0, activeBytes: 0, externalBytes: 0 };
 
+  /** @param uses an empty sublevel: digest → how many bodies name the attachment; there may be too many for memory */
   constructor(
     private readonly level: ClassicLevel,
-    private readonly largeBodies: LargeBodies,
+    private readonly uses: layout.Sublevel,
   ) {}
 
-  get bytes(): CountedBytes {
+  /** @param text metadata of a document as it is stored */
+  addRecord(text: string): void {
+    const length = Buffer.byteLength(text);
+    this.#bytes.metadataBytes += length;
+    this.#bytes.activeBytes += length;
+  }
+
+  async addBodies(bodies: readonly CountedBody[]): Promise<void> {
+    /** Digest → its length, and how many of these bodies that are kept name it. */
+    const named = new Map<string, { length: number; uses: number }>();
+    for (const body of bodies) {
+      this.#addBody(body);
+      for (const { digest, length } of body.facts.attachments) {
+        const uses = (named.get(digest)?.uses ?? 0) + Number(body.isKept);
+        named.set(digest, { length, uses });
+      }
+    }
+    if (named.size > 0) await this.#addAttachments([...named]);
+  }
+
+  /** After everything: attachments that no body that is kept names are not listed. */
+  async finish(): Promise<CountedBytes> {
+    const entries = this.level.iterator({ gte: this.uses.start, lt: this.uses.end });
+    for await (const page of pagesOf(entries, PAGE)) {
+      const batch = this.level.batch();
+      for (const [key, uses] of page) if (uses === '0') batch.del(key);
+      await batch.write({ sync: false });
+    }
     return this.#bytes;
   }
 
-  async add(texts: readonly string[]): Promise<void> {
-    const metadata = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
-    this.#bytes.metadataBytes += metadata;
-    this.#bytes.activeBytes += metadata;
-    const bodies = texts.flatMap((text) => bodiesOf(parseRecord(text)));
-    /** Digest → its length, and how many of these bodies that are kept name it. */
-    const named = new Map<string, { length: number; uses: number }>();
-    for await (const page of readFacts(this.level, this.largeBodies, bodies, ({ seq }) => seq)) {
-      for (const { item, facts } of page) {
-        this.#addBody(item, facts);
-        for (const { digest, length } of facts.attachments) {
-          const uses = (named.get(digest)?.uses ?? 0) + Number(item.isKept);
-          named.set(digest, { length, uses });
-        }
-      }
-    }
-    await this.#addAttachments([...named]);
-  }
-
-  #addBody({ isKept, isLeaf }: StoredBody, { length, attached }: BodyFacts): void {
+  #addBody({ isKept, isLeaf, facts: { length, attached } }: CountedBody): void {
     this.#bytes.bodyBytes += length;
     if (isKept) this.#bytes.activeBytes += length;
     if (isLeaf) this.#bytes.externalBytes += length + attached;
   }
 
-  /** Earlier pages may have named them already. */
+  /** Earlier bodies may have named them already. */
   async #addAttachments(
     named: readonly (readonly [string, { length: number; uses: number }])[],
   ): Promise<void> {
-    const keys = named.map(([digest]) => layout.attachmentUses.key(digest));
+    const keys = named.map(([digest]) => this.uses.key(digest));
     const before = await this.level.getMany(keys);
     const batch = this.level.batch();
     for (const [at, [digest, { length, uses }]] of named.entries()) {
@@ -85,27 +104,17 @@ class Count {
       const is = Number(was ?? 0) + uses;
       if (was === undefined) this.#bytes.attachmentBytes += length;
       if (is > 0 && Number(was ?? 0) === 0) this.#bytes.activeBytes += length;
-      batch.put(layout.attachmentUses.key(digest), String(is));
+      batch.put(this.uses.key(digest), String(is));
     }
     await batch.write({ sync: false });
   }
 }
 
-function bodiesOf(record: StoredDocument): StoredBody[] {
+function bodiesOf(record: StoredDocument): { seq: number; isKept: boolean; isLeaf: boolean }[] {
   const kept = keptBodies(record);
   return Array.from(record.bodySeqs, ([rev, seq]) => ({
     seq,
     isKept: kept.has(rev),
     isLeaf: kept.get(rev)?.isLeaf === true,
   }));
-}
-
-/** Attachments that no body that is kept names are not listed. */
-async function dropUnused(level: ClassicLevel): Promise<void> {
-  const entries = level.iterator({ gte: layout.attachmentUses.start, lt: layout.attachmentUses.end });
-  for await (const page of pagesOf(entries, PAGE)) {
-    const batch = level.batch();
-    for (const [key, uses] of page) if (uses === '0') batch.del(key);
-    await batch.write({ sync: false });
-  }
 }

@@ -93,6 +93,17 @@ export function readAttachments(text: string): ReadonlyMap<string, Attachment> {
   return parts === undefined ? NONE : parseAttachments(parts);
 }
 
+/** The same of a text that may be damaged; undefined where it is. */
+export function readableAttachments(text: string): ReadonlyMap<string, Attachment> | undefined {
+  try {
+    const attachments = readAttachments(text);
+    const isWhole = [...attachments.values()].every(({ digest }) => typeof digest === 'string');
+    return isWhole ? attachments : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 const NONE: ReadonlyMap<string, Attachment> = new Map();
 
 export function parseAttachments({ before, attachments }: Parts): ReadonlyMap<string, Attachment> {

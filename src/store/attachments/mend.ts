@@ -2,14 +2,12 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { parseRecord } from '../record.js';
-import { BYTES } from './chunks.js';
+import { BYTES, EMPTY } from './chunks.js';
 import { type Attachment, attachmentsMember, parseAttachments, splitAttachments } from './members.js';
 import { ELSEWHERE, isElsewhere, parseRefs, refsText } from './refs-text.js';
 
 /** Bodies, or attachments, looked at at a time. */
 const PAGE = 100;
-
-const EMPTY = 'md5-1B2M2Y8AsgTpgAmY7PhCfg==';
 
 /** PouchDB stores stubs as they are given, even without their lengths: those are put into the bodies that it wrote. */
 export async function completeStubs(level: ClassicLevel, after: number): Promise<void> {
@@ -30,17 +28,29 @@ export async function completeStubs(level: ClassicLevel, after: number): Promise
 
 /** The body with what it lacked; undefined where that is nothing. */
 async function completeBody(level: ClassicLevel, text: string): Promise<string | undefined> {
-  const parts = splitAttachments(text);
-  if (parts === undefined) return undefined;
+  const named = readNamed(text);
+  if (named === undefined) return undefined;
   const attachments = new Map<string, Attachment>();
   let isChanged = false;
-  for (const [name, one] of parseAttachments(parts)) {
+  for (const [name, one] of named.attachments) {
     const lacks = one.length === 0 && one.digest !== EMPTY;
     const bytes = lacks ? await level.get<string, Buffer>(layout.binaries.key(one.digest), BYTES) : undefined;
     attachments.set(name, bytes === undefined ? one : { ...one, length: bytes.length });
     isChanged ||= bytes !== undefined;
   }
-  return isChanged ? `${parts.before.slice(0, -1)},${attachmentsMember(attachments)}}` : undefined;
+  return isChanged ? `${named.before.slice(0, -1)},${attachmentsMember(attachments)}}` : undefined;
+}
+
+/** A body that is damaged stays as it is, and does not keep the others from being read. */
+function readNamed(
+  text: string,
+): { before: string; attachments: ReadonlyMap<string, Attachment> } | undefined {
+  try {
+    const parts = splitAttachments(text);
+    return parts && { before: parts.before, attachments: parseAttachments(parts) };
+  } catch {
+    return undefined;
+  }
 }
 
 /** PouchDB does not know of compressed forms: when it drops a body, the revision stays among those that have them. */
@@ -55,7 +65,7 @@ export async function dropStrays(level: ClassicLevel): Promise<void> {
       const digest = layout.attachments.strip(key);
       const ours = isElsewhere(text);
       if (!ours && kept.length === all.length) continue;
-      const count = ours ? await moveRefs(level, digest, kept) : kept.length;
+      const count = ours ? await moveRefs(level, digest, kept, (ref) => isKept(level, ref)) : kept.length;
       if (count === 0) batch.del(key).del(layout.binaries.key(digest));
       else batch.put(key, ours ? ELSEWHERE : refsText(kept));
     }
@@ -63,15 +73,23 @@ export async function dropStrays(level: ClassicLevel): Promise<void> {
   }
 }
 
-/** Puts what PouchDB wrote into the sublevel where the others are, and drops strays there. @returns how many are left */
-async function moveRefs(level: ClassicLevel, digest: string, more: readonly string[]): Promise<number> {
+/**
+ * Puts revisions into the sublevel where the others that have an attachment are, and drops strays there.
+ * @returns how many are left
+ */
+export async function moveRefs(
+  level: ClassicLevel,
+  digest: string,
+  more: readonly string[],
+  isOwner: (ref: string) => Promise<boolean>,
+): Promise<number> {
   await level.batch(more.map((ref) => ({ type: 'put', key: layout.refKey(digest, ref), value: '' })));
   let count = 0;
-  const keys = level.keys({ gt: layout.refKey(digest, ''), lt: layout.refs.key(`${digest}0`) });
+  const keys = level.keys({ gt: layout.refKey(digest, ''), lt: layout.refsEnd(digest) });
   for await (const page of pagesOf(keys, PAGE)) {
     const batch = level.batch();
     for (const key of page) {
-      if (await isKept(level, key.slice(layout.refKey(digest, '').length))) count += 1;
+      if (await isOwner(key.slice(layout.refKey(digest, '').length))) count += 1;
       else batch.del(key);
     }
     await batch.write({ sync: false });
