@@ -2,7 +2,6 @@ import { conflict, CouchError, unavailable } from '../errors.js';
 import { Staging } from './attachments/staging.js';
 import { compactDocuments, type CompactionPortion, type CompactionProgress } from './compact.js';
 import { localRev } from './document.js';
-import { requireCurrent } from './folder.js';
 import * as layout from './layout.js';
 import { LevelHost, type LevelOptions } from './level-host.js';
 import { type Portion, portions } from './portions.js';
@@ -27,7 +26,6 @@ export class LevelDatabase extends LevelHost implements Database {
     options: LevelOptions,
     watcher?: DatabaseWatcher,
   ): Promise<LevelDatabase> {
-    await requireCurrent(folder);
     const database = new LevelDatabase(name, folder, markerFile, options, watcher);
     try {
       await database.load();
