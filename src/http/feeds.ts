@@ -16,6 +16,8 @@ export class Feeds {
 
   /** Gives a request its place, until it is answered or its client has gone. @throws CouchError 429, 503 */
   enter({ user, request, response }: Exchange): void {
+    // A client that has gone already is not heard to go.
+    if (response.destroyed) return;
     const client =
       user.name === null ? `address ${clientOf(request.socket.remoteAddress)}` : `user ${user.name}`;
     const { maxFeeds, maxFeedsPerClient } = this.limits;

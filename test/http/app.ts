@@ -41,7 +41,7 @@ export const USERS: Readonly<Record<string, UserContext>> = {
 };
 
 /** Rights by name, for tests that are not about passwords. */
-const auth: Services['auth'] = {
+export const NAMES: Services['auth'] = {
   authenticate: (headers) => {
     const name = (headers as http.IncomingHttpHeaders)['x-test-user'];
     const user = typeof name === 'string' ? USERS[name] : anonymous;
@@ -75,7 +75,7 @@ export async function startApp(settings: Record<string, unknown> = {}, services:
     { compaction, tasks, log },
   );
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
-  const app = buildApp({ config, databases, auth, log, tasks, server, ...services });
+  const app = buildApp({ config, databases, auth: NAMES, log, tasks, server, ...services });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
 

@@ -1,7 +1,8 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { Services } from '../../src/http/app.js';
 import { clientOf } from '../../src/http/connections.js';
 import { until } from '../system/support/wait.js';
-import { startApp, type TestApp } from './app.js';
+import { NAMES, startApp, type TestApp } from './app.js';
 import { Wire, type WireAnswer } from './wire.js';
 
 let it: TestApp;
@@ -104,6 +105,11 @@ describe('feeds', () => {
     return wire;
   }
 
+  const connections = (): Promise<number> =>
+    new Promise((resolve, reject) => {
+      it.app.server.getConnections((error, count) => (error === null ? resolve(count) : reject(error)));
+    });
+
   async function withDatabase(limits: Record<string, number>): Promise<void> {
     await start(limits);
     await it.request('PUT', '/db');
@@ -126,6 +132,24 @@ describe('feeds', () => {
     await until('there is room', async () => (await ask(await open(), path('continuous'))).status === 200);
     await it.request('PUT', '/db/news', { json: {} });
     await until('there is room', async () => (await ask(await open(), path('longpoll'))).status === 200);
+    expect(it.errors).toEqual([]);
+  });
+
+  test('of clients that go before they begin take no place', async () => {
+    const arrived: (() => void)[] = [];
+    const authenticate: Services['auth']['authenticate'] = async (headers) => {
+      if ('x-wait' in headers) await new Promise<void>((resolve) => arrived.push(resolve));
+      return NAMES.authenticate(headers, false);
+    };
+    it = await startApp({ limits: { maxFeedsPerClient: 1 } }, { auth: { ...NAMES, authenticate } });
+    await it.request('PUT', '/db');
+    const leaving = await open();
+    await leaving.send(get(path('continuous')).replace('Host:', 'X-Wait: yes\r\nHost:'));
+    await until('it has arrived', () => arrived.length === 1);
+    leaving.cut();
+    await until('it is seen to have gone', async () => (await connections()) === 0);
+    arrived[0]?.();
+    expect((await ask(await open(), path('continuous'))).status).toBe(200);
     expect(it.errors).toEqual([]);
   });
 
