@@ -4,6 +4,12 @@ import type { Patience, Transfer } from './patience.js';
 /** What is written at once at most, so that it is seen how a client gets on. */
 const SLICE = 64 * 1024;
 
+/**
+ * The kernel takes up to some megabytes for a client, and says that it has room again only when a third of them is gone.
+ * In between a slow client seems to stand still: what it took before counts for so many times its time.
+ */
+const CREDIT = 4;
+
 /** The body of an answer on its way out, as fast as the client takes it; one that does not take it is cut off. */
 export class Outflow {
   #transfer: Transfer | undefined;
@@ -42,7 +48,7 @@ export class Outflow {
 
   #watch(): Transfer {
     if (this.#transfer === undefined) {
-      const transfer = this.patience.begin(() => this.response.destroy());
+      const transfer = this.patience.begin(() => this.response.destroy(), CREDIT);
       this.response.once('close', () => {
         transfer.end();
       });

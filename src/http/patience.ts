@@ -27,9 +27,10 @@ export class Patience {
   /**
    * Begins a transfer, which has to be ended. The client is not waited for yet.
    * @param giveUp is called once where the client is too slow
+   * @param credit for how many times its time a client may have moved bytes beforehand
    */
-  begin(giveUp: () => void): Transfer {
-    const transfer: Transfer = new Transfer(giveUp, () => this.#transfers.delete(transfer));
+  begin(giveUp: () => void, credit = 0): Transfer {
+    const transfer: Transfer = new Transfer(giveUp, () => this.#transfers.delete(transfer), credit);
     this.#transfers.add(transfer);
     return transfer;
   }
@@ -46,13 +47,14 @@ export class Patience {
 /** Bytes on their way from or to a client. Only the time counts in which it is the client who is waited for. */
 export class Transfer {
   #waiting = false;
-  /** Looks at which the client was waited for, and the bytes that it moved since they are counted. */
+  /** Looks at which the client was waited for, and the bytes that count for the time of these. */
   #looks = 0;
   #moved = 0;
 
   constructor(
     private readonly giveUp: () => void,
     private readonly forget: () => void,
+    private readonly credit: number,
   ) {}
 
   /** It is the client's turn. */
@@ -79,6 +81,6 @@ export class Transfer {
       this.giveUp();
     }
     this.#looks = 0;
-    this.#moved = 0;
+    this.#moved = Math.min(this.#moved - least, this.credit * least);
   }
 }

@@ -1,3 +1,4 @@
+import net from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import { inParallel, until } from '../system/support/wait.js';
 import { startApp, type TestApp } from './app.js';
@@ -210,6 +211,20 @@ test('an answer that is read slowly, but read, comes whole', async () => {
   const { status, body } = await reading;
   expect(status).toBe(200);
   expect((JSON.parse(body) as { pad: string }).pad).toHaveLength(7 * MiB);
+});
+
+test('an answer is not cut off because the kernel has room for much of it, and is slow to say that it has again', async () => {
+  const socket = net.connect({ port: it.port, host: '127.0.0.1' });
+  socket.write(reading('/db/attached/file'));
+  let size = 0;
+  const begun = performance.now();
+  for await (const bytes of socket as AsyncIterable<Buffer>) {
+    size += bytes.length;
+    // Some hundred times as fast as it has to be, for longer than what is not seen to move may take.
+    if (performance.now() < begun + 5 * PATIENCE) await new Promise((resolve) => setTimeout(resolve, 150));
+    if (size > 24 * MiB) break;
+  }
+  expect(size).toBeGreaterThan(24 * MiB);
 });
 
 /** Connections that the server has open. */
