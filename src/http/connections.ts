@@ -7,7 +7,7 @@ export interface ConnectionLimits {
   readonly maxConnectionsPerAddress: number;
 }
 
-/** So many connections beyond the limit are told that there are too many; what comes then is closed without a word. */
+/** So many connections at once are told that they are too many; what comes then is closed without a word. */
 const HEARD = 100;
 
 /** How long a connection that is too many may take to send its request and to read why it is refused, in milliseconds. */
@@ -18,12 +18,12 @@ export class Connections {
   readonly #refused = new WeakMap<Socket, CouchError>();
   readonly #byAddress = new Map<string, number>();
   #open = 0;
+  #heard = 0;
 
   constructor(private readonly limits: ConnectionLimits) {}
 
   /** Counts what a server accepts. */
   watch(server: Server): void {
-    server.maxConnections = this.limits.maxConnections + HEARD;
     server.on('connection', (socket: Socket) => {
       this.#take(socket);
     });
@@ -44,10 +44,17 @@ export class Connections {
       });
       return;
     }
+    // They are not of those that are let in, so that one address takes no place of another's.
+    if (this.#heard >= HEARD) {
+      socket.destroy();
+      return;
+    }
+    this.#heard++;
     this.#refused.set(socket, refusal);
     const end = setTimeout(() => socket.destroy(), HEARING_MS);
     socket.once('close', () => {
       clearTimeout(end);
+      this.#heard--;
     });
   }
 

@@ -71,6 +71,14 @@ describe('connections', () => {
     expectRefusal(await ask(await open()), 429, 'limits.maxConnectionsPerAddress');
   });
 
+  test('of one address leave room for others, too, while they are refused', async () => {
+    await start({ maxConnections: 10, maxConnectionsPerAddress: 2 });
+    for (let n = 0; n < 120; n++) await open();
+    const other = await Wire.open(it.port, '127.0.0.2');
+    wires.push(other);
+    expect((await ask(other)).status).toBe(200);
+  });
+
   test('on which nothing comes, or half a head, are closed in time; idle ones, too', async () => {
     await start({ headersTimeout: 300, keepAliveTimeout: 300 });
     const [silent, half, drip, idle] = [await open(), await open(), await open(), await open()];
