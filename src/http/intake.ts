@@ -16,6 +16,8 @@ export class Intake {
   readonly #turns = new Turns();
   /** Bytes of memory that are counted. */
   #held = 0;
+  /** What comes and what that unpacks to are counted one after the other: a request waits for room in one place. */
+  #counted: Promise<void> = Promise.resolve();
 
   private constructor(
     private readonly exchange: Exchange,
@@ -73,11 +75,13 @@ export class Intake {
   }
 
   /** Counts so many bytes of memory from now on. */
-  async #hold(bytes: number): Promise<void> {
+  #hold(bytes: number): Promise<void> {
     const more = bytes - this.#held;
     this.#held = bytes;
-    if (more > 0) await this.exchange.hold(more);
-    else this.exchange.drop(-more);
+    this.#counted = this.#counted.then(() =>
+      more > 0 ? this.exchange.hold(more) : this.exchange.drop(-more),
+    );
+    return this.#counted;
   }
 
   async #stage(name: string, contentType: string, source: Source, gzip: boolean): Promise<StagedAttachment> {
@@ -88,6 +92,7 @@ export class Intake {
     const staged = await this.staging.take(source, {
       limit: limits.maxAttachmentSize,
       tooLarge: () => tooLarge(name),
+      unpacked: (bytes) => this.#count(bytes),
       ...(gzip ? { gzip: 'given' } : shrinks ? { gzip: { level: attachments.compressionLevel } } : {}),
     });
     // What is on the disk by now needs none; the other form of it does, where it is in memory.

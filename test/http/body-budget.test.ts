@@ -125,4 +125,24 @@ describe('bodies that are sent at once', () => {
     await until('the one that waited is answered', () => done);
     expect((await waiting).status).toBe(201);
   });
+
+  test('that are attachments and unpack to much wait before they do', async () => {
+    const stalled = net.connect(it.port, '127.0.0.1');
+    const half = `PUT /db/stalls HTTP/1.1\r\nHost: x\r\nX-Test-User: admin\r\nContent-Length: 4000000\r\n\r\n`;
+    await new Promise((resolve) => stalled.write(half + 'x'.repeat(2 * MiB), resolve));
+    const { arrayBuffers: before } = process.memoryUsage();
+    const text = gzipSync(Buffer.alloc(3 * MiB));
+    const headers = { 'content-type': 'image/x', 'content-encoding': 'gzip' };
+    let done = 0;
+    const waiting = Array.from({ length: 40 }, (_, n) =>
+      it.request('PUT', `/db/unpacks-${String(n)}/file`, { text, headers }).finally(() => (done += 1)),
+    );
+    // Meanwhile they go as far as they may.
+    for (let n = 0; n < 100; n++) await it.request('POST', '/db', { json: {} });
+    expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(40 * MiB);
+    expect(done).toBe(0);
+    stalled.destroy();
+    await until('all are answered', () => done === waiting.length);
+    expect(new Set((await Promise.all(waiting)).map(({ status }) => status))).toEqual(new Set([201]));
+  });
 });

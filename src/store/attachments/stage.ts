@@ -16,6 +16,8 @@ export type Source = AsyncIterable<Buffer> | Iterable<Buffer>;
 export interface StageOptions {
   /** The client sends it compressed, or it is to be stored compressed as well. */
   readonly gzip?: 'given' | { readonly level: number };
+  /** Passes on what the client's bytes unpack to, as fast as there is room for it. */
+  readonly unpacked?: (bytes: AsyncIterable<Buffer>) => AsyncIterable<Buffer>;
   /** The most bytes that it may unpack to. @throws whatever `tooLarge` makes */
   readonly limit: number;
   readonly tooLarge: () => Error;
@@ -28,11 +30,11 @@ export interface StageOptions {
 export async function stage(
   uploads: Uploads,
   source: Source,
-  { gzip, ...limits }: StageOptions,
+  { gzip, unpacked, ...limits }: StageOptions,
 ): Promise<StagedAttachment> {
   if (gzip === undefined) return { plain: await stageOne(uploads, source, limits) };
   if (gzip === 'given') {
-    const { sent, made } = await stageBoth(uploads, source, createGunzip(), [limits, limits]).catch(
+    const { sent, made } = await stageBoth(uploads, source, createGunzip(), [limits, limits], unpacked).catch(
       asGunzipError,
     );
     return { plain: made, gzip: sent };
@@ -104,9 +106,10 @@ async function stageBoth(
   source: Source,
   transform: Gzip | Gunzip,
   [sentLimits, madeLimits]: readonly [Limits, Limits],
+  pass: StageOptions['unpacked'] = (bytes) => bytes,
 ): Promise<{ sent: Staged; made: Staged }> {
   const [sent, made] = [uploads.receive(), uploads.receive()];
-  const making = receiveAll(made, transform, madeLimits);
+  const making = receiveAll(made, pass(transform), madeLimits);
   const sending = receiveAll(sent, through(source, transform, making), sentLimits);
   try {
     const [first, second] = await Promise.all([sending, making]);
