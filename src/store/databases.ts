@@ -134,8 +134,7 @@ export class Databases {
       await this.#make(slot, name);
       this.#names.add(name);
       this.#sorted = undefined;
-      this.#globalChanges.didChange(name, 'created');
-      await this.#globalChanges.flush();
+      await this.#tell(name, 'created');
       return true;
     });
   }
@@ -174,10 +173,16 @@ export class Databases {
         throw asAnswer(name, error);
       }
       if (name === GLOBAL_CHANGES) this.#globalChanges.forget();
-      this.#globalChanges.didChange(name, 'deleted');
-      await this.#globalChanges.flush();
+      await this.#tell(name, 'deleted');
       return true;
     });
+  }
+
+  /** Events that are being written wait for the steps of the database that they are written to: its own tell nothing. */
+  async #tell(name: string, event: 'created' | 'deleted'): Promise<void> {
+    if (name === GLOBAL_CHANGES) return;
+    this.#globalChanges.didChange(name, event);
+    await this.#globalChanges.flush();
   }
 
   /** Takes a database's folder and marker away from its name. @returns where the folder is now */

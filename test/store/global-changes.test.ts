@@ -256,3 +256,34 @@ test('an admin who changes or removes events does not stop them', async () => {
   await databases.create('a');
   expect(await eventsOf(databases)).toEqual(['deleted:a', 'created:a']);
 });
+
+test('their database can be deleted and made while it is being closed, though events are due', async () => {
+  const databases = await openDatabases(await newFolder(), { ...OPTIONS, maxOpen: 1 });
+  await databases.create(GLOBAL_CHANGES);
+  await databases.create('a');
+  let goOn = (): void => undefined;
+  const moment = new Promise<void>((resolve) => (goOn = resolve));
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called below with its own object
+  const { close } = ClassicLevel.prototype;
+  vi.spyOn(ClassicLevel.prototype, 'close').mockImplementation(async function (this: ClassicLevel) {
+    if (this.location.endsWith(GLOBAL_CHANGES)) await moment;
+    return close.call(this);
+  });
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  await write(databases, 'a', { _id: 'x' });
+  // Somebody has used another one since: theirs is closed.
+  await write(databases, 'a', { _id: 'y' });
+  const [deleted, made] = [databases.delete(GLOBAL_CHANGES), databases.create(GLOBAL_CHANGES)];
+  vi.runOnlyPendingTimers();
+  vi.useRealTimers();
+  goOn();
+  expect(await Promise.all([deleted, made])).toEqual([true, true]);
+});
+
+test('their database is not there where it could not be set up, and can be made', async () => {
+  const databases = await openDatabases(await newFolder());
+  vi.spyOn(LevelDatabase.prototype, 'setRevsLimit').mockRejectedValueOnce(new Error('no room'));
+  await expect(databases.create(GLOBAL_CHANGES)).rejects.toThrow('no room');
+  expect(databases.exists(GLOBAL_CHANGES)).toBe(false);
+  expect(await databases.create(GLOBAL_CHANGES)).toBe(true);
+});
