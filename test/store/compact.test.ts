@@ -2,6 +2,7 @@ import { ClassicLevel } from 'classic-level';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import type { CompactionProgress } from '../../src/store/compact.js';
+import * as layout from '../../src/store/layout.js';
 import { attach, bytesOf } from '../support/attachments.js';
 import {
   body,
@@ -232,6 +233,11 @@ describe('a compaction', () => {
     await db.compact();
     expect(await file()).toBeLessThan(600_000);
     expect(body(db, 'kept')).toMatchObject({ text: noise(200_000, 9) });
+  });
+
+  test('reaches every part of the key space', () => {
+    const parts = Object.values(layout).filter((part) => typeof part === 'object' && 'start' in part);
+    expect(new Set(layout.ALL)).toEqual(new Set(parts));
   });
 
   test('tells how far it is', async () => {
