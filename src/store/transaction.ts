@@ -73,6 +73,7 @@ export class Transaction implements Holder {
   #droppedBytes: number;
   #purgeSeq: number;
   #operations = 0;
+  #sizes: ActiveChange = { active: 0, external: 0 };
   readonly #refs: Refs;
 
   constructor(private readonly context: TransactionContext) {
@@ -356,10 +357,14 @@ export class Transaction implements Holder {
     this.#batch.del(key);
   }
 
+  /** Counts what becomes of the sizes; to be called when everything is put. Reads bodies that are replaced. */
+  async measure(): Promise<void> {
+    this.#sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
+  }
+
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
   async commit(sync: boolean): Promise<Committed> {
-    const sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
-    const committed = await inTurns(this.#finish(sizes));
+    const committed = await inTurns(this.#finish(this.#sizes));
     await this.context.gate.run(() => this.#batch.write({ sync }));
     return committed;
   }

@@ -103,23 +103,28 @@ export class Writer {
         if (task.attached !== undefined)
           await transaction.loadAttachments(task.attached.edits, task.attached.newEdits);
       }
+      const failed = firstFailure(group, transaction);
+      if (failed === undefined) {
+        await transaction.measure();
+        return { transaction, accepted: group };
+      }
+      // It may have put something: the others are run anew without it.
+      await transaction.abandon();
+      const others = group.filter((other) => other !== failed);
+      return others.length === 0 ? undefined : await this.#begin(others);
     } catch (error) {
       for (const { reject } of group) reject(error);
       await transaction?.abandon();
       return undefined;
     }
-    for (const waiting of group) {
-      if (runTask(waiting, transaction)) continue;
-      // It may have put something: the others are run anew without it.
-      await transaction.abandon();
-      const others = group.filter((other) => other !== waiting);
-      return others.length === 0 ? undefined : this.#begin(others);
-    }
-    return { transaction, accepted: group };
   }
 }
 
-/** A task that throws fails alone. */
+/** Runs tasks up to the first that throws, which fails alone. */
+const firstFailure = (group: readonly Waiting[], transaction: Transaction): Waiting | undefined =>
+  group.find((waiting) => !runTask(waiting, transaction));
+
+/** @returns whether the task did not throw */
 function runTask({ task, reject }: Waiting, transaction: Transaction): boolean {
   try {
     task.run(transaction);

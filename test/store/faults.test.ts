@@ -178,6 +178,23 @@ describe('a database whose write failed', () => {
   });
 });
 
+test('a body that cannot be read fails the edit that replaces it, and ends no feed', async () => {
+  const { faults, databases } = await setUp();
+  await databases.use('db', async (db) => {
+    const [first] = await put(db, { _id: 'a' });
+    const ended = vi.fn();
+    db.events.subscribe({ onChanges: () => undefined, onClose: ended });
+    let reads = 0;
+    // The first one is that of the metadata.
+    faults.strikes = (operation) => operation === 'read' && ++reads === 2;
+    expect(await statusOf(put(db, { _id: 'a', _rev: revOf(first) }))).toBe(500);
+    expect(faults.counts.get('read')).toBe(1);
+    expect(await statusOf(put(db, { _id: 'b' }))).toBe(200);
+    expect(ended).not.toHaveBeenCalled();
+  });
+  await databases.close();
+});
+
 test('a task that fails leaves nothing behind of those beside it, which are run twice', async () => {
   const { faults, databases, folder } = await setUp({ chunkAbove: 1000 });
   await databases.use('db', async (db) => {
