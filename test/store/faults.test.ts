@@ -123,6 +123,22 @@ describe('a database whose write failed', () => {
     await databases.close();
   });
 
+  test('while attachments waited to be stored keeps none of them for nobody', async () => {
+    const { faults, databases, folder } = await setUp();
+    await databases.use('db', async (db) => {
+      const staging = db.stageAttachments();
+      for (const seed of [1, 2]) await staging.take(pieces(bytesOf(600_000, seed)), LIMITS);
+      faults.strikes = once('write');
+      const failing = statusOf(put(db, { _id: 'a' }));
+      // It has the first ones stored, in the next commit.
+      await staging.take(pieces(bytesOf(1, 3)), LIMITS);
+      expect(await failing).toBe(500);
+      await staging.release();
+    });
+    await databases.close();
+    expect(await onDisk(join(folder, 'databases', 'db'))).toMatchObject({ uploads: 0, binaries: [] });
+  });
+
   test('heals although nothing but large attachments is sent', async () => {
     const { faults, databases } = await setUp({ chunkAbove: 1000 });
     const send = (): Promise<number> =>

@@ -98,8 +98,7 @@ export class Uploads {
       if (form === 'chunks') this.remove(mark);
       else values.set(mark, [...(values.get(mark) ?? []), digest]);
     }
-    // What a closed database still has is removed when it is opened again.
-    if (this.#closed) return;
+    // Also where it was opened again: they may have been stored after that.
     for (const [mark, digests] of values) await this.#letGo(mark, digests);
   }
 
