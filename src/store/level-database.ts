@@ -44,6 +44,8 @@ export class LevelDatabase extends LevelHost implements Database {
     this.events.close();
     // It writes, too; whoever asked for it hears of its failure.
     this.#stopCompaction.abort();
+    // It may wait for chunks to be removed: from now on few more are.
+    await this.uploads?.close();
     await this.#compaction?.catch(() => undefined);
     await super.close();
   }

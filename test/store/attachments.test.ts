@@ -419,6 +419,22 @@ describe('chunks', () => {
     });
   });
 
+  test('that are being removed do not hold up the closing, also where a compaction waits for them', async () => {
+    const folder = await newFolder();
+    const db = await openDatabase(folder, CHUNKED);
+    const first = revOf(await attach(db, 'a', { f: Buffer.alloc(1200 * CHUNK_SIZE) }));
+    await write(db, [{ id: 'a', revs: [first] }]);
+    const removal = holdRemovals();
+    const compacted = db.compact();
+    await removal.began;
+    const disk = closed(db, folder);
+    removal.goOn();
+    await compacted;
+    expect(await disk).toMatchObject({ uploads: 1 });
+    const again = await openDatabase(folder, CHUNKED);
+    expect(await closed(again, folder)).toMatchObject({ uploads: 0, chunks: 0 });
+  });
+
   test('of uploads that a failed write took away can be committed no more: 503, and nothing is written', async () => {
     const folder = await newFolder();
     const db = await openDatabase(folder, CHUNKED);
