@@ -41,8 +41,22 @@ export async function tidy(
   for (const [at, { start, end }] of ranges.entries()) {
     if (signal.aborted) return;
     onRange(at, ranges.length);
-    await level.compactRange(start, end);
+    await inTurn(async () => {
+      if (!signal.aborted) await level.compactRange(start, end);
+    });
   }
+}
+
+let last: Promise<void> = Promise.resolve();
+
+/**
+ * A range takes one of the few threads in which Node reads and writes files, for seconds: of all databases together
+ * one at a time is tidied.
+ */
+function inTurn(work: () => Promise<void>): Promise<void> {
+  const done = last.then(work);
+  last = done.catch(() => undefined);
+  return done;
 }
 
 async function rangesOf(level: ClassicLevel, updateSeq: number, documents: DocumentCuts): Promise<Range[]> {

@@ -240,6 +240,29 @@ describe('a compaction', () => {
     expect(new Set(layout.ALL)).toEqual(new Set(parts));
   });
 
+  test('leaves the threads of Node to others, however many databases are compacted', async () => {
+    const databases = await Promise.all([1, 2, 3].map(async () => openDatabase(await newFolder())));
+    const compactRange = Reflect.get(ClassicLevel.prototype, 'compactRange') as (
+      this: ClassicLevel,
+      ...args: unknown[]
+    ) => Promise<void>;
+    let [running, most] = [0, 0];
+    const range = vi.spyOn(ClassicLevel.prototype, 'compactRange').mockImplementation(async function (
+      this: ClassicLevel,
+      ...args: unknown[]
+    ) {
+      most = Math.max(most, ++running);
+      await compactRange.call(this, ...args);
+      running--;
+    });
+    onTestFinished(() => {
+      range.mockRestore();
+    });
+    await Promise.all(databases.map((db) => db.compact()));
+    expect(range).toHaveBeenCalledTimes(databases.length * layout.ALL.length);
+    expect(most).toBe(1);
+  });
+
   test('tells how far it is', async () => {
     const db = await openDatabase(await newFolder());
     await put(db, ...Array.from({ length: 500 }, (_, n) => ({ _id: `d${String(n)}` })));
