@@ -238,15 +238,15 @@ export class Databases {
   async close(): Promise<void> {
     this.#closing = true;
     const slots = [...this.#slots].filter(([name]) => name !== GLOBAL_CHANGES);
-    try {
-      await Promise.all(slots.map(([, slot]) => this.#closeForGood(slot)));
-    } finally {
-      await this.#globalChanges.close();
-      this.#closed = true;
-      await this.#closeForGood(this.#slot(GLOBAL_CHANGES));
-    }
+    // One that fails to close does not keep the others from being closed.
+    const closed = await Promise.allSettled(slots.map(([, slot]) => this.#closeForGood(slot)));
+    await this.#globalChanges.close();
+    this.#closed = true;
+    closed.push(...(await Promise.allSettled([this.#closeForGood(this.#slot(GLOBAL_CHANGES))])));
     await this.#compactions.close();
     await Promise.all(this.#removals);
+    const failures = closed.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
+    if (failures.length > 0) throw new AggregateError(failures, 'databases did not close cleanly');
   }
 
   async #closeForGood(slot: Slot): Promise<void> {

@@ -403,4 +403,22 @@ describe('closing all', () => {
       await using;
     }
   });
+
+  test('waits for the others where one fails to close, and says so', async () => {
+    const { passed, open } = gate();
+    const closed: string[] = [];
+    const close: (this: LevelDatabase) => Promise<void> = Reflect.get(LevelDatabase.prototype, 'close');
+    vi.spyOn(LevelDatabase.prototype, 'close').mockImplementation(async function (this: LevelDatabase) {
+      if (this.name !== 'a') await passed;
+      await close.call(this);
+      closed.push(this.name);
+      if (this.name !== 'a') return;
+      setImmediate(open);
+      throw new Error('the disk is gone');
+    });
+    const databases = await Databases.open(await newFolder(), QUICK, IDLE);
+    for (const name of ['a', 'b', 'c']) await databases.create(name);
+    await expect(databases.close()).rejects.toThrow('did not close cleanly');
+    expect(closed.sort()).toEqual(['a', 'b', 'c']);
+  });
 });
