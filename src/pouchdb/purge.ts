@@ -26,13 +26,14 @@ export async function purge(
 ): Promise<PurgeResult> {
   let path: readonly string[] | Error = [];
   let isGone = false;
+  const facts = await database.factsOfPurged(new Map([[id, [rev]]]));
   await database.transact({
     ids: [id],
     weight: database.getLocal(NOTES)?.text.length ?? 0,
     run: (transaction) => {
       path = pathTo(transaction.record(id)?.tree, rev);
       if (path instanceof Error) return;
-      transaction.purge(id, [rev]);
+      transaction.purge(id, [rev], facts);
       isGone = transaction.record(id) === undefined;
       transaction.locals.put(NOTES, noted(transaction.locals.get(NOTES), { docId: id, rev }, limit));
     },

@@ -63,3 +63,16 @@ export async function* readFacts<T>(
     yield page.map(({ item, text }) => ({ item, facts: factsOf(text) }));
   }
 }
+
+/** The facts of stored bodies by their sequences. */
+export async function factsBySeq(
+  level: ClassicLevel,
+  largeBodies: LargeBodies,
+  seqs: readonly number[],
+): Promise<ReadonlyMap<number, BodyFacts>> {
+  const bySeq = new Map<number, BodyFacts>();
+  for await (const page of readFacts(level, largeBodies, seqs, (seq) => seq)) {
+    for (const { item, facts } of page) bySeq.set(item, facts);
+  }
+  return bySeq;
+}

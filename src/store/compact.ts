@@ -1,7 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
 import { stemTree } from '../revtree/insert.js';
-import { type BodyFacts, readFacts } from './body-facts.js';
+import { type BodyFacts, factsBySeq } from './body-facts.js';
 import { keptBodies } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -84,7 +84,7 @@ export interface CompactionContext {
 
 /** Drops what a compaction does not keep. Each document is looked at once, in the order of the ids. */
 export async function compactDocuments(context: CompactionContext): Promise<void> {
-  const { level, signal, compactAll, onDocuments } = context;
+  const { level, largeBodies, signal, compactAll, onDocuments } = context;
   const texts = level.values({
     gte: layout.documents.start,
     lt: layout.documents.end,
@@ -93,8 +93,7 @@ export async function compactDocuments(context: CompactionContext): Promise<void
   for await (const page of pagesOf(texts, PAGE)) {
     const records = page.map(parseRecord);
     for (const portion of portionsOf(records, page, context.revsLimit)) {
-      const facts = await factsBySeq(level, context.largeBodies, portion.seqs);
-      await compactAll({ ...portion, facts });
+      await compactAll({ ...portion, facts: await factsBySeq(level, largeBodies, portion.seqs) });
       if (signal.aborted) return;
     }
     onDocuments(records.map(({ id }) => id));
@@ -126,17 +125,4 @@ function* portionsOf(
     portion = { ids: [], seqs: [], weight: 0 };
   }
   if (portion.ids.length > 0) yield portion;
-}
-
-/** What must be known of bodies to drop them, by their sequences. */
-export async function factsBySeq(
-  level: ClassicLevel,
-  largeBodies: LargeBodies,
-  seqs: readonly number[],
-): Promise<ReadonlyMap<number, BodyFacts>> {
-  const bySeq = new Map<number, BodyFacts>();
-  for await (const page of readFacts(level, largeBodies, seqs, (seq) => seq)) {
-    for (const { item, facts } of page) bySeq.set(item, facts);
-  }
-  return bySeq;
 }

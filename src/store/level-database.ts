@@ -1,5 +1,7 @@
 import { conflict, CouchError, unavailable } from '../errors.js';
+import { purge } from '../revtree/purge.js';
 import { Staging } from './attachments/staging.js';
+import type { BodyFacts } from './body-facts.js';
 import { compactDocuments, type CompactionPortion, type CompactionProgress } from './compact.js';
 import { localRev } from './document.js';
 import * as layout from './layout.js';
@@ -151,13 +153,27 @@ export class LevelDatabase extends LevelHost implements Database {
   ): Promise<ReadonlyMap<string, readonly string[]>> {
     const purged = new Map<string, readonly string[]>();
     if (requests.size === 0) return purged;
+    const facts = await this.factsOfPurged(requests);
     await this.submit({
       ids: [...requests.keys()],
       run: (transaction) => {
-        for (const [id, revs] of requests) purged.set(id, transaction.purge(id, revs));
+        for (const [id, revs] of requests) purged.set(id, transaction.purge(id, revs, facts));
       },
     });
     return purged;
+  }
+
+  /** About the bodies that will go: there may be many, and while a commit is put together nothing else runs. */
+  async factsOfPurged(
+    requests: ReadonlyMap<string, readonly string[]>,
+  ): Promise<ReadonlyMap<number, BodyFacts>> {
+    const records = await this.getMany([...requests.keys()]);
+    const seqs = records.flatMap((record) => {
+      if (record === undefined) return [];
+      const { gone } = purge(record.tree, new Set(requests.get(record.id)));
+      return gone.map((rev) => record.bodySeqs.get(rev)).filter((seq) => seq !== undefined);
+    });
+    return this.bodyFacts(seqs);
   }
 
   compact(report: (progress: CompactionProgress) => void = () => undefined): Promise<void> {

@@ -1,9 +1,8 @@
 import type { ClassicLevel } from 'classic-level';
 import { unavailable } from '../errors.js';
 import { LevelAttachments } from './attachments/content.js';
-import type { BodyFacts } from './body-facts.js';
+import { type BodyFacts, factsBySeq } from './body-facts.js';
 import { BLOCK, blockOf } from './change-counts.js';
-import { factsBySeq } from './compact.js';
 import { folderSize } from './folder-size.js';
 import * as layout from './layout.js';
 import { countLiving, listDocuments, listLocals } from './list.js';

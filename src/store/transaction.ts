@@ -246,9 +246,10 @@ export class Transaction implements Holder {
   /**
    * Takes leaves of a document away, as if they had never been; what is left gets a new place in the feed. The request
    * is remembered, whether or not there is anything to take away, and moves the update sequence, as in CouchDB.
+   * @param facts about bodies by their sequences, as far as they are known; the others are read
    * @returns the leaves that went
    */
-  purge(id: string, revs: readonly string[]): readonly string[] {
+  purge(id: string, revs: readonly string[], facts: ReadonlyMap<number, BodyFacts>): readonly string[] {
     const touched = this.#touchedOf(id);
     const seq = ++this.#updateSeq;
     this.put(layout.purges.key(layout.seqKey(++this.#purgeSeq)), JSON.stringify({ id, revs }));
@@ -259,7 +260,7 @@ export class Transaction implements Holder {
     const bodySeqs = new Map(record.bodySeqs);
     for (const rev of gone) {
       const at = bodySeqs.get(rev);
-      if (at !== undefined) this.#dropBody(id, at);
+      if (at !== undefined) this.#dropBody(id, at, facts.get(at));
       bodySeqs.delete(rev);
     }
     touched.after = tree.length === 0 ? undefined : this.#relabelled(id, seq, tree, bodySeqs);

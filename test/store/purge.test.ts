@@ -1,5 +1,7 @@
+import { ClassicLevel } from 'classic-level';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import * as layout from '../../src/store/layout.js';
 import {
   body,
   feedOf,
@@ -46,6 +48,19 @@ describe('purging', () => {
     expect(revOf(remade)).toBe(revOf(made));
     await purge(again, { a: [revOf(made)], b: [again.get('b')?.winner ?? ''] });
     expect((await again.info()).sizes.external).toBe(before.external);
+  });
+
+  test('reads the bodies that go before its commit: while that is put together nothing else runs', async () => {
+    const db = await openDatabase(await newFolder());
+    let [result] = await put(db, { _id: 'a' });
+    for (let n = 0; n < 5; n++) [result] = await put(db, { _id: 'a', _rev: revOf(result), n });
+    const read = vi.spyOn(ClassicLevel.prototype, 'getSync');
+    onTestFinished(() => {
+      read.mockRestore();
+    });
+    await purge(db, { a: [revOf(result)] });
+    expect(read.mock.calls.filter(([key]) => String(key).startsWith(layout.bodies.start))).toEqual([]);
+    expect(db.weight).toMatchObject({ active: 0 });
   });
 
   test('is not told by the rows that are remembered for feeds', async () => {
