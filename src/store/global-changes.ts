@@ -39,6 +39,8 @@ export class GlobalChanges implements DatabaseWatcher {
   #timer: NodeJS.Timeout | undefined;
   /** When the next events may be written. */
   #next = 0;
+  /** When another failure is worth a line. */
+  #nextReport = 0;
   #closed = false;
 
   constructor(private readonly host: EventHost) {}
@@ -158,9 +160,16 @@ export class GlobalChanges implements DatabaseWatcher {
       return true;
     } catch (error) {
       if (error instanceof CouchError && error.status === 404) return true;
-      this.host.report(error);
+      this.#report(error);
       return false;
     }
+  }
+
+  /** Where it goes on, every write of any database comes here. */
+  #report(error: unknown): void {
+    if (performance.now() < this.#nextReport) return;
+    this.#nextReport = performance.now() + RETRY_MS;
+    this.host.report(error);
   }
 }
 

@@ -280,6 +280,17 @@ test('their database can be deleted and made while it is being closed, though ev
   expect(await Promise.all([deleted, made])).toEqual([true, true]);
 });
 
+test('one line says that they cannot be written, not one for each write', async () => {
+  const lines: string[] = [];
+  const log = createLogger({ level: 'error' }, { write: (line) => void lines.push(line) });
+  const databases = await openDatabases(await newFolder(), OPTIONS, { ...IDLE, log });
+  await databases.create(GLOBAL_CHANGES);
+  await databases.create('a');
+  vi.spyOn(LevelDatabase.prototype, 'putLocal').mockRejectedValue(new Error('no room'));
+  for (const name of ['b', 'c', 'd']) await databases.create(name);
+  expect(lines).toHaveLength(1);
+});
+
 test('their database is not there where it could not be set up, and can be made', async () => {
   const databases = await openDatabases(await newFolder());
   vi.spyOn(LevelDatabase.prototype, 'setRevsLimit').mockRejectedValueOnce(new Error('no room'));
