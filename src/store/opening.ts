@@ -5,6 +5,7 @@ import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
 import { Epochs, newEpochName, parseEpochs } from './epochs.js';
 import { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
+import { flush } from './level.js';
 import { pagesOf } from './pages.js';
 import { rebuildIndex } from './rebuild.js';
 import { countBytes } from './recount.js';
@@ -114,6 +115,7 @@ export async function wasPouchHere(level: ClassicLevel, known: keys.State): Prom
 /** Counts the bytes of a database that was ours before they were counted so. */
 async function countSizes({ level, sync }: OpeningContext, known: keys.State): Promise<keys.State> {
   const counted = { ...known, ...(await countBytes(level)) };
+  await flush(level);
   await level.put(layout.meta.key(keys.STATE), JSON.stringify(counted), { sync });
   return counted;
 }

@@ -5,6 +5,7 @@ import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
 import type { Epochs } from './epochs.js';
 import { listLargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
+import { flush } from './level.js';
 import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
 import { countBytes } from './recount.js';
@@ -58,6 +59,8 @@ export async function rebuildIndex(
     chunked: await countChunked(level),
     purgeSeq: Math.max(known.purgeSeq, await layout.lastNumber(level, layout.purges)),
   };
+  // A new database has nothing that could be lost.
+  if (updateSeq > 0) await flush(level);
   const compaction = await level.get(layout.locals.key(layout.POUCH_COMPACTION));
   await level.batch(lastPuts(state, epochs, counts, compaction), { sync: true });
   return state;

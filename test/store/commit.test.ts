@@ -1,7 +1,11 @@
+import { readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { CouchError } from '../../src/errors.js';
+import * as layout from '../../src/store/layout.js';
 import type { LevelDatabase } from '../../src/store/level-database.js';
+import { STATE } from '../../src/store/state.js';
 import { Writer, type WriterHost, type WriteTask } from '../../src/store/writer.js';
 import {
   body,
@@ -177,7 +181,8 @@ describe('a writer', () => {
     begin() {
       const names: string[] = [];
       this.names = names;
-      return { load: () => Promise.resolve(), abandon: () => Promise.resolve(), empty: false } as never;
+      const done = (): Promise<void> => Promise.resolve();
+      return { load: done, measure: done, abandon: done, empty: false } as never;
     },
     commit() {
       commits.push(this.names);
@@ -332,4 +337,31 @@ test('closing while writes are under way loses nothing that was acknowledged', a
   const again = await openDatabase(folder);
   expect((await listAll(again)).ids).toEqual(acknowledged.sort());
   expect(acknowledged.length).toBeGreaterThan(0);
+});
+
+test('an index that was built without syncs is on the disk before anything says that it is good', async () => {
+  const folder = await newFolder();
+  const db = await openDatabase(folder);
+  await put(db, ...Array.from({ length: 100 }, (_, at) => ({ _id: String(at) })));
+  await db.close();
+  const raw = new ClassicLevel(join(folder, 'db'));
+  await raw.del(layout.meta.key(STATE));
+  await raw.close();
+  const logs: number[] = [];
+  const batch = Reflect.get(ClassicLevel.prototype, 'batch') as (
+    this: ClassicLevel,
+    ...args: unknown[]
+  ) => never;
+  vi.spyOn(ClassicLevel.prototype, 'batch').mockImplementation(function (
+    this: ClassicLevel,
+    ...args: unknown[]
+  ) {
+    const [puts = []] = args as [{ key: string }[]?];
+    if (puts.some(({ key }) => key === layout.meta.key(STATE)))
+      for (const name of readdirSync(this.location).filter((one) => one.endsWith('.log')))
+        logs.push(statSync(join(this.location, name)).size);
+    return batch.call(this, ...args);
+  });
+  await openDatabase(folder);
+  expect(logs).toEqual([0]);
 });
