@@ -101,7 +101,7 @@ describe('an attachment of 64 MiB', () => {
 
 describe('many at once', () => {
   test('come in and go out in little memory', async () => {
-    const [count, length] = [50, 3 * MiB];
+    const [count, length] = [120, 3 * MiB];
     const peak = await peakOf(gateway, async () => {
       const { headers, body } = related(count, length);
       expect((await request('PUT', '/db/many', headers, body())).status).toBe(201);
@@ -112,7 +112,8 @@ describe('many at once', () => {
       const got = await request('POST', '/db/_bulk_get?attachments=true', json, [wanted]);
       expect(got.length).toBeGreaterThan((count * length * 4) / 3);
     });
-    expect(peak, megabytes(peak)).toBeLessThan(BOUND);
+    // As much as for a few of them: garbage, and what LevelDB has yet to write. All at once are 377 MB, and more with copies.
+    expect(peak, megabytes(peak)).toBeLessThan(250e6);
     for (const at of [0, 1, count - 1]) {
       const one = await request('GET', `/db/many/f${String(at)}`);
       expect(one.digest).toBe(digestOf(content(length, at)));

@@ -1,4 +1,5 @@
 import type { Couch } from './couch.js';
+import { Heap } from './heap.js';
 import { Listener } from './listeners.js';
 import { anonymousMemory, MemoryWatch, processorTicks } from './proc.js';
 import { Restartable } from './restartable.js';
@@ -58,9 +59,10 @@ export async function untilIdle(pid: number): Promise<void> {
   );
 }
 
-/** What a server keeps in memory for readers that do not read. */
+/** Bytes that a server, made `INSPECTABLE`, keeps reachable for readers that do not read. */
 export async function measureStalled(server: Restartable, path: string, readers: number): Promise<number> {
-  const idle = await settledMemory(server.pid);
+  const heap = await Heap.of(server.program);
+  const idle = await heap.reachable();
   const listeners = Array.from({ length: readers }, () => {
     const listener = Listener.open(server, path);
     return listener;
@@ -69,7 +71,9 @@ export async function measureStalled(server: Restartable, path: string, readers:
     await until('the answer begins', () => listener.text.startsWith('HTTP/1.1 200'));
     listener.pause();
   }
-  const kept = (await settledMemory(server.pid)) - idle;
+  await untilIdle(server.pid);
+  const kept = (await heap.reachable()) - idle;
+  heap.close();
   const [first, ...others] = listeners;
   for (const listener of others) listener.vanish();
   first?.resume();
