@@ -1,4 +1,4 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { hash, randomBytes } from 'node:crypto';
 import type { Account, Accounts } from './accounts.js';
 import { verifyPassword } from './password.js';
 
@@ -14,7 +14,7 @@ interface Check {
  * Failures are not remembered: every wrong password costs a hash, and so does every unknown name.
  */
 export class Credentials {
-  readonly #key = randomBytes(32);
+  readonly #key = randomBytes(32).toString('hex');
   /** Keyed hash of name and password to the hashed password that it fitted, the least recently used first. */
   readonly #known = new Map<string, string>();
   /** What is being checked now: a client that opens several connections at once pays one hash. */
@@ -39,11 +39,9 @@ export class Credentials {
   }
 
   #identify(name: string, password: Buffer): string {
-    // The length keeps "a:" + "b" and "a" + ":b" apart.
-    return createHmac('sha256', this.#key)
-      .update(`${String(name.length)}:${name}`)
-      .update(password)
-      .digest('base64');
+    // The length keeps "a:" + "b" and "a" + ":b" apart. A keyed hash of its own would cost four times as much.
+    const secret = `${this.#key}${String(name.length)}:${name}${password.toString('latin1')}`;
+    return hash('sha256', secret, 'base64url');
   }
 
   #remembers(id: string, account: Account): boolean {
