@@ -7,6 +7,7 @@ import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
 import { type Incoming, readText, room, streamBody } from './body.js';
 import type { BodyShare } from './body-budget.js';
+import { depart } from './departures.js';
 import { errorBody, retryHeaders, toCouchError } from './errors.js';
 import { isRequestId, requestId } from './ids.js';
 import { Outflow } from './outflow.js';
@@ -170,18 +171,18 @@ export class Exchange {
   /** Answers with a text of any kind; `headers` are names and values in turn. */
   send(status: number, type: string, text: string, headers: readonly string[] = NO_HEADERS): void {
     this.begin(status, ['Content-Type', type, 'Content-Length', String(Buffer.byteLength(text))], headers);
-    // What counts is the method that was sent: a client that overrides it awaits a body of the stated length.
     this.forgetBody();
     const outflow = new Outflow(this.response, this.server.patience);
-    if (this.request.method === 'HEAD') outflow.end();
-    else if (text.length <= LONG) outflow.end(text);
-    else void outflow.write(text).then(() => outflow.end());
+    // What counts is the method that was sent: a client that overrides it awaits a body of the stated length.
+    const body = this.request.method === 'HEAD' ? '' : text;
+    if (body.length <= LONG) depart(() => outflow.end(body));
+    else void outflow.write(body).then(() => outflow.end());
   }
 
   /** Answers without a body. */
   empty(status: number, headers: readonly string[] = NO_HEADERS): void {
     this.begin(status, status === 204 || status === 304 ? NO_HEADERS : ['Content-Length', '0'], headers);
-    this.response.end();
+    depart(() => this.response.end());
   }
 
   redirect(status: number, path: string): void {

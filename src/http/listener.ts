@@ -37,7 +37,8 @@ export function createListener(handler: Handler, limits: Config['limits'], conne
   // Whoever wants the body says so (exchange.ts).
   server.on('checkContinue', onRequest);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    refuseBytes(error, socket, last.get(socket));
+    // Behind the answers to earlier requests, which may be about to leave (departures.ts).
+    setImmediate(() => refuseBytes(error, socket, last.get(socket)));
   });
   connections.watch(server);
   return server;
