@@ -1,7 +1,7 @@
 import { collectConflicts } from 'pouchdb-merge';
 import { BodyPages } from '../store/body-pages.js';
 import type { LevelDatabase } from '../store/level-database.js';
-import type { StoredDocument } from '../store/record.js';
+import type { StoredRecord } from '../store/record.js';
 import type { StoredRevision } from '../store/types.js';
 import type { AllDocsOptions, AllDocsResult, AllDocsRow, Doc } from './api.js';
 import { fillAttachments } from './attachments.js';
@@ -38,7 +38,7 @@ async function rowsOfRange(database: LevelDatabase, options: AllDocsOptions): Pr
   for await (const page of pages) {
     const found = page.map(({ id, rev, text, record }): FoundRow => {
       const row = { id, key: id, value: { rev } };
-      return includeDocs ? { ...row, doc: shownDoc(text, rev, record as StoredDocument | undefined) } : row;
+      return includeDocs ? { ...row, doc: shownDoc(text, rev, record as StoredRecord | undefined) } : row;
     });
     await fillRows(database, options, found);
     rows.push(...found);
@@ -64,7 +64,7 @@ const keyOf = (key: unknown): string | undefined => (key ? textOf(key) : undefin
 
 const textOf = (key: unknown): string => String(key);
 
-function shownDoc(text: string | undefined, rev: string, record: StoredDocument | undefined): Doc | null {
+function shownDoc(text: string | undefined, rev: string, record: StoredRecord | undefined): Doc | null {
   if (text === undefined) return null;
   const doc: Doc = { ...parseStored(text), _rev: rev };
   const conflicts = record === undefined ? [] : collectConflicts({ rev_tree: record.tree });
@@ -99,7 +99,7 @@ async function rowsOfKeys(
   return rows;
 }
 
-function rowOfKey({ id, winner: rev, deleted }: StoredDocument, doc: Doc | null | undefined): AllDocsRow {
+function rowOfKey({ id, winner: rev, deleted }: StoredRecord, doc: Doc | null | undefined): AllDocsRow {
   if (deleted) return { id, key: id, value: { rev, deleted: true }, doc: null };
   const row = { id, key: id, value: { rev } };
   return doc === undefined ? row : { ...row, doc };

@@ -1,7 +1,7 @@
 import { filterChange } from 'pouchdb-utils';
 import { BodyPages } from '../store/body-pages.js';
 import type { LevelDatabase } from '../store/level-database.js';
-import type { StoredDocument } from '../store/record.js';
+import type { StoredRecord } from '../store/record.js';
 import type { ChangeRow, StoredRevision } from '../store/types.js';
 import type { Change, ChangesOptions, Doc } from './api.js';
 import { fillAttachments } from './attachments.js';
@@ -107,7 +107,7 @@ export class ChangesFeed {
     const seqs = new Set(rows.map(({ seq }) => seq));
     const current = records.filter(
       (record) => record !== undefined && seqs.has(record.seq),
-    ) as StoredDocument[];
+    ) as StoredRecord[];
     if (!this.#readsDocs) {
       for (const record of current) yield this.#changeOf(record, undefined);
       return;
@@ -118,7 +118,7 @@ export class ChangesFeed {
     }
   }
 
-  #changeOf(record: StoredDocument, text: string | undefined): Change {
+  #changeOf(record: StoredRecord, text: string | undefined): Change {
     this.#lastSeq = record.seq;
     const bare: Doc = { _id: record.id, _rev: record.winner };
     const doc = text === undefined ? bare : parseStored(text);

@@ -1,6 +1,6 @@
 import { createError, MISSING_DOC } from 'pouchdb-errors';
 import type { LevelDatabase } from '../store/level-database.js';
-import type { StoredDocument } from '../store/record.js';
+import type { StoredRecord } from '../store/record.js';
 import type { Doc, GetOptions, Metadata } from './api.js';
 import { shownAttachment } from './attachments.js';
 
@@ -21,7 +21,7 @@ export function getDocument(database: LevelDatabase, id: string, { rev, latest }
   return { doc: parseStored(text), metadata: metadataOf(record) };
 }
 
-export const metadataOf = (record: StoredDocument): Metadata => ({
+export const metadataOf = (record: StoredRecord): Metadata => ({
   id: record.id,
   rev_tree: record.tree,
   winningRev: record.winner,

@@ -5,11 +5,12 @@ import { type BodyFacts, factsBySeq } from './body-facts.js';
 import { BLOCK, blockOf } from './change-counts.js';
 import { folderSize } from './folder-size.js';
 import * as layout from './layout.js';
+import { readRecord } from './line-record.js';
 import { countLiving, listDocuments, listLocals } from './list.js';
 import type { Loaded } from './opening.js';
 import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
-import { parseRecord, StoredDocument } from './record.js';
+import type { StoredRecord } from './record.js';
 import type {
   ChangeRow,
   ChangesRange,
@@ -97,14 +98,14 @@ export abstract class LevelReader {
     return this.open.epochs.parse(token, this.updateSeq);
   }
 
-  get(id: string): StoredDocument | undefined {
+  get(id: string): StoredRecord | undefined {
     const text = this.level.getSync(layout.documents.key(id));
-    return text === undefined ? undefined : parseRecord(text);
+    return text === undefined ? undefined : readRecord(text);
   }
 
-  async getMany(ids: readonly string[]): Promise<(StoredDocument | undefined)[]> {
+  async getMany(ids: readonly string[]): Promise<(StoredRecord | undefined)[]> {
     const texts = await this.level.getMany(ids.map((id) => layout.documents.key(id)));
-    return texts.map((text) => (text === undefined ? undefined : parseRecord(text)));
+    return texts.map((text) => (text === undefined ? undefined : readRecord(text)));
   }
 
   read(record: DocumentRecord, rev: string): string | undefined {
@@ -185,8 +186,8 @@ export abstract class LevelReader {
 }
 
 function bodySeq(record: DocumentRecord, rev: string): number | undefined {
-  if (!(record instanceof StoredDocument)) throw new TypeError('a record of another store');
-  return record.bodySeqs.get(rev);
+  if (!('bodySeq' in record)) throw new TypeError('a record of another store');
+  return (record as StoredRecord).bodySeq(rev);
 }
 
 const bodyKey = (seq: number): string => layout.bodies.key(layout.seqKey(seq));

@@ -3,9 +3,10 @@ import { BodyPages } from './body-pages.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { Snapshot } from './level.js';
+import { readRecord } from './line-record.js';
 import { pagesOf } from './pages.js';
 import type { Positions } from './positions.js';
-import { isLivingText, parseRecord, type StoredDocument } from './record.js';
+import { isLivingText, type StoredRecord } from './record.js';
 import type { ListedDocument, Listing, ListRange, LocalDocument } from './types.js';
 import { behind, entriesOf, type KeyRange as Bounds, View } from './view.js';
 
@@ -81,16 +82,16 @@ async function countBefore(
 
 /** Reads records from an iterator over `document-store`, leaving out the deleted ones. */
 class LivingReader {
-  #page: StoredDocument[] = [];
+  #page: StoredRecord[] = [];
 
   constructor(private readonly texts: { nextv(size: number): Promise<string[]>; close(): Promise<void> }) {}
 
   /** Living documents that come next; empty at the end. */
-  async peek(): Promise<readonly StoredDocument[]> {
+  async peek(): Promise<readonly StoredRecord[]> {
     while (this.#page.length === 0) {
       const texts = await this.texts.nextv(PAGE);
       if (texts.length === 0) return [];
-      this.#page = texts.map(parseRecord).filter((record) => !record.deleted);
+      this.#page = texts.map(readRecord).filter((record) => !record.deleted);
     }
     return this.#page;
   }
@@ -124,7 +125,7 @@ const NOTHING: Bounds = { gte: layout.documents.end, lt: layout.documents.end };
 class ListReader {
   readonly #bounds: Bounds;
   readonly #view: View<LivingReader>;
-  readonly #winners: BodyPages<StoredDocument>;
+  readonly #winners: BodyPages<StoredRecord>;
   #snapshot: Snapshot | undefined;
   /** The id of the last document that was given out. */
   #last: string | undefined;
@@ -141,7 +142,7 @@ class ListReader {
     this.#bounds = boundsOf(layout.documents, range) ?? NOTHING;
     this.#left = range.limit ?? Infinity;
     this.#view = new View(level, (snapshot) => this.#open(snapshot));
-    this.#winners = new BodyPages<StoredDocument>({
+    this.#winners = new BodyPages<StoredRecord>({
       bodyBound: (record) => largeBodies.bound(winnerSeq(record)),
       readMany: (part) => level.getMany(part.map(winnerKey), { snapshot: this.#snapshot }),
     });
@@ -204,7 +205,7 @@ function readPages(reader: ListReader): AsyncIterable<readonly ListedDocument[]>
   return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
 }
 
-function listed(record: StoredDocument, text: string | undefined, records: boolean): ListedDocument {
+function listed(record: StoredRecord, text: string | undefined, records: boolean): ListedDocument {
   return {
     id: record.id,
     rev: record.winner,
@@ -213,9 +214,9 @@ function listed(record: StoredDocument, text: string | undefined, records: boole
   };
 }
 
-const winnerSeq = (record: StoredDocument): number => record.bodySeqs.get(record.winner) ?? 0;
+const winnerSeq = (record: StoredRecord): number => record.bodySeq(record.winner) ?? 0;
 
-const winnerKey = (record: StoredDocument): string => layout.bodies.key(layout.seqKey(winnerSeq(record)));
+const winnerKey = (record: StoredRecord): string => layout.bodies.key(layout.seqKey(winnerSeq(record)));
 
 /** Living documents of a short range of ids; their bodies are read one by one. */
 export async function readBetween(
@@ -224,12 +225,12 @@ export async function readBetween(
   end: string,
 ): Promise<Iterable<ListedDocument>> {
   const texts = await level.values({ gte: layout.documents.key(start), lt: layout.documents.key(end) }).all();
-  return readEach(level, texts.filter(isLivingText).map(parseRecord));
+  return readEach(level, texts.filter(isLivingText).map(readRecord));
 }
 
 function* readEach(
   level: ClassicLevel,
-  records: readonly StoredDocument[],
+  records: readonly StoredRecord[],
 ): Generator<ListedDocument, undefined> {
   for (const record of records) yield listed(record, level.getSync(winnerKey(record)), false);
 }

@@ -41,9 +41,18 @@ export function isLivingText(text: string): boolean {
 }
 
 /** So many questions about one record are answered by walking its tree; for more, its revisions are listed. */
-const FEW_QUESTIONS = 4;
+export const FEW_QUESTIONS = 4;
 
-export class StoredDocument implements DocumentRecord {
+/** What is known of a document, with where its bodies are. */
+export interface StoredRecord extends DocumentRecord {
+  readonly tree: RevTree;
+  /** Revision → sequence of its body. */
+  readonly bodySeqs: ReadonlyMap<string, number>;
+  /** The sequence of one body, where it is kept. */
+  bodySeq(rev: string): number | undefined;
+}
+
+export class StoredDocument implements StoredRecord {
   #leaves: RevPosition[] | undefined;
   #revs: ReadonlySet<string> | undefined;
   #questions = 0;
@@ -52,9 +61,12 @@ export class StoredDocument implements DocumentRecord {
     readonly id: string,
     readonly seq: number,
     readonly tree: RevTree,
-    /** Revision → sequence of its body. */
     readonly bodySeqs: ReadonlyMap<string, number>,
   ) {}
+
+  bodySeq(rev: string): number | undefined {
+    return this.bodySeqs.get(rev);
+  }
 
   #sorted(): RevPosition[] {
     return (this.#leaves ??= leavesOf(this.tree));

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
-import type { StoredDocument } from '../../src/store/record.js';
+import type { StoredRecord } from '../../src/store/record.js';
 import type { AttachmentEdit } from '../../src/store/types.js';
 import {
   attachmentsOf,
@@ -199,7 +199,7 @@ class Run {
 
 /** A new replicated revision on top of a leaf. */
 function newPath(
-  record: StoredDocument | undefined,
+  record: StoredRecord | undefined,
   leaf: string | undefined,
   skipped: number,
   number: number,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { documentText } from '../../src/store/document.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
-import type { StoredDocument } from '../../src/store/record.js';
+import type { StoredRecord } from '../../src/store/record.js';
 import { revsOf, type RevNode, type RevTree } from '../../src/revtree/tree.js';
 import { feedOf, newFolder, ODD_IDS, put, QUICK, replicate } from '../support/store.js';
 import { PouchProcess, type Dump, type Json } from '../support/pouch.js';
@@ -184,7 +184,7 @@ class OwnEngine implements Engine {
   }
 }
 
-function describeRecord(db: LevelDatabase, record: StoredDocument): Dump['documents'][string] {
+function describeRecord(db: LevelDatabase, record: StoredRecord): Dump['documents'][string] {
   const bodies: Record<string, Json> = {};
   for (const rev of revsOf(record.tree)) {
     const text = db.read(record, rev);
