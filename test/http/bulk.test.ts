@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { startApp, type Answer, type TestApp } from './app.js';
 
@@ -189,6 +190,53 @@ describe('_revs_diff', () => {
         status: 400,
         body: { error: 'bad_request' },
       });
+    }
+  });
+
+  test('reads bodies as replicators send them like any others', async () => {
+    // Few are odd: one that is has the whole body read otherwise.
+    const mostly = (usual: readonly string[], odd: readonly string[]): fc.Arbitrary<string> =>
+      fc.oneof(
+        { weight: 6, arbitrary: fc.constantFrom(...usual) },
+        { weight: 1, arbitrary: fc.constantFrom(...odd) },
+      );
+    const generation = mostly(['1', '2'], ['01', '0', '1234567890123456']);
+    const hash = mostly(['a'.repeat(32), '0123456789abcdef0123456789abcdef'], ['A'.repeat(32), 'x', '']);
+    const rev = fc.oneof(
+      fc.constantFrom(...revs.slice(0, 5)),
+      fc.tuple(generation, hash).map((parts) => parts.join('-')),
+    );
+    const id = mostly(
+      [
+        ...Array.from({ length: 5 }, (_, n) => idOf(n)),
+        '__proto__',
+        '1',
+        '',
+        '":[',
+        '\u007f\u2028\ud83d\ude00',
+      ],
+      ['a"b', '\\'],
+    );
+    // Ids may come again.
+    const members = fc.array(fc.tuple(id, fc.array(rev, { minLength: 1, maxLength: 3 })), { maxLength: 4 });
+    const ask = (text: string): Promise<Answer> =>
+      it.request('POST', '/db/_revs_diff', { text, headers: { 'content-type': 'application/json' } });
+    await fc.assert(
+      fc.asyncProperty(members, async (all) => {
+        const body = (space: string): string =>
+          `{${all.map(([name, list]) => `${JSON.stringify(name)}:${space}${JSON.stringify(list)}`).join(',')}}`;
+        const [plain, spaced] = [await ask(body('')), await ask(body(' '))];
+        expect({ status: plain.status, text: plain.text }).toEqual({
+          status: spaced.status,
+          text: spaced.text,
+        });
+      }),
+      { numRuns: 300 },
+    );
+    // What is broken off is neither.
+    for (const broken of ['{"a":["1-x"]', '{"a":["1-x"],', '{"a":["1-x"]}}', '{,}', '{"a":["1-x"],}', '']) {
+      const text = broken.replace('1-x', `1-${'a'.repeat(32)}`);
+      expect(await ask(text)).toMatchObject({ status: 400 });
     }
   });
 

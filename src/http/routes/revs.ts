@@ -27,19 +27,16 @@ export function revsRoutes(add: AddResource): void {
 
 /** Which of these revisions are not here, and which that are could be their ancestors. */
 const revsDiff = (exchange: Exchange, db: Database): Promise<void> =>
-  answer(exchange, db, { head: '{', member: diffOf, tail: '}\n' });
+  answer(exchange, db, { head: '{', before: '{"missing":', after: ancestorsOf, tail: '}\n' });
 
 const missingRevs = (exchange: Exchange, db: Database): Promise<void> =>
-  answer(exchange, db, {
-    head: '{"missing_revs":{',
-    member: ({ missing }) => arrayOf(missing),
-    tail: '}}\n',
-  });
+  answer(exchange, db, { head: '{"missing_revs":{', before: '', after: () => '', tail: '}}\n' });
 
-/** The answer's text around the members, and the value of one of them in pieces. */
+/** The answer's text around its members, and around the list of revisions in one of them. */
 interface Form {
   readonly head: string;
-  member(document: Missing): Iterable<string>;
+  readonly before: string;
+  after(document: Missing): string;
   readonly tail: string;
 }
 
@@ -55,6 +52,11 @@ const LONG = 100_000;
 
 /** Documents looked up at a time. */
 const PAGE = 500;
+
+/** Documents between two moments at which others may have their turn. */
+const STRIDE = 32;
+
+const NONE: readonly string[] = [];
 
 /** More revisions of one document than these are not put in order. */
 const ORDERED = 10_000;
@@ -105,6 +107,7 @@ function* compare(asked: Asked, records: readonly (DocumentRecord | undefined)[]
   let at = 0;
   for (const [id, revs] of asked) {
     const record = records[at++];
+    if (at % STRIDE === 0) yield;
     const missing = record === undefined ? revs : yield* without(record, revs);
     if (missing.length > 0) found.push({ id, record, missing });
   }
@@ -112,6 +115,8 @@ function* compare(asked: Asked, records: readonly (DocumentRecord | undefined)[]
 }
 
 function* without(record: DocumentRecord, revs: readonly string[]): Work<readonly string[]> {
+  const [only] = revs;
+  if (revs.length === 1 && only !== undefined) return record.has(only) ? NONE : revs;
   const missing: string[] = [];
   for (const rev of revs.length > ORDERED ? new Set(revs) : inOrder(revs)) {
     if (!record.has(rev)) missing.push(rev);
@@ -123,26 +128,22 @@ function* without(record: DocumentRecord, revs: readonly string[]): Work<readonl
 function* membersOf(found: readonly Missing[], form: Form): Generator<string> {
   let separator = '';
   for (const document of found) {
-    yield `${separator}${JSON.stringify(document.id)}:`;
-    yield* form.member(document);
+    const { id, missing } = document;
+    const start = `${separator}${JSON.stringify(id)}:${form.before}[${JSON.stringify(missing[0])}`;
     separator = ',';
+    if (missing.length === 1) {
+      yield `${start}]${form.after(document)}`;
+      continue;
+    }
+    yield start;
+    for (let at = 1; at < missing.length; at++) yield `,${JSON.stringify(missing[at])}`;
+    yield `]${form.after(document)}`;
   }
 }
 
-function* diffOf({ record, missing }: Missing): Generator<string> {
-  yield '{"missing":';
-  yield* arrayOf(missing);
-  const ancestors = record?.possibleAncestors(newestOf(missing)) ?? [];
-  yield ancestors.length === 0 ? '}' : `,"possible_ancestors":${JSON.stringify(ancestors)}}`;
-}
-
-function* arrayOf(revs: readonly string[]): Generator<string> {
-  let separator = '[';
-  for (const rev of revs) {
-    yield separator + JSON.stringify(rev);
-    separator = ',';
-  }
-  yield ']';
+function ancestorsOf({ record, missing }: Missing): string {
+  const ancestors = record?.possibleAncestors(newestOf(missing)) ?? NONE;
+  return ancestors.length === 0 ? '}' : `,"possible_ancestors":${JSON.stringify(ancestors)}}`;
 }
 
 async function readAsked(exchange: Exchange): Promise<{ readonly asked: Asked; readonly long: boolean }> {
@@ -152,6 +153,29 @@ async function readAsked(exchange: Exchange): Promise<{ readonly asked: Asked; r
 
 /** The body, `{id: [rev, …], …}`. @throws CouchError, JsonError */
 function* parseAsked(text: string): Work<Asked> {
+  return (yield* parsePlain(text)) ?? (yield* parseAny(text));
+}
+
+/** A member as replicators send it: an id without escapes, and revisions in the form in which they are stored. */
+const MEMBER =
+  /"([ !#-[\]-\uffff]*)":\["([1-9][0-9]{0,14}-[0-9a-f]{32}(?:","[1-9][0-9]{0,14}-[0-9a-f]{32}){0,100})"\]([,}])/y;
+
+/** The body where all of its members are so, in a quarter of the time; undefined where they are not. */
+function* parsePlain(text: string): Work<Asked | undefined> {
+  if (!text.startsWith('{')) return undefined;
+  const asked = new Map<string, readonly string[]>();
+  for (let at = 1, count = 1; ; count++) {
+    MEMBER.lastIndex = at;
+    const [, id, revs, next] = MEMBER.exec(text) ?? [];
+    if (id === undefined || revs === undefined) return undefined;
+    at = MEMBER.lastIndex;
+    asked.set(id, revs.split('","'));
+    if (next === '}') return at === text.length ? asked : undefined;
+    if (count % STRIDE === 0) yield;
+  }
+}
+
+function* parseAny(text: string): Work<Asked> {
   const reader = new JsonReader(text);
   if (reader.peek() !== 'object') {
     yield* reader.skip();
