@@ -44,7 +44,7 @@ function parse(args: readonly string[]): { urls: readonly string[]; options: Opt
       'servers, with the name and password of an admin: http://admin:secret@127.0.0.1:5984',
     )
     .addOption(new Option('--workload <name...>', 'only these').choices(names))
-    .option('--rounds <number>', 'rounds of each; the median counts', positive, 3)
+    .option('--rounds <number>', 'rounds of each; the median counts, after one that does not', positive, 3)
     .option('--documents <number>', 'documents of the database that is read', positive, 100_000)
     .option('--json <file>', 'write the figures of every round to a file, too');
   command.parse(args, { from: 'user' });
@@ -90,6 +90,9 @@ async function bench(
   if (json !== undefined) await writeFile(json, JSON.stringify({ sync, measured }, undefined, 2));
 }
 
+/** No server gets faster after so long. */
+const WARM_UP_MS = 3000;
+
 async function measureAll(
   targets: readonly Target[],
   bare: Target,
@@ -101,6 +104,9 @@ async function measureAll(
   const note = (name: string, one: Figures): void => {
     figures.set(name, [...(figures.get(name) ?? []), one]);
   };
+  // Code is compiled and caches fill in a round that does not count.
+  for (const target of targets) await measure(target, workload, 0, WARM_UP_MS);
+  if (first !== undefined) await measureBare(bare, first, workload, 0, WARM_UP_MS);
   for (let round = 1; round <= rounds; round++) {
     for (const target of targets) {
       say(`${workload.name}, round ${String(round)}: ${target.name}`);

@@ -12,14 +12,25 @@ export interface Figures {
   readonly cpu: number | undefined;
   /** The most bytes of memory beyond those before the round. */
   readonly memory: number | undefined;
+  /** Milliseconds from a request to its answer: the median. */
+  readonly latency: number;
 }
 
-/** Runs one round of a workload. @throws where the server does not answer as it should */
-export async function measure(target: Target, workload: Workload, number: number): Promise<Figures> {
+/**
+ * Runs one round of a workload.
+ * @param longest milliseconds after which no more requests are sent: for rounds whose figures do not count
+ * @throws where the server does not answer as it should
+ */
+export async function measure(
+  target: Target,
+  workload: Workload,
+  number: number,
+  longest = Infinity,
+): Promise<Figures> {
   const round = await workload.prepare(target, number);
   try {
     await check(target, workload, round);
-    return await run(target, workload, round);
+    return await run(target, workload, round, longest);
   } finally {
     await round.tidy?.();
   }
@@ -31,11 +42,12 @@ export async function measureBare(
   model: Target,
   workload: Workload,
   number: number,
+  longest = Infinity,
 ): Promise<Figures> {
   const round = await workload.prepare(model, number);
   try {
     await bare.must('PUT', '/answer', await model.ask(round.sample.request));
-    return await run(bare, workload, round);
+    return await run(bare, workload, round, longest);
   } finally {
     await round.tidy?.();
   }
@@ -48,21 +60,26 @@ async function check(target: Target, { name }: Workload, { sample }: Round): Pro
   }
 }
 
-async function run(target: Target, workload: Workload, round: Round): Promise<Figures> {
+async function run(target: Target, workload: Workload, round: Round, longest: number): Promise<Figures> {
   const { pid } = target;
   const connections = await Promise.all(Array.from({ length: workload.connections }, () => target.open()));
   const memoryBefore = pid === undefined ? 0 : await anonymousMemory(pid);
   const watch = pid === undefined ? undefined : new MemoryWatch(pid);
   const cpuBefore = pid === undefined ? 0 : await processorMicroseconds(pid);
+  const latencies: number[] = [];
   const started = performance.now();
+  const end = started + longest;
   try {
-    await Promise.all(connections.map((connection, at) => drive(connection, at, round)));
+    await Promise.all(
+      connections.map((connection, at) => drive(connection, round.requests(at), round, end, latencies)),
+    );
     const seconds = (performance.now() - started) / 1000;
     const cpu = pid === undefined ? undefined : (await processorMicroseconds(pid)) - cpuBefore;
     return {
       rate: round.units / seconds,
       cpu: cpu === undefined ? undefined : cpu / round.units,
       memory: watch === undefined ? undefined : (await watch.stop()) - memoryBefore,
+      latency: latencies.sort((a, b) => a - b)[latencies.length >> 1] ?? Number.NaN,
     };
   } finally {
     await watch?.stop();
@@ -71,14 +88,22 @@ async function run(target: Target, workload: Workload, round: Round): Promise<Fi
 }
 
 /** Sends the requests of one connection, each when the one before is answered. */
-async function drive(connection: Connection, at: number, round: Round): Promise<void> {
-  const requests = round.requests(at);
+async function drive(
+  connection: Connection,
+  requests: Iterator<Buffer, void, string>,
+  { follows }: Round,
+  end: number,
+  latencies: number[],
+): Promise<void> {
   let answer = '';
-  for (;;) {
+  for (let sent = performance.now(); sent < end;) {
     const next = requests.next(answer);
     if (next.done === true) return;
-    const { status, body } = await connection.send(next.value, round.follows === true);
+    const { status, body } = await connection.send(next.value, follows === true);
     if (status >= 300) throw new Error(`an answer of ${String(status)} while it was measured`);
     answer = body.toString();
+    const answered = performance.now();
+    latencies.push(answered - sent);
+    sent = answered;
   }
 }

@@ -8,8 +8,10 @@ import { ClassicLevel } from 'classic-level';
 export type RawCosts = ReadonlyMap<string, number>;
 
 const PAGE = 1000;
-/** Small batches for which there is a sync each. */
+/** Documents in small batches, each of which has a sync. */
 const PUTS = 5000;
+/** The same in batches of one. */
+const SINGLE_PUTS = 500;
 
 /**
  * What the reads and synced batches of each workload cost in LevelDB, with nothing around them: metadata and a body for
@@ -29,6 +31,8 @@ export async function rawCosts(count: number): Promise<RawCosts> {
     await of('bulk', count, () => writeAll(level, '', 500, count));
     await of('bulk-replicated', count, () => writeAll(level, 'second-', 500, count));
     await of('put', PUTS, () => writeAll(level, 'third-', 50, PUTS));
+    await of('put-one', SINGLE_PUTS, () => writeAll(level, 'fourth-', 1, SINGLE_PUTS));
+    costs.set('put-databases', costs.get('put-one') ?? 0);
     await of('get', count, () => getAll(level, count));
     await of('changes', count, () => readRows(level));
     costs.set('changes-pages', costs.get('changes') ?? 0);

@@ -50,8 +50,13 @@ export function report(measured: readonly Measured[], { targets, bare, raw, sync
     fastify === undefined
       ? ''
       : `A bare Fastify takes ${micros(fastify)} µs for one GET here: limits stated for ${String(REFERENCE)} µs count ${(fastify / REFERENCE).toFixed(2)}-fold.\n`;
+  const one = measured.find(({ workload }) => workload.name === 'put-one');
+  const alone =
+    one === undefined
+      ? ''
+      : `One PUT alone takes ${targets.map(({ name }) => `${median(one.figures.get(name) ?? []).latency.toFixed(2)} ms (${name})`).join(', ')}. `;
   const lines = [header, header.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |\n`);
-  return `${lines.join('')}\nOne synced write takes ${sync.toFixed(2)} ms on this disk. ${scale}`;
+  return `${lines.join('')}\nOne synced write takes ${sync.toFixed(2)} ms on this disk. ${alone}${scale}`;
 }
 
 const shown = ({ rate, cpu, memory }: Figures): string =>
@@ -73,5 +78,6 @@ function median(rounds: readonly Figures[]): Figures {
     rate: middle(rounds.map(({ rate }) => rate)) ?? Number.NaN,
     cpu: middle(rounds.map(({ cpu }) => cpu)),
     memory: middle(rounds.map(({ memory }) => memory)),
+    latency: middle(rounds.map(({ latency }) => latency)) ?? Number.NaN,
   };
 }

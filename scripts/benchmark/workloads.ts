@@ -39,18 +39,18 @@ export interface Round {
 export function workloads(count: number): readonly Workload[] {
   return [
     reading('get', 'GET one document', 'request', 50, (target) =>
-      scattered(target, count, Math.min(count, 10_000)),
+      scattered(target, count, Math.min(3 * count, 30_000)),
     ),
-    writing('put', 'PUT new documents', 50, Math.min(count, 5000), putNew),
-    writing('bulk', '`_bulk_docs`, 500 a request', 4, Math.min(count, 30_000), (target, name, all) =>
-      bulk(target, name, all, true),
-    ),
+    writing('put', 'PUT new documents', 50, Math.min(count, 10_000), putNew),
+    writing('put-one', 'the same on one connection', 1, Math.min(count >> 2, 1000), putNew),
+    manyDatabases(Math.min(Math.ceil(count / 100), 100), Math.min(count, 5000)),
+    writing('bulk', '`_bulk_docs`, 500 a request', 4, Math.min(count, 30_000), bulk(true)),
     writing(
       'bulk-replicated',
       '`_bulk_docs` with `new_edits: false`',
       4,
       Math.min(count, 30_000),
-      (target, name, all) => bulk(target, name, all, false),
+      bulk(false),
     ),
     reading('changes', '`_changes?style=all_docs`, all rows', 'row', 1, (target) =>
       whole(target, '_changes?style=all_docs', count),
@@ -202,15 +202,17 @@ const bulkGet = (target: Target, all: readonly Revision[]): Round =>
 
 // ---- writing --------------------------------------------------------------------------------------------------
 
-type Write = (target: Target, database: string, all: readonly unknown[]) => Buffer[];
+/** The requests that write some documents, in turn into each of some databases. */
+type Write = (target: Target, databases: readonly string[], all: readonly unknown[]) => Buffer[];
 
-/** Writes into a database that is new in each round. */
+/** Writes into databases that are new in each round. */
 function writing(
   name: string,
   title: string,
   connections: number,
   count: number,
   requestsOf: Write,
+  databases = 1,
 ): Workload {
   return {
     name,
@@ -218,40 +220,53 @@ function writing(
     unit: 'document',
     connections,
     async prepare(target, round) {
-      const database = `bench-${name}-${String(round)}`;
-      await target.must('PUT', `/${database}`);
-      const requests = requestsOf(target, database, [...documents(count, SIZE)]);
-      const [sample] = requestsOf(target, database, [...documents(1, SIZE, 'sample-')]);
+      const names = Array.from(
+        { length: databases },
+        (_, at) => `bench-${name}-${String(round)}-${String(at)}`,
+      );
+      await Promise.all(names.map((database) => target.must('PUT', `/${database}`)));
+      const requests = requestsOf(target, names, [...documents(count, SIZE)]);
+      const [sample] = requestsOf(target, names, [...documents(1, SIZE, 'sample-')]);
       if (sample === undefined) throw new Error(`${name} has no requests`);
       return {
         units: count,
         requests: (connection) => strided(requests, connection, connections),
         sample: { request: sample, holds: (answer) => !answer.includes('"error"') },
         tidy: async () => {
-          await target.must('DELETE', `/${database}`);
+          await Promise.all(names.map((database) => target.must('DELETE', `/${database}`)));
         },
       };
     },
   };
 }
 
-const putNew: Write = (target, database, all) =>
-  all.map((doc) => {
+/** Where there are two for each connection, no write shares a sync with another. */
+const manyDatabases = (databases: number, count: number): Workload =>
+  writing('put-databases', `the same over ${String(databases)} databases`, 50, count, putNew, databases);
+
+const inTurn = (databases: readonly string[], index: number): string =>
+  databases[index % databases.length] ?? '';
+
+const putNew: Write = (target, databases, all) =>
+  all.map((doc, index) => {
     const { _id } = doc as { _id: string };
-    return target.request('PUT', `/${database}/${_id}`, JSON.stringify(doc));
+    return target.request('PUT', `/${inTurn(databases, index)}/${_id}`, JSON.stringify(doc));
   });
 
-function bulk(target: Target, database: string, all: readonly unknown[], newEdits: boolean): Buffer[] {
-  const requests: Buffer[] = [];
-  for (let from = 0; from < all.length; from += BATCH) {
-    const docs = all
-      .slice(from, from + BATCH)
-      .map((doc) => (newEdits ? doc : replicated(doc as { _id: string })));
-    const body = newEdits ? { docs } : { docs, new_edits: false };
-    requests.push(target.request('POST', `/${database}/_bulk_docs`, JSON.stringify(body)));
-  }
-  return requests;
-}
+const bulk =
+  (newEdits: boolean): Write =>
+  (target, databases, all) => {
+    const requests: Buffer[] = [];
+    for (let from = 0; from < all.length; from += BATCH) {
+      const docs = all
+        .slice(from, from + BATCH)
+        .map((doc) => (newEdits ? doc : replicated(doc as { _id: string })));
+      const body = newEdits ? { docs } : { docs, new_edits: false };
+      const database = inTurn(databases, requests.length);
+      requests.push(target.request('POST', `/${database}/_bulk_docs`, JSON.stringify(body)));
+    }
+    return requests;
+  };
 
 /** The third revision of a document with its ancestors, as a replicator sends it. */
 function replicated(doc: { _id: string }): unknown {
