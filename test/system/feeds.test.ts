@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Info } from './support/couch.js';
-import { Heap, INSPECTABLE } from './support/heap.js';
+import { Heap } from './support/heap.js';
+import { INSPECTABLE } from './support/inspector.js';
 import { Listener, openListeners } from './support/listeners.js';
 import { openSockets } from './support/proc.js';
 import { Restartable } from './support/restartable.js';

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { temporaryFolder } from '../support/server.js';
 import { load } from './support/couch.js';
 import { documents } from './support/documents.js';
-import { INSPECTABLE } from './support/heap.js';
+import { INSPECTABLE } from './support/inspector.js';
 import { measureStalled, measureStream } from './support/memory.js';
 import { megabytes } from './support/proc.js';
 import { Restartable } from './support/restartable.js';

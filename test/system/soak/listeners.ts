@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { Heap, INSPECTABLE } from '../support/heap.js';
+import { Heap } from '../support/heap.js';
+import { INSPECTABLE } from '../support/inspector.js';
 import { openListeners } from '../support/listeners.js';
 import { anonymousMemory, openSockets, processorTicks } from '../support/proc.js';
 import { Restartable } from '../support/restartable.js';

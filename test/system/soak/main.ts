@@ -4,10 +4,12 @@ import { attachment } from './attachment.js';
 import { browser } from './browser.js';
 import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
+import { databases } from './databases.js';
 import { fuzz } from './fuzz.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
 import { rows } from './rows.js';
+import { start } from './start.js';
 
 /** Each returns true when it is done, false when another call has to go on with it. */
 const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>> = {
@@ -18,6 +20,8 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   couchbackup,
   fuzz,
   attachment,
+  start,
+  databases,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
