@@ -7,7 +7,7 @@ import { exitCodes, StartError } from './config/exit.js';
 import { badConfig } from './config/layers.js';
 import type { Config } from './config/schema.js';
 import { buildApp } from './http/app.js';
-import { handleWarning } from './observe/handles.js';
+import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
 import { Databases } from './store/databases.js';
@@ -72,7 +72,7 @@ async function start(given: Config, log: Logger, parts: AsyncStack): Promise<Gat
   const { store, compaction, limits } = config;
   const databases = await Databases.open(
     directory.path,
-    { ...store, maxOpen: limits.maxDbsOpen },
+    { ...store, maxOpen: databasesWithin(limits.maxDbsOpen) },
     { compaction, tasks, log },
   );
   parts.add(() => databases.close());

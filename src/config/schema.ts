@@ -91,7 +91,7 @@ const limits = z.strictObject({
   maxBodyMemory: bytes(128 * MiB, MiB).describe(
     'Bytes that the bodies of all requests together may have in memory; where it is used up, large ones wait.',
   ),
-  maxDbsOpen: count(100).describe('How many databases are kept open at once; idle ones are closed first.'),
+  maxDbsOpen: count(500).describe('How many databases are kept open at once; idle ones are closed first.'),
   maxDbNumberForDbsInfoReq: count(100).describe('The most databases that one `_dbs_info` may ask for.'),
   uuidsMaxCount: count(1000).describe('The most that `_uuids` makes at once.'),
   purgeMaxDocumentIdNumber: count(100).describe('The most documents that one `_purge` may name.'),

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Files that one open database and its LevelDB have open under load. */
-const PER_DATABASE = 40;
+/** Files that one open database has open: its lock, its logs, its manifest, and those that are being made. */
+const PER_DATABASE = 6;
+/** LevelDB maps the first thousand tables of all databases; of the others it keeps up to this part of all files open. */
+const TABLES = 1 / 5;
 /** Connections and everything else. */
 const BESIDE = 1000;
 
@@ -10,9 +12,15 @@ const BESIDE = 1000;
  * or where the system does not tell.
  */
 export function handleWarning(maxOpen: number, limit = openFileLimit()): string | undefined {
-  const needed = maxOpen * PER_DATABASE + BESIDE;
+  const needed = Math.ceil((maxOpen * PER_DATABASE + BESIDE) / (1 - TABLES));
   if (limit === undefined || limit >= needed) return undefined;
   return `this process may open ${limit} files; ${needed} are advised for ${maxOpen} open databases (ulimit -n)`;
+}
+
+/** How many databases may be kept open, so that others can be opened, too: a third of all files is theirs at most. */
+export function databasesWithin(maxDbsOpen: number, limit = openFileLimit()): number {
+  if (limit === undefined) return maxDbsOpen;
+  return Math.min(maxDbsOpen, Math.ceil(limit / 3 / PER_DATABASE));
 }
 
 /** What else needs files. */
@@ -27,7 +35,8 @@ export function connectionsWithin(
   limit = openFileLimit(),
 ): number {
   if (limit === undefined) return maxConnections;
-  const left = limit - maxDbsOpen * PER_DATABASE - RESERVED;
+  const databases = databasesWithin(maxDbsOpen, limit) * PER_DATABASE;
+  const left = Math.floor(limit * (1 - TABLES)) - databases - RESERVED;
   return Math.min(maxConnections, Math.max(left, Math.ceil(limit / 4)));
 }
 

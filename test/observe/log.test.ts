@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { connectionsWithin, handleWarning } from '../../src/observe/handles.js';
+import { connectionsWithin, databasesWithin, handleWarning } from '../../src/observe/handles.js';
 import { createLogger, type Logger } from '../../src/observe/log.js';
 
 /** A logger and the lines that it has written, parsed. */
@@ -63,16 +63,22 @@ describe('a log line', () => {
 
 describe('the number of files that may be open', () => {
   it('is warned of when it is too low for the open databases', () => {
-    expect(handleWarning(100, 1024)).toMatch(/may open 1024 files; 5000 are advised/);
-    expect(handleWarning(100, 5000)).toBeUndefined();
-    expect(handleWarning(10, 1400)).toBeUndefined();
+    expect(handleWarning(500, 1024)).toMatch(/may open 1024 files; 5000 are advised/);
+    expect(handleWarning(500, 5000)).toBeUndefined();
+    expect(handleWarning(20, 1400)).toBeUndefined();
+  });
+
+  it('keeps fewer databases open where they would leave none for anything else', () => {
+    expect(databasesWithin(500, 1_000_000)).toBe(500);
+    expect(databasesWithin(500, 1024)).toBe(57);
+    expect(databasesWithin(5, 1024)).toBe(5);
   });
 
   it('leaves room for the databases, whatever the limit of connections', () => {
-    const limits = { maxConnections: 16_000, maxDbsOpen: 100 };
+    const limits = { maxConnections: 16_000, maxDbsOpen: 500 };
     expect(connectionsWithin(limits, 1_000_000)).toBe(16_000);
-    expect(connectionsWithin(limits, 20_000)).toBe(15_900);
-    expect(connectionsWithin(limits, 1024)).toBe(256);
-    expect(connectionsWithin({ maxConnections: 5, maxDbsOpen: 100 }, 1024)).toBe(5);
+    expect(connectionsWithin(limits, 20_000)).toBe(12_900);
+    expect(connectionsWithin(limits, 1024)).toBe(377);
+    expect(connectionsWithin({ maxConnections: 5, maxDbsOpen: 500 }, 1024)).toBe(5);
   });
 });
