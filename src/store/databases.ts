@@ -36,6 +36,8 @@ interface Slot {
   share: MemoryShare | undefined;
   /** How many requests, feeds and steps work with it. */
   users: number;
+  /** The larger, the later it was last used. */
+  lastUse: number;
   /** The last of the steps (open, close, create, delete) under way. */
   step: Promise<void>;
   /** Why it could not be opened, and when that is tried again. */
@@ -57,7 +59,6 @@ const isAnswer = (error: unknown): boolean => error instanceof CouchError && err
  * for longest and too many are open.
  */
 export class Databases {
-  /** In the order of their last use. */
   readonly #slots = new Map<string, Slot>();
   readonly #names: Set<string>;
   #sorted: readonly string[] | undefined;
@@ -65,8 +66,9 @@ export class Databases {
   /** Closing is all but over: the last events are written. */
   #closed = false;
   readonly #globalChanges: GlobalChanges;
-  /** How many databases are open. */
-  #open = 0;
+  /** Those with an open database. */
+  readonly #open = new Set<Slot>();
+  #uses = 0;
   readonly #memory: MemoryBudget;
   readonly #compactions: Compactions;
   /** Removals of deleted folders that still run. */
@@ -208,24 +210,25 @@ export class Databases {
     return this.#compactions.run(name);
   }
 
-  async #useUntilClosing<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
-    if (this.#closing) throw stopping();
-    return this.#use(name, work);
+  #useUntilClosing<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
+    return this.#closing ? Promise.reject(stopping()) : this.#use(name, work);
   }
 
+  /** Every request comes here: it awaits nothing but what is needed. */
   async #use<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
     if (!this.#names.has(name)) throw databaseMissing();
     const slot = this.#slot(name);
-    return this.#working(name, slot, async () => {
-      const database = usable(slot) ?? (await this.#opened(name));
-      try {
-        return await work(database);
-      } catch (error) {
-        throw this.#answerOf(name, database, error);
-      } finally {
-        this.#compactions.consider(name, database.weight);
-      }
-    });
+    this.#enter(slot);
+    let database: LevelDatabase | undefined;
+    try {
+      database = usable(slot) ?? (await this.#opened(name));
+      return await work(database);
+    } catch (error) {
+      throw database === undefined ? error : this.#answerOf(name, database, error);
+    } finally {
+      if (database !== undefined) this.#compactions.consider(name, database.weight);
+      this.#leave(name, slot);
+    }
   }
 
   /** Nobody closes a database that is in use but for the two reasons here, or because it is lost. */
@@ -256,18 +259,17 @@ export class Databases {
     await slot.step;
   }
 
-  async #working<T>(name: string, slot: Slot, work: () => Promise<T>): Promise<T> {
+  /** From now on, until `#leave`, nobody closes the slot's database for not being used. */
+  #enter(slot: Slot): void {
     slot.users++;
-    this.#slots.delete(name);
-    this.#slots.set(name, slot);
-    try {
-      return await work();
-    } finally {
-      slot.users--;
-      // A name that is no database's is forgotten.
-      if (slot.users === 0 && !this.#names.has(name)) this.#slots.delete(name);
-      this.#closeIdle();
-    }
+    slot.lastUse = this.#uses++;
+  }
+
+  #leave(name: string, slot: Slot): void {
+    slot.users--;
+    // A name that is no database's is forgotten.
+    if (slot.users === 0 && slot.database === undefined && !this.#names.has(name)) this.#slots.delete(name);
+    this.#closeIdle();
   }
 
   async #opened(name: string): Promise<LevelDatabase> {
@@ -301,14 +303,14 @@ export class Databases {
       slot.share = share;
       slot.failure = undefined;
       slot.backoff.succeeded();
-      this.#open++;
+      this.#open.add(slot);
       return database;
     } catch (error) {
       share.giveBack();
       slot.failure = asOpeningFailure(name, error);
       slot.backoff.failed();
       // The next try finds handles that others do not need.
-      if (isTooManyFiles(error)) this.#closeIdle(this.#open >> 1);
+      if (isTooManyFiles(error)) this.#closeIdle(this.#open.size >> 1);
       throw slot.failure;
     }
   }
@@ -324,18 +326,19 @@ export class Databases {
     slot.database = undefined;
     slot.share = undefined;
     share?.giveBack();
-    this.#open--;
+    this.#open.delete(slot);
     return database;
   }
 
   /** Closes those that were not used for longest. Whoever comes for one of them meanwhile waits, then opens it anew. */
   #closeIdle(most = this.options.maxOpen): void {
-    for (const slot of this.#slots.values()) {
-      if (this.#open <= most) return;
-      if (slot.users > 0) continue;
+    const tooMany = this.#open.size - most;
+    if (tooMany <= 0) return;
+    const idle = [...this.#open].filter(({ users }) => users === 0);
+    idle.sort((one, other) => one.lastUse - other.lastUse);
+    for (const slot of idle.slice(0, tooMany)) {
       const database = this.#takeOut(slot);
-      if (database === undefined) continue;
-      slot.step = slot.step.then(() => database.close());
+      slot.step = slot.step.then(() => database?.close());
       // Whoever comes next is told.
       slot.step.catch(() => undefined);
     }
@@ -348,14 +351,14 @@ export class Databases {
     const before = slot.step;
     let done: () => void = () => undefined;
     slot.step = new Promise<void>((resolve) => (done = resolve));
-    return this.#working(name, slot, async () => {
-      try {
-        await before;
-        return await work(slot);
-      } finally {
-        done();
-      }
-    });
+    this.#enter(slot);
+    try {
+      await before;
+      return await work(slot);
+    } finally {
+      done();
+      this.#leave(name, slot);
+    }
   }
 
   #slot(name: string): Slot {
@@ -365,6 +368,7 @@ export class Databases {
         database: undefined,
         share: undefined,
         users: 0,
+        lastUse: 0,
         step: Promise.resolve(),
         failure: undefined,
         backoff: new Backoff(),
