@@ -8,6 +8,7 @@ import {
   pathTo,
   revAt,
   revsOf,
+  type RevNode,
   type RevPosition,
   type RevTree,
 } from '../revtree/tree.js';
@@ -27,8 +28,34 @@ export interface StoredMetadata {
 
 /** Reads a stored record. Its maps have no prototype: a revision may be called `__proto__`. */
 export function parseRecord(text: string): StoredDocument {
+  const simple = SIMPLE.exec(text);
+  if (simple !== null) return simpleRecord(simple as unknown as SimpleParts);
   const stored = JSON.parse(text) as StoredMetadata;
   return new StoredDocument(stored.id, stored.seq, stored.rev_tree, new Map(Object.entries(stored.rev_map)));
+}
+
+/**
+ * Most documents have a single revision: such a record is read in a fifth of the time that JSON takes. PouchDB puts a
+ * `rev` into those it makes.
+ */
+const SIMPLE =
+  /^\{"id":"([^"\\]*)","rev_tree":\[\{"pos":([0-9]+),"ids":\["([^"\\]+)",\{"status":"available"(,"deleted":true)?\},\[\]\]\}\],(?:"rev":"[^"\\]*",)?"rev_map":\{"\2-\3":([0-9]+)\},"winningRev":"\2-\3","deleted":(?:true|false),"seq":([0-9]+)\}$/;
+
+type SimpleParts = readonly [
+  text: string,
+  id: string,
+  generation: string,
+  hash: string,
+  deleted: string | undefined,
+  bodySeq: string,
+  seq: string,
+];
+
+function simpleRecord([, id, generation, hash, deleted, bodySeq, seq]: SimpleParts): StoredDocument {
+  const state: RevNode[1] =
+    deleted === undefined ? { status: 'available' } : { status: 'available', deleted: true };
+  const tree: RevTree = [{ pos: Number(generation), ids: [hash, state, []] }];
+  return new StoredDocument(id, Number(seq), tree, new Map([[`${generation}-${hash}`, Number(bodySeq)]]));
 }
 
 /** Our own serialisation ends so. */
