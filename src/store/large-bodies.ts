@@ -1,13 +1,9 @@
 import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
-import { pagesOf } from './pages.js';
 import { LARGE_BODY } from './state.js';
 
 /** Bodies of more characters are large. */
 export const LARGE = 128 * 1024;
-
-/** Bodies looked at at a time. */
-const PAGE = 1000;
 
 /** Where the length of a large body stands. */
 export const largeBodyKey = (seq: number): string => layout.meta.key(LARGE_BODY + layout.seqKey(seq));
@@ -45,22 +41,5 @@ export class LargeBodies {
   /** None is taken away while the database is open: a snapshot may still hold a body that was dropped. */
   add(seq: number, length: number): void {
     this.#lengths.set(seq, length);
-  }
-}
-
-/** Lists the large bodies that another program stored after a sequence. */
-export async function listLargeBodies(level: ClassicLevel, after: number): Promise<void> {
-  const entries = level.iterator({
-    gt: layout.bodies.key(layout.seqKey(after)),
-    lt: layout.bodies.end,
-    highWaterMarkBytes: 1 << 20,
-  });
-  for await (const page of pagesOf(entries, PAGE)) {
-    const batch = level.batch();
-    for (const [key, { length }] of page) {
-      const seq = layout.parseSeqKey(layout.bodies.strip(key));
-      if (length > LARGE) batch.put(largeBodyKey(seq), String(length));
-    }
-    await batch.write({ sync: false });
   }
 }

@@ -5,10 +5,8 @@ import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
 import { Epochs, newEpochName, parseEpochs } from './epochs.js';
 import { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
-import { flush } from './level.js';
 import { pagesOf } from './pages.js';
 import { rebuildIndex } from './rebuild.js';
-import { countBytes } from './recount.js';
 import * as keys from './state.js';
 import { Validators } from './validators.js';
 
@@ -73,6 +71,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
   if (
     counted === undefined ||
     knownEpochs === undefined ||
+    !keys.countsSizes(state) ||
     (await isStale(context.level, counted, updateSeq))
   ) {
     if (known !== undefined && updateSeq > known.updateSeq)
@@ -80,8 +79,6 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     // Purges may have used sequences of which nothing is left: what names those must not name others.
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(context.level, named, updateSeq, known ?? NOTHING);
-  } else if (!keys.countsSizes(state)) {
-    counted = await countSizes(context, counted);
   }
   return {
     state: counted,
@@ -110,14 +107,6 @@ async function isStale(level: ClassicLevel, known: keys.State, updateSeq: number
 /** Whether PouchDB wrote or compacted since we did. */
 export async function wasPouchHere(level: ClassicLevel, known: keys.State): Promise<boolean> {
   return (await pouchSequence(level)) > known.updateSeq || (await wasCompacted(level, known));
-}
-
-/** Counts the bytes of a database that was ours before they were counted so. */
-async function countSizes({ level, sync }: OpeningContext, known: keys.State): Promise<keys.State> {
-  const counted = { ...known, ...(await countBytes(level)) };
-  await flush(level);
-  await level.put(layout.meta.key(keys.STATE), JSON.stringify(counted), { sync });
-  return counted;
 }
 
 /** Whether PouchDB compacted: what it drops then is counted, and it may leave something behind. */

@@ -1,18 +1,29 @@
 import type { ClassicLevel } from 'classic-level';
 import { countChunked } from './attachments/chunks.js';
 import { completeStubs, dropStrays } from './attachments/mend.js';
+import { factsOf } from './body-facts.js';
+import { BodyRoles } from './body-roles.js';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
 import type { Epochs } from './epochs.js';
-import { listLargeBodies } from './large-bodies.js';
+import { LARGE, largeBodyKey } from './large-bodies.js';
 import * as layout from './layout.js';
 import { flush } from './level.js';
 import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
-import { countBytes } from './recount.js';
+import { BytesCount, type CountedBody } from './recount.js';
 import { EPOCHS, POUCH_COMPACTION, pouchUpdateSeq, STATE, type State } from './state.js';
 
-/** Documents read, and rows written, at a time. */
+/** Documents, or bodies, read at a time. */
 const PAGE = 1000;
+
+/** What is gathered while everything is read. */
+interface Gathered {
+  docCount: number;
+  deletedCount: number;
+  readonly counts: ChangeCounts;
+  readonly roles: BodyRoles;
+  readonly bytes: BytesCount;
+}
 
 /**
  * Makes the changes index and the counters from the documents alone: for a database that PouchDB made, wrote to since,
@@ -25,36 +36,25 @@ export async function rebuildIndex(
   updateSeq: number,
   known: Pick<State, 'updateSeq' | 'purgeSeq' | 'droppedBytes'>,
 ): Promise<State> {
-  await level.clear({ gte: layout.changes.start, lt: layout.changes.end });
-  await level.clear({ gte: layout.changeCounts.start, lt: layout.changeCounts.end });
-  const counts = new ChangeCounts();
-  let docCount = 0;
-  let deletedCount = 0;
-  const texts = level.values({
-    gte: layout.documents.start,
-    lt: layout.documents.end,
-    highWaterMarkBytes: 1 << 20,
-  });
-  for await (const page of pagesOf(texts, PAGE)) {
-    const batch = level.batch();
-    for (const text of page) {
-      const record = parseRecord(text);
-      if (record.deleted) deletedCount++;
-      else docCount++;
-      counts.add(blockOf(record.seq), 1);
-      batch.put(layout.changes.key(layout.seqKey(record.seq)), record.changeRow(epochs.token(record.seq)));
-    }
-    await batch.write({ sync: false });
-  }
-  await completeStubs(level, known.updateSeq);
-  await listLargeBodies(level, known.updateSeq);
+  for (const { start, end } of [layout.changes, layout.changeCounts, layout.attachmentUses])
+    await level.clear({ gte: start, lt: end });
+  const gathered: Gathered = {
+    docCount: 0,
+    deletedCount: 0,
+    counts: new ChangeCounts(),
+    roles: new BodyRoles(),
+    bytes: new BytesCount(level, layout.attachmentUses),
+  };
+  await readDocuments(level, epochs, gathered);
+  await readBodies(level, known.updateSeq, gathered);
   // Before it was ours nothing was stored compressed.
   if (known.updateSeq > 0) await dropStrays(level);
+  const { docCount, deletedCount, counts, bytes } = gathered;
   const state = {
     updateSeq,
     docCount,
     deletedCount,
-    ...(await countBytes(level)),
+    ...(await bytes.finish()),
     droppedBytes: known.droppedBytes,
     chunked: await countChunked(level),
     purgeSeq: Math.max(known.purgeSeq, await layout.lastNumber(level, layout.purges)),
@@ -64,6 +64,45 @@ export async function rebuildIndex(
   const compaction = await level.get(layout.locals.key(layout.POUCH_COMPACTION));
   await level.batch(lastPuts(state, epochs, counts, compaction), { sync: true });
   return state;
+}
+
+/** Writes the rows of the changes index. */
+async function readDocuments(level: ClassicLevel, epochs: Epochs, gathered: Gathered): Promise<void> {
+  const { counts, roles, bytes } = gathered;
+  const { start: gte, end: lt } = layout.documents;
+  for await (const page of pagesOf(level.values({ gte, lt, highWaterMarkBytes: 1 << 20 }), PAGE)) {
+    const batch = level.batch();
+    for (const text of page) {
+      const record = parseRecord(text);
+      if (record.deleted) gathered.deletedCount++;
+      else gathered.docCount++;
+      counts.add(blockOf(record.seq), 1);
+      roles.note(record);
+      bytes.addRecord(text);
+      batch.put(layout.changes.key(layout.seqKey(record.seq)), record.changeRow(epochs.token(record.seq)));
+    }
+    await batch.write({ sync: false });
+  }
+}
+
+/** Puts right what another program wrote after a sequence, and counts. */
+async function readBodies(level: ClassicLevel, after: number, { roles, bytes }: Gathered): Promise<void> {
+  const { start: gte, end: lt } = layout.bodies;
+  for await (const page of pagesOf(level.iterator({ gte, lt, highWaterMarkBytes: 1 << 20 }), PAGE)) {
+    const batch = level.batch();
+    const counted: CountedBody[] = [];
+    for (const [key, stored] of page) {
+      const seq = layout.parseSeqKey(layout.bodies.strip(key));
+      const completed = seq > after ? await completeStubs(level, stored) : undefined;
+      const text = completed ?? stored;
+      if (completed !== undefined) batch.put(key, completed);
+      if (seq > after && text.length > LARGE) batch.put(largeBodyKey(seq), String(text.length));
+      const role = roles.of(seq);
+      if (role !== undefined) counted.push({ ...role, facts: factsOf(text) });
+    }
+    await bytes.addBodies(counted);
+    await batch.write({ sync: false });
+  }
 }
 
 function lastPuts(

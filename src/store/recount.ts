@@ -1,13 +1,11 @@
 import type { ClassicLevel } from 'classic-level';
-import { type BodyFacts, readFacts } from './body-facts.js';
-import { keptBodies } from './kept.js';
-import { LargeBodies } from './large-bodies.js';
-import * as layout from './layout.js';
+import type { BodyFacts } from './body-facts.js';
+import type { BodyRole } from './body-roles.js';
+import type * as layout from './layout.js';
 import { pagesOf } from './pages.js';
-import { parseRecord, type StoredDocument } from './record.js';
 import type { State } from './state.js';
 
-/** Records, or attachments, looked at at a time. */
+/** Attachments looked at at a time. */
 const PAGE = 200;
 
 /** The counters of bytes, but for what was dropped. */
@@ -16,32 +14,8 @@ export type CountedBytes = Pick<
   'bodyBytes' | 'attachmentBytes' | 'metadataBytes' | 'activeBytes' | 'externalBytes'
 >;
 
-/** Counts everything that is stored by reading it all: for a database whose counters another program did not keep. */
-export async function countBytes(level: ClassicLevel): Promise<CountedBytes> {
-  const uses = layout.attachmentUses;
-  await level.clear({ gte: uses.start, lt: uses.end });
-  const count = new BytesCount(level, uses);
-  const largeBodies = await LargeBodies.load(level);
-  const texts = level.values({
-    gte: layout.documents.start,
-    lt: layout.documents.end,
-    highWaterMarkBytes: 1 << 20,
-  });
-  for await (const page of pagesOf(texts, PAGE)) {
-    for (const text of page) count.addRecord(text);
-    const bodies = page.flatMap((text) => bodiesOf(parseRecord(text)));
-    for await (const some of readFacts(level, largeBodies, bodies, ({ seq }) => seq)) {
-      await count.addBodies(some.map(({ item, facts }) => ({ ...item, facts })));
-    }
-  }
-  return count.finish();
-}
-
 /** A stored body that a record has. */
-export interface CountedBody {
-  /** Whether a compaction keeps it. */
-  readonly isKept: boolean;
-  readonly isLeaf: boolean;
+export interface CountedBody extends BodyRole {
   readonly facts: BodyFacts;
 }
 
@@ -108,13 +82,4 @@ export class BytesCount {
     }
     await batch.write({ sync: false });
   }
-}
-
-function bodiesOf(record: StoredDocument): { seq: number; isKept: boolean; isLeaf: boolean }[] {
-  const kept = keptBodies(record);
-  return Array.from(record.bodySeqs, ([rev, seq]) => ({
-    seq,
-    isKept: kept.has(rev),
-    isLeaf: kept.get(rev)?.isLeaf === true,
-  }));
 }

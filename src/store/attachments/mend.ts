@@ -6,28 +6,14 @@ import { BYTES, EMPTY } from './chunks.js';
 import { type Attachment, attachmentsMember, parseAttachments, splitAttachments } from './members.js';
 import { ELSEWHERE, isElsewhere, parseRefs, refsText } from './refs-text.js';
 
-/** Bodies, or attachments, looked at at a time. */
+/** Attachments looked at at a time. */
 const PAGE = 100;
 
-/** PouchDB stores stubs as they are given, even without their lengths: those are put into the bodies that it wrote. */
-export async function completeStubs(level: ClassicLevel, after: number): Promise<void> {
-  const entries = level.iterator({
-    gt: layout.bodies.key(layout.seqKey(after)),
-    lt: layout.bodies.end,
-    highWaterMarkBytes: 1 << 20,
-  });
-  for await (const page of pagesOf(entries, PAGE)) {
-    const batch = level.batch();
-    for (const [key, text] of page) {
-      const completed = await completeBody(level, text);
-      if (completed !== undefined) batch.put(key, completed);
-    }
-    await batch.write({ sync: false });
-  }
-}
-
-/** The body with what it lacked; undefined where that is nothing. */
-async function completeBody(level: ClassicLevel, text: string): Promise<string | undefined> {
+/**
+ * PouchDB stores stubs as they are given, even without their lengths: those are put into the bodies that it wrote.
+ * @returns the body with what it lacked; undefined where that is nothing
+ */
+export async function completeStubs(level: ClassicLevel, text: string): Promise<string | undefined> {
   const named = readNamed(text);
   if (named === undefined) return undefined;
   const attachments = new Map<string, Attachment>();
