@@ -6,6 +6,7 @@ import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { databases } from './databases.js';
 import { fuzz } from './fuzz.js';
+import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
 import { rows } from './rows.js';
@@ -16,6 +17,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   kill,
   listeners,
   rows,
+  index: indexBuild,
   browser,
   couchbackup,
   fuzz,
