@@ -3,7 +3,7 @@ import { Turns } from '../json/turns.js';
 import { decoded, type GivenAttachment } from '../store/attachments/given.js';
 import type { Source, StagedAttachment } from '../store/attachments/stage.js';
 import { FLUSH_SIZE } from '../store/attachments/uploads.js';
-import type { ParsedDocument } from '../store/document.js';
+import { isWhole, type ParsedDocument } from '../store/document.js';
 import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../store/types.js';
 import type { Exchange } from './exchange.js';
 
@@ -101,12 +101,13 @@ export class Intake {
   }
 
   /** A document with those of its attachments taken in that stand in it. @throws CouchError 400, 413 */
-  async edit({ attachments, ...document }: ParsedDocument, newEdits: boolean): Promise<DocumentEdit> {
-    if (attachments === undefined) return document;
-    this.requireCount(document.id, attachments.size);
+  async edit(parsed: ParsedDocument, newEdits: boolean): Promise<DocumentEdit> {
+    if (isWhole(parsed)) return parsed;
+    const { id, attachments = NONE } = parsed;
+    this.requireCount(id, attachments.size);
     const edits = new Map<string, AttachmentEdit>();
     for (const [name, given] of attachments) edits.set(name, await this.take(name, given, newEdits));
-    return { ...document, attachments: edits };
+    return { ...parsed, attachments: edits };
   }
 
   /** Takes in what a document says of an attachment. @throws CouchError 400 for one that would have to follow it */
@@ -119,6 +120,8 @@ export class Intake {
     return { kind: 'staged', contentType, revpos: newEdits ? undefined : revpos, staged };
   }
 }
+
+const NONE: ReadonlyMap<string, GivenAttachment> = new Map();
 
 const tooLarge = (name: string): CouchError => new CouchError(413, 'attachment_too_large', name);
 

@@ -6,6 +6,8 @@ export const CLOSE_BRACE = 0x7d;
 /** An object or an array that `JsonReader` is in the middle of. */
 export interface Container {
   readonly isObject: boolean;
+  /** Whether it takes values. */
+  readonly keeps: boolean;
   /** Takes the key of the next member, quotes included. @returns false where it was there already */
   key(text: string): boolean;
   /** Takes the next value. */
@@ -33,6 +35,7 @@ const FEW_KEYS = 12;
 
 class CheckedObject implements Container {
   readonly isObject = true;
+  readonly keeps = false;
   readonly #few: string[] = [];
   #many: Set<string> | undefined;
 
@@ -57,6 +60,7 @@ class CheckedObject implements Container {
 
 const CHECKED_ARRAY: Container = {
   isObject: false,
+  keeps: false,
   key: () => false,
   value: () => undefined,
   text: () => '',
@@ -64,6 +68,7 @@ const CHECKED_ARRAY: Container = {
 
 class RewrittenObject implements Container {
   readonly isObject = true;
+  readonly keeps = true;
   readonly #members = new Map<string, string>();
   #key = '';
 
@@ -85,6 +90,7 @@ class RewrittenObject implements Container {
 
 class RewrittenArray implements Container {
   readonly isObject = false;
+  readonly keeps = true;
   readonly #elements: string[] = [];
 
   key(): boolean {

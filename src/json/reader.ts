@@ -7,6 +7,7 @@ import {
   OPEN_BRACKET,
   rewriting,
 } from './containers.js';
+import { MemberText } from './member-text.js';
 import { JsonDepthError, JsonScanner } from './scanner.js';
 import { atOnce, type Work } from './turns.js';
 
@@ -35,6 +36,9 @@ export class JsonReader extends JsonScanner {
   #depth = 0;
   /** Whether an object or array was just opened. */
   #opened = false;
+  /** Where the member that `nextMember` named last begins, and how much was unclean before it. */
+  #memberAt = 0;
+  #uncleanBefore = 0;
   /** Where `isTime` is true again. */
   #pause = STRIDE;
 
@@ -59,8 +63,33 @@ export class JsonReader extends JsonScanner {
   /** The name of the next member, again for a key that is repeated; undefined at the end of the object. */
   nextMember(): string | undefined {
     if (!this.#more(CLOSE_BRACE)) return undefined;
+    this.next();
+    this.#memberAt = this.at;
+    this.#uncleanBefore = this.unclean;
     const key = this.#key();
     return key.includes('\\') ? (JSON.parse(key) as string) : key.slice(1, -1);
+  }
+
+  /** A list for members of the object that is read, which `gather` fills. */
+  newMembers(): MemberText {
+    return new MemberText(this.source);
+  }
+
+  /** Adds the member to a list that `nextMember` named last and whose value was read since then. */
+  gather(members: MemberText, name: string, value: string): void {
+    if (this.unclean === this.#uncleanBefore) members.takeOver(name, this.#memberAt, this.at);
+    else members.append(name, value);
+  }
+
+  /** Where the next value begins, to go back there when it was read. */
+  mark(): number {
+    this.next();
+    return this.at;
+  }
+
+  /** Reads a value once more. */
+  goBack(mark: number): void {
+    this.at = this.#pause = mark;
   }
 
   /** Begins to read an array: each element that `nextElement` finds must be read. */
@@ -76,18 +105,31 @@ export class JsonReader extends JsonScanner {
   /** The next value as text in the form described above. */
   readText(): string {
     const c = this.next();
-    return c === OPEN_BRACE || c === OPEN_BRACKET ? atOnce(this.#container()) : this.scalar(c);
+    return isBracket(c) ? atOnce(this.#container()) : this.scalar(c);
   }
 
   /** `readText` for what may be long. */
   *readLongText(): Work<string> {
     const c = this.next();
-    return c === OPEN_BRACE || c === OPEN_BRACKET ? yield* this.#container() : this.scalar(c);
+    return isBracket(c) ? yield* this.#container() : this.scalar(c);
+  }
+
+  /** `readText` for what is short, which most values are; undefined for what is not, and nothing is read then. */
+  readShortText(): string | undefined {
+    const c = this.next();
+    if (!isBracket(c)) return this.scalar(c);
+    const { at: start, unclean } = this;
+    const depth = this.#depth;
+    if (this.#walk(new Walk(checking))) return this.#textSince(start, unclean) ?? this.#rewritten(start);
+    this.goBack(start);
+    this.unclean = unclean;
+    this.#depth = depth;
+    return undefined;
   }
 
   /** Checks a value that nobody wants. */
   *skip(): Work<void> {
-    yield* this.#walk(checking);
+    yield* this.#through(checking);
   }
 
   /** The next value. */
@@ -136,36 +178,45 @@ export class JsonReader extends JsonScanner {
 
   /** Reads an object or an array: mostly its text is what it should be, and need not be put together again. */
   *#container(): Work<string> {
-    const start = this.at;
-    const before = this.unclean;
-    yield* this.#walk(checking);
-    if (this.unclean === before) return this.source.slice(start, this.at);
-    this.at = this.#pause = start;
-    return yield* this.#walk(rewriting);
+    const { at: start, unclean } = this;
+    yield* this.#through(checking);
+    const text = this.#textSince(start, unclean);
+    if (text !== undefined) return text;
+    this.goBack(start);
+    return yield* this.#through(rewriting);
   }
 
-  /** Goes through the next value without calling itself, so that it can stop anywhere. */
-  *#walk(newContainer: (bracket: number) => Container): Work<string> {
-    const outer: Container[] = [];
-    let inner: Container | undefined;
+  /** What was read, unless it must be put together again. */
+  #textSince(start: number, unclean: number): string | undefined {
+    return this.unclean === unclean ? this.source.slice(start, this.at) : undefined;
+  }
+
+  #rewritten(start: number): string {
+    this.goBack(start);
+    return atOnce(this.#through(rewriting));
+  }
+
+  *#through(newContainer: NewContainer): Work<string> {
+    const walk = new Walk(newContainer);
+    while (!this.#walk(walk)) yield;
+    return walk.text;
+  }
+
+  /** Goes on through a value without calling itself, so that it can stop anywhere. @returns whether it came to its end */
+  #walk(walk: Walk): boolean {
     for (;;) {
-      if (this.isTime()) yield;
+      if (this.isTime()) return false;
       const c = this.next();
-      if (c === OPEN_BRACE || c === OPEN_BRACKET) {
+      if (isBracket(c)) {
         this.#open(c);
-        if (inner !== undefined) outer.push(inner);
-        inner = newContainer(c);
+        walk.enter(c);
+      } else if (walk.inner?.keeps === false) {
+        this.pass(c);
       } else {
-        const text = this.scalar(c);
-        if (inner === undefined) return text;
-        inner.value(text);
+        walk.take(this.scalar(c));
       }
-      while (!this.#advance(inner)) {
-        const text = inner.text();
-        inner = outer.pop();
-        if (inner === undefined) return text;
-        inner.value(text);
-      }
+      while (walk.inner !== undefined && !this.#advance(walk.inner)) walk.leave();
+      if (walk.inner === undefined) return true;
     }
   }
 
@@ -175,5 +226,39 @@ export class JsonReader extends JsonScanner {
     if (!this.#more(CLOSE_BRACE)) return false;
     if (!container.key(this.#key())) this.unclean++;
     return true;
+  }
+}
+
+type NewContainer = (bracket: number) => Container;
+
+const isBracket = (c: number): boolean => c === OPEN_BRACE || c === OPEN_BRACKET;
+
+/** A way through a value, which may be interrupted. */
+class Walk {
+  /** Where it is. */
+  inner: Container | undefined;
+  /** What encloses that. */
+  readonly #outer: Container[] = [];
+  /** Of the whole value, at its end. */
+  text = '';
+
+  constructor(private readonly newContainer: NewContainer) {}
+
+  enter(bracket: number): void {
+    if (this.inner !== undefined) this.#outer.push(this.inner);
+    this.inner = this.newContainer(bracket);
+  }
+
+  /** Takes the text of a value. */
+  take(text: string): void {
+    if (this.inner === undefined) this.text = text;
+    else this.inner.value(text);
+  }
+
+  /** To be called where a container closes. */
+  leave(): void {
+    const text = this.inner?.text() ?? '';
+    this.inner = this.#outer.pop();
+    this.take(text);
   }
 }

@@ -12,6 +12,7 @@ export class JsonDepthError extends JsonError {
 const PLAIN_STRING = /"[ !#-[\]-\uffff]*"/y;
 /** Only so many escapes at a time, because the expression needs stack for each; with none of them it is at an end. */
 const STRING_PART = /[ !#-[\]-\uffff]*(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[ !#-[\]-\uffff]*){0,1000}/y;
+const LITERALS = ['true', 'false', 'null'];
 const FRACTION = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y;
 
 const SPACE = 0x20;
@@ -45,25 +46,41 @@ export class JsonScanner {
 
   /** A value that is not an object or an array, in its final form. @param c its first character */
   protected scalar(c: number): string {
-    if (c === QUOTE) return this.string();
-    if (c === MINUS || (c >= ZERO && c <= NINE)) return this.#number();
-    return this.#literal();
+    const start = this.at;
+    return this.pass(c) ?? this.source.slice(start, this.at);
+  }
+
+  /** Goes past such a value. @returns its final form, unless it stands there in it */
+  protected pass(c: number): string | undefined {
+    const start = this.at;
+    const text = c === QUOTE ? this.#passString() : this.#passOther(c);
+    const isThere = text?.length === this.at - start && this.source.startsWith(text, start);
+    if (text === undefined || isThere) return undefined;
+    this.unclean++;
+    return text;
   }
 
   protected string(): string {
+    return this.scalar(QUOTE);
+  }
+
+  #passOther(c: number): string | undefined {
+    if (c === MINUS || (c >= ZERO && c <= NINE)) return this.#passNumber();
+    this.#passLiteral();
+    return undefined;
+  }
+
+  #passString(): string | undefined {
     PLAIN_STRING.lastIndex = this.at;
     if (PLAIN_STRING.test(this.source)) {
-      const text = this.source.slice(this.at, PLAIN_STRING.lastIndex);
       this.at = PLAIN_STRING.lastIndex;
-      return text;
+      return undefined;
     }
     const end = this.#stringEnd();
     const value = JSON.parse(this.source.slice(this.at, end)) as string;
     if (!value.isWellFormed()) this.fail();
-    const text = JSON.stringify(value);
-    if (text.length !== end - this.at || !this.source.startsWith(text, this.at)) this.unclean++;
     this.at = end;
-    return text;
+    return JSON.stringify(value);
   }
 
   #stringEnd(): number {
@@ -77,39 +94,35 @@ export class JsonScanner {
     return end + 1;
   }
 
-  #number(): string {
+  #passNumber(): string | undefined {
     const { source } = this;
     const start = this.at;
-    let end = source.charCodeAt(start) === MINUS ? start + 1 : start;
-    const digits = end;
+    const isNegative = source.charCodeAt(start) === MINUS;
+    const digits = isNegative ? start + 1 : start;
+    let end = digits;
     while (isDigit(source.charCodeAt(end))) end++;
     const next = source.charCodeAt(end);
-    if (next === POINT || next === 0x45 || next === 0x65) return this.#double();
-    if (end === digits || (end > digits + 1 && source.charCodeAt(digits) === ZERO)) this.fail();
+    if (next === POINT || next === 0x45 || next === 0x65) return this.#passDouble();
+    const isZero = source.charCodeAt(digits) === ZERO;
+    if (end === digits || (end > digits + 1 && isZero)) this.fail();
     this.at = end;
-    const text = source.slice(start, end);
-    if (text !== '-0') return text;
-    this.unclean++;
-    return '0';
+    return isNegative && isZero ? '0' : undefined;
   }
 
-  #double(): string {
+  #passDouble(): string {
     FRACTION.lastIndex = this.at;
     if (!FRACTION.test(this.source)) this.fail();
-    const lexeme = this.source.slice(this.at, FRACTION.lastIndex);
-    this.at = FRACTION.lastIndex;
-    const text = double(lexeme);
+    const text = double(this.source.slice(this.at, FRACTION.lastIndex));
     if (text === undefined) this.fail();
-    if (text !== lexeme) this.unclean++;
+    this.at = FRACTION.lastIndex;
     return text;
   }
 
-  #literal(): string {
-    for (const word of ['true', 'false', 'null']) {
-      if (this.source.startsWith(word, this.at)) {
-        this.at += word.length;
-        return word;
-      }
+  #passLiteral(): void {
+    for (const word of LITERALS) {
+      if (!this.source.startsWith(word, this.at)) continue;
+      this.at += word.length;
+      return;
     }
     this.fail();
   }

@@ -1,4 +1,4 @@
-import { isUtf8 } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import { putLast } from './containers.js';
 import { JsonError, JsonReader } from './reader.js';
 import { atOnce, inTurns, type Work } from './turns.js';
@@ -22,18 +22,23 @@ export function decodeInTurns(chunks: readonly Buffer[]): string | Promise<strin
 
 function* decode(chunks: readonly Buffer[]): Work<string> {
   const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
-  let text = '';
+  const parts: string[] = [];
+  // Up to the first other character ASCII is copied, which takes half the time.
+  let isPlain = true;
   try {
     for (const chunk of chunks) {
       for (let at = 0; at < chunk.length; at += PART) {
-        text += decoder.decode(chunk.subarray(at, at + PART), { stream: true });
+        const bytes = chunk.subarray(at, at + PART);
+        isPlain &&= isAscii(bytes);
+        parts.push(isPlain ? bytes.toString('latin1') : decoder.decode(bytes, { stream: true }));
         yield;
       }
     }
-    text += decoder.decode();
+    parts.push(decoder.decode());
   } catch {
     throw new JsonError('not UTF-8');
   }
+  const text = parts.join('');
   if (text.startsWith('\ufeff')) throw new JsonError('not UTF-8');
   return text;
 }

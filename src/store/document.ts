@@ -21,6 +21,10 @@ const KEPT = new Set([
   '_replication_stats',
 ]);
 
+/** So many bytes of UTF-8 a unit of UTF-16 takes at most. */
+const BYTES_OF_UNIT = 3;
+const BRACES = 2;
+
 /** Members that are put together before others may have their turn. */
 const TURN = 1000;
 
@@ -74,6 +78,10 @@ export interface ParsedDocument extends Omit<DocumentEdit, 'attachments'> {
   readonly attachments?: ReadonlyMap<string, GivenAttachment>;
 }
 
+/** Whether nothing has to be taken in for a document: it can be written as it is. */
+export const isWhole = (document: ParsedDocument): document is ParsedDocument & DocumentEdit =>
+  document.attachments === undefined;
+
 /** Reads a text that is a document, while others get their turns if it is long. @throws CouchError, JsonError */
 export function parseDocument(text: string, options: ParseOptions): ParsedDocument | Promise<ParsedDocument> {
   return inTurns(readWhole(new JsonReader(text), options));
@@ -87,7 +95,7 @@ function* readWhole(reader: JsonReader, options: ParseOptions): Work<ParsedDocum
 
 /** Reads the document that comes next. @throws CouchError, JsonError */
 export function* readDocument(reader: JsonReader, options: ParseOptions): Work<ParsedDocument> {
-  const { special, own } = yield* readMembers(reader);
+  const { special, body } = yield* readMembers(reader);
   if (special.has('_id')) validateDocid(special.get('_id'), options.maxIdLength);
   const id = options.id ?? (special.has('_id') ? special.get('_id') : options.makeId?.());
   validateDocid(id, options.maxIdLength);
@@ -95,36 +103,55 @@ export function* readDocument(reader: JsonReader, options: ParseOptions): Work<P
     id,
     revisions: revisionsOf(special, options.newEdits),
     deleted: special.get('_deleted') === true,
-    body: yield* bodyOf(own),
+    body,
   };
   checkSpecial(special);
-  if (yield* isLarger(edit.body, options.maxSize)) throw documentTooLarge(special.has('_id') ? id : '');
+  const mayBeLarger = BYTES_OF_UNIT * body.length + BRACES > options.maxSize;
+  if (mayBeLarger && (yield* isLarger(body, options.maxSize)))
+    throw documentTooLarge(special.has('_id') ? id : '');
   const attachments = special.get('_attachments') as ReadonlyMap<string, GivenAttachment> | undefined;
   if (attachments === undefined || attachments.size === 0) return edit;
   for (const name of attachments.keys()) requireAttachmentName(name);
   return { ...edit, attachments };
 }
 
+const isOwn = (name: string): boolean => !name.startsWith('_') || KEPT.has(name);
+
 /** Takes a document apart: members for the store are turned into values, the document's own stay text. */
-function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>; own: Map<string, string> }> {
+function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>; body: string }> {
   if (reader.peek() !== 'object') {
     yield* reader.skip();
     throw badRequest('Document must be a JSON object');
   }
+  const start = reader.mark();
   const special = new Map<string, unknown>();
-  const own = new Map<string, string>();
+  const own = reader.newMembers();
   let attachments: string | undefined;
   reader.openObject();
   for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
-    const text = yield* reader.readLongText();
-    if (!name.startsWith('_') || KEPT.has(name)) putLast(own, name, text);
+    const text = reader.readShortText() ?? (yield* reader.readLongText());
+    if (isOwn(name)) reader.gather(own, name, text);
     else if (name === '_attachments') attachments = text;
     else special.set(name, JSON.parse(text));
     if (reader.isTime()) yield;
   }
+  const body = own.hasRepeated ? yield* readRepeated(reader, start) : own.text;
   // Behind the rest: where it is wrong, the document has been read to its end.
   if (attachments !== undefined) special.set('_attachments', parseGivenAttachments(attachments));
-  return { special, own };
+  return { special, body };
+}
+
+/** The same for a document's own members where some come more than once. */
+function* readRepeated(reader: JsonReader, start: number): Work<string> {
+  const own = new Map<string, string>();
+  reader.goBack(start);
+  reader.openObject();
+  for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
+    const text = yield* reader.readLongText();
+    if (isOwn(name)) putLast(own, name, text);
+    if (reader.isTime()) yield;
+  }
+  return yield* bodyOf(own);
 }
 
 function* bodyOf(own: Map<string, string>): Work<string> {

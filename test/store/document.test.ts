@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { JsonError, JsonReader } from '../../src/json/reader.js';
+import { members } from '../../src/json/text.js';
 import { atOnce } from '../../src/json/turns.js';
 import { decoded } from '../../src/store/attachments/given.js';
 import {
@@ -78,6 +79,43 @@ describe('readDocument', () => {
     expect([...(parse(text).attachments?.keys() ?? [])]).toEqual(['a']);
     expect(thrown(() => parse('{"_id":"x","_id":5}'))).toMatch(/^400 illegal_docid/);
     expect(thrown(() => parse('{"_deleted":true,"_deleted":0}'))).toMatch(/^400 doc_validation/);
+  });
+
+  test('has the own members in their final form, wherever those of the store stand between them', () => {
+    const key = fc.constantFrom(
+      '"a"',
+      '"b"',
+      '"\\u0061"',
+      '"_conflicts"',
+      '"_rev"',
+      '"long name of a member"',
+    );
+    const value = fc.constantFrom(
+      '1',
+      '1.50',
+      '-0',
+      'null',
+      '"x"',
+      '"\\u0078"',
+      '[1,{"c":2}]',
+      '{"c":1,"c":2}',
+    );
+    const space = fc.constantFrom('', '', ' ');
+    const member = fc
+      .tuple(space, key, space, value, space)
+      .map(
+        ([before, name, between, text, after]) =>
+          `${before}${name}:${between}${name === '"_rev"' ? '"1-a"' : text}${after}`,
+      );
+    fc.assert(
+      fc.property(fc.array(member, { maxLength: 8 }), (given) => {
+        const text = `{${given.join(',')}}`;
+        const own = [...(members(text) ?? [])].filter(([name]) => !name.startsWith('_'));
+        const expected = own.map(([name, of]) => `${JSON.stringify(name)}:${of}`).join(',');
+        expect(parse(text).body).toBe(expected);
+      }),
+      { numRuns: 1000 },
+    );
   });
 
   test('drops what CouchDB itself adds, keeps what its replicator writes', () => {

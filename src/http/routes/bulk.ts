@@ -3,7 +3,7 @@ import { badRequest, conflict, CouchError } from '../../errors.js';
 import { inChunks } from '../../json/chunks.js';
 import { JsonReader } from '../../json/reader.js';
 import { inTurns, nextTurn, type Work } from '../../json/turns.js';
-import { type ParsedDocument, readDocument } from '../../store/document.js';
+import { isWhole, type ParsedDocument, readDocument } from '../../store/document.js';
 import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
@@ -80,10 +80,8 @@ async function withAttachments(
   newEdits: boolean,
 ): Promise<readonly DocumentEdit[]> {
   const edits: DocumentEdit[] = [];
-  for (const { attachments, ...document } of docs) {
-    edits.push(
-      attachments === undefined ? document : await intake.edit({ ...document, attachments }, newEdits),
-    );
+  for (const document of docs) {
+    edits.push(isWhole(document) ? document : await intake.edit(document, newEdits));
   }
   return edits;
 }
@@ -153,7 +151,7 @@ function* readDocs(exchange: Exchange, reader: JsonReader): Work<readonly Parsed
         wrong = error;
       }
     }
-    yield;
+    if (reader.isTime()) yield;
   }
   return wrong ?? edits;
 }
