@@ -34,8 +34,10 @@ export function insert(
   limit: number,
 ): Inserted {
   if (hashes.length === 0) throw new RangeError('a path needs at least one revision');
-  const parts = takeApart(tree);
   const state: RevNode[1] = deleted ? { status: 'available', deleted: true } : { status: 'available' };
+  const grown = grow(tree, { start, hashes, state, limit });
+  if (grown !== undefined) return grown;
+  const parts = takeApart(tree);
   const outgrown = addPath(parts, { start, hashes, state, limit });
   const stemmed = parts.size > limit ? stem(parts, limit, outgrown) : [];
   return { tree: putTogether(parts), stemmed };
@@ -46,6 +48,43 @@ export function stemTree(tree: RevTree, limit: number): Inserted {
   const parts = takeApart(tree);
   const stemmed = parts.size > limit ? stem(parts, limit, new Map()) : [];
   return stemmed.length === 0 ? { tree, stemmed } : { tree: putTogether(parts), stemmed };
+}
+
+/**
+ * The same where a history begins, or one without branches goes on at its end: nearly every write. Undefined where it
+ * is something else.
+ */
+function grow(tree: RevTree, path: Path): Inserted | undefined {
+  const { start, hashes, state, limit } = path;
+  const ancestors = tree.length === 0 ? unknownLine(path) : lineBelow(tree, path);
+  if (ancestors === undefined) return undefined;
+  const stemmed: string[] = [];
+  let line: RevNode = [hashes[0] ?? '', state, []];
+  for (const [at, [hash, its]] of ancestors.entries()) {
+    if (at + 1 >= limit) stemmed.push(revOf(start - 1 - at, hash));
+    else line = [hash, its, [line]];
+  }
+  return { tree: [{ pos: start - ancestors.length + stemmed.length, ids: line }], stemmed };
+}
+
+/** The ancestors that come with the first revision of a document, newest first. */
+function unknownLine({ hashes, limit }: Path): readonly RevNode[] | undefined {
+  if (hashes.length > limit) return undefined;
+  return hashes.slice(1).map((hash) => [hash, { status: 'missing' }, []]);
+}
+
+/** The whole history, newest first, where it has no branches, and a path goes on from its end and brings no more of it. */
+function lineBelow(tree: RevTree, { start, hashes }: Path): readonly RevNode[] | undefined {
+  const [branch] = tree;
+  if (branch === undefined || tree.length > 1 || hashes.length === 1) return undefined;
+  const line: RevNode[] = [];
+  for (let node: RevNode | undefined = branch.ids; node !== undefined; node = node[2][0]) {
+    if (node[2].length > 1) return undefined;
+    line.push(node);
+  }
+  line.reverse();
+  if (branch.pos + line.length !== start || hashes.length > line.length + 1) return undefined;
+  return hashes.every((hash, at) => at === 0 || line[at - 1]?.[0] === hash) ? line : undefined;
 }
 
 function takeApart(tree: RevTree): Parts {

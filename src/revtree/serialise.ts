@@ -6,9 +6,9 @@ import type { RevNode, RevTree } from './tree.js';
  */
 export function serialiseTree(tree: RevTree): string {
   let text = '[';
-  tree.forEach(({ pos, ids }, at) => {
-    text += `${at > 0 ? ',' : ''}{"pos":${String(pos)},"ids":${serialiseNode(ids)}}`;
-  });
+  for (const { pos, ids } of tree) {
+    text += `${text === '[' ? '' : ','}{"pos":${String(pos)},"ids":${serialiseNode(ids)}}`;
+  }
   return `${text}]`;
 }
 
