@@ -38,6 +38,9 @@ export function factsOf(text: string | undefined): BodyFacts {
   return { rev, length, attached, attachments };
 }
 
+/** The same of a text that names no attachments. */
+export const plainFacts = (text: string): BodyFacts => ({ ...NO_FACTS, length: Buffer.byteLength(text) });
+
 const NO_FACTS: BodyFacts = { rev: '', length: 0, attached: 0, attachments: [] };
 
 function readableRev(text: string): string | undefined {

@@ -1,5 +1,6 @@
 import type { ClassicLevel } from 'classic-level';
-import { type BodyFacts, factsOf, readFacts } from './body-facts.js';
+import { type BodyFacts, readFacts } from './body-facts.js';
+import type { BodyWrites } from './body-writes.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { StoredDocument } from './record.js';
@@ -11,22 +12,27 @@ export interface KeptBody {
   readonly isLeaf: boolean;
 }
 
-const NONE: ReadonlyMap<string, KeptBody> = new Map();
-
 /** The revisions of a document whose bodies a compaction keeps. */
-export function keptBodies(record: StoredDocument | undefined): ReadonlyMap<string, KeptBody> {
-  if (record === undefined) return NONE;
-  const kept = new Map<string, KeptBody>();
+export const keptBodies = (record: StoredDocument | undefined): ReadonlyMap<string, KeptBody> =>
+  new Map(keptRevisions(record).map((kept) => [kept.rev, kept]));
+
+interface KeptRevision extends KeptBody {
+  readonly rev: string;
+}
+
+function keptRevisions(record: StoredDocument | undefined): readonly KeptRevision[] {
+  const kept: KeptRevision[] = [];
+  if (record === undefined) return kept;
   let last = false;
   for (const { rev } of record.leaves()) {
     const seq = record.bodySeqs.get(rev);
     if (seq === undefined) continue;
-    kept.set(rev, { seq, isLeaf: true });
+    kept.push({ rev, seq, isLeaf: true });
     last ||= seq === record.seq;
   }
   if (last) return kept;
   // PouchDB's feed finds a document by the body at its last change, whichever revision that was of.
-  for (const [rev, seq] of record.bodySeqs) if (seq === record.seq) kept.set(rev, { seq, isLeaf: false });
+  for (const [rev, seq] of record.bodySeqs) if (seq === record.seq) kept.push({ rev, seq, isLeaf: false });
   return kept;
 }
 
@@ -40,17 +46,31 @@ export interface KeptChange {
 }
 
 /** What a change of a document does to the bodies that a compaction keeps; a revision's body never changes. */
-export function* keptChanges(
+export function keptChanges(
   before: StoredDocument | undefined,
   after: StoredDocument | undefined,
-): Generator<KeptChange, undefined> {
-  const [was, is] = [keptBodies(before), keptBodies(after)];
-  for (const [rev, { seq, isLeaf }] of was) {
-    const now = is.get(rev);
-    if (now === undefined) yield { seq, by: -1, leavesBy: -Number(isLeaf) };
-    else if (now.isLeaf !== isLeaf) yield { seq: now.seq, by: 0, leavesBy: isLeaf ? -1 : 1 };
+): readonly KeptChange[] {
+  const [was, is] = [keptRevisions(before), keptRevisions(after)];
+  const [then, now] = [finder(was), finder(is)];
+  const changes: KeptChange[] = [];
+  for (const { rev, seq, isLeaf } of was) {
+    const kept = now(rev);
+    if (kept === undefined) changes.push({ seq, by: -1, leavesBy: -Number(isLeaf) });
+    else if (kept.isLeaf !== isLeaf) changes.push({ seq: kept.seq, by: 0, leavesBy: isLeaf ? -1 : 1 });
   }
-  for (const [rev, { seq, isLeaf }] of is) if (!was.has(rev)) yield { seq, by: 1, leavesBy: Number(isLeaf) };
+  for (const { rev, seq, isLeaf } of is) {
+    if (then(rev) === undefined) changes.push({ seq, by: 1, leavesBy: Number(isLeaf) });
+  }
+  return changes;
+}
+
+/** Among so many revisions one is found without a map: mostly there is one. */
+const FEW = 8;
+
+function finder(kept: readonly KeptRevision[]): (rev: string) => KeptRevision | undefined {
+  if (kept.length <= FEW) return (rev) => kept.find((one) => one.rev === rev);
+  const byRev = new Map(kept.map((one) => [one.rev, one]));
+  return (rev) => byRev.get(rev);
 }
 
 /** Puts and deletes of the commit that is being put together. */
@@ -109,7 +129,7 @@ export interface ActiveChange {
 
 /**
  * What the documents that a commit changes do to the bodies and attachments that a compaction keeps.
- * @param bodies those that the commit puts, by their sequences; others are read
+ * @param bodies those that the commit puts; others are read
  */
 export async function activeChange(
   { level, largeBodies }: { readonly level: ClassicLevel; readonly largeBodies: LargeBodies },
@@ -117,7 +137,7 @@ export async function activeChange(
     readonly before: StoredDocument | undefined;
     readonly after: StoredDocument | undefined;
   }>,
-  bodies: ReadonlyMap<number, string>,
+  bodies: BodyWrites,
   batch: Batch,
 ): Promise<ActiveChange> {
   const sizes = new KeptSizes();
@@ -125,9 +145,9 @@ export async function activeChange(
   for (const { before, after } of changed) {
     if (after === before) continue;
     for (const change of keptChanges(before, after)) {
-      const text = bodies.get(change.seq);
-      if (text === undefined) unread.push(change);
-      else sizes.note(factsOf(text), change);
+      const facts = bodies.factsAt(change.seq);
+      if (facts === undefined) unread.push(change);
+      else sizes.note(facts, change);
     }
   }
   for await (const page of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {

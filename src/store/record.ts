@@ -81,6 +81,7 @@ export interface StoredRecord extends DocumentRecord {
 
 export class StoredDocument implements StoredRecord {
   #leaves: RevPosition[] | undefined;
+  #winnerRev: string | undefined;
   #revs: ReadonlySet<string> | undefined;
   #questions = 0;
 
@@ -107,7 +108,7 @@ export class StoredDocument implements StoredRecord {
   }
 
   get winner(): string {
-    return revAt(this.#winner());
+    return (this.#winnerRev ??= revAt(this.#winner()));
   }
 
   get deleted(): boolean {
@@ -158,7 +159,10 @@ export class StoredDocument implements StoredRecord {
 
   /** The text that PouchDB would store. */
   serialise(): string {
-    const map = Array.from(this.bodySeqs, ([rev, seq]) => `${JSON.stringify(rev)}:${String(seq)}`).join(',');
+    let map = '';
+    for (const [rev, seq] of this.bodySeqs) {
+      map += `${map === '' ? '' : ','}${JSON.stringify(rev)}:${String(seq)}`;
+    }
     return (
       `{"id":${JSON.stringify(this.id)},"rev_tree":${serialiseTree(this.tree)},"rev_map":{${map}},` +
       `"winningRev":${JSON.stringify(this.winner)},"deleted":${String(this.deleted)},"seq":${String(this.seq)}}`

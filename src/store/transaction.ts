@@ -16,14 +16,15 @@ import {
 import type { Holds } from './attachments/holds.js';
 import { type Holder, interrupted, type Staged } from './attachments/uploads.js';
 import { applyEdit } from './apply.js';
-import { type BodyFacts, factsOf } from './body-facts.js';
+import type { BodyFacts } from './body-facts.js';
+import { BodyWrites } from './body-writes.js';
 import { blockOf, type ChangeCounts } from './change-counts.js';
 import { type CompactionScope, compactRecord } from './compact.js';
 import { addTo, putCounters } from './counters.js';
 import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
-import { LARGE, type LargeBodies, largeBodyKey } from './large-bodies.js';
+import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { LocalWrites } from './local-writes.js';
 import type { LivingDelta } from './positions.js';
@@ -61,17 +62,14 @@ export interface TransactionContext {
 export class Transaction implements Holder {
   readonly locals: LocalWrites;
   readonly #touched = new Map<string, Touched>();
-  /** Sequence → body, for those that this transaction puts. */
-  readonly #bodies = new Map<number, string>();
+  readonly #bodies: BodyWrites;
   /** Sequence → what is attached to the body there, where it was read beforehand. */
   readonly #attachments = new Map<number, ReadonlyMap<string, Attachment>>();
-  /** Sequence → length, for the large ones that this transaction puts. */
-  readonly #largeBodies = new Map<number, number>();
   readonly #batch;
   #updateSeq: number;
-  #bodyBytes: number;
-  #droppedBytes: number;
   #purgeSeq: number;
+  /** Bytes whose space LevelDB gave back. */
+  #tidied = 0;
   #operations = 0;
   #sizes: ActiveChange = { active: 0, external: 0 };
   readonly #refs: Refs;
@@ -79,10 +77,9 @@ export class Transaction implements Holder {
   constructor(private readonly context: TransactionContext) {
     this.#batch = context.level.batch();
     this.#refs = new Refs(context.level, context.holds);
+    this.#bodies = new BodyWrites(context.level, context.largeBodies, this);
     this.locals = new LocalWrites(context.level, this);
     this.#updateSeq = context.state.updateSeq;
-    this.#bodyBytes = context.state.bodyBytes;
-    this.#droppedBytes = context.state.droppedBytes;
     this.#purgeSeq = context.state.purgeSeq;
   }
 
@@ -169,7 +166,8 @@ export class Transaction implements Holder {
     this.#updateSeq = seq;
     for (const gone of applied.dropped) this.#dropBody(edit.id, gone);
     if (movedFrom === undefined) this.#putNewBody(seq, edit, applied.rev, attachments);
-    else this.#moveBody(movedFrom, seq);
+    // The revision stays what it is, and so do its attachments.
+    else this.#bodies.move(movedFrom, seq);
     touched.after = applied.record;
     return applied.rev;
   }
@@ -230,17 +228,10 @@ export class Transaction implements Holder {
       this.#refs.add(digest, id, rev, staged?.plain);
       if (encoded !== undefined) this.#refs.add(encoded.digest, id, rev, staged?.gzip);
     }
-    const member = attachmentsMember(settle(attachments, rev));
+    const hasAttachments = attachments.size > 0;
+    const member = hasAttachments ? attachmentsMember(settle(attachments, rev)) : '';
     const all = body === '' || member === '' ? body + member : `${body},${member}`;
-    this.#putBody(seq, storedText(id, rev, deleted, all));
-  }
-
-  /** The revision stays what it is, and so do its attachments. */
-  #moveBody(from: number, to: number): void {
-    const text = this.#bodyAt(from);
-    if (text === undefined) throw new Error(`there is no body at sequence ${String(from)}`);
-    this.#forgetBody(from, Buffer.byteLength(text));
-    this.#putBody(to, text);
+    this.#bodies.put(seq, storedText(id, rev, deleted, all), hasAttachments);
   }
 
   /**
@@ -272,7 +263,7 @@ export class Transaction implements Holder {
     const { winner } = new StoredDocument(id, seq, tree, bodySeqs);
     const from = bodySeqs.get(winner);
     if (from !== undefined) {
-      this.#moveBody(from, seq);
+      this.#bodies.move(from, seq);
       bodySeqs.set(winner, seq);
     }
     return new StoredDocument(id, seq, tree, bodySeqs);
@@ -300,39 +291,18 @@ export class Transaction implements Holder {
   }
 
   #attachmentsAt(seq: number): ReadonlyMap<string, Attachment> {
-    return this.#attachments.get(seq) ?? readAttachments(this.#bodyAt(seq) ?? '{}');
+    return this.#attachments.get(seq) ?? readAttachments(this.#bodies.at(seq) ?? '{}');
   }
 
   /** LevelDB was told to give back the space of what had been dropped by then. */
   tidied(bytes: number): void {
     this.#operations++;
-    this.#droppedBytes -= bytes;
+    this.#tidied += bytes;
   }
 
-  #bodyAt(seq: number): string | undefined {
-    return this.#bodies.get(seq) ?? this.context.level.getSync(layout.bodies.key(layout.seqKey(seq)));
-  }
-
-  #putBody(seq: number, text: string): void {
-    this.#bodyBytes += Buffer.byteLength(text);
-    this.#bodies.set(seq, text);
-    this.put(layout.bodies.key(layout.seqKey(seq)), text);
-    if (text.length <= LARGE) return;
-    this.#largeBodies.set(seq, text.length);
-    this.put(largeBodyKey(seq), String(text.length));
-  }
-
-  #dropBody(id: string, seq: number, facts = factsOf(this.#bodyAt(seq))): void {
-    for (const form of facts.attachments) this.#refs.remove(form, id, facts.rev);
-    this.#forgetBody(seq, facts.length);
-  }
-
-  #forgetBody(seq: number, length: number): void {
-    this.#bodyBytes -= length;
-    this.#droppedBytes += length;
-    this.#bodies.delete(seq);
-    this.del(layout.bodies.key(layout.seqKey(seq)));
-    if (this.#largeBodies.has(seq) || this.context.largeBodies.has(seq)) this.del(largeBodyKey(seq));
+  #dropBody(id: string, seq: number, facts?: BodyFacts): void {
+    const { rev, attachments } = this.#bodies.drop(seq, facts);
+    for (const form of attachments) this.#refs.remove(form, id, rev);
   }
 
   hold(mark: string, staged: readonly Staged[]): void {
@@ -412,12 +382,12 @@ export class Transaction implements Holder {
       updateSeq: this.#updateSeq,
       docCount,
       deletedCount,
-      bodyBytes: this.#bodyBytes,
+      bodyBytes: known.bodyBytes + this.#bodies.bytes,
       attachmentBytes: known.attachmentBytes + attachments.bytes,
       metadataBytes: known.metadataBytes + metadata,
       activeBytes: known.activeBytes + sizes.active + metadata,
       externalBytes: known.externalBytes + sizes.external,
-      droppedBytes: this.#droppedBytes + attachments.dropped,
+      droppedBytes: known.droppedBytes + this.#bodies.dropped + attachments.dropped - this.#tidied,
       chunked: known.chunked + attachments.chunked,
       purgeSeq: this.#purgeSeq,
     };
@@ -425,7 +395,7 @@ export class Transaction implements Holder {
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;
-    return { state, rows, blocks, changed, living, largeBodies: this.#largeBodies, orphans, purged };
+    return { state, rows, blocks, changed, living, largeBodies: this.#bodies.large, orphans, purged };
   }
 
   /** @returns its bytes */
