@@ -249,7 +249,10 @@ export function documentText(stored: string, extras: DocumentExtras): string {
   const add = (name: string, value: unknown): void => {
     more += `,"${name}":${JSON.stringify(value)}`;
   };
-  if (extras.revisions !== undefined) add('_revisions', extras.revisions);
+  if (extras.revisions !== undefined) {
+    const { start, ids } = extras.revisions;
+    more = `,"_revisions":{"start":${String(start)},"ids":${JSON.stringify(ids)}}`;
+  }
   if (extras.revsInfo !== undefined) add('_revs_info', extras.revsInfo);
   if (extras.conflicts?.length) add('_conflicts', extras.conflicts);
   if (extras.deletedConflicts?.length) add('_deleted_conflicts', extras.deletedConflicts);

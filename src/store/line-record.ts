@@ -109,7 +109,11 @@ class LineRecord implements StoredRecord {
 
   revisions(rev: string): Revisions | undefined {
     if (rev !== this.winner) return this.#whole.revisions(rev);
-    const ids = Array.from(this.#ancestors.matchAll(ANCESTOR), ([, hash = '']) => hash);
+    const ids: string[] = [];
+    ANCESTOR.lastIndex = 0;
+    for (let next = ANCESTOR.exec(this.#ancestors); next !== null; next = ANCESTOR.exec(this.#ancestors)) {
+      ids.push(next[1] ?? '');
+    }
     ids.push(this.#hash);
     return { start: this.#generation, ids: ids.reverse() };
   }

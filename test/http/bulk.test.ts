@@ -19,6 +19,8 @@ afterAll(() => it.stop());
 
 const idOf = (n: number): string => `d${String(n).padStart(5, '0')}`;
 const get = (url: string): Promise<Answer> => it.request('GET', url);
+const postText = (url: string, text: string): Promise<Answer> =>
+  it.request('POST', url, { text, headers: { 'content-type': 'application/json' } });
 const post = (url: string, json: unknown): Promise<Answer> => it.request('POST', url, { json });
 
 interface Listing {
@@ -29,6 +31,25 @@ interface Listing {
 
 const list = async (path: string): Promise<Listing> => (await get(`/db/${path}`)).body as Listing;
 const ids = (listing: Listing): unknown[] => listing.rows.map((row) => row.id ?? row.error);
+
+/** Ids and revisions as clients send them. Few are odd: one that is has the whole body read otherwise. */
+function asked(): { id: fc.Arbitrary<string>; rev: fc.Arbitrary<string> } {
+  const mostly = (usual: readonly string[], odd: readonly string[]): fc.Arbitrary<string> =>
+    fc.oneof(
+      { weight: 6, arbitrary: fc.constantFrom(...usual) },
+      { weight: 1, arbitrary: fc.constantFrom(...odd) },
+    );
+  const generation = mostly(['1', '2'], ['01', '0', '1234567890123456']);
+  const hash = mostly(['a'.repeat(32), '0123456789abcdef0123456789abcdef'], ['A'.repeat(32), 'x', '']);
+  const known = Array.from({ length: 5 }, (_, n) => idOf(n));
+  return {
+    id: mostly([...known, '__proto__', '1', '', '_x', '":[', '\u007f\u2028\ud83d\ude00'], ['a"b', '\\']),
+    rev: fc.oneof(
+      fc.constantFrom(...revs.slice(0, 5)),
+      fc.tuple(generation, hash).map((parts) => parts.join('-')),
+    ),
+  };
+}
 
 describe('listings', () => {
   test('of many chunks are one JSON text, in order', async () => {
@@ -143,6 +164,27 @@ describe('_bulk_get', () => {
   });
 });
 
+describe('_bulk_get, as replicators ask it,', () => {
+  test('is answered as however else it may be asked', async () => {
+    const { id, rev } = asked();
+    const entries = fc.array(fc.record({ id, rev }), { minLength: 1, maxLength: 5 });
+    const ask = (text: string): Promise<Answer> => postText('/db/_bulk_get?revs=true&latest=true', text);
+    await fc.assert(
+      fc.asyncProperty(entries, async (docs) => {
+        const text = JSON.stringify({ docs });
+        const [plain, spaced] = [await ask(text), await ask(text.replace('[', '[ '))];
+        expect(plain.text).toBe(spaced.text);
+        expect(plain.status).toBe(200);
+      }),
+      { numRuns: 200 },
+    );
+    const entry = `{"id":"a","rev":"1-${'a'.repeat(32)}"}`;
+    for (const end of ['', ',', ']', ',]}', ']}}', `${entry}]}`]) {
+      expect(await ask(`{"docs":[${entry}${end}`)).toMatchObject({ status: 400 });
+    }
+  });
+});
+
 describe('_bulk_docs', () => {
   test('knows new_edits wherever it stands, and the last of several', async () => {
     const send = (text: string) =>
@@ -194,33 +236,10 @@ describe('_revs_diff', () => {
   });
 
   test('reads bodies as replicators send them like any others', async () => {
-    // Few are odd: one that is has the whole body read otherwise.
-    const mostly = (usual: readonly string[], odd: readonly string[]): fc.Arbitrary<string> =>
-      fc.oneof(
-        { weight: 6, arbitrary: fc.constantFrom(...usual) },
-        { weight: 1, arbitrary: fc.constantFrom(...odd) },
-      );
-    const generation = mostly(['1', '2'], ['01', '0', '1234567890123456']);
-    const hash = mostly(['a'.repeat(32), '0123456789abcdef0123456789abcdef'], ['A'.repeat(32), 'x', '']);
-    const rev = fc.oneof(
-      fc.constantFrom(...revs.slice(0, 5)),
-      fc.tuple(generation, hash).map((parts) => parts.join('-')),
-    );
-    const id = mostly(
-      [
-        ...Array.from({ length: 5 }, (_, n) => idOf(n)),
-        '__proto__',
-        '1',
-        '',
-        '":[',
-        '\u007f\u2028\ud83d\ude00',
-      ],
-      ['a"b', '\\'],
-    );
+    const { id, rev } = asked();
     // Ids may come again.
     const members = fc.array(fc.tuple(id, fc.array(rev, { minLength: 1, maxLength: 3 })), { maxLength: 4 });
-    const ask = (text: string): Promise<Answer> =>
-      it.request('POST', '/db/_revs_diff', { text, headers: { 'content-type': 'application/json' } });
+    const ask = (text: string): Promise<Answer> => postText('/db/_revs_diff', text);
     await fc.assert(
       fc.asyncProperty(members, async (all) => {
         const body = (space: string): string =>
