@@ -1,7 +1,11 @@
 import type { LevelOptions } from './level-host.js';
 
-/** LevelDB works badly with less. */
-const LEAST = 256 * 1024;
+/**
+ * LevelDB works badly with less: each full buffer becomes a table, with a few syncs, so that single writes into small
+ * ones take half as much processor time again as into large ones.
+ */
+const LEAST_BUFFER = 512 * 1024;
+const LEAST_CACHE = 256 * 1024;
 
 /** The part of what is left that one database may get. */
 const PART = 8;
@@ -25,8 +29,8 @@ export class MemoryBudget {
   take(): MemoryShare {
     const share = Math.max(0, this.#left) / PART;
     // While LevelDB writes one full buffer to a table it fills the next.
-    const writeBuffer = clamp(share / 3, this.most.writeBuffer);
-    const cache = clamp(share / 3, this.most.cache);
+    const writeBuffer = clamp(share / 3, LEAST_BUFFER, this.most.writeBuffer);
+    const cache = clamp(share / 3, LEAST_CACHE, this.most.cache);
     const taken = 2 * writeBuffer + cache;
     this.#left -= taken;
     return {
@@ -44,4 +48,5 @@ export interface MemoryShare extends Pick<LevelOptions, 'writeBuffer' | 'cache'>
   readonly giveBack: () => void;
 }
 
-const clamp = (bytes: number, most: number): number => Math.floor(Math.min(most, Math.max(LEAST, bytes)));
+const clamp = (bytes: number, least: number, most: number): number =>
+  Math.floor(Math.min(most, Math.max(least, bytes)));

@@ -105,8 +105,6 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
 
   protected async load(): Promise<void> {
     await openLevel(this.level);
-    // LevelDB makes files without putting their names on the disk.
-    await syncFolder(this.folder);
     const { sync, chunkAbove } = this.options;
     const gate = new WriteGate();
     const uploads = new Uploads({
@@ -117,7 +115,11 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       submit: (weight, run) => this.submit({ weight, run }),
     });
     const { name, level } = this;
-    const loaded = await load({ name, level, place: this.#place, run: this.#run, sync });
+    const [loaded] = await Promise.all([
+      load({ name, level, place: this.#place, run: this.#run, sync }),
+      // LevelDB makes files without putting their names on the disk.
+      syncFolder(this.folder),
+    ]);
     const marks = await uploads.leftBehind();
     // All at once: a feed must not see the new sequences with the old events, nor a sweep the marks of new uploads.
     this.#gate = gate;

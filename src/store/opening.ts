@@ -53,15 +53,23 @@ export interface OpeningContext {
 
 /** Reads what an open database must know, and mends what a crash, PouchDB or somebody's backup left behind. */
 export async function load(context: OpeningContext): Promise<Loaded> {
-  const [state, epochs, copy, security, revsLimit, purgedInfosLimit] = await context.level.getMany(
-    [keys.STATE, keys.EPOCHS, keys.COPY, keys.SECURITY, keys.REVS_LIMIT, keys.PURGED_INFOS_LIMIT].map((key) =>
-      layout.meta.key(key),
-    ),
-  );
+  const { level } = context;
+  const metaKeys = [
+    keys.STATE,
+    keys.EPOCHS,
+    keys.COPY,
+    keys.SECURITY,
+    keys.REVS_LIMIT,
+    keys.PURGED_INFOS_LIMIT,
+  ];
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit], pouch] = await Promise.all([
+    level.getMany(metaKeys.map((key) => layout.meta.key(key))),
+    readPouchMarks(level),
+  ]);
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
   const named = new Epochs(knownEpochs ?? [{ first: 0, name: newEpochName() }]);
-  const updateSeq = await lastSequence(context.level, known);
+  const updateSeq = await lastSequence(level, known, pouch);
   const isNew = copy === undefined && known === undefined;
   const former = isNew ? await formerSecurity(context) : undefined;
   let own = isNew
@@ -72,19 +80,24 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     counted === undefined ||
     knownEpochs === undefined ||
     !keys.countsSizes(state) ||
-    (await isStale(context.level, counted, updateSeq))
+    isStale(counted, updateSeq, pouch)
   ) {
     if (known !== undefined && updateSeq > known.updateSeq)
       own = await takeOver(context, named, own, known.updateSeq);
     // Purges may have used sequences of which nothing is left: what names those must not name others.
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
-    counted = await rebuildIndex(context.level, named, updateSeq, known ?? NOTHING);
+    counted = await rebuildIndex(level, named, updateSeq, known ?? NOTHING);
   }
+  const [counts, largeBodies, validators] = await Promise.all([
+    readCounts(level),
+    LargeBodies.load(level),
+    Validators.load(level),
+  ]);
   return {
     state: counted,
     epochs: named,
-    counts: await readCounts(context.level),
-    largeBodies: await LargeBodies.load(context.level),
+    counts,
+    largeBodies,
     copy: own,
     settings: {
       security: security ?? former ?? DEFAULT_SECURITY,
@@ -92,30 +105,45 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       purgedInfosLimit:
         purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
     },
-    validators: await Validators.load(context.level),
+    validators,
   };
 }
 
-/** Whether indexes and counters are not those of what is stored. */
-async function isStale(level: ClassicLevel, known: keys.State, updateSeq: number): Promise<boolean> {
-  const mark = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
-  return (
-    mark !== keys.pouchUpdateSeq(known) || updateSeq > known.updateSeq || (await wasCompacted(level, known))
-  );
+/** What tells whether PouchDB was here. */
+interface PouchMarks {
+  /** Where its last sequence stands, or the text that keeps it from reading the database. */
+  readonly updateSeq: string | undefined;
+  /** What it noted of its last compaction; empty where it made none. */
+  readonly compaction: string;
+  /** The same, when the counters were last made anew. */
+  readonly knownCompaction: string;
 }
+
+export async function readPouchMarks(level: ClassicLevel): Promise<PouchMarks> {
+  const [updateSeq, compaction = '', knownCompaction = ''] = await level.getMany([
+    layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ),
+    layout.locals.key(layout.POUCH_COMPACTION),
+    layout.meta.key(keys.POUCH_COMPACTION),
+  ]);
+  return { updateSeq, compaction, knownCompaction };
+}
+
+/** Whether indexes and counters are not those of what is stored. */
+const isStale = (known: keys.State, updateSeq: number, pouch: PouchMarks): boolean =>
+  pouch.updateSeq !== keys.pouchUpdateSeq(known) || updateSeq > known.updateSeq || wasCompacted(known, pouch);
 
 /** Whether PouchDB wrote or compacted since we did. */
 export async function wasPouchHere(level: ClassicLevel, known: keys.State): Promise<boolean> {
-  return (await pouchSequence(level)) > known.updateSeq || (await wasCompacted(level, known));
+  const pouch = await readPouchMarks(level);
+  return pouchSequence(pouch) > known.updateSeq || wasCompacted(known, pouch);
 }
 
-/** Whether PouchDB compacted: what it drops then is counted, and it may leave something behind. */
-async function wasCompacted(level: ClassicLevel, { chunked }: keys.State): Promise<boolean> {
-  // Then it could not: a client wrote a local document of that name.
-  if (chunked > 0) return false;
-  const noted = await level.get(layout.meta.key(keys.POUCH_COMPACTION));
-  return (noted ?? '') !== ((await level.get(layout.locals.key(layout.POUCH_COMPACTION))) ?? '');
-}
+/**
+ * Whether PouchDB compacted: what it drops then is counted, and it may leave something behind. Where it cannot read the
+ * database it could not: a client wrote a local document of that name.
+ */
+const wasCompacted = ({ chunked }: keys.State, { compaction, knownCompaction }: PouchMarks): boolean =>
+  chunked === 0 && compaction !== knownCompaction;
 
 /** A database that was not ours before: new, or made by PouchDB. */
 async function claim(
@@ -179,18 +207,20 @@ async function recognise(
 }
 
 /** The last sequence that is in use, whatever became of the counters: it must not be given out again. */
-export async function lastSequence(level: ClassicLevel, known: keys.State | undefined): Promise<number> {
+export async function lastSequence(
+  level: ClassicLevel,
+  known: keys.State | undefined,
+  pouch: PouchMarks,
+): Promise<number> {
   const last = await Promise.all(
     [layout.bodies, layout.changes].map((sublevel) => layout.lastNumber(level, sublevel)),
   );
-  return Math.max(known?.updateSeq ?? 0, ...last, await pouchSequence(level));
+  return Math.max(known?.updateSeq ?? 0, ...last, pouchSequence(pouch));
 }
 
 /** What PouchDB takes for the last sequence; 0 where it is kept from reading the database. */
-async function pouchSequence(level: ClassicLevel): Promise<number> {
-  const mark = await level.get(layout.pouchMeta.key(layout.POUCH_UPDATE_SEQ));
-  return mark !== undefined && /^[0-9]+$/.test(mark) ? Number(mark) : 0;
-}
+const pouchSequence = ({ updateSeq }: PouchMarks): number =>
+  updateSeq !== undefined && /^[0-9]+$/.test(updateSeq) ? Number(updateSeq) : 0;
 
 /** What PouchDB wrote since is an epoch of its own, and a run: a copy from before it is an older one. */
 async function takeOver(
@@ -212,10 +242,8 @@ async function takeOver(
 
 async function readCounts(level: ClassicLevel): Promise<ChangeCounts> {
   const counts = new ChangeCounts();
-  for await (const [key, count] of level.iterator({
-    gte: layout.changeCounts.start,
-    lt: layout.changeCounts.end,
-  })) {
+  const range = { gte: layout.changeCounts.start, lt: layout.changeCounts.end };
+  for (const [key, count] of await level.iterator(range).all()) {
     counts.add(layout.parseSeqKey(layout.changeCounts.strip(key)) / BLOCK, Number(count));
   }
   return counts;

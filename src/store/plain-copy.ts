@@ -7,7 +7,7 @@ import { BYTES, parseChunked } from './attachments/chunks.js';
 import { LevelAttachments } from './attachments/content.js';
 import { parseRefs, isElsewhere, refsText } from './attachments/refs-text.js';
 import * as layout from './layout.js';
-import { lastSequence } from './opening.js';
+import { lastSequence, readPouchMarks } from './opening.js';
 import { pagesOf } from './pages.js';
 import { isLivingText } from './record.js';
 import { parseState, STATE } from './state.js';
@@ -138,7 +138,7 @@ async function putMeta(from: ClassicLevel, to: ClassicLevel<string, Buffer>): Pr
   const batch = to.batch();
   const put = (key: string, value: unknown): unknown =>
     batch.put(layout.pouchMeta.key(key), Buffer.from(JSON.stringify(value)));
-  put(layout.POUCH_UPDATE_SEQ, await lastSequence(from, state));
+  put(layout.POUCH_UPDATE_SEQ, await lastSequence(from, state, await readPouchMarks(from)));
   put(layout.POUCH_DOC_COUNT, docCount);
   put(layout.POUCH_UUID, randomUUID());
   await batch.write({ sync: true });

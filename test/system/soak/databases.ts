@@ -14,8 +14,8 @@ import { mixedLoad, percentile } from './mixed-load.js';
 const MANY = 200;
 const DOCUMENTS = 10_000;
 const ROUNDS = 3;
-/** Requests a second: about a third of what a server with two cores can do. */
-const RATE = 1000;
+/** Requests a second: some 15 % of what a server on one core can do. */
+const RATE = 500;
 const WARM_UP_MS = 10_000;
 const MEASURED_MS = 20_000;
 
