@@ -8,6 +8,7 @@ import { documents } from '../support/documents.js';
 import { INSPECTABLE, Inspector } from '../support/inspector.js';
 import { anonymousMemory, processorTicks } from '../support/proc.js';
 import { replaceFolder, Restartable } from '../support/restartable.js';
+import { inParallel } from '../support/wait.js';
 import type { SoakContext } from './context.js';
 import { mixedLoad, percentile } from './mixed-load.js';
 
@@ -87,8 +88,10 @@ async function copyTo(data: string, names: readonly string[]): Promise<void> {
 
 async function measure(context: SoakContext, data: string, names: readonly string[], round: number) {
   const gateway = await Restartable.start({ data, env: INSPECTABLE });
+  // The program does not end before it is closed.
+  const inspector = await Inspector.of(gateway.program);
   try {
-    const inspector = await Inspector.of(gateway.program);
+    await inParallel(names, 4, (name) => gateway.couch.get(`/${name}/_all_docs?limit=1`));
     const random = new Random(context.options.seed + round);
     const { username, password } = gateway.auth;
     const url = gateway.url.replace('://', `://${username}:${password}@`);
@@ -101,7 +104,6 @@ async function measure(context: SoakContext, data: string, names: readonly strin
     const processorMs = ((await processorTicks(gateway.pid)) - ticks) * 10;
     const delay = (await inspector.evaluate(READ)) as { p99: number; max: number };
     const memory = await anonymousMemory(gateway.pid);
-    inspector.close();
     const shown = [...latencies].map(([kind, all]) => {
       const [p50, p99] = [50, 99].map((percent) => rounded(percentile(all, percent)));
       return [kind, { requests: all.length, p50, p99 }] as const;
@@ -117,6 +119,7 @@ async function measure(context: SoakContext, data: string, names: readonly strin
     });
     return { get99: percentile(latencies.get('get') ?? [], 99), delay99: delay.p99 };
   } finally {
+    inspector.close();
     await gateway.couch.close();
     await gateway.stop();
   }

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Connection, type Endpoint, endpointOf, requestBytes } from '../../../scripts/benchmark/client.js';
 import type { Random } from '../support/random.js';
@@ -78,15 +79,14 @@ function pick(random: Random): Kind {
 
 class Requests {
   readonly endpoint: Endpoint;
-  readonly #run: string;
   readonly #fresh: Iterator<Record<string, unknown>, void>;
   /** How far the feed of a database was read. */
   readonly #since = new Map<string, string>();
 
   constructor(private readonly load: Load) {
     this.endpoint = endpointOf(load.url);
-    this.#run = load.random.hash();
-    this.#fresh = documents(Number.MAX_SAFE_INTEGER, 500, `${this.#run}-`);
+    // Whatever the seed, they are in no database yet.
+    this.#fresh = documents(Number.MAX_SAFE_INTEGER, 500, `${randomUUID()}-`);
   }
 
   async send(kind: Kind, connection: Connection): Promise<void> {
