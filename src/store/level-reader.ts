@@ -2,12 +2,12 @@ import type { ClassicLevel } from 'classic-level';
 import { unavailable } from '../errors.js';
 import { LevelAttachments } from './attachments/content.js';
 import { type BodyFacts, factsBySeq } from './body-facts.js';
-import { BLOCK, blockOf } from './change-counts.js';
 import { folderSize } from './folder-size.js';
 import * as layout from './layout.js';
 import { readRecord } from './line-record.js';
 import { countLiving, listDocuments, listLocals } from './list.js';
 import type { Loaded } from './opening.js';
+import { rowsAfter } from './pending.js';
 import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
 import type { StoredRecord } from './record.js';
@@ -159,16 +159,8 @@ export abstract class LevelReader {
     }
   }
 
-  async pending(since: number): Promise<number> {
-    const block = blockOf(since + 1);
-    const later = this.open.counts.after(block);
-    const keysInBlock = await this.level
-      .keys({
-        gt: layout.changes.key(layout.seqKey(since)),
-        lt: layout.changes.key(layout.seqKey((block + 1) * BLOCK)),
-      })
-      .all();
-    return keysInBlock.length + later;
+  pending(since: number): Promise<number> {
+    return rowsAfter(this.level, this.open.counts, since, this.updateSeq);
   }
 
   /** What a compaction must know of bodies beforehand, by their sequences; see `Transaction.compact`. */
