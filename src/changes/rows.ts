@@ -83,7 +83,11 @@ function idFilter(filter: ChangesFilter): (row: ChangeRow) => boolean {
 }
 
 /** Many listeners ask this of one row that was just written. */
-const idOf = (row: ChangeRow): string => row.id ?? (JSON.parse(row.text) as { id: string }).id;
+const idOf = (row: ChangeRow): string =>
+  row.id ?? PLAIN_ID.exec(row.text)?.[1] ?? (JSON.parse(row.text) as { id: string }).id;
+
+/** An id without escapes, as nearly all are. */
+const PLAIN_ID = /^\{"seq":"[^"]*","id":"([^"\\]*)"/;
 
 /** Rows name every leaf; most documents have one. Quotes within an id are escaped, so the marks are never part of it. */
 function winnerOnly(row: ChangeRow): ChangeRow {
@@ -180,7 +184,7 @@ function withDocument(query: RowQuery, row: ChangeRow, record: DocumentRecord, t
 }
 
 /** Living leaves beside the winner. */
-const conflictsOf = (record: DocumentRecord): string[] =>
+export const conflictsOf = (record: DocumentRecord): string[] =>
   record
     .leaves()
     .filter((leaf) => !leaf.deleted && leaf.rev !== record.winner)

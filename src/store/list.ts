@@ -206,12 +206,9 @@ function readPages(reader: ListReader): AsyncIterable<readonly ListedDocument[]>
 }
 
 function listed(record: StoredRecord, text: string | undefined, records: boolean): ListedDocument {
-  return {
-    id: record.id,
-    rev: record.winner,
-    ...(text === undefined ? {} : { text }),
-    ...(records ? { record } : {}),
-  };
+  const { id, winner: rev } = record;
+  if (records) return text === undefined ? { id, rev, record } : { id, rev, text, record };
+  return text === undefined ? { id, rev } : { id, rev, text };
 }
 
 const winnerSeq = (record: StoredRecord): number => record.bodySeq(record.winner) ?? 0;

@@ -1,7 +1,9 @@
 import type { AddResource } from './index.js';
+import { conflictsOf } from '../../changes/rows.js';
 import { badRequest } from '../../errors.js';
 import { elements, members, valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
+import type { DocumentExtras } from '../../store/document.js';
 import type {
   Database,
   DocumentRecord,
@@ -159,13 +161,12 @@ function listedRow(row: ListedDocument, query: ListQuery): string {
 }
 
 function shown(text: string, record: DocumentRecord | undefined, query: ListQuery): string {
-  const others = query.conflicts && record !== undefined ? record.leaves() : [];
-  const conflicts = others
-    .filter((leaf) => !leaf.deleted && leaf.rev !== record?.winner)
-    .map((leaf) => leaf.rev);
-  const { attachments, encodingInfo } = query;
-  return shownText(text, { conflicts }, { wanted: attachments ? ALL : NONE, encodingInfo });
+  const { attachments, conflicts, encodingInfo } = query;
+  const extras = conflicts && record !== undefined ? { conflicts: conflictsOf(record) } : NOTHING;
+  return shownText(text, extras, { wanted: attachments ? ALL : NONE, encodingInfo });
 }
+
+const NOTHING: DocumentExtras = {};
 
 async function* locals(db: Database, query: ListQuery): AsyncGenerator<string> {
   const seq = query.updateSeq ? db.token(db.updateSeq) : undefined;
