@@ -1,3 +1,4 @@
+import { quote } from '../json/quote.js';
 import type { RevNode, RevTree } from './tree.js';
 
 /**
@@ -22,7 +23,7 @@ function serialiseNode(root: RevNode): string {
       continue;
     }
     const [hash, { status, deleted }, children] = next;
-    text += `[${JSON.stringify(hash)},{"status":"${status}"${deleted === true ? ',"deleted":true' : ''}},[`;
+    text += `[${quote(hash)},{"status":"${status}"${deleted === true ? ',"deleted":true' : ''}},[`;
     stack.push(']]');
     for (let at = children.length - 1; at >= 0; at--) {
       const child = children[at];

@@ -1,4 +1,5 @@
 import { hash } from 'node:crypto';
+import { quote } from '../json/quote.js';
 import { insert } from '../revtree/insert.js';
 import { generationOf, pathTo, revOf } from '../revtree/tree.js';
 import { StoredDocument } from './record.js';
@@ -60,14 +61,13 @@ function parentOf(
   }
   if (record.deleted) return undefined;
   const given = revOf(revisions.start, hash);
-  return record.leaves().some((leaf) => leaf.rev === given)
-    ? { start: revisions.start, ids: [hash] }
-    : undefined;
+  return record.leafRevs().includes(given) ? { start: revisions.start, ids: [hash] } : undefined;
 }
 
 /** Equal edits of equal parents give equal revisions on every server of ours. */
 function newHash(edit: DocumentEdit, start: number, parent: string | undefined, attachments: string): string {
-  const origin = JSON.stringify([edit.deleted, start, parent ?? null]);
+  const base = parent === undefined ? 'null' : quote(parent);
+  const origin = `[${String(edit.deleted)},${String(start)},${base}]`;
   return hash('md5', `${origin}{${edit.body}}${attachments}`);
 }
 

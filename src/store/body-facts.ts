@@ -25,9 +25,9 @@ export interface BodyFacts {
 export function factsOf(text: string | undefined): BodyFacts {
   const named = text === undefined ? undefined : readableAttachments(text);
   const length = Buffer.byteLength(text ?? '');
-  if (text === undefined || named === undefined || named.size === 0) return { ...NO_FACTS, length };
+  if (text === undefined || named === undefined || named.size === 0) return lengthAlone(length);
   const rev = readableRev(text);
-  if (rev === undefined) return { ...NO_FACTS, length };
+  if (rev === undefined) return lengthAlone(length);
   const attachments: AttachmentForm[] = [];
   let attached = 0;
   for (const { digest, length: plainLength, encoded } of named.values()) {
@@ -39,9 +39,11 @@ export function factsOf(text: string | undefined): BodyFacts {
 }
 
 /** The same of a text that names no attachments. */
-export const plainFacts = (text: string): BodyFacts => ({ ...NO_FACTS, length: Buffer.byteLength(text) });
+export const plainFacts = (text: string): BodyFacts => lengthAlone(Buffer.byteLength(text));
 
-const NO_FACTS: BodyFacts = { rev: '', length: 0, attached: 0, attachments: [] };
+const lengthAlone = (length: number): BodyFacts => ({ rev: '', length, attached: 0, attachments: NO_FORMS });
+
+const NO_FORMS: readonly AttachmentForm[] = [];
 
 function readableRev(text: string): string | undefined {
   try {

@@ -1,5 +1,6 @@
 import { badRequest, docValidation, documentTooLarge, illegalDocid, invalidRev } from '../errors.js';
 import { putLast } from '../json/containers.js';
+import { quote } from '../json/quote.js';
 import { JsonReader } from '../json/reader.js';
 import { isLarger } from '../json/size.js';
 import { members } from '../json/text.js';
@@ -229,7 +230,7 @@ export function editOf(
 
 /** The text under which a revision is stored, and which is sent as it is. */
 export function storedText(id: string, rev: string, deleted: boolean, body: string): string {
-  const head = `{"_id":${JSON.stringify(id)},"_rev":${JSON.stringify(rev)}${deleted ? ',"_deleted":true' : ''}`;
+  const head = `{"_id":${quote(id)},"_rev":${quote(rev)}${deleted ? ',"_deleted":true' : ''}`;
   return body === '' ? `${head}}` : `${head},${body}}`;
 }
 

@@ -24,7 +24,7 @@ function keptRevisions(record: StoredDocument | undefined): readonly KeptRevisio
   const kept: KeptRevision[] = [];
   if (record === undefined) return kept;
   let last = false;
-  for (const { rev } of record.leaves()) {
+  for (const rev of record.leafRevs()) {
     const seq = record.bodySeqs.get(rev);
     if (seq === undefined) continue;
     kept.push({ rev, seq, isLeaf: true });
@@ -64,10 +64,13 @@ export function keptChanges(
   return changes;
 }
 
+const NOTHING = (): undefined => undefined;
+
 /** Among so many revisions one is found without a map: mostly there is one. */
 const FEW = 8;
 
 function finder(kept: readonly KeptRevision[]): (rev: string) => KeptRevision | undefined {
+  if (kept.length === 0) return NOTHING;
   if (kept.length <= FEW) return (rev) => kept.find((one) => one.rev === rev);
   const byRev = new Map(kept.map((one) => [one.rev, one]));
   return (rev) => byRev.get(rev);

@@ -1,3 +1,4 @@
+import { quote } from '../json/quote.js';
 import { serialiseTree } from '../revtree/serialise.js';
 import {
   find,
@@ -81,7 +82,7 @@ export interface StoredRecord extends DocumentRecord {
 
 export class StoredDocument implements StoredRecord {
   #leaves: RevPosition[] | undefined;
-  #winnerRev: string | undefined;
+  #leafRevs: readonly string[] | undefined;
   #revs: ReadonlySet<string> | undefined;
   #questions = 0;
 
@@ -108,11 +109,16 @@ export class StoredDocument implements StoredRecord {
   }
 
   get winner(): string {
-    return (this.#winnerRev ??= revAt(this.#winner()));
+    return this.leafRevs()[0] ?? revAt(this.#winner());
   }
 
   get deleted(): boolean {
     return this.#winner().node[1].deleted === true;
+  }
+
+  /** The leaves in winner order. */
+  leafRevs(): readonly string[] {
+    return (this.#leafRevs ??= this.#sorted().map(revAt));
   }
 
   leaves(): readonly Leaf[] {
@@ -161,20 +167,20 @@ export class StoredDocument implements StoredRecord {
   serialise(): string {
     let map = '';
     for (const [rev, seq] of this.bodySeqs) {
-      map += `${map === '' ? '' : ','}${JSON.stringify(rev)}:${String(seq)}`;
+      map += `${map === '' ? '' : ','}${quote(rev)}:${String(seq)}`;
     }
     return (
-      `{"id":${JSON.stringify(this.id)},"rev_tree":${serialiseTree(this.tree)},"rev_map":{${map}},` +
-      `"winningRev":${JSON.stringify(this.winner)},"deleted":${String(this.deleted)},"seq":${String(this.seq)}}`
+      `{"id":${quote(this.id)},"rev_tree":${serialiseTree(this.tree)},"rev_map":{${map}},` +
+      `"winningRev":${quote(this.winner)},"deleted":${String(this.deleted)},"seq":${String(this.seq)}}`
     );
   }
 
   /** The document's row in the changes index, with every leaf. */
   changeRow(token: string): string {
-    const revs = this.#sorted()
-      .map((leaf) => `{"rev":${JSON.stringify(revAt(leaf))}}`)
+    const changes = this.leafRevs()
+      .map((rev) => `{"rev":${quote(rev)}}`)
       .join(',');
     const deleted = this.deleted ? ',"deleted":true' : '';
-    return `{"seq":"${token}","id":${JSON.stringify(this.id)},"changes":[${revs}]${deleted}}`;
+    return `{"seq":"${token}","id":${quote(this.id)},"changes":[${changes}]${deleted}}`;
   }
 }

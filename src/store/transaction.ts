@@ -97,15 +97,12 @@ export class Transaction implements Holder {
     const wanted = ids.filter((id) => !this.#touched.has(id));
     if (wanted.length === 0) return;
     const texts = await this.context.level.getMany(wanted.map((id) => layout.documents.key(id)));
-    wanted.forEach((id, at) => {
+    for (const [at, id] of wanted.entries()) {
       const text = texts[at];
       const before = text === undefined ? undefined : parseRecord(text);
-      this.#touched.set(id, {
-        before,
-        bytes: text === undefined ? 0 : Buffer.byteLength(text),
-        after: before,
-      });
-    });
+      const bytes = text === undefined ? 0 : Buffer.byteLength(text);
+      this.#touched.set(id, { before, bytes, after: before });
+    }
   }
 
   /** Reads what the attachments of edits will need; there may be thousands. Their documents must be loaded. */
@@ -353,8 +350,9 @@ export class Transaction implements Holder {
     const living: LivingDelta[] = [];
     let { docCount, deletedCount } = this.context.state;
     let metadata = 0;
+    let count = 0;
     for (const [id, { before, bytes, after }] of this.#touched) {
-      yield;
+      if (++count % TURN === 0) yield;
       if (after === before) continue;
       metadata += this.#putRecord(id, after) - bytes;
       if (after?.seq === before?.seq) continue;
@@ -437,5 +435,8 @@ function digestsOf(edit: AttachmentEdit): readonly string[] {
       : [edit.attachment, edit.attachment.encoded];
   return encoded === undefined ? [plain.digest] : [plain.digest, encoded.digest];
 }
+
+/** Documents that are put before others may have their turn. */
+const TURN = 16;
 
 const NOTHING: Resolved = { attachments: new Map(), missing: undefined };

@@ -1,6 +1,7 @@
 import type { AddResource } from './index.js';
 import { badRequest, conflict, CouchError } from '../../errors.js';
 import { inChunks } from '../../json/chunks.js';
+import { quote } from '../../json/quote.js';
 import { JsonReader } from '../../json/reader.js';
 import { inTurns, nextTurn, type Work } from '../../json/turns.js';
 import { isWhole, type ParsedDocument, readDocument } from '../../store/document.js';
@@ -266,11 +267,11 @@ function* allRows(edits: readonly ParsedDocument[], outcomes: readonly Outcome[]
   const rows: string[] = [];
   for (const [at, edit] of edits.entries()) {
     const outcome = outcomes[at];
-    const id = JSON.stringify(edit.id);
+    const id = quote(edit.id);
     if (outcome === undefined) throw new TypeError('an edit has no outcome');
     rows.push(
       'rev' in outcome
-        ? `{"ok":true,"id":${id},"rev":${JSON.stringify(outcome.rev)}}`
+        ? `{"ok":true,"id":${id},"rev":${quote(outcome.rev)}}`
         : `{"id":${id},${errorMembers(outcome.error)}}`,
     );
     yield;

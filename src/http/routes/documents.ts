@@ -5,6 +5,7 @@ import { deleteLocalDocument, readLocalDocument } from './local.js';
 import { readRevisions } from './open-revs.js';
 import { editedRevisions } from './revisions.js';
 import { badRequest, notFound } from '../../errors.js';
+import { quote } from '../../json/quote.js';
 import {
   type DocumentExtras,
   type ParsedDocument,
@@ -303,7 +304,7 @@ export async function writeAndAnswer(
 }
 
 export const writtenBody = (id: string, rev: string): string =>
-  `{"ok":true,"id":${JSON.stringify(id)},"rev":${JSON.stringify(rev)}}`;
+  `{"ok":true,"id":${quote(id)},"rev":${quote(rev)}}`;
 
 /** The header that names a document. */
 export const locationOf = (exchange: Exchange, db: Database, id: string): readonly string[] => [
