@@ -96,13 +96,19 @@ export class Transaction implements Holder {
   async load(ids: readonly string[]): Promise<void> {
     const wanted = ids.filter((id) => !this.#touched.has(id));
     if (wanted.length === 0) return;
-    const texts = await this.context.level.getMany(wanted.map((id) => layout.documents.key(id)));
+    const texts = await this.#read(wanted.map((id) => layout.documents.key(id)));
     for (const [at, id] of wanted.entries()) {
       const text = texts[at];
       const before = text === undefined ? undefined : parseRecord(text);
       const bytes = text === undefined ? 0 : Buffer.byteLength(text);
       this.#touched.set(id, { before, bytes, after: before });
     }
+  }
+
+  /** A few are read without waking a thread for them: a single write waits for nothing but its sync. */
+  #read(keys: string[]): Promise<(string | undefined)[]> | (string | undefined)[] {
+    const { level } = this.context;
+    return keys.length <= FEW ? keys.map((key) => level.getSync(key)) : level.getMany(keys);
   }
 
   /** Reads what the attachments of edits will need; there may be thousands. Their documents must be loaded. */
@@ -435,6 +441,9 @@ function digestsOf(edit: AttachmentEdit): readonly string[] {
       : [edit.attachment, edit.attachment.encoded];
   return encoded === undefined ? [plain.digest] : [plain.digest, encoded.digest];
 }
+
+/** So many documents of a commit are looked up at once. */
+const FEW = 4;
 
 /** Documents that are put before others may have their turn. */
 const TURN = 16;
