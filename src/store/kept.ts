@@ -1,5 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
-import { type BodyFacts, readFacts } from './body-facts.js';
+import { type BodyFacts, factsOf, readFacts } from './body-facts.js';
 import type { BodyWrites } from './body-writes.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -124,6 +124,9 @@ export class KeptSizes {
   }
 }
 
+/** So many bodies are read without waking a thread for them, if none is large. */
+const AT_ONCE = 4;
+
 /** By how much the bytes change that a compaction keeps, and those that clients could read. */
 export interface ActiveChange {
   readonly active: number;
@@ -153,8 +156,12 @@ export async function activeChange(
       else sizes.note(facts, change);
     }
   }
-  for await (const page of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {
-    for (const { item, facts } of page) sizes.note(facts, item);
+  if (unread.length <= AT_ONCE && !unread.some(({ seq }) => largeBodies.has(seq))) {
+    for (const change of unread) sizes.note(factsOf(bodies.at(change.seq)), change);
+  } else {
+    for await (const page of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {
+      for (const { item, facts } of page) sizes.note(facts, item);
+    }
   }
   const attachments = await sizes.finish(level, batch);
   return { active: sizes.bodies + attachments, external: sizes.external };
