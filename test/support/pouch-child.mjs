@@ -2,6 +2,7 @@
 import PouchDB from 'pouchdb-node';
 
 import { answered } from './answered.mjs';
+import { answerParent } from './commands.mjs';
 
 const open = new Map();
 
@@ -87,9 +88,4 @@ const commands = {
   },
 };
 
-process.on('message', ({ number, command, args }) => {
-  commands[command](args).then(
-    (result) => process.send({ number, result: result ?? null }),
-    (error) => process.send({ number, failure: String(error?.stack ?? error) }),
-  );
-});
+answerParent(commands);

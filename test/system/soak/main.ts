@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { testSeed } from '../support/random.js';
 import { attachment } from './attachment.js';
 import { browser } from './browser.js';
+import { clients } from './clients.js';
 import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { databases } from './databases.js';
@@ -16,6 +17,7 @@ import { start } from './start.js';
 const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>> = {
   kill,
   listeners,
+  clients,
   rows,
   index: indexBuild,
   browser,

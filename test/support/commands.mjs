@@ -1,0 +1,11 @@
+// The part of a child process that answers its parent (module-process.ts).
+
+/** Runs the commands that the parent sends, each with its arguments, and tells what they answer, or how they fail. */
+export function answerParent(commands) {
+  process.on('message', ({ number, command, args }) => {
+    commands[command](args).then(
+      (result) => process.send({ number, result: result ?? null }),
+      (error) => process.send({ number, failure: String(error?.stack ?? error) }),
+    );
+  });
+}
