@@ -2,7 +2,7 @@ import { BodyPages } from '../store/body-pages.js';
 import type { ChangeRow, Database, StoredRevision } from '../store/types.js';
 import { framingOf, type Framing } from './framing.js';
 import type { ChangesQuery } from './query.js';
-import { presentRows, sourceRows } from './rows.js';
+import { needsBodies, presentPlain, presentRows, sourceRows } from './rows.js';
 import { Waiter } from './waiter.js';
 
 export type { ChangesFilter, ChangesQuery } from './query.js';
@@ -26,41 +26,49 @@ export async function* openFeed(
   const waits = query.feed !== 'normal' && !query.descending;
   const waiter = waits ? new Waiter(db.events, signal) : undefined;
   try {
-    yield feed.framing.head;
-    yield* feed.backlog();
+    let text = yield* feed.catchUp(feed.framing.head);
     if (waiter !== undefined && (query.feed !== 'longpoll' || feed.sent === 0))
-      yield* follow(db, feed, waiter, query);
-    yield await feed.end();
+      text = yield* follow(db, feed, waiter, query, text);
+    yield text + (await feed.end());
   } finally {
     waiter?.close();
   }
 }
 
-/** What comes after the backlog: rows as they are written, signs of life, until something ends it. */
+/**
+ * What comes after the backlog: rows as they are written, signs of life, until something ends it.
+ * @param text what is still to be sent, as is what it returns
+ */
 async function* follow(
   db: Database,
   feed: Feed,
   waiter: Waiter,
   query: ChangesQuery,
-): AsyncGenerator<string> {
+  text: string,
+): AsyncGenerator<string, string> {
   const patience = query.heartbeat ?? query.timeout;
   let lastSign = performance.now();
   while (!feed.full && !waiter.ended) {
     const left = lastSign + patience - performance.now();
     if (left <= 0) {
-      if (query.heartbeat === undefined) return;
-      yield feed.framing.heartbeat;
+      if (query.heartbeat === undefined) break;
+      text += feed.framing.heartbeat;
       lastSign = performance.now();
-    } else if (db.updateSeq === feed.lastSeq) {
-      await waiter.wait(left);
-    } else {
+    } else if (db.updateSeq !== feed.lastSeq) {
       const before = feed.sent;
-      yield* feed.news();
-      if (query.feed === 'longpoll' && feed.sent > before) return;
+      text = yield* feed.catchUp(text);
+      if (query.feed === 'longpoll' && feed.sent > before) break;
       // Rows that the filter keeps back are silence to the client.
       if (feed.sent > before) lastSign = performance.now();
+    } else if (text !== '') {
+      // There may be news by the time when it is sent.
+      yield text;
+      text = '';
+    } else {
+      await waiter.wait(left);
     }
   }
+  return text;
 }
 
 /** The state of one feed: how far it is, and how many rows it may still send. */
@@ -89,58 +97,79 @@ class Feed {
     return this.sent >= this.query.limit;
   }
 
-  /** Every row there is at this moment. */
-  async *backlog(): AsyncGenerator<string> {
-    if (this.full) return;
+  /**
+   * Every row there is at this moment.
+   * @param text what is still to be sent before them
+   * @returns what is still to be sent behind what it yielded
+   */
+  async *catchUp(text: string): AsyncGenerator<string, string> {
     const until = this.db.updateSeq;
-    yield* this.#send(sourceRows(this.db, this.query, this.lastSeq, until));
-    if (!this.#cut && !this.query.descending) this.lastSeq = Math.max(this.lastSeq, until);
-  }
-
-  /** The rows that came since; from memory where the feed keeps up. */
-  async *news(): AsyncGenerator<string> {
-    const until = this.db.updateSeq;
-    const recent = this.db.events.recent(this.lastSeq);
-    if (recent === undefined) {
-      yield* this.backlog();
-    } else {
-      yield* this.#send([recent]);
-      if (!this.#cut) this.lastSeq = Math.max(this.lastSeq, until);
+    while (!this.full && this.lastSeq < until) {
+      const rows = this.#remembered(CHUNK - text.length);
+      if (rows === undefined) return yield* this.#read(text, until);
+      text += rows;
+      if (text.length < CHUNK) continue;
+      yield text;
+      text = '';
     }
+    return text;
   }
 
-  async *#send(
-    pages: AsyncIterable<readonly ChangeRow[]> | Iterable<readonly ChangeRow[]>,
-  ): AsyncGenerator<string> {
-    for await (const page of pages) {
-      for await (const presented of presentRows(this.db, this.query, page, this.#bodies)) {
-        const rows = presented.slice(0, this.query.limit - this.sent);
+  /** So many characters of what comes next, where it is in memory and no document has to be read for it. */
+  #remembered(length: number): string | undefined {
+    const { descending } = this.query;
+    if (descending || needsBodies(this.query)) return undefined;
+    const recent = this.db.events.recent(this.lastSeq);
+    if (recent === undefined) return undefined;
+    const page = firstRows(recent, 0, length);
+    const isLast = page.length === recent.length;
+    const text = this.#show(presentPlain(this.query, page));
+    if (!this.#cut) this.lastSeq = (isLast ? undefined : page.at(-1)?.seq) ?? this.db.updateSeq;
+    return text;
+  }
+
+  async *#read(text: string, until: number): AsyncGenerator<string, string> {
+    const { db, query } = this;
+    for await (const page of this.#pages(until)) {
+      for await (const rows of presentRows(db, query, page, this.#bodies)) {
         // Whoever reads the feed may have gone, and gets to stop it even where nothing passes the filter.
-        if (rows.length === 0) yield '';
-        yield* this.#chunks(rows);
-        if (this.full) {
-          this.lastSeq = rows.at(-1)?.seq ?? this.lastSeq;
-          this.#cut = true;
-          return;
+        if (rows.length === 0) {
+          yield text;
+          text = '';
         }
+        for (let at = 0; at < rows.length && !this.full;) {
+          const chunk = firstRows(rows, at, CHUNK - text.length);
+          text += this.#show(chunk);
+          at += chunk.length;
+          if (text.length < CHUNK) continue;
+          yield text;
+          text = '';
+        }
+        if (this.full) return text;
       }
       this.lastSeq = page.at(-1)?.seq ?? this.lastSeq;
     }
+    if (!query.descending) this.lastSeq = Math.max(this.lastSeq, until);
+    return text;
   }
 
-  *#chunks(rows: readonly ChangeRow[]): Generator<string> {
-    let from = 0;
-    let length = 0;
-    for (let to = 1; to <= rows.length; to++) {
-      length += rows[to - 1]?.text.length ?? 0;
-      if (length < CHUNK && to < rows.length) continue;
-      const chunk = rows.slice(from, to);
-      const text = this.framing.rows(this.#thin(chunk), this.sent);
-      this.sent += chunk.length;
-      from = to;
-      length = 0;
-      yield text;
+  #pages(until: number): AsyncIterable<readonly ChangeRow[]> | Iterable<readonly ChangeRow[]> {
+    const { db, query, lastSeq } = this;
+    const recent = query.descending ? undefined : db.events.recent(lastSeq);
+    return recent === undefined ? sourceRows(db, query, lastSeq, until) : [recent];
+  }
+
+  /** Rows as they are sent, up to the limit. */
+  #show(all: readonly ChangeRow[]): string {
+    const rows = all.slice(0, this.query.limit - this.sent);
+    if (rows.length === 0) return '';
+    const text = this.framing.rows(this.#thin(rows), this.sent);
+    this.sent += rows.length;
+    if (this.full) {
+      this.lastSeq = rows.at(-1)?.seq ?? this.lastSeq;
+      this.#cut = true;
     }
+    return text;
   }
 
   /** With `seq_interval` only every so many rows name their sequence, counted from the limit as in CouchDB. */
@@ -164,9 +193,17 @@ class Feed {
   /** Rows of the database, whatever the filter, that follow the last one. */
   async #pending(): Promise<number> {
     if (!this.#cut) return 0;
-    const after = await this.db.pending(this.lastSeq);
+    const recent = this.db.events.recent(this.lastSeq);
+    const after = recent?.length ?? (await this.db.pending(this.lastSeq));
     if (!this.query.descending) return after;
     const before = (await this.db.pending(0)) - after;
     return Math.max(0, before - (this.sent > 0 ? 1 : 0));
   }
+}
+
+/** As many rows from one on as have so many characters; at least one, where there is any. */
+function firstRows(rows: readonly ChangeRow[], from: number, characters: number): readonly ChangeRow[] {
+  let to = from;
+  for (let length = 0; to < rows.length && length < characters; to++) length += rows[to]?.text.length ?? 0;
+  return from === 0 && to === rows.length ? rows : rows.slice(from, to);
 }

@@ -62,19 +62,22 @@ export async function* presentRows(
   rows: readonly ChangeRow[],
   bodies: BodyPages<StoredRevision>,
 ): AsyncGenerator<readonly ChangeRow[]> {
-  const { filter, style, retell } = query;
-  if (retell !== undefined) {
-    yield rows.map(retell).filter((row) => row !== undefined);
-    return;
-  }
-  const kept = filter === undefined ? rows : rows.filter(idFilter(filter));
-  const styled = style === 'all_docs' ? kept : kept.map(winnerOnly);
+  const styled = presentPlain(query, rows);
   if (styled.length > 0 && needsBodies(query)) yield* withDocuments(db, query, styled, bodies);
   else yield styled;
 }
 
-const needsBodies = ({ includeDocs, filter }: RowQuery): boolean =>
+/** Whether documents have to be read for the rows; `presentPlain` is all that there is to do where not. */
+export const needsBodies = ({ includeDocs, filter }: RowQuery): boolean =>
   includeDocs || filter?.kind === 'selector';
+
+/** The rows that pass the filter as far as it can be told by their ids, in the style that was asked for. */
+export function presentPlain(query: RowQuery, rows: readonly ChangeRow[]): readonly ChangeRow[] {
+  const { filter, style, retell } = query;
+  if (retell !== undefined) return rows.map(retell).filter((row) => row !== undefined);
+  const kept = filter === undefined ? rows : rows.filter(idFilter(filter));
+  return style === 'all_docs' ? kept : kept.map(winnerOnly);
+}
 
 function idFilter(filter: ChangesFilter): (row: ChangeRow) => boolean {
   if (filter.kind === 'doc_ids') return (row) => filter.ids.has(idOf(row));

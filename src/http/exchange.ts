@@ -176,7 +176,7 @@ export class Exchange {
     // What counts is the method that was sent: a client that overrides it awaits a body of the stated length.
     const body = this.request.method === 'HEAD' ? '' : text;
     if (body.length <= LONG) depart(() => outflow.end(body));
-    else void outflow.write(body).then(() => outflow.end());
+    else void Promise.resolve(outflow.write(body)).then(() => outflow.end());
   }
 
   /** Answers without a body. */

@@ -19,12 +19,12 @@ export class Outflow {
     private readonly patience: Patience,
   ) {}
 
-  /** Resolves when there is room for more, or the client has gone. */
-  async write(chunk: string | Buffer): Promise<void> {
-    if (chunk.length <= SLICE) {
-      await this.#slice(chunk);
-      return;
-    }
+  /** @returns what resolves when there is room for more, or the client has gone; undefined where there is room at once */
+  write(chunk: string | Buffer): Promise<void> | undefined {
+    return chunk.length <= SLICE ? this.#slice(chunk) : this.#slices(chunk);
+  }
+
+  async #slices(chunk: string | Buffer): Promise<void> {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
     for (let at = 0; at < bytes.length && !this.response.destroyed; at += SLICE) {
       await this.#slice(bytes.subarray(at, at + SLICE));
@@ -37,8 +37,12 @@ export class Outflow {
     if (!this.response.destroyed && this.response.writableLength > 0) this.#watch().wait();
   }
 
-  async #slice(bytes: string | Buffer): Promise<void> {
-    if (bytes.length === 0 || this.response.write(bytes) || this.response.destroyed) return;
+  #slice(bytes: string | Buffer): Promise<void> | undefined {
+    if (bytes.length === 0 || this.response.write(bytes) || this.response.destroyed) return undefined;
+    return this.#drain();
+  }
+
+  async #drain(): Promise<void> {
     const transfer = this.#watch();
     const pending = this.response.writableLength;
     transfer.wait();

@@ -17,6 +17,9 @@ import type { Authenticator, Services } from './services.js';
 /** The version of CouchDB that clients are told; some decide by it what they may ask for. */
 export const COUCHDB_VERSION = '3.5.0';
 
+/** Why an answer need not go on: nobody asks, and an error made for each would cost more than a short answer does. */
+const OVER = 'over';
+
 /** What all requests share. */
 export class Server {
   readonly config: Config;
@@ -75,16 +78,17 @@ export class Server {
     this.#streams.add(controller);
     exchange.response.once('close', () => {
       this.#streams.delete(controller);
-      controller.abort();
+      // Of one that is sent to its end nobody waits for that.
+      if (!exchange.response.writableFinished) controller.abort(OVER);
     });
-    if (this.#closing) controller.abort();
+    if (this.#closing) controller.abort(OVER);
     return controller.signal;
   }
 
   /** Ends what would otherwise go on for ever. */
   close(): void {
     this.#closing = true;
-    for (const controller of this.#streams) controller.abort();
+    for (const controller of this.#streams) controller.abort(OVER);
   }
 
   /** Writes down a failure that the client is told nothing of but the id of its request. */

@@ -1,3 +1,4 @@
+import { depart } from './departures.js';
 import type { Exchange } from './exchange.js';
 import { Outflow } from './outflow.js';
 
@@ -36,14 +37,20 @@ export async function sendStream(
   if (live) server.feeds.enter(exchange);
   const signal = server.track(exchange);
   const outflow = new Outflow(response, server.patience);
+  let hasBegun = false;
   if (live) {
     exchange.forgetBody();
     begin();
-    response.flushHeaders();
+    // What there is already goes out together with the headers.
+    depart(() => {
+      if (!hasBegun && !response.destroyed && !response.writableEnded) response.flushHeaders();
+    });
   }
   for await (const chunk of source(signal)) {
     if (!response.headersSent && !response.destroyed) begin();
-    await outflow.write(chunk);
+    hasBegun ||= chunk.length > 0;
+    const room = outflow.write(chunk);
+    if (room !== undefined) await room;
     if (response.destroyed) return;
   }
   if (response.destroyed) return;

@@ -1,4 +1,4 @@
-import type { ChangeEvents, ChangeListener, ChangeRow } from './types.js';
+import type { ChangeEvents, ChangeListener, ChangeRow, WrittenRow } from './types.js';
 
 /** How many characters of recent rows are kept; listeners that keep up never read from disk. */
 const RECENT_LENGTH = 512 * 1024;
@@ -9,8 +9,10 @@ const SLICE = 200;
 /** Wakes the listeners of one database and remembers its newest rows. */
 export class Events implements ChangeEvents {
   readonly #listeners = new Set<ChangeListener>();
-  #recent: ChangeRow[] = [];
+  #recent: WrittenRow[] = [];
   #recentLength = 0;
+  /** Document → the newest of its rows in `#recent`; those before it are of no interest any more. */
+  readonly #newest = new Map<string, number>();
   /** `#recent` holds every row after this sequence. */
   #recentSince: number;
   #updateSeq: number;
@@ -32,13 +34,13 @@ export class Events implements ChangeEvents {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The rows after `since`, oldest first; undefined where some of them must be read from the index. */
+  /** The rows after `since` as the index has them, oldest first; undefined where it must be read. */
   recent(since: number): readonly ChangeRow[] | undefined {
     if (since < this.#recentSince) return undefined;
     const rows = this.#recent;
     let from = rows.length;
     while (from > 0 && (rows[from - 1]?.seq ?? 0) > since) from--;
-    return rows.slice(from);
+    return rows.slice(from).filter(({ id, seq }) => this.#newest.get(id) === seq);
   }
 
   /** Rows up to a sequence may not be true any more: documents were purged. */
@@ -46,10 +48,11 @@ export class Events implements ChangeEvents {
     this.#recent = [];
     this.#recentLength = 0;
     this.#recentSince = updateSeq;
+    this.#newest.clear();
   }
 
   /** Tells of rows that are on disk, ordered by sequence. */
-  publish(rows: readonly ChangeRow[], updateSeq: number): void {
+  publish(rows: readonly WrittenRow[], updateSeq: number): void {
     this.#updateSeq = updateSeq;
     this.#remember(rows);
     if (this.#waking || this.#listeners.size === 0) return;
@@ -59,10 +62,11 @@ export class Events implements ChangeEvents {
     });
   }
 
-  #remember(rows: readonly ChangeRow[]): void {
+  #remember(rows: readonly WrittenRow[]): void {
     for (const row of rows) {
       this.#recent.push(row);
       this.#recentLength += row.text.length;
+      this.#newest.set(row.id, row.seq);
     }
     let drop = 0;
     for (; this.#recentLength > RECENT_LENGTH && drop < this.#recent.length; drop++) {
@@ -70,6 +74,7 @@ export class Events implements ChangeEvents {
       if (row === undefined) break;
       this.#recentLength -= row.text.length;
       this.#recentSince = row.seq;
+      if (this.#newest.get(row.id) === row.seq) this.#newest.delete(row.id);
     }
     if (drop > 0) this.#recent = this.#recent.slice(drop);
   }

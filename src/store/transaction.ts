@@ -30,7 +30,7 @@ import { LocalWrites } from './local-writes.js';
 import type { LivingDelta } from './positions.js';
 import { parseRecord, StoredDocument } from './record.js';
 import type { State } from './state.js';
-import type { AttachmentEdit, ChangeRow, DocumentEdit } from './types.js';
+import type { AttachmentEdit, DocumentEdit, WrittenRow } from './types.js';
 import type { WriteGate } from './write-gate.js';
 
 /** A document that the transaction has looked at or changed. */
@@ -351,7 +351,7 @@ export class Transaction implements Holder {
   /** Nobody else writes meanwhile. */
   *#finish(sizes: ActiveChange): Work<Committed> {
     const blocks = new Map<number, number>();
-    const rows: ChangeRow[] = [];
+    const rows: WrittenRow[] = [];
     const changed: string[] = [];
     const living: LivingDelta[] = [];
     let { docCount, deletedCount } = this.context.state;
@@ -418,7 +418,7 @@ export class Transaction implements Holder {
 /** What a commit changed. */
 export interface Committed {
   readonly state: State;
-  readonly rows: readonly ChangeRow[];
+  readonly rows: readonly WrittenRow[];
   /** Block of sequences → by how much its count of rows changed. */
   readonly blocks: ReadonlyMap<number, number>;
   /** Ids of the documents that changed. */

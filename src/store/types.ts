@@ -261,13 +261,21 @@ export interface ChangeRow {
   readonly text: string;
 }
 
+/** A row that was just written. */
+export interface WrittenRow extends ChangeRow {
+  readonly id: string;
+}
+
 /** Tells listeners that rows were added. */
 export interface ChangeEvents {
   /** @returns the function that ends the subscription. The listener is called after every group commit, never re-entrantly. */
   subscribe(listener: ChangeListener): () => void;
   /** How many listen. */
   readonly size: number;
-  /** The rows after a sequence, oldest first, while they are remembered; undefined where the index must be read. */
+  /**
+   * The rows after a sequence as the index has them, oldest first, while they are remembered; undefined where it must
+   * be read.
+   */
   recent(since: number): readonly ChangeRow[] | undefined;
 }
 

@@ -542,6 +542,20 @@ describe('live listeners', () => {
 });
 
 describe('events', () => {
+  test('remember of each document the newest row, as the index does', () => {
+    const events = new Events(0);
+    events.publish(
+      ['a', 'b', 'a'].map((id, at) => ({ seq: at + 1, id, text: id })),
+      3,
+    );
+    const seqs = (since: number) => events.recent(since)?.map(({ seq }) => seq);
+    expect(seqs(0)).toEqual([2, 3]);
+    events.publish([{ seq: 4, id: 'b', text: 'b' }], 4);
+    expect([seqs(0), seqs(3), seqs(4)]).toEqual([[3, 4], [4], []]);
+    events.forget(4);
+    expect([seqs(3), seqs(4)]).toEqual([undefined, []]);
+  });
+
   test('reach those who listen at the time, and never within the call that caused them', async () => {
     const events = new Events(0);
     const heard: string[] = [];
@@ -551,8 +565,8 @@ describe('events', () => {
     });
     const leave = events.subscribe(listener('a'));
     events.subscribe(listener('b'));
-    events.publish([{ seq: 1, text: 'x' }], 1);
-    events.publish([{ seq: 2, text: 'y' }], 2);
+    events.publish([{ seq: 1, id: 'a', text: 'x' }], 1);
+    events.publish([{ seq: 2, id: 'b', text: 'y' }], 2);
     expect(heard).toEqual([]);
     leave();
     await settled(() => expect(heard.at(-1)).toBe('b2'));

@@ -34,7 +34,11 @@ async function changes(exchange: Exchange, db: Database): Promise<void> {
   // A feed that goes backwards begins at the end, whatever it is asked.
   const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters.get('since'));
   const query: ChangesQuery = { ...settings, feed, since, ...(filter && { filter }) };
-  await sendFeed(exchange, db, query, (signal) => filledListing(db, openFeed(db, query, signal)));
+  const isFilled = settings.includeDocs && parameters.get('attachments') === 'true';
+  await sendFeed(exchange, db, query, (signal) => {
+    const rows = openFeed(db, query, signal);
+    return isFilled ? filledListing(db, rows) : rows;
+  });
 }
 
 async function readBody(exchange: Exchange): Promise<Body | undefined> {
