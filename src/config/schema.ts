@@ -165,6 +165,19 @@ const store = z.strictObject({
     ),
 });
 
+const compression = z.strictObject({
+  enabled: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether JSON is sent compressed (br, gzip) to clients that ask for it; waiting feeds never are.',
+    ),
+  minSize: bytes(4096).describe('Answers with fewer bytes are sent as they are.'),
+  concurrency: count(100).describe(
+    'How many answers are compressed at once, each of which takes some 300 KB; others are sent as they are.',
+  ),
+});
+
 const time = (value: string): z.ZodDefault<z.ZodString> =>
   z
     .string()
@@ -226,6 +239,7 @@ export const configSchema = z.strictObject({
   log: log.prefault({}),
   cors: cors.prefault({}),
   limits: limits.prefault({}),
+  compression: compression.prefault({}),
   attachments: attachments.prefault({}),
   store: store.prefault({}),
   compaction: compaction.prefault({}),

@@ -5,7 +5,7 @@ import { anonymous, type UserContext } from '../auth/usercontext.js';
 import { badRequest, type CouchError } from '../errors.js';
 import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
-import { type Incoming, readText, room, streamBody } from './body.js';
+import { ClientGone, type Incoming, readText, room, streamBody } from './body.js';
 import type { BodyShare } from './body-budget.js';
 import { depart } from './departures.js';
 import { errorBody, retryHeaders, toCouchError } from './errors.js';
@@ -13,6 +13,7 @@ import { isRequestId, requestId } from './ids.js';
 import { Outflow } from './outflow.js';
 import { first, parseQuery, type Query } from './query.js';
 import type { Server } from './server.js';
+import { sendStream } from './stream.js';
 import { encodeSegment, headerSafe } from './url.js';
 
 export type Params = Readonly<Record<string, string | undefined>>;
@@ -170,7 +171,16 @@ export class Exchange {
 
   /** Answers with a text of any kind; `headers` are names and values in turn. */
   send(status: number, type: string, text: string, headers: readonly string[] = NO_HEADERS): void {
-    this.begin(status, ['Content-Type', type, 'Content-Length', String(Buffer.byteLength(text))], headers);
+    const length = Buffer.byteLength(text);
+    if (this.server.compression.offer(this.request, status, type, length) !== undefined) {
+      // The request may be logged before it is answered.
+      this.response.statusCode = status;
+      void sendStream(this, () => [text], { status, type, headers }).catch((error: unknown) => {
+        if (!(error instanceof ClientGone)) this.fail(error);
+      });
+      return;
+    }
+    this.begin(status, ['Content-Type', type, 'Content-Length', String(length)], headers);
     this.forgetBody();
     const outflow = new Outflow(this.response, this.server.patience);
     // What counts is the method that was sent: a client that overrides it awaits a body of the stated length.

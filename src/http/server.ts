@@ -5,6 +5,7 @@ import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
 import type { DocumentLimits } from '../store/document.js';
 import { BodyBudget } from './body-budget.js';
+import { Compression } from './compression.js';
 import { Connections } from './connections.js';
 import { Cors } from './cors.js';
 import type { Exchange } from './exchange.js';
@@ -34,6 +35,7 @@ export class Server {
   readonly connections: Connections;
   readonly feeds: Feeds;
   readonly patience: Patience;
+  readonly compression: Compression;
   /** What a document may not exceed. */
   readonly documents: Required<DocumentLimits>;
   /** Content types of attachments that are compressed. */
@@ -55,6 +57,7 @@ export class Server {
     this.connections = new Connections({ ...limits, maxConnections: connectionsWithin(limits) });
     this.feeds = new Feeds(limits);
     this.patience = new Patience(limits);
+    this.compression = new Compression(services.config.compression);
     const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
     this.documents = { maxSize, maxIdLength };
     this.cors = new Cors(services.config.cors);

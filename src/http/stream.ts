@@ -28,7 +28,10 @@ export async function sendStream(
 ): Promise<void> {
   const { response, server } = exchange;
   const own = length === undefined ? [] : ['Content-Length', String(length)];
-  const begin = (): void => exchange.begin(status, ['Content-Type', type, ...own], headers);
+  const canWait = !live && length === undefined;
+  const packing = canWait ? server.compression.offer(exchange.request, status, type) : undefined;
+  const begin = (): void =>
+    exchange.begin(status, ['Content-Type', type, ...own], packing?.headers(headers) ?? headers);
   if (exchange.request.method === 'HEAD') {
     begin();
     response.end();
@@ -46,7 +49,8 @@ export async function sendStream(
       if (!hasBegun && !response.destroyed && !response.writableEnded) response.flushHeaders();
     });
   }
-  for await (const chunk of source(signal)) {
+  const chunks = packing?.pack(source(signal), () => response.destroyed) ?? source(signal);
+  for await (const chunk of chunks) {
     if (!response.headersSent && !response.destroyed) begin();
     hasBegun ||= chunk.length > 0;
     const room = outflow.write(chunk);

@@ -1,0 +1,136 @@
+import type { IncomingMessage } from 'node:http';
+import { pipeline, Readable } from 'node:stream';
+import { type BrotliCompress, constants, createBrotliCompress, createGzip, type Gzip } from 'node:zlib';
+import Negotiator from 'negotiator';
+import type { Config } from '../config/schema.js';
+import { ClientGone } from './body.js';
+
+type Coding = 'br' | 'gzip';
+
+type Body = AsyncIterable<string | Buffer> | Iterable<string | Buffer>;
+
+type Chunks = AsyncGenerator<string | Buffer, void>;
+
+/**
+ * The better one first. Measured with pages of documents and of changes: Brotli at its quality 1 makes them 12.7 and 4.4
+ * times smaller for 1.1 and 2.4 µs of processor time a KiB; gzip at level 3, the cheapest for documents, 11.6 and 3.9
+ * times for 2.2 and 6.8. Higher qualities cost a multiple and save a tenth.
+ */
+const CODINGS: readonly Coding[] = ['br', 'gzip'];
+
+/** Compresses answers for clients that ask for it. */
+export class Compression {
+  #running = 0;
+
+  constructor(private readonly config: Config['compression']) {}
+
+  /**
+   * Undefined where an answer is to be sent as it is.
+   * @param length its bytes, where they are known
+   */
+  offer(request: IncomingMessage, status: number, type: string, length = Infinity): Packing | undefined {
+    const { enabled, minSize, concurrency } = this.config;
+    if (length < minSize || request.headers['accept-encoding'] === undefined) return undefined;
+    // Errors are short. What is no JSON is multipart or an attachment, compressed already where that helps.
+    if (!enabled || request.method === 'HEAD' || status >= 300 || type !== 'application/json')
+      return undefined;
+    if (this.#running >= concurrency) return undefined;
+    const coding = codingOf(request);
+    return coding === undefined ? undefined : new Packing(coding, minSize, () => this.#enter());
+  }
+
+  /** A place for one answer, to be left with the function that is returned; undefined where there is none. */
+  #enter(): (() => void) | undefined {
+    if (this.#running >= this.config.concurrency) return undefined;
+    this.#running++;
+    return () => this.#running--;
+  }
+}
+
+/** What a client likes best of what it takes, where that is not the plain answer. */
+function codingOf(request: IncomingMessage): Coding | undefined {
+  const accepted = new Negotiator(request).encodings([...CODINGS, 'identity']);
+  return accepted[0] === 'identity' ? undefined : CODINGS.find((coding) => accepted.includes(coding));
+}
+
+/** One answer that is compressed, unless it turns out to be short, or too many others are just then. */
+export class Packing {
+  #isPacked = false;
+
+  constructor(
+    private readonly coding: Coding,
+    private readonly minSize: number,
+    private readonly enter: () => (() => void) | undefined,
+  ) {}
+
+  /** The headers of the answer, names and values in turn, once its first chunk is there. */
+  headers(given: readonly string[]): readonly string[] {
+    if (!this.#isPacked) return given;
+    // Other bytes, though they mean the same.
+    const own = given.map((value, at) => (given[at - 1] === 'ETag' && at % 2 === 1 ? `W/${value}` : value));
+    return [...own, 'Content-Encoding', this.coding, 'Vary', 'Accept-Encoding'];
+  }
+
+  /**
+   * A body as it is sent; it is read as fast as its reader reads on.
+   * @param isOver whether nobody takes it any more
+   */
+  async *pack(body: Body, isOver: () => boolean): AsyncGenerator<string | Buffer> {
+    const chunks = chunksOf(body, isOver);
+    const start: (string | Buffer)[] = [];
+    try {
+      for (let size = 0; size < this.minSize;) {
+        const next = await chunks.next();
+        if (next.done === true) {
+          yield* start;
+          return;
+        }
+        start.push(next.value);
+        size += Buffer.byteLength(next.value);
+      }
+      const leave = this.enter();
+      this.#isPacked = leave !== undefined;
+      if (leave === undefined) yield* joined(start, chunks);
+      else yield* this.#compressed(joined(start, chunks), leave);
+    } finally {
+      await chunks.return();
+    }
+  }
+
+  async *#compressed(chunks: Chunks, leave: () => void): AsyncGenerator<Buffer> {
+    const compressor = createCompressor(this.coding);
+    try {
+      // A failure is heard of below.
+      pipeline(Readable.from(chunks), compressor, () => undefined);
+      for await (const bytes of compressor as AsyncIterable<Buffer>) yield bytes;
+    } finally {
+      leave();
+    }
+  }
+}
+
+async function* chunksOf(body: Body, isOver: () => boolean): Chunks {
+  for await (const chunk of body) {
+    // What is compressed comes out late, and where nothing passes a filter never.
+    if (isOver()) throw new ClientGone('the client left');
+    if (chunk.length > 0) yield chunk;
+  }
+}
+
+async function* joined(start: readonly (string | Buffer)[], rest: Chunks): Chunks {
+  yield* start;
+  yield* rest;
+}
+
+function createCompressor(coding: Coding): BrotliCompress | Gzip {
+  if (coding === 'gzip') return createGzip({ level: 3 });
+  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_MODE, BROTLI_MODE_TEXT } = constants;
+  return createBrotliCompress({
+    params: {
+      [BROTLI_PARAM_QUALITY]: 1,
+      // A window of 64 KB: a wider one makes these texts no smaller.
+      [BROTLI_PARAM_LGWIN]: 16,
+      [BROTLI_PARAM_MODE]: BROTLI_MODE_TEXT,
+    },
+  });
+}
