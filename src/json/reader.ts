@@ -191,8 +191,9 @@ export class JsonReader extends JsonScanner {
     return this.unclean === unclean ? this.source.slice(start, this.at) : undefined;
   }
 
+  /** A short value once more, put together: when it is time to yield does not change. */
   #rewritten(start: number): string {
-    this.goBack(start);
+    this.at = start;
     return atOnce(this.#through(rewriting));
   }
 
