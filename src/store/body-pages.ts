@@ -1,7 +1,7 @@
 import { LARGE } from './large-bodies.js';
 
 /** Characters of bodies that are read at once, about. */
-const TARGET = 512 * 1024;
+const TARGET = 256 * 1024;
 const FIRST = 8;
 const MOST = 100;
 
