@@ -7,6 +7,7 @@ import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { databases } from './databases.js';
 import { fuzz } from './fuzz.js';
+import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
@@ -20,6 +21,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   clients,
   rows,
   index: indexBuild,
+  gaps,
   browser,
   couchbackup,
   fuzz,
