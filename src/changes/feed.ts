@@ -29,7 +29,10 @@ export async function* openFeed(
     let text = yield* feed.catchUp(feed.framing.head);
     if (waiter !== undefined && (query.feed !== 'longpoll' || feed.sent === 0))
       text = yield* follow(db, feed, waiter, query, text);
-    yield text + (await feed.end());
+    const end = await feed.end();
+    // Whoever waits for a line of a continuous feed may take all that comes with it for lines of that kind.
+    if (query.feed === 'continuous') yield text;
+    yield query.feed === 'continuous' ? end : text + end;
   } finally {
     waiter?.close();
   }
