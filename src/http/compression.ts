@@ -63,12 +63,12 @@ export class Packing {
     private readonly enter: () => (() => void) | undefined,
   ) {}
 
-  /** The headers of the answer, names and values in turn, once its first chunk is there. */
+  /**
+   * The headers of the answer, names and values in turn, once its first chunk is there. Its ETag stays what it is: clients
+   * send it back in If-Match, where CouchDB refuses a weak one, and no part of a document can be asked for.
+   */
   headers(given: readonly string[]): readonly string[] {
-    if (!this.#isPacked) return given;
-    // Other bytes, though they mean the same.
-    const own = given.map((value, at) => (given[at - 1] === 'ETag' && at % 2 === 1 ? `W/${value}` : value));
-    return [...own, 'Content-Encoding', this.coding, 'Vary', 'Accept-Encoding'];
+    return this.#isPacked ? [...given, 'Content-Encoding', this.coding, 'Vary', 'Accept-Encoding'] : given;
   }
 
   /**

@@ -29,8 +29,7 @@ export function revisionsOf(rev: string): Revisions {
 export function headerRev(exchange: Exchange, explicit: string | undefined): string | undefined {
   const header = exchange.header('if-match');
   if (header === undefined) return explicit;
-  // That of an answer which was sent compressed is a weak one.
-  const rev = parseRev(unquoted(header.startsWith('W/') ? header.slice(2) : header));
+  const rev = parseRev(unquoted(header));
   if (explicit !== undefined && explicit !== rev)
     throw badRequest('Document rev and etag have different values');
   return rev;
