@@ -112,7 +112,8 @@ test('holds nobody up: no body is read while a commit is put together, and the s
     reads.mockRestore();
   });
   await db.compact();
-  expect(reads).not.toHaveBeenCalled();
+  // A few records may be.
+  expect(reads.mock.calls.filter(([key]) => key.startsWith(layout.bodies.start))).toEqual([]);
   // The revisions of the last round have one more digit.
   expect((await db.info()).sizes.external).toBe(external + 30);
 });
