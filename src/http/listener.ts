@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Config } from '../config/schema.js';
 import { uriTooLong } from '../errors.js';
 import type { Connections } from './connections.js';
+import { depart } from './departures.js';
 import { refuse, refuseBytes } from './refusals.js';
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -37,8 +38,12 @@ export function createListener(handler: Handler, limits: Config['limits'], conne
   // Whoever wants the body says so (exchange.ts).
   server.on('checkContinue', onRequest);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-    // Behind the answers to earlier requests, which may be about to leave (departures.ts).
-    setImmediate(() => refuseBytes(error, socket, last.get(socket)));
+    // Behind the answers to earlier requests: one that is ready by the end of this turn leaves then.
+    setImmediate(() => {
+      depart(() => {
+        refuseBytes(error, socket, last.get(socket));
+      });
+    });
   });
   connections.watch(server);
   return server;

@@ -25,3 +25,19 @@ test('requests that are sent ahead are answered in their order, whatever method 
     await gateway.stop();
   }
 });
+
+test('what is no request is refused behind the answer to the request before it', async () => {
+  const gateway = await startGateway();
+  const { hostname, port } = new URL(gateway.url);
+  const socket = connect(Number(port), hostname);
+  try {
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.write('GET /_up HTTP/1.1\r\nHost: a\r\n\r\nGARBAGE\r\n\r\n');
+    await new Promise((resolve) => socket.on('close', resolve));
+    expect(text.match(/HTTP\/1\.1 \d{3} /g)).toEqual(['HTTP/1.1 200 ', 'HTTP/1.1 405 ']);
+  } finally {
+    socket.destroy();
+    await gateway.stop();
+  }
+});
