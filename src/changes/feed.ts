@@ -207,6 +207,8 @@ class Feed {
 /** As many rows from one on as have so many characters; at least one, where there is any. */
 function firstRows(rows: readonly ChangeRow[], from: number, characters: number): readonly ChangeRow[] {
   let to = from;
-  for (let length = 0; to < rows.length && length < characters; to++) length += rows[to]?.text.length ?? 0;
+  for (let length = 0; to < rows.length && (to === from || length < characters); to++) {
+    length += rows[to]?.text.length ?? 0;
+  }
   return from === 0 && to === rows.length ? rows : rows.slice(from, to);
 }
