@@ -151,7 +151,7 @@ const store = z.strictObject({
     'Attachments with more bytes are stored in chunks; PouchDB cannot open a database that has any.',
   ),
   memory: bytes(512 * MiB, MiB).describe(
-    'Bytes for the write buffers and caches of all open databases together; each further one gets a smaller share.',
+    'Bytes for write buffers and caches of all open databases; each further one gets less, yet never below 1.25 MiB.',
   ),
   writeBuffer: bytes(16 * MiB, 262_144).describe(
     'Bytes that one database gathers in memory at most before it writes a table.',
