@@ -56,6 +56,7 @@ const LONG: [string, string, unknown, number][] = [
   ['POST', '/db/_all_docs', { keys: Array.from({ length: 100 }, (_, n) => `d${String(n)}`) }, 200],
   ['POST', '/db/_bulk_get', { docs: Array.from({ length: 100 }, (_, n) => ({ id: `d${String(n)}` })) }, 200],
   ['POST', '/db/_bulk_docs', { docs: Array.from({ length: 100 }, () => ({})) }, 201],
+  ['POST', '/db/_bulk_docs', { docs: Array.from({ length: 1500 }, () => ({})) }, 201],
 ];
 
 test.each(LONG)('%s %s is compressed, whole or in pieces', async (method, path, json, status) => {

@@ -46,8 +46,7 @@ async function bulkDocs(exchange: Exchange, db: Database): Promise<void> {
   if (rows.length <= FEW_ROWS) {
     exchange.json(status, `[${rows.join(',')}]`);
   } else {
-    exchange.begin(status, ['Content-Type', 'application/json'], []);
-    await sendStream(exchange, () => inChunks(arrayOf(rows)));
+    await sendStream(exchange, () => inChunks(arrayOf(rows)), { status });
   }
 }
 
