@@ -171,6 +171,7 @@ export class Exchange {
 
   /** Answers with a text of any kind; `headers` are names and values in turn. */
   send(status: number, type: string, text: string, headers: readonly string[] = NO_HEADERS): void {
+    this.forgetBody();
     const length = Buffer.byteLength(text);
     if (this.server.compression.offer(this.request, status, type, length) !== undefined) {
       // The request may be logged before it is answered.
@@ -181,7 +182,6 @@ export class Exchange {
       return;
     }
     this.begin(status, ['Content-Type', type, 'Content-Length', String(length)], headers);
-    this.forgetBody();
     const outflow = new Outflow(this.response, this.server.patience);
     // What counts is the method that was sent: a client that overrides it awaits a body of the stated length.
     const body = this.request.method === 'HEAD' ? '' : text;
