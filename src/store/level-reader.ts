@@ -26,6 +26,8 @@ import { entriesOf, type KeyRange } from './view.js';
 
 /** What of a database in LevelDB only reads; the host (level-host.ts) opens it and writes. */
 export abstract class LevelReader {
+  #measuring: Promise<number> | undefined;
+
   protected abstract readonly level: ClassicLevel;
   protected abstract readonly folder: string;
   protected abstract readonly positions: Positions;
@@ -72,7 +74,7 @@ export abstract class LevelReader {
     const { state, copy } = this.open;
     const { docCount, deletedCount, updateSeq, purgeSeq, activeBytes, externalBytes } = state;
     const { instanceStartTime } = copy;
-    const file = await folderSize(this.folder);
+    const file = await this.#measure();
     return {
       docCount,
       deletedCount,
@@ -82,6 +84,12 @@ export abstract class LevelReader {
       compactRunning: this.isCompacting,
       sizes: { file, external: externalBytes, active: activeBytes },
     };
+  }
+
+  /** Bytes of the files. Many clients ask at once; those who come while they are looked at share what is found. */
+  #measure(): Promise<number> {
+    this.#measuring ??= folderSize(this.folder).finally(() => (this.#measuring = undefined));
+    return this.#measuring;
   }
 
   /** Bytes that are stored, or were until they were dropped, and those of them that a compaction would keep. */
