@@ -1,18 +1,14 @@
-import { randomBytes } from 'node:crypto';
-import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
-import { join } from 'node:path';
-import { syncFolder } from '../config/files.js';
 import { CouchError, databaseMissing, unavailable } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
 import { Backoff } from './backoff.js';
 import { MemoryBudget, type MemoryShare } from './budget.js';
 import { Compactions, type CompactionOptions } from './compactions.js';
-import { asAnswer, asOpeningFailure, damaged, isTooManyFiles } from './failures.js';
+import { asAnswer, asOpeningFailure, isTooManyFiles } from './failures.js';
+import { Folders } from './folders.js';
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
-import { DELETED, folderOf, nameOf } from './names.js';
 import type { Database } from './types.js';
 
 export interface StoreOptions extends LevelOptions {
@@ -71,17 +67,13 @@ export class Databases {
   #uses = 0;
   readonly #memory: MemoryBudget;
   readonly #compactions: Compactions;
-  /** Removals of deleted folders that still run. */
-  readonly #removals = new Set<Promise<void>>();
 
   private constructor(
-    private readonly folder: string,
-    private readonly markers: string,
-    names: Iterable<string>,
+    private readonly folders: Folders,
     private readonly options: StoreOptions,
     { compaction, tasks, log }: Background,
   ) {
-    this.#names = new Set(names);
+    this.#names = new Set(folders.names);
     this.#compactions = new Compactions({
       options: compaction,
       tasks,
@@ -101,20 +93,7 @@ export class Databases {
 
   /** Reads which databases there are below `root`, an existing folder, and clears away what a crash left behind. */
   static async open(root: string, options: StoreOptions, background: Background): Promise<Databases> {
-    const folder = join(root, 'databases');
-    const markers = join(root, 'copies');
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-    await mkdir(markers, { recursive: true, mode: 0o700 });
-    await syncFolder(root);
-    const names: string[] = [];
-    for (const entry of await readdir(folder, { withFileTypes: true })) {
-      if (!entry.isDirectory()) continue;
-      if (entry.name.startsWith(DELETED))
-        await rm(join(folder, entry.name), { recursive: true, force: true });
-      const name = nameOf(entry.name);
-      if (name !== undefined) names.push(name);
-    }
-    const databases = new Databases(folder, markers, names, options, background);
+    const databases = new Databases(await Folders.open(root), options, background);
     if (databases.exists(GLOBAL_CHANGES)) await databases.#globalChanges.recover();
     return databases;
   }
@@ -143,19 +122,21 @@ export class Databases {
 
   /** @throws CouchError where the store fails */
   async #make(slot: Slot, name: string): Promise<void> {
-    const folder = this.#folderOf(name);
-    let isNew = false;
     try {
-      isNew = (await mkdir(folder, { recursive: true, mode: 0o700 })) !== undefined;
-      await syncFolder(this.folder);
+      await this.folders.make(name, () => this.#fill(slot, name));
+    } catch (error) {
+      throw asAnswer(name, error);
+    }
+  }
+
+  async #fill(slot: Slot, name: string): Promise<void> {
+    try {
       const database = await this.#openInto(slot, name);
       // Only the last revision of an event is of use.
       if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
     } catch (error) {
       await this.#closeSlot(slot).catch(() => undefined);
-      // The next start would take it for a database. What somebody else put there stays.
-      if (isNew) await rm(folder, { recursive: true, force: true }).catch(() => undefined);
-      throw asAnswer(name, error);
+      throw error;
     }
   }
 
@@ -168,7 +149,7 @@ export class Databases {
       this.#sorted = undefined;
       try {
         await this.#closeSlot(slot);
-        this.#remove(await this.#moveAway(name));
+        await this.folders.remove(name);
       } catch (error) {
         this.#names.add(name);
         this.#sorted = undefined;
@@ -185,16 +166,6 @@ export class Databases {
     if (name === GLOBAL_CHANGES) return;
     this.#globalChanges.didChange(name, event);
     await this.#globalChanges.flush();
-  }
-
-  /** Takes a database's folder and marker away from its name. @returns where the folder is now */
-  async #moveAway(name: string): Promise<string> {
-    // First the marker: should the folder come back, it must be taken for a copy.
-    await rm(this.#markerOf(name), { force: true });
-    const gone = join(this.folder, DELETED + randomBytes(8).toString('hex'));
-    await rename(this.#folderOf(name), gone);
-    await syncFolder(this.folder);
-    return gone;
   }
 
   /**
@@ -247,7 +218,7 @@ export class Databases {
     this.#closed = true;
     closed.push(...(await Promise.allSettled([this.#closeForGood(this.#slot(GLOBAL_CHANGES))])));
     await this.#compactions.close();
-    await Promise.all(this.#removals);
+    await this.folders.close();
     const failures = closed.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
     if (failures.length > 0) throw new AggregateError(failures, 'databases did not close cleanly');
   }
@@ -280,9 +251,7 @@ export class Databases {
       if (database !== undefined) return database;
       if (slot.failure !== undefined && !slot.backoff.due) throw slot.failure;
       await this.#closeSlot(slot);
-      await access(this.#folderOf(name)).catch((error: unknown) => {
-        throw damaged(name, error);
-      });
+      await this.folders.requireFolder(name);
       return this.#openInto(slot, name);
     });
   }
@@ -294,8 +263,8 @@ export class Databases {
       const options = { ...this.options, ...share };
       const database = await LevelDatabase.open(
         name,
-        this.#folderOf(name),
-        this.#markerOf(name),
+        this.folders.folderOf(name),
+        this.folders.markerOf(name),
         options,
         this.#globalChanges,
       );
@@ -376,22 +345,5 @@ export class Databases {
       this.#slots.set(name, slot);
     }
     return slot;
-  }
-
-  #remove(folder: string): void {
-    const forget = (): void => {
-      // What could not be removed is tried again at the next start.
-      this.#removals.delete(removal);
-    };
-    const removal = rm(folder, { recursive: true, force: true }).then(forget, forget);
-    this.#removals.add(removal);
-  }
-
-  #folderOf(name: string): string {
-    return join(this.folder, folderOf(name));
-  }
-
-  #markerOf(name: string): string {
-    return join(this.markers, folderOf(name));
   }
 }
