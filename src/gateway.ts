@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { Auth } from './auth/auth.js';
 import { hashPassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
+import { Users } from './auth/users/users.js';
 import { cookieSecret, serverAdmins } from './config/admins.js';
 import { cannotWrite, openDataDirectory } from './config/datadir.js';
 import { exitCodes, StartError } from './config/exit.js';
@@ -77,8 +78,14 @@ async function start(given: Config, log: Logger, parts: AsyncStack): Promise<Gat
   );
   parts.add(() => databases.close());
 
-  const auth = Auth.open({ admins, secret, timeout: config.session.timeout, log });
-  const app = buildApp({ config, databases, auth, log, tasks, server: { uuid: directory.uuid, version } });
+  const users = new Users(databases, config);
+  await users.prepare().catch((error: unknown) => {
+    // Admins get in without it.
+    log.error({ err: error }, 'the database of the users cannot be used');
+  });
+  const auth = Auth.open({ admins, secret, config, users, log });
+  const server = { uuid: directory.uuid, version };
+  const app = buildApp({ config, databases, auth, users, log, tasks, server });
   parts.add(() => closeApp(app, log));
   await listen(app, config);
 

@@ -1,9 +1,13 @@
 import type { Logger } from 'pino';
-import { unauthorized, type CouchError } from '../errors.js';
-import { Admins, type Account, type Accounts } from './accounts.js';
+import type { Config } from '../config/schema.js';
+import { forbidden, unauthorized, type CouchError } from '../errors.js';
+import { Admins, People, type Account, type Accounts, type UserAccounts } from './accounts.js';
 import { parseBasic } from './basic.js';
 import { Credentials } from './credentials.js';
-import { readSession, Sessions, type SessionOptions } from './sessions.js';
+import { Lockout } from './lockout.js';
+import type { PasswordHash } from './password.js';
+import { readSession, Sessions } from './sessions.js';
+import { fitsTotp, type Totp } from './totp.js';
 import { anonymous, type UserContext } from './usercontext.js';
 
 /** The ways to authenticate, in the order in which they are tried; `default` is HTTP Basic. */
@@ -17,12 +21,28 @@ export interface AuthHeaders {
   readonly cookie?: string | undefined;
 }
 
+/** Where a request came from. */
+export interface Client {
+  /** Whether it came over TLS; a cookie is then for TLS only. */
+  readonly secure: boolean;
+  /** Stands for whoever sent it. */
+  readonly address: string;
+}
+
 export interface AuthResult {
   readonly user: UserContext;
   /** `undefined` when there were no credentials. */
   readonly method: AuthMethod | undefined;
   /** A Set-Cookie header that prolongs the session; not to be sent where the answer sets that cookie itself. */
   readonly renewedCookie?: string;
+}
+
+/** What POST /_session takes. */
+export interface Login {
+  readonly name: string;
+  readonly password: string;
+  /** The code of an authenticator app. */
+  readonly token?: string;
 }
 
 /** What POST /_session does: the answer sets `cookie` in both cases. */
@@ -37,24 +57,45 @@ export interface SessionInfo {
   readonly info: { readonly authentication_handlers: readonly string[]; readonly authenticated?: AuthMethod };
 }
 
-export interface AuthOptions extends SessionOptions {
+export interface AuthOptions {
+  /** Signs the cookies. */
+  readonly secret: string | Buffer;
+  /** Read at each use: it may change. */
+  readonly config: Pick<Config, 'session' | 'passwords' | 'lockout'>;
   /** Hashed passwords by name. */
   readonly admins: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
+  readonly users?: Users;
   readonly log: Pick<Logger, 'warn'>;
 }
 
+/** The documents of `_users`, as far as logging in goes. */
+export interface Users extends UserAccounts {
+  /** Hashes the password of somebody who has just logged in anew. @returns the new hash; undefined where none is due */
+  upgrade(account: Account, password: Buffer): Promise<PasswordHash | undefined> | undefined;
+}
+
+const NO_USERS: Users = { find: () => undefined, upgrade: () => undefined };
+
 /** Finds out who sent a request. What they may do is decided by `requireRight`. */
 export class Auth {
+  readonly #admins: Admins;
   readonly #accounts: Accounts;
+  readonly #users: Users;
   readonly #credentials: Credentials;
   readonly #sessions: Sessions;
+  readonly #lockout: Lockout;
+  readonly #config: AuthOptions['config'];
   readonly #log: Pick<Logger, 'warn'>;
 
-  private constructor(accounts: Accounts, options: AuthOptions) {
-    this.#accounts = accounts;
-    this.#credentials = new Credentials(accounts);
-    this.#sessions = new Sessions(options);
-    this.#log = options.log;
+  private constructor(admins: Admins, { config, secret, users = NO_USERS, log }: AuthOptions) {
+    this.#admins = admins;
+    this.#users = users;
+    this.#accounts = new People(admins, users, () => config.passwords);
+    this.#credentials = new Credentials(this.#accounts);
+    this.#sessions = new Sessions(secret, () => config.session);
+    this.#lockout = new Lockout(() => config.lockout);
+    this.#config = config;
+    this.#log = log;
   }
 
   /** @throws if an admin's password is not hashed or the secret is empty. */
@@ -63,36 +104,40 @@ export class Auth {
     return new Auth(new Admins(admins instanceof Map ? admins : Object.entries(admins)), options);
   }
 
+  /** From now on there are these admins. @throws as `open` does; nothing changes then */
+  setAdmins(admins: Readonly<Record<string, string>>): void {
+    this.#admins.replace(Object.entries(admins));
+  }
+
   /**
    * Who sent a request with these headers. A session that has ended or is not genuine counts as none.
-   * @param secure whether the request came over TLS; a cookie is then for TLS only.
-   * @throws CouchError 401 for a wrong name or password, 400 for headers that cannot be read, 503 when too many
-   * passwords wait to be checked.
+   * @throws CouchError 401 for a wrong name or password, 403 after too many of them, 400 for headers that cannot be
+   * read, 503 when too many passwords wait to be checked.
    */
-  async authenticate(headers: AuthHeaders, secure = false): Promise<AuthResult> {
-    const session = this.#fromCookie(headers.cookie, secure);
+  async authenticate(headers: AuthHeaders, client: Client): Promise<AuthResult> {
+    const session = await this.#fromCookie(headers.cookie, client);
     if (session) return session;
     const basic = parseBasic(headers.authorization);
     if (!basic) return { user: anonymous, method: undefined };
-    const account = await this.#check(basic.name, basic.password);
-    if (!account) throw wrongCredentials();
+    // A code cannot be sent this way.
+    const account = await this.#check(basic.name, basic.password, client, () => false);
+    if (account === undefined) throw wrongCredentials();
     return { user: account.user, method: 'default' };
   }
 
-  /** Begins a session. @throws CouchError 503 when too many passwords wait to be checked. */
-  async login(name: string, password: string, secure = false): Promise<LoginResult> {
-    const account = await this.#check(name, Buffer.from(password));
-    if (!account) return { ok: false, error: wrongCredentials(), cookie: this.#sessions.clear(secure) };
-    return {
-      ok: true,
-      user: account.user,
-      cookie: this.#sessions.issue(name, account.password.salt, secure),
-    };
+  /** Begins a session. @throws CouchError 403 after too many wrong passwords, 503 when too many wait to be checked. */
+  async login({ name, password, token = '' }: Login, client: Client): Promise<LoginResult> {
+    const account = await this.#check(name, Buffer.from(password), client, (totp) => fitsTotp(totp, token));
+    if (account?.password === undefined) {
+      return { ok: false, error: wrongCredentials(), cookie: this.#sessions.clear(client.secure) };
+    }
+    const cookie = this.#sessions.issue(name, account.password.salt, client.secure);
+    return { ok: true, user: account.user, cookie };
   }
 
   /** The Set-Cookie header that ends a session. */
-  logout(secure = false): string {
-    return this.#sessions.clear(secure);
+  logout(client: Client): string {
+    return this.#sessions.clear(client.secure);
   }
 
   sessionInfo({ user, method }: Pick<AuthResult, 'user' | 'method'>): SessionInfo {
@@ -103,24 +148,70 @@ export class Auth {
     };
   }
 
-  #fromCookie(header: string | undefined, secure: boolean): AuthResult | undefined {
+  async #fromCookie(header: string | undefined, client: Client): Promise<AuthResult | undefined> {
     const claim = readSession(header);
     if (!claim) return undefined;
-    const account = this.#accounts.find(claim.name);
+    const found = this.#accounts.find(claim.name);
+    const account = found instanceof Promise ? await found : found;
     // Verified even for unknown names, which would be recognised by their faster answer.
-    const left = this.#sessions.verify(claim, account?.password.salt ?? '');
-    if (!account || left === undefined) return undefined;
-    const { user, password } = account;
+    const left = this.#sessions.verify(claim, account?.password?.salt ?? '');
+    if (account?.password === undefined || left === undefined) return undefined;
+    const { user, password, refusal } = account;
+    if (refusal) throw refusal;
     if (!this.#sessions.isDue(left)) return { user, method: 'cookie' };
-    return { user, method: 'cookie', renewedCookie: this.#sessions.issue(user.name, password.salt, secure) };
+    const renewedCookie = this.#sessions.issue(user.name, password.salt, client.secure);
+    return { user, method: 'cookie', renewedCookie };
   }
 
-  async #check(name: string, password: Buffer): Promise<Account | undefined> {
-    const account = await this.#credentials.check(name, password);
-    if (!account) this.#log.warn({ user: name.slice(0, 128) }, 'authentication failed');
+  /**
+   * The account whose password this is.
+   * @param codeFits asked where a code is needed, too; a wrong one is not told from a wrong password
+   * @throws CouchError
+   */
+  async #check(
+    name: string,
+    password: Buffer,
+    client: Client,
+    codeFits: (totp: Totp | undefined) => boolean,
+  ): Promise<Account | undefined> {
+    const found = this.#accounts.find(name);
+    const known = found instanceof Promise ? await found : found;
+    const salt = known?.password?.salt ?? '';
+    if (this.#lockout.reached(client.address, name, salt)) this.#refuseLocked(name, client);
+    const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
+    const fits = await this.#credentials.check(name, password, account);
+    if (!fits) this.#failed(name, salt, client);
+    // One whose password cannot be checked is told why; so is whoever knows the password.
+    if (account?.refusal && (fits || account.password === undefined)) throw account.refusal;
+    if (!fits || account === undefined) return undefined;
+    this.#upgrade(account, password);
     return account;
   }
+
+  #failed(name: string, salt: string, { address }: Client): void {
+    this.#log.warn({ user: name.slice(0, MAX_LOGGED), address }, 'authentication failed');
+    this.#lockout.failed(address, name, salt);
+  }
+
+  #refuseLocked(name: string, { address }: Client): void {
+    const { mode } = this.#config.lockout;
+    const user = name.slice(0, MAX_LOGGED);
+    this.#log.warn({ user, address, mode }, 'too many failed authentications');
+    if (mode === 'enforce')
+      throw forbidden('Account is temporarily locked due to multiple authentication failures');
+  }
+
+  /** Nobody waits for that. */
+  #upgrade(account: Account, password: Buffer): void {
+    this.#users.upgrade(account, password)?.then(
+      (hash) => hash && this.#credentials.learn(account.user.name, password, hash),
+      (error: unknown) => this.#log.warn({ err: error }, 'a password could not be hashed anew'),
+    );
+  }
 }
+
+/** Characters of a name that are logged. */
+const MAX_LOGGED = 128;
 
 function wrongCredentials(): CouchError {
   return unauthorized('Name or password is incorrect.');

@@ -1,6 +1,6 @@
 import { hash, randomBytes } from 'node:crypto';
 import type { Account, Accounts } from './accounts.js';
-import { verifyPassword } from './password.js';
+import { type PasswordHash, verifyPassword } from './password.js';
 
 interface Check {
   readonly hashed: string;
@@ -25,17 +25,27 @@ export class Credentials {
     private readonly capacity = 10_000,
   ) {}
 
-  /** The account, or `undefined` if there is none of that name or the password is wrong. */
-  async check(name: string, password: Buffer): Promise<Account | undefined> {
+  /**
+   * Whether the password is the account's. Takes as long where there is none.
+   * @param account of this name, as it is now
+   * @throws CouchError 503 when too many passwords wait to be checked
+   */
+  async check(name: string, password: Buffer, account: Account | undefined): Promise<boolean> {
+    const hashed = account?.password?.text;
     const id = this.#identify(name, password);
-    const account = this.accounts.find(name);
-    if (account && this.#remembers(id, account)) return account;
-    const fits = await this.#verify(id, name, password, account);
-    if (!fits || !account) return undefined;
+    if (hashed !== undefined && this.#remembers(id, hashed)) return true;
+    const fits = await this.#verify(id, password, account?.password);
+    if (!fits || hashed === undefined) return false;
     // The password may have been changed while the old one was checked.
-    if (this.accounts.find(name)?.password.text !== account.password.text) return undefined;
-    this.#remember(id, account);
-    return account;
+    const now = await this.accounts.find(name);
+    if (now?.password?.text !== hashed) return false;
+    this.#remember(id, hashed);
+    return true;
+  }
+
+  /** The password fits another hash, too: the stored one was made anew. */
+  learn(name: string, password: Buffer, hash: PasswordHash): void {
+    this.#remember(this.#identify(name, password), hash.text);
   }
 
   #identify(name: string, password: Buffer): string {
@@ -44,17 +54,17 @@ export class Credentials {
     return hash('sha256', secret, 'base64url');
   }
 
-  #remembers(id: string, account: Account): boolean {
-    const hashed = this.#known.get(id);
-    if (hashed === undefined) return false;
+  #remembers(id: string, hashed: string): boolean {
+    const known = this.#known.get(id);
+    if (known === undefined) return false;
     this.#known.delete(id);
-    if (hashed !== account.password.text) return false;
-    this.#known.set(id, hashed);
+    if (known !== hashed) return false;
+    this.#known.set(id, known);
     return true;
   }
 
-  #remember(id: string, account: Account): void {
-    this.#known.set(id, account.password.text);
+  #remember(id: string, hashed: string): void {
+    this.#known.set(id, hashed);
     if (this.#known.size <= this.capacity) return;
     for (const oldest of this.#known.keys()) {
       this.#known.delete(oldest);
@@ -62,11 +72,12 @@ export class Credentials {
     }
   }
 
-  async #verify(id: string, name: string, password: Buffer, account: Account | undefined): Promise<boolean> {
-    const hash = account?.password ?? this.accounts.decoy(name);
+  async #verify(id: string, password: Buffer, own: PasswordHash | undefined): Promise<boolean> {
+    const decoy = this.accounts.decoy();
+    const hash = own ?? decoy;
     const running = this.#checks.get(id);
     if (running?.hashed === hash.text) return running.fits;
-    const check: Check = { hashed: hash.text, fits: verifyPassword(password, hash) };
+    const check: Check = { hashed: hash.text, fits: verifyAtCost(password, hash, decoy) };
     this.#checks.set(id, check);
     try {
       return await check.fits;
@@ -74,4 +85,12 @@ export class Credentials {
       if (this.#checks.get(id) === check) this.#checks.delete(id);
     }
   }
+}
+
+/** Whether a password fits. One that does not takes as long as an unknown name, though its hash is a cheaper one. */
+async function verifyAtCost(password: Buffer, hash: PasswordHash, decoy: PasswordHash): Promise<boolean> {
+  if (await verifyPassword(password, hash)) return true;
+  const iterations = decoy.iterations - hash.iterations;
+  if (iterations > 0) await verifyPassword(password, { ...decoy, iterations });
+  return false;
 }

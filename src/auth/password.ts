@@ -19,7 +19,17 @@ export interface PasswordHash {
   readonly salt: string;
   /** 0 when the scheme has none. */
   readonly iterations: number;
+  /** Of an old hash that was hashed again (`simple+pbkdf2`): the password is hashed as `simple` first. */
+  readonly isOverSimple?: boolean;
 }
+
+/** How new passwords are hashed. */
+export interface HashTarget {
+  readonly prf: Prf;
+  readonly iterations: number;
+}
+
+export type Prf = Exclude<Scheme, 'simple'>;
 
 type Scheme = 'simple' | 'sha' | 'sha224' | 'sha256' | 'sha384' | 'sha512';
 
@@ -37,7 +47,7 @@ const SIMPLE = /^-hashed-([0-9a-f]+),([^,]+)$/i;
 const PBKDF2 = /^-pbkdf2(?::(sha|sha224|sha256|sha384|sha512))?-([0-9a-f]+),([^,]+),([1-9][0-9]*)$/i;
 
 const MAX_ITERATIONS = 1_000_000_000;
-export const DEFAULT_ITERATIONS = 600_000;
+export const DEFAULT_TARGET: HashTarget = { prf: 'sha256', iterations: 600_000 };
 
 /** The thread pool also serves the store and the file system: hashing may take half of its four threads. */
 const hashing = new Limiter(2, 256, () => unavailable('Too many passwords are being checked.'));
@@ -60,11 +70,20 @@ export function parseHash(text: string): PasswordHash | undefined {
   return build(text, prf, derived[2], derived[3], iterations);
 }
 
+/** Hashes a password. @param salt a new one when left out */
+export async function derivePassword(
+  clear: string | Buffer,
+  { prf, iterations }: HashTarget,
+  salt = randomBytes(16).toString('hex'),
+): Promise<PasswordHash> {
+  const key = await compute(bytesOf(clear), { scheme: prf, salt, iterations });
+  const text = `-pbkdf2:${prf}-${key.toString('hex')},${salt},${String(iterations)}`;
+  return { text, scheme: prf, key, salt, iterations };
+}
+
 /** Hashes a password as CouchDB does for its admins. */
-export async function hashPassword(clear: string, iterations = DEFAULT_ITERATIONS): Promise<string> {
-  const salt = randomBytes(16).toString('hex');
-  const key = await compute(Buffer.from(clear), { scheme: 'sha256', salt, iterations });
-  return `-pbkdf2:sha256-${key.toString('hex')},${salt},${String(iterations)}`;
+export async function hashPassword(clear: string, iterations = DEFAULT_TARGET.iterations): Promise<string> {
+  return (await derivePassword(clear, { ...DEFAULT_TARGET, iterations })).text;
 }
 
 /** Takes the same time whatever the password. A text that is no hashed password fits none. */
@@ -74,13 +93,32 @@ export async function verifyPassword(
 ): Promise<boolean> {
   const hash = typeof hashed === 'string' ? parseHash(hashed) : hashed;
   if (!hash) return false;
-  const key = await compute(typeof clear === 'string' ? Buffer.from(clear) : clear, hash);
+  const first =
+    hash.isOverSimple === true ? Buffer.from(simple(bytesOf(clear), hash.salt).toString('hex')) : clear;
+  const key = await compute(bytesOf(first), hash);
   return timingSafeEqual(key, hash.key);
 }
 
-/** A hash that costs as much as the given one and that no password fits. */
-export function decoyOf(hash: PasswordHash): PasswordHash {
-  return { ...hash, text: '', key: randomBytes(hash.key.length) };
+/** A hash that no password fits, for names that nobody has. */
+export function decoyOf({ prf, iterations }: HashTarget): PasswordHash {
+  const salt = randomBytes(16).toString('hex');
+  return { text: '', scheme: prf, key: randomBytes(KEY_BYTES[prf]), salt, iterations };
+}
+
+const bytesOf = (clear: string | Buffer): Buffer => (typeof clear === 'string' ? Buffer.from(clear) : clear);
+
+const simple = (clear: Buffer, salt: string): Buffer =>
+  createHash('sha1').update(clear).update(salt).digest();
+
+/** A hash of these parts; undefined where they are not of the scheme. @param hex the key */
+export function buildHash(
+  scheme: Scheme,
+  hex: unknown,
+  salt: unknown,
+  iterations: number,
+): PasswordHash | undefined {
+  if (typeof hex !== 'string' || typeof salt !== 'string' || !/^[0-9a-f]+$/i.test(hex)) return undefined;
+  return build(`-${scheme}-${hex},${salt},${String(iterations)}`, scheme, hex, salt, iterations);
 }
 
 function build(
@@ -96,7 +134,7 @@ function build(
 
 function compute(clear: Buffer, how: Pick<PasswordHash, 'scheme' | 'salt' | 'iterations'>): Promise<Buffer> {
   const { scheme, salt, iterations } = how;
-  if (scheme === 'simple') return Promise.resolve(createHash('sha1').update(clear).update(salt).digest());
+  if (scheme === 'simple') return Promise.resolve(simple(clear, salt));
   const digest = scheme === 'sha' ? 'sha1' : scheme;
   return hashing.run(() => derive(clear, salt, iterations, KEY_BYTES[scheme], digest));
 }

@@ -4,10 +4,18 @@ import { isServerAdmin, type UserContext } from './usercontext.js';
 
 /**
  * What a request needs. `databaseAdmin` is for what CouchDB checks when it writes (design documents, `_security`,
- * `_revs_limit`) and `maintainer` for `_compact` and `_view_cleanup`: the same people, other answers.
+ * `_revs_limit`) and `maintainer` for `_compact` and `_view_cleanup`: the same people, other answers. `lister` is for all
+ * documents or changes at once: members, but for databases where not all of them are every member's.
  */
 export type Right =
-  'anyone' | 'authenticated' | 'member' | 'databaseAdmin' | 'maintainer' | 'serverAdmin' | 'metrics';
+  | 'anyone'
+  | 'authenticated'
+  | 'member'
+  | 'lister'
+  | 'databaseAdmin'
+  | 'maintainer'
+  | 'serverAdmin'
+  | 'metrics';
 
 type Rule = (user: UserContext, security: SecurityObject) => CouchError | undefined;
 
@@ -16,6 +24,7 @@ const rules: Record<Right, Rule> = {
   authenticated: (user) =>
     user.name === null ? unauthorized('You are not an authenticated user') : undefined,
   member: refuseStranger,
+  lister: refuseStranger,
   databaseAdmin: (user, security) =>
     refuseStranger(user, security) ??
     (isDatabaseAdmin(user, security) ? undefined : refuse(user, 'You are not a db or server admin.')),

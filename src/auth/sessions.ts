@@ -11,10 +11,14 @@ export interface SessionClaim {
   readonly mac: Buffer;
 }
 
-export interface SessionOptions {
-  readonly secret: string | Buffer;
+/** `session` of the configuration. */
+export interface SessionSettings {
   /** Seconds until an unused session ends. */
   readonly timeout: number;
+  /** Whether browsers keep the cookie when they are closed. */
+  readonly persistent: boolean;
+  readonly sameSite?: 'none' | 'lax' | 'strict' | undefined;
+  readonly domain?: string | undefined;
 }
 
 const COOKIE = 'AuthSession';
@@ -29,11 +33,13 @@ const COLON = 0x3a;
  */
 export class Sessions {
   readonly #secret: Buffer;
-  readonly #timeout: number;
 
-  constructor(options: SessionOptions) {
-    this.#secret = Buffer.from(options.secret);
-    this.#timeout = options.timeout;
+  /** @param settings asked for each time: they may change */
+  constructor(
+    secret: string | Buffer,
+    private readonly settings: () => SessionSettings,
+  ) {
+    this.#secret = Buffer.from(secret);
     if (this.#secret.length === 0) throw new Error('the secret of the sessions is empty');
   }
 
@@ -42,25 +48,26 @@ export class Sessions {
     const time = now();
     const signed = Buffer.from(`${name}:${time.toString(16).toUpperCase()}`);
     const value = Buffer.concat([signed, Buffer.from(':'), this.#sign(signed, salt)]).toString('base64url');
-    return setCookie(value, new Date((time + this.#timeout) * 1000), this.#timeout, secure);
+    const { timeout, persistent } = this.settings();
+    return this.#setCookie(value, persistent ? lifetime(time + timeout, timeout) : '', secure);
   }
 
   /** The Set-Cookie header that makes a browser forget its session. */
   clear(secure: boolean): string {
-    return setCookie('', new Date(0), 0, secure);
+    return this.#setCookie('', lifetime(0, 0), secure);
   }
 
   /** Seconds that are left of the session, or `undefined` if it has ended or was not signed here for this salt. */
   verify(claim: SessionClaim, salt: string): number | undefined {
     const mac = this.#sign(claim.signed, salt);
-    const left = claim.time + this.#timeout - now();
+    const left = claim.time + this.settings().timeout - now();
     const genuine = mac.length === claim.mac.length && timingSafeEqual(mac, claim.mac);
     return genuine && left > 0 ? left : undefined;
   }
 
   /** A session in use is prolonged when a tenth of its time is over. */
   isDue(left: number): boolean {
-    return left < this.#timeout * 0.9;
+    return left < this.settings().timeout * 0.9;
   }
 
   #sign(signed: Buffer, salt: string): Buffer {
@@ -68,7 +75,16 @@ export class Sessions {
       .update(signed)
       .digest();
   }
+
+  #setCookie(value: string, until: string, secure: boolean): string {
+    const { domain, sameSite } = this.settings();
+    const where = `${secure ? 'Secure; ' : ''}${domain === undefined ? '' : `Domain=${domain}; `}Path=/; HttpOnly`;
+    const cookie = `${COOKIE}=${value}; Version=1; ${until}${where}`;
+    return sameSite === undefined ? cookie : `${cookie}; SameSite=${SAME_SITE[sameSite]}`;
+  }
 }
+
+const SAME_SITE = { none: 'None', lax: 'Lax', strict: 'Strict' } as const;
 
 /**
  * Finds the session in a Cookie header; `undefined` when there is none, or one that cannot be genuine.
@@ -105,10 +121,9 @@ function cookieValue(header: string): string {
   return '';
 }
 
-function setCookie(value: string, expires: Date, maxAge: number, secure: boolean): string {
-  const lifetime = `Expires=${expires.toUTCString()}; Max-Age=${String(maxAge)}`;
-  return `${COOKIE}=${value}; Version=1; ${lifetime}; ${secure ? 'Secure; ' : ''}Path=/; HttpOnly`;
-}
+/** @param expires in seconds since 1970 */
+const lifetime = (expires: number, maxAge: number): string =>
+  `Expires=${new Date(expires * 1000).toUTCString()}; Max-Age=${String(maxAge)}; `;
 
 function now(): number {
   return Math.floor(Date.now() / 1000);

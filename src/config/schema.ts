@@ -31,6 +31,89 @@ const session = z.strictObject({
     .max(31_536_000)
     .default(600)
     .describe('Seconds after which a cookie session ends when it is not used.'),
+  persistent: z
+    .boolean()
+    .default(true)
+    .describe(
+      'Whether browsers keep the cookie when they are closed (`allow_persistent_cookies` of CouchDB’s `chttpd_auth`).',
+    ),
+  sameSite: z
+    .enum(['none', 'lax', 'strict'])
+    .optional()
+    .describe('The SameSite attribute of the cookie (`same_site`); not sent when it is not given.'),
+  domain: z
+    .string()
+    .regex(/^[A-Za-z0-9.-]+$/)
+    .optional()
+    .meta({
+      description: 'The Domain attribute of the cookie (`cookie_domain`); not sent when it is not given.',
+      allowed: 'a domain such as example.org',
+    }),
+});
+
+const auth = z.strictObject({
+  requireValidUser: z
+    .boolean()
+    .default(false)
+    .describe('Whether requests without credentials are refused (`require_valid_user` of `chttpd`).'),
+  requireValidUserExceptForUp: z
+    .boolean()
+    .default(false)
+    .describe('The same, but for `/_up` (`require_valid_user_except_for_up`).'),
+});
+
+const iterations = (value: number): z.ZodDefault<z.ZodInt> =>
+  z.int().min(1).max(1_000_000_000).default(value);
+
+const passwords = z.strictObject({
+  iterations: iterations(600_000).describe(
+    'The cost of hashing a new password (`iterations` of `chttpd_auth`).',
+  ),
+  prf: z
+    .enum(['sha', 'sha224', 'sha256', 'sha384', 'sha512'])
+    .default('sha256')
+    .describe('The function that new passwords are hashed with (`pbkdf2_prf`).'),
+  upgrade: z
+    .boolean()
+    .default(true)
+    .describe('Whether a user who logs in gets a hash of that kind (`upgrade_hash_on_auth`).'),
+  minIterations: iterations(1).describe(
+    'Users whose password is hashed with fewer iterations cannot log in (`min_iterations`).',
+  ),
+  maxIterations: iterations(10_000_000).describe(
+    'Nor can those with more (`max_iterations`): checking their passwords would take too long.',
+  ),
+});
+
+const lockout = z.strictObject({
+  mode: z
+    .enum(['enforce', 'warn', 'off'])
+    .default('enforce')
+    .describe(
+      'What happens to an address that sends too many wrong passwords for a name: refused with 403, logged, nothing (`mode` of `chttpd_auth_lockout`).',
+    ),
+  threshold: count(5).describe('So many wrong passwords are too many (`threshold`).'),
+  lifetime: milliseconds(300_000).describe(
+    'The time after which they are forgotten, in milliseconds (`max_lifetime`).',
+  ),
+  maxObjects: count(10_000).describe('For so many names and addresses they are counted (`max_objects`).'),
+});
+
+const users = z.strictObject({
+  publicFields: z
+    .array(z.string().min(1))
+    .default([])
+    .describe('Members of user documents that others may read (`public_fields` of `chttpd_auth`).'),
+  public: z
+    .boolean()
+    .default(false)
+    .describe('Whether whoever may read `_users` may list those members of all users (`users_db_public`).'),
+  securityEditable: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether the security object of `_users` can be changed (`users_db_security_editable` of `couchdb`).',
+    ),
 });
 
 const log = z.strictObject({
@@ -236,6 +319,10 @@ export const configSchema = z.strictObject({
       'A file with the secret that signs cookies; one in the data directory is used when it is not given.',
     ),
   session: session.prefault({}),
+  auth: auth.prefault({}),
+  passwords: passwords.prefault({}),
+  lockout: lockout.prefault({}),
+  users: users.prefault({}),
   log: log.prefault({}),
   cors: cors.prefault({}),
   limits: limits.prefault({}),

@@ -5,6 +5,7 @@ import { anonymous, type UserContext } from '../auth/usercontext.js';
 import { badRequest, type CouchError } from '../errors.js';
 import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
+import { addressOf } from './address.js';
 import { ClientGone, type Incoming, readText, room, streamBody } from './body.js';
 import type { BodyShare } from './body-budget.js';
 import { depart } from './departures.js';
@@ -85,6 +86,11 @@ export class Exchange {
 
   get secure(): boolean {
     return (this.request.socket as Partial<TLSSocket>).encrypted === true;
+  }
+
+  /** Stands for whoever sent the request, as far as one can know. */
+  get address(): string {
+    return addressOf(this.request.socket.remoteAddress, this.header('x-forwarded-for'));
   }
 
   /** The text of a JSON body, of at most so many bytes; it has still to be parsed. @throws CouchError */

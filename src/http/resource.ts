@@ -3,7 +3,8 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { requireRight, type Right } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
-import { badRequest, unavailable } from '../errors.js';
+import { USERS } from '../auth/users/ids.js';
+import { badRequest, unauthorized, unavailable } from '../errors.js';
 import type { Database } from '../store/types.js';
 import { ClientGone, requireContentType } from './body.js';
 import { errorBody, methodNotAllowed } from './errors.js';
@@ -191,10 +192,11 @@ async function answer(exchange: Exchange, resource: Resource): Promise<void> {
       return;
     }
   }
-  const { user, method, renewedCookie } = await server.auth.authenticate(request.headers, exchange.secure);
+  const { user, method, renewedCookie } = await server.auth.authenticate(request.headers, exchange);
   exchange.user = user;
   exchange.authMethod = method;
   exchange.renewedCookie = renewedCookie;
+  requireValidUser(exchange, resource);
   const operation = operationFor(resource, exchange.method);
   if (operation.on === 'server') {
     requireNamespace(exchange);
@@ -203,6 +205,15 @@ async function answer(exchange: Exchange, resource: Resource): Promise<void> {
   } else {
     await onOpenDatabase(exchange, resource, operation);
   }
+}
+
+/** Where the configuration says so, nobody may ask for anything without a name, but how to get one. @throws CouchError */
+function requireValidUser({ user, server, method }: Exchange, { path }: Resource): void {
+  const { requireValidUser: always, requireValidUserExceptForUp: exceptForUp } = server.config.auth;
+  if (user.name !== null || !(always || exceptForUp)) return;
+  if (path === '/_session' && method === 'POST') return;
+  if (path === '/_up' && exceptForUp) return;
+  throw unauthorized('Authentication required.');
 }
 
 function operationFor(resource: Resource, method: string): Operation {
@@ -217,13 +228,32 @@ async function onOpenDatabase(
   operation: Extract<Operation, { on: 'database' }>,
 ): Promise<void> {
   const { server, user } = exchange;
+  const name = exchange.param('db');
+  const right = rightIn(operation.right, name, resource, server);
   requireNamespace(exchange);
-  if (WITHOUT_DATABASE.has(operation.right)) requireRight(operation.right, user);
-  await server.databases.use(exchange.param('db'), (db) => {
-    requireRight(operation.right, user, securityOf(db.security));
+  if (WITHOUT_DATABASE.has(right)) requireRight(right, user);
+  await server.databases.use(name, (db) => {
+    requireRight(right, user, securityOf(db.security));
     const { run } = operation;
-    return perform(exchange, resource, operation, run && ((request) => run(request, db)));
+    return perform(exchange, resource, operation, run && ((request) => run(request, seenBy(exchange, db))));
   });
+}
+
+/** Databases whose documents are not for all who may read one: to list them takes a server admin. */
+const UNLISTED = new Set(['_users', '_replicator']);
+
+function rightIn(right: Right, name: string, { path }: Resource, { config }: Server): Right {
+  if (right !== 'lister') return right;
+  const { public: isPublic, publicFields } = config.users;
+  // What is public of users may be listed, but they have no feed.
+  const isOpen = name === USERS && isPublic && publicFields.length > 0 && path.startsWith('/:db/_all_docs');
+  return UNLISTED.has(name) && !isOpen ? 'serverAdmin' : 'member';
+}
+
+/** A database by the rules that it has besides its security object. */
+function seenBy(exchange: Exchange, db: Database): Database {
+  if (db.name !== USERS) return db;
+  return exchange.server.users.view(db, exchange.user, () => exchange.response.destroyed);
 }
 
 function requireNamespace(exchange: Exchange): void {

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Users } from '../auth/users/users.js';
 import type { Config } from '../config/schema.js';
 import { connectionsWithin } from '../observe/handles.js';
 import type { Tasks } from '../observe/tasks.js';
@@ -26,6 +27,7 @@ export class Server {
   readonly config: Config;
   readonly databases: Databases;
   readonly auth: Authenticator;
+  readonly users: Users;
   readonly log: Logger;
   readonly tasks: Tasks;
   readonly identity: Services['server'];
@@ -49,6 +51,7 @@ export class Server {
     this.config = services.config;
     this.databases = services.databases;
     this.auth = services.auth;
+    this.users = services.users;
     this.log = services.log;
     this.tasks = services.tasks;
     this.identity = services.server;

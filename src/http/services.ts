@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
+import type { Users } from '../auth/users/users.js';
 import type { Config } from '../config/schema.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
@@ -12,6 +13,7 @@ export interface Services {
   readonly config: Config;
   readonly databases: Databases;
   readonly auth: Authenticator;
+  readonly users: Users;
   readonly log: Logger;
   readonly tasks: Tasks;
   readonly server: {

@@ -1,5 +1,7 @@
 import { requireRight } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
+import { USERS } from '../auth/users/ids.js';
+import { requireOwn } from '../auth/users/view.js';
 import { conflict, CouchError, notImplemented } from '../errors.js';
 import { localRev } from '../store/document.js';
 import type { Database, DocumentEdit } from '../store/types.js';
@@ -20,6 +22,7 @@ export function checkWrite(
   edit: Pick<DocumentEdit, 'id' | 'deleted' | 'body'>,
 ): void {
   const { id } = edit;
+  if (db.name === USERS && !isLocal(id)) requireOwn(id, exchange.user);
   if (isDesign(id)) {
     requireRight('databaseAdmin', exchange.user, securityOf(db.security));
     if (!edit.deleted) checkDesignDocument(edit.body);
@@ -72,9 +75,11 @@ export async function writeLocal(db: Database, edit: DocumentEdit): Promise<stri
 
 /** `batch=ok`: the client does not learn what became of it. */
 export function writeLater(exchange: Exchange, db: Database, edit: DocumentEdit): void {
-  const { server } = exchange;
+  const { server, user } = exchange;
   server.databases
-    .use(db.name, (open) => writeOne(open, edit, true))
+    .use(db.name, (open) =>
+      writeOne(open.name === USERS ? server.users.view(open, user, () => false) : open, edit, true),
+    )
     .catch((error: unknown) => {
       if (!(error instanceof CouchError) || error.status >= 500) server.report(exchange, error);
     });

@@ -46,6 +46,7 @@ const matrix: Record<Right, Record<Who, string>> = {
   anyone: row('ok', 'ok', 'ok', 'ok', 'ok', 'ok'),
   authenticated: row(NOT_AUTHENTICATED, 'ok', 'ok', 'ok', 'ok', 'ok'),
   member: row(NOT_AUTHORIZED, NOT_ALLOWED, 'ok', 'ok', NOT_ALLOWED, 'ok'),
+  lister: row(NOT_AUTHORIZED, NOT_ALLOWED, 'ok', 'ok', NOT_ALLOWED, 'ok'),
   databaseAdmin: row(NOT_AUTHORIZED, NOT_ALLOWED, `403 forbidden: ${NO_DB_ADMIN}`, 'ok', NOT_ALLOWED, 'ok'),
   maintainer: row(NOT_AUTHORIZED, NOT_ALLOWED, NO_MAINTAINER, 'ok', NOT_ALLOWED, 'ok'),
   serverAdmin: row(NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, 'ok'),

@@ -1,13 +1,14 @@
 import { createHmac } from 'node:crypto';
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { readSession, Sessions } from '../../src/auth/sessions.js';
+import { readSession, Sessions, type SessionSettings } from '../../src/auth/sessions.js';
 import { CouchError } from '../../src/errors.js';
 
 const START = Date.UTC(2030, 0, 2, 3, 4, 5, 678);
 const SECONDS = Math.floor(START / 1000);
 const TIME = SECONDS.toString(16).toUpperCase();
-const sessions = new Sessions({ secret: 'secret', timeout: 600 });
+const settings: SessionSettings = { timeout: 600, persistent: true };
+const sessions = new Sessions('secret', () => settings);
 
 beforeEach(() => {
   vi.useFakeTimers({ toFake: ['Date'], now: START });
@@ -91,12 +92,12 @@ describe('a session', () => {
   test('ends with another salt or secret', () => {
     const cookie = header(sessions.issue('jan', 'salt', false));
     expect(verify(cookie, 'other')).toBeUndefined();
-    expect(verify(cookie, 'salt', new Sessions({ secret: 'other', timeout: 600 }))).toBeUndefined();
-    expect(verify(cookie, 'salt', new Sessions({ secret: Buffer.from('secret'), timeout: 600 }))).toBe(600);
+    expect(verify(cookie, 'salt', new Sessions('other', () => settings))).toBeUndefined();
+    expect(verify(cookie, 'salt', new Sessions(Buffer.from('secret'), () => settings))).toBe(600);
   });
 
   test('needs a secret', () => {
-    expect(() => new Sessions({ secret: '', timeout: 600 })).toThrow('secret');
+    expect(() => new Sessions('', () => settings)).toThrow('secret');
   });
 });
 

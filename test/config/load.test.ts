@@ -185,7 +185,7 @@ describe('a bad configuration is refused', () => {
 
   it('when a section is no section', () => {
     expect(refusal({ file: yaml('session: 600') })).toEqual([
-      'session (/causeway.yaml) has to hold keys with values; allowed are timeout',
+      'session (/causeway.yaml) has to hold keys with values; allowed are timeout, persistent, sameSite, domain',
     ]);
     expect(refusal({ file: yaml('- port') })).toEqual(['/causeway.yaml has to hold keys with values']);
   });
@@ -231,7 +231,16 @@ describe('the keys', () => {
       keyReference()
         .filter((key) => key.default === '')
         .map((key) => key.key),
-    ).toEqual(['admins', 'secretFile', 'cors.origins', 'cors.credentials', 'limits.maxDocumentIdLength']);
+    ).toEqual([
+      'admins',
+      'secretFile',
+      'session.sameSite',
+      'session.domain',
+      'users.publicFields',
+      'cors.origins',
+      'cors.credentials',
+      'limits.maxDocumentIdLength',
+    ]);
   });
 });
 
@@ -245,7 +254,13 @@ describe('the configuration as it is shown', () => {
 
   it('tells what each key means when asked', () => {
     const shown = showConfig(load(), { docs: true });
-    const unset = ['secretFile', 'cors.credentials', 'limits.maxDocumentIdLength'];
+    const unset = [
+      'secretFile',
+      'session.sameSite',
+      'session.domain',
+      'cors.credentials',
+      'limits.maxDocumentIdLength',
+    ];
     for (const key of keys.filter(({ name }) => !unset.includes(name)))
       expect(shown).toContain(`# ${key.doc}\n`);
   });

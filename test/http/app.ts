@@ -5,6 +5,7 @@ import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { configSchema } from '../../src/config/schema.js';
+import { Users } from '../../src/auth/users/users.js';
 import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
@@ -47,7 +48,7 @@ export const NAMES: Services['auth'] = {
     const user = typeof name === 'string' ? USERS[name] : anonymous;
     return Promise.resolve({ user: user ?? anonymous, method: undefined });
   },
-  login: (name, password) =>
+  login: ({ name, password }) =>
     Promise.resolve(
       password === 'right'
         ? { ok: true, user: { name, roles: [] }, cookie: 'AuthSession=yes' }
@@ -75,7 +76,8 @@ export async function startApp(settings: Record<string, unknown> = {}, services:
     { compaction, tasks, log },
   );
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
-  const app = buildApp({ config, databases, auth: NAMES, log, tasks, server, ...services });
+  const users = new Users(databases, config);
+  const app = buildApp({ config, databases, auth: NAMES, users, log, tasks, server, ...services });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
 

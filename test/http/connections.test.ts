@@ -145,9 +145,9 @@ describe('feeds', () => {
 
   test('of clients that go before they begin take no place', async () => {
     const arrived: (() => void)[] = [];
-    const authenticate: Services['auth']['authenticate'] = async (headers) => {
+    const authenticate: Services['auth']['authenticate'] = async (headers, client) => {
       if ('x-wait' in headers) await new Promise<void>((resolve) => arrived.push(resolve));
-      return NAMES.authenticate(headers, false);
+      return NAMES.authenticate(headers, client);
     };
     it = await startApp({ limits: { maxFeedsPerClient: 1 } }, { auth: { ...NAMES, authenticate } });
     await it.request('PUT', '/db');

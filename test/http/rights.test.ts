@@ -30,6 +30,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   anyone: ['nobody', 'stranger', 'metrics', 'member', 'dbadmin', 'admin'],
   authenticated: ['stranger', 'metrics', 'member', 'dbadmin', 'admin'],
   member: ['member', 'dbadmin', 'admin'],
+  lister: ['member', 'dbadmin', 'admin'],
   databaseAdmin: ['dbadmin', 'admin'],
   maintainer: ['dbadmin', 'admin'],
   metrics: ['metrics', 'admin'],
@@ -110,9 +111,46 @@ describe('every route', () => {
       await prepare('public', {});
       const refused = await isRefused('nobody', sent(method), pathOf(path, 'public'));
       const needed = FINER[`${method} ${path}`] ?? right;
-      expect({ path, method, refused }).toEqual({ path, method, refused: needed !== 'member' });
+      expect({ path, method, refused }).toEqual({
+        path,
+        method,
+        refused: !['member', 'lister'].includes(needed),
+      });
     }
   }, 60_000);
+});
+
+describe('_users', () => {
+  /** Where a request can be answered at all, as the security object says; what belongs to the server stays closed. */
+  const opened = { admins: { roles: ['chief'] }, members: {} };
+
+  beforeAll(async () => {
+    await it.databases.create('_users');
+  });
+
+  test('is closed to all but server admins as it is made, and its lists when it is opened, too', async () => {
+    const listed = routeTable(it.app).filter(({ right }) => right === 'lister');
+    expect(listed.length).toBeGreaterThan(10);
+    for (const security of [undefined, opened]) {
+      if (security !== undefined) {
+        await it.databases.use('_users', (db) => db.setSecurity(JSON.stringify(security)));
+      }
+      for (const { path, method } of listed) {
+        for (const name of EVERYBODY) {
+          const refused = await isRefused(name, sent(method), pathOf(path, '_users'));
+          expect({ path, method, name, refused }).toEqual({ path, method, name, refused: name !== 'admin' });
+        }
+      }
+    }
+  });
+
+  test('can be neither made nor deleted by its own admins', async () => {
+    for (const method of ['PUT', 'DELETE']) {
+      expect((await it.request(method, '/_users', { as: 'dbadmin' })).body).toMatchObject({
+        reason: 'You are not a server admin.',
+      });
+    }
+  });
 });
 
 describe('names', () => {

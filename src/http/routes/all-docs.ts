@@ -48,16 +48,16 @@ export function allDocsRoutes(add: AddResource): void {
       path: `/:db/${space}`,
       allow: 'GET,HEAD,POST',
       methods: {
-        GET: onDatabase('member', (exchange, db) => list(exchange, db, space)),
-        POST: json(onDatabase('member', (exchange, db) => listKeys(exchange, db, space))),
+        GET: onDatabase('lister', (exchange, db) => list(exchange, db, space)),
+        POST: json(onDatabase('lister', (exchange, db) => listKeys(exchange, db, space))),
       },
-      other: onDatabase('member'),
+      other: onDatabase('lister'),
     });
     add({
       path: `/:db/${space}/queries`,
       allow: 'POST',
-      methods: { POST: onDatabase('member', (exchange, db) => queries(exchange, db, space)) },
-      other: onDatabase('member'),
+      methods: { POST: onDatabase('lister', (exchange, db) => queries(exchange, db, space)) },
+      other: onDatabase('lister'),
     });
   }
 }

@@ -17,8 +17,8 @@ export function changesRoutes(add: AddResource): void {
   add({
     path: '/:db/_changes',
     allow: 'GET,POST,HEAD',
-    methods: { GET: onDatabase('member', changes), POST: json(onDatabase('member', changes)) },
-    other: onDatabase('member'),
+    methods: { GET: onDatabase('lister', changes), POST: json(onDatabase('lister', changes)) },
+    other: onDatabase('lister'),
   });
 }
 

@@ -1,5 +1,6 @@
 import { databaseInfo } from './info.js';
 import type { AddResource } from './index.js';
+import { USERS } from '../../auth/users/ids.js';
 import { badRequest, CouchError, databaseExists, databaseMissing, notImplemented } from '../../errors.js';
 import { parseDocument } from '../../store/document.js';
 import { isDatabaseName } from '../../store/names.js';
@@ -30,7 +31,7 @@ async function show(exchange: Exchange, db: Database): Promise<void> {
 }
 
 /** Databases with rules of their own, which this version cannot keep. */
-const NOT_YET = new Set(['_users', '_replicator']);
+const NOT_YET = new Set(['_replicator']);
 
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 
@@ -40,7 +41,9 @@ async function create(exchange: Exchange): Promise<void> {
   if (NOT_YET.has(name))
     throw notImplemented(`The database ${name} is not supported by this version of Causeway.`);
   if (!isDatabaseName(name)) throw NAME.test(name) ? tooLong(name) : illegalName(name);
-  if (!(await exchange.server.databases.create(name))) throw databaseExists();
+  const { databases, users } = exchange.server;
+  if (!(await databases.create(name))) throw databaseExists();
+  if (name === USERS) await users.prepare();
   exchange.json(201, '{"ok":true}', ['Location', exchange.absolute(`/${encodeSegment(name)}`)]);
 }
 

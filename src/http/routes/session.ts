@@ -1,4 +1,5 @@
 import type { AddResource } from './index.js';
+import type { Login } from '../../auth/auth.js';
 import { badContentType, badRequest, invalidJson, unauthorized } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
 import { readBody, readText } from '../body.js';
@@ -31,8 +32,8 @@ function show(exchange: Exchange): void {
 
 async function login(exchange: Exchange): Promise<void> {
   const form = await readForm(exchange);
-  const { name, password } = credentials(form);
-  const result = await exchange.server.auth.login(name, password, exchange.secure);
+  const { name, ...given } = credentials(form);
+  const result = await exchange.server.auth.login({ name, ...given }, exchange);
   const cookie = ['Set-Cookie', result.cookie];
   if (result.ok) {
     const { roles } = result.user;
@@ -43,7 +44,7 @@ async function login(exchange: Exchange): Promise<void> {
 }
 
 function logout(exchange: Exchange): void {
-  const cookie = ['Set-Cookie', exchange.server.auth.logout(exchange.secure)];
+  const cookie = ['Set-Cookie', exchange.server.auth.logout(exchange)];
   answer(exchange, 200, exchange.parameter('next'), '{"ok":true}', cookie);
 }
 
@@ -89,13 +90,14 @@ function parseForm(text: string): unknown {
   }
 }
 
-function credentials(form: Map<string, unknown>): { name: string; password: string } {
+function credentials(form: Map<string, unknown>): Required<Login> {
   const couch = form.get('name');
   const name = form.has('username') ? form.get('username') : couch;
   const password = form.get('password') ?? '';
+  const token = form.get('token') ?? '';
   if (name === undefined) throw badRequest('request body must contain a username');
   if (couch !== undefined && couch !== name) throw badRequest('request body contains different usernames');
-  if (typeof name !== 'string' || typeof password !== 'string')
-    throw badRequest('name and password must be strings');
-  return { name, password };
+  if (typeof name !== 'string' || typeof password !== 'string' || typeof token !== 'string')
+    throw badRequest('name, password and token must be strings');
+  return { name, password, token };
 }

@@ -1,6 +1,7 @@
 import type { AddResource } from './index.js';
 import { MAX_SECURITY_LENGTH, parseSecurity } from '../../auth/security.js';
-import { badRequest, notFound, notImplemented } from '../../errors.js';
+import { USERS } from '../../auth/users/ids.js';
+import { badRequest, forbidden, notFound, notImplemented } from '../../errors.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
@@ -68,6 +69,8 @@ function maintenanceRoutes(add: AddResource): void {
 }
 
 async function setSecurity(exchange: Exchange, db: Database): Promise<void> {
+  if (db.name === USERS && !exchange.server.config.users.securityEditable)
+    throw forbidden("You can't edit the security object of the user database.");
   const text = await exchange.bodyJson(MAX_SECURITY_LENGTH);
   parseSecurity(JSON.parse(text));
   await db.setSecurity(text);

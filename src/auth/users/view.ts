@@ -1,0 +1,232 @@
+import { CouchError, conflict, forbidden, notFound, unauthorized } from '../../errors.js';
+import { members } from '../../json/text.js';
+import { DatabaseView } from '../../store/database-view.js';
+import { storedText } from '../../store/document.js';
+import type {
+  ChangeRow,
+  ChangesRange,
+  Database,
+  DocumentEdit,
+  DocumentRecord,
+  EditResult,
+  Listing,
+  ListRange,
+  LocalDocument,
+  StoredRevision,
+  WriteOptions,
+} from '../../store/types.js';
+import { derivePassword, type HashTarget } from '../password.js';
+import { isDatabaseAdmin, securityOf } from '../security.js';
+import { isServerAdmin, type UserContext } from '../usercontext.js';
+import { AUTH_DESIGN } from './design.js';
+import { membersOf } from './document.js';
+import { userOf } from './ids.js';
+import { bodyOf, takePassword, withHash } from './password-members.js';
+import { publicText } from './public.js';
+import { refuseUser } from './rules.js';
+import type { Turns } from './turns.js';
+
+/** What the rules of `_users` depend on. */
+export interface UsersRules {
+  readonly target: HashTarget;
+  /** Members that everybody may read. */
+  readonly publicFields: readonly string[];
+  /** Whether they may be listed, too. */
+  readonly isListed: boolean;
+}
+
+const isDesign = (id: string): boolean => id.startsWith('_design/');
+
+/** An edit that may be written, or why it may not. */
+type Judged = { readonly edit: DocumentEdit } | { readonly error: CouchError };
+
+/**
+ * `_users` as one user may see it. Documents of others are not there, or only their public members are; documents are
+ * written by CouchDB's rules, passwords hashed.
+ */
+export class UsersView extends DatabaseView {
+  readonly #sees: boolean;
+
+  /**
+   * @param turns in which documents are judged and written: between the two nothing may change
+   * @param isGone whether nobody waits for the answer any more
+   */
+  constructor(
+    inner: Database,
+    private readonly user: UserContext,
+    private readonly rules: UsersRules,
+    private readonly turns: Turns,
+    private readonly isGone: () => boolean,
+  ) {
+    super(inner);
+    this.#sees = isDatabaseAdmin(user, securityOf(inner.security));
+  }
+
+  /** The rules do what the function of CouchDB's own design document says. */
+  override get validators(): ReadonlySet<string> {
+    return new Set([...this.inner.validators].filter((id) => id !== AUTH_DESIGN));
+  }
+
+  // ---- reading ------------------------------------------------------------------------------------------------
+
+  /** @throws CouchError 403 for a design document that the user may not see */
+  override get(id: string): DocumentRecord | undefined {
+    if (!this.#sees && isDesign(id))
+      throw forbidden('Only administrators can view design docs in the users database.');
+    const record = this.inner.get(id);
+    return record && this.#shows(record) ? record : undefined;
+  }
+
+  override async getMany(ids: readonly string[]): Promise<(DocumentRecord | undefined)[]> {
+    const records = await this.inner.getMany(ids);
+    return records.map((record) => (record && this.#shows(record) ? record : undefined));
+  }
+
+  /** Whether there is anything of a document that the user may read. */
+  #shows(record: DocumentRecord): boolean {
+    if (this.#isOwn(record.id)) return true;
+    if (this.rules.publicFields.length === 0) return false;
+    return this.#shown(record, this.inner.read(record, record.winner)) !== undefined;
+  }
+
+  #isOwn(id: string): boolean {
+    return this.#sees || (this.user.name !== null && userOf(id) === this.user.name);
+  }
+
+  override read(record: DocumentRecord, rev: string): string | undefined {
+    return this.#shown(record, this.inner.read(record, rev));
+  }
+
+  override async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
+    const texts = await this.inner.readMany(wanted);
+    return texts.map((text, at) => {
+      const record = wanted[at]?.record;
+      return record && this.#shown(record, text);
+    });
+  }
+
+  #shown(record: DocumentRecord, text: string | undefined): string | undefined {
+    if (text === undefined || this.#isOwn(record.id)) return text;
+    if (userOf(record.id) === undefined) return undefined;
+    return publicText(text, this.rules.publicFields);
+  }
+
+  override async list(range: ListRange): Promise<Listing> {
+    if (this.#sees) return this.inner.list(range);
+    if (!this.rules.isListed) throw notListed();
+    const listing = await this.inner.list({ ...range, records: true });
+    return { ...listing, pages: this.#listed(listing) };
+  }
+
+  async *#listed({ pages }: Listing): Listing['pages'] {
+    for await (const page of pages) {
+      yield page.map(({ text, record, ...row }) => {
+        if (text === undefined) return row;
+        return {
+          ...row,
+          text: (record && this.#shown(record, text)) ?? storedText(row.id, row.rev, false, ''),
+        };
+      });
+    }
+  }
+
+  override changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]> {
+    if (!this.#sees) throw notListed();
+    return this.inner.changes(range);
+  }
+
+  override listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]> {
+    if (!this.#sees) throw notListed();
+    return this.inner.listLocal(range);
+  }
+
+  override getLocal(id: string): LocalDocument | undefined {
+    return this.#sees ? this.inner.getLocal(id) : undefined;
+  }
+
+  // ---- writing ------------------------------------------------------------------------------------------------
+
+  /** Local documents are notes of replicators, which need to be admins here. */
+  override putLocal(id: string, rev: string | undefined, body: string): Promise<string> {
+    return this.#sees ? this.inner.putLocal(id, rev, body) : Promise.reject(notFound());
+  }
+
+  override deleteLocal(id: string): Promise<boolean> {
+    return this.#sees ? this.inner.deleteLocal(id) : Promise.resolve(false);
+  }
+
+  /** @throws CouchError 404 where one of the documents is another user's; none is written then */
+  override async write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
+    for (const { id } of edits) requireOwn(id, this.user);
+    const ready: Judged[] = [];
+    // Hashing takes its time: whoever left need not be served, and others get their turns in between.
+    for (const edit of edits)
+      ready.push(this.isGone() ? { error: notFound() } : await this.#prepare(edit, options));
+    return this.turns.take(() => this.#writeJudged(ready, options));
+  }
+
+  /** The edit with its password hashed, where it would be written: hashing is dear. */
+  async #prepare(edit: DocumentEdit, options: WriteOptions): Promise<Judged> {
+    if (edit.deleted || isDesign(edit.id)) return { edit };
+    try {
+      const { texts, clear } = takePassword(members(`{${edit.body}}`) ?? new Map<string, string>());
+      if (clear === undefined) return { edit };
+      const asWritten = { ...edit, body: bodyOf(texts) };
+      const error = this.#refusal(asWritten, options);
+      if (error !== undefined) return { error };
+      const hash = await derivePassword(clear, this.rules.target);
+      return { edit: { ...edit, body: bodyOf(withHash(texts, hash)) } };
+    } catch (error) {
+      if (error instanceof CouchError && error.status < 500) return { error };
+      throw error;
+    }
+  }
+
+  async #writeJudged(ready: readonly Judged[], options: WriteOptions): Promise<EditResult[]> {
+    const judged = ready.map((one): Judged => {
+      const error = 'edit' in one ? this.#refusal(one.edit, options) : undefined;
+      return error === undefined ? one : { error };
+    });
+    const edits = judged.flatMap((one) => ('edit' in one ? [one.edit] : []));
+    const written = edits.length === 0 ? [] : await this.inner.write(edits, options);
+    let next = 0;
+    return judged.map((one) => {
+      const result = 'edit' in one ? written[next++] : { ok: false as const, error: one.error };
+      if (result === undefined) throw new TypeError('the store gave no result for an edit');
+      return result;
+    });
+  }
+
+  /** Why a document may not be written, which depends on the living one that it replaces. */
+  #refusal(edit: DocumentEdit, { newEdits }: WriteOptions): CouchError | undefined {
+    if (isDesign(edit.id))
+      return isServerAdmin(this.user) ? undefined : unauthorized('You are not a db or server admin.');
+    const record = this.inner.get(edit.id);
+    const before = record && !record.deleted ? this.inner.read(record, record.winner) : undefined;
+    if (newEdits && before !== undefined && record !== undefined && !namesLeaf(record, edit))
+      return conflict();
+    const write = {
+      id: edit.id,
+      deleted: edit.deleted,
+      members: membersOf(`{${edit.body}}`),
+      before: before === undefined ? undefined : membersOf(before),
+    };
+    return refuseUser(write, this.user, securityOf(this.inner.security));
+  }
+}
+
+/**
+ * Refuses to write what is neither the user's own document nor a new user's. Only server admins write others.
+ * @throws CouchError 404, as if there were none
+ */
+export function requireOwn(id: string, user: UserContext): void {
+  if (!isServerAdmin(user) && user.name !== null && userOf(id) !== user.name) throw notFound();
+}
+
+/** An edit of anything else is in conflict, whatever else is wrong with it. */
+function namesLeaf(record: DocumentRecord, { revisions: { start, ids } }: DocumentEdit): boolean {
+  const rev = `${String(start)}-${ids[0] ?? ''}`;
+  return record.leaves().some((leaf) => leaf.rev === rev);
+}
+
+const notListed = (): CouchError => unauthorized('You are not a server admin.');

@@ -1,0 +1,156 @@
+import type {
+  AttachmentReader,
+  AttachmentStaging,
+  ChangeEvents,
+  ChangeRow,
+  ChangesRange,
+  Database,
+  DatabaseInfo,
+  DocumentEdit,
+  DocumentRecord,
+  EditResult,
+  Listing,
+  ListRange,
+  LocalDocument,
+  PurgeRequest,
+  StoredRevision,
+  WriteOptions,
+} from './types.js';
+import type { CompactionProgress } from './compact.js';
+
+/** A database as somebody may see it: everything is passed on, but for what a subclass has rules for. */
+export class DatabaseView implements Database {
+  constructor(protected readonly inner: Database) {}
+
+  get name(): string {
+    return this.inner.name;
+  }
+
+  get events(): ChangeEvents {
+    return this.inner.events;
+  }
+
+  get updateSeq(): number {
+    return this.inner.updateSeq;
+  }
+
+  get security(): string {
+    return this.inner.security;
+  }
+
+  get revsLimit(): number {
+    return this.inner.revsLimit;
+  }
+
+  get purgedInfosLimit(): number {
+    return this.inner.purgedInfosLimit;
+  }
+
+  get validators(): ReadonlySet<string> {
+    return this.inner.validators;
+  }
+
+  info(): Promise<DatabaseInfo> {
+    return this.inner.info();
+  }
+
+  token(seq: number): string {
+    return this.inner.token(seq);
+  }
+
+  parseToken(token: string): number {
+    return this.inner.parseToken(token);
+  }
+
+  get(id: string): DocumentRecord | undefined {
+    return this.inner.get(id);
+  }
+
+  getMany(ids: readonly string[]): Promise<(DocumentRecord | undefined)[]> {
+    return this.inner.getMany(ids);
+  }
+
+  read(record: DocumentRecord, rev: string): string | undefined {
+    return this.inner.read(record, rev);
+  }
+
+  readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
+    return this.inner.readMany(wanted);
+  }
+
+  bodyBound(wanted: StoredRevision | undefined): number {
+    return this.inner.bodyBound(wanted);
+  }
+
+  list(range: ListRange): Promise<Listing> {
+    return this.inner.list(range);
+  }
+
+  countRange(start: string, end: string): Promise<number> {
+    return this.inner.countRange(start, end);
+  }
+
+  stageAttachments(): AttachmentStaging {
+    return this.inner.stageAttachments();
+  }
+
+  openAttachments(): AttachmentReader {
+    return this.inner.openAttachments();
+  }
+
+  write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
+    return this.inner.write(edits, options);
+  }
+
+  getLocal(id: string): LocalDocument | undefined {
+    return this.inner.getLocal(id);
+  }
+
+  putLocal(id: string, rev: string | undefined, body: string): Promise<string> {
+    return this.inner.putLocal(id, rev, body);
+  }
+
+  deleteLocal(id: string): Promise<boolean> {
+    return this.inner.deleteLocal(id);
+  }
+
+  listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]> {
+    return this.inner.listLocal(range);
+  }
+
+  setSecurity(text: string): Promise<void> {
+    return this.inner.setSecurity(text);
+  }
+
+  setRevsLimit(limit: number): Promise<void> {
+    return this.inner.setRevsLimit(limit);
+  }
+
+  setPurgedInfosLimit(limit: number): Promise<void> {
+    return this.inner.setPurgedInfosLimit(limit);
+  }
+
+  purge(requests: ReadonlyMap<string, readonly string[]>): Promise<ReadonlyMap<string, readonly string[]>> {
+    return this.inner.purge(requests);
+  }
+
+  purges(): AsyncIterable<readonly PurgeRequest[]> {
+    return this.inner.purges();
+  }
+
+  compact(report?: (progress: CompactionProgress) => void): Promise<void> {
+    return this.inner.compact(report);
+  }
+
+  ensureFullCommit(): Promise<void> {
+    return this.inner.ensureFullCommit();
+  }
+
+  changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]> {
+    return this.inner.changes(range);
+  }
+
+  pending(since: number): Promise<number> {
+    return this.inner.pending(since);
+  }
+}
