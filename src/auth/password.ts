@@ -13,6 +13,7 @@ import { Limiter } from './limiter.js';
  * KEY is hexadecimal. SALT is text: its characters are hashed, not what they might encode.
  */
 export interface PasswordHash {
+  /** In the form that CouchDB writes now. */
   readonly text: string;
   readonly scheme: Scheme;
   readonly key: Buffer;
@@ -61,13 +62,13 @@ export function isHashed(text: string): boolean {
 /** `undefined` for a text that is no hashed password, or a mangled one. */
 export function parseHash(text: string): PasswordHash | undefined {
   const simple = SIMPLE.exec(text);
-  if (simple) return build(text, 'simple', simple[1], simple[2], 0);
+  if (simple) return buildHash('simple', simple[1], simple[2], 0);
   const derived = PBKDF2.exec(text);
   if (!derived) return undefined;
   const iterations = Number(derived[4]);
   if (iterations > MAX_ITERATIONS) return undefined;
   const prf = (derived[1] ?? 'sha').toLowerCase() as Scheme;
-  return build(text, prf, derived[2], derived[3], iterations);
+  return buildHash(prf, derived[2], derived[3], iterations);
 }
 
 /** Hashes a password. @param salt a new one when left out */
@@ -77,8 +78,7 @@ export async function derivePassword(
   salt = randomBytes(16).toString('hex'),
 ): Promise<PasswordHash> {
   const key = await compute(bytesOf(clear), { scheme: prf, salt, iterations });
-  const text = `-pbkdf2:${prf}-${key.toString('hex')},${salt},${String(iterations)}`;
-  return { text, scheme: prf, key, salt, iterations };
+  return hashOf(prf, key, salt, iterations);
 }
 
 /** Hashes a password as CouchDB does for its admins. */
@@ -117,19 +117,16 @@ export function buildHash(
   salt: unknown,
   iterations: number,
 ): PasswordHash | undefined {
-  if (typeof hex !== 'string' || typeof salt !== 'string' || !/^[0-9a-f]+$/i.test(hex)) return undefined;
-  return build(`-${scheme}-${hex},${salt},${String(iterations)}`, scheme, hex, salt, iterations);
+  if (typeof hex !== 'string' || typeof salt !== 'string') return undefined;
+  if (hex.length !== 2 * KEY_BYTES[scheme] || !/^[0-9a-f]+$/i.test(hex)) return undefined;
+  return hashOf(scheme, Buffer.from(hex, 'hex'), salt, iterations);
 }
 
-function build(
-  text: string,
-  scheme: Scheme,
-  hex: string | undefined,
-  salt: string | undefined,
-  iterations: number,
-): PasswordHash | undefined {
-  if (hex?.length !== 2 * KEY_BYTES[scheme] || salt === undefined) return undefined;
-  return { text, scheme, key: Buffer.from(hex, 'hex'), salt, iterations };
+function hashOf(scheme: Scheme, key: Buffer, salt: string, iterations: number): PasswordHash {
+  const hex = key.toString('hex');
+  const text =
+    scheme === 'simple' ? `-hashed-${hex},${salt}` : `-pbkdf2:${scheme}-${hex},${salt},${String(iterations)}`;
+  return { text, scheme, key, salt, iterations };
 }
 
 function compute(clear: Buffer, how: Pick<PasswordHash, 'scheme' | 'salt' | 'iterations'>): Promise<Buffer> {

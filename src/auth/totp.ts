@@ -44,7 +44,7 @@ export function fitsTotp(totp: Totp | undefined, code: string): boolean {
 
 function codeAt({ key, algorithm, length }: Totp, step: number): string {
   const counter = Buffer.alloc(8);
-  counter.writeBigUInt64BE(BigInt(step));
+  counter.writeBigInt64BE(BigInt(step));
   const mac = createHmac(algorithm, key).update(counter).digest();
   const offset = (mac.at(-1) ?? 0) & 0xf;
   const number = mac.readUInt32BE(offset) & 0x7fffffff;

@@ -1,0 +1,86 @@
+import { afterEach, describe, expect, test } from 'vitest';
+import type { ConfigValues } from '../../../src/config/schema.js';
+import { startUsers, type Users } from './gateway.js';
+
+let it: Users;
+afterEach(() => it.stop());
+
+async function cookieOf(settings: ConfigValues): Promise<string> {
+  it = await startUsers(settings);
+  const json = { name: 'admin', password: 'secret' };
+  const { headers } = await it.ask('POST', '/_session', { as: null, json });
+  return headers['set-cookie']?.[0] ?? '';
+}
+
+describe('the cookie of a session', () => {
+  test('says as little as CouchDB’s', async () => {
+    const cookie = await cookieOf({});
+    expect(cookie).toMatch(
+      /^AuthSession=[\w-]+; Version=1; Expires=[^;]+ GMT; Max-Age=600; Path=\/; HttpOnly$/,
+    );
+  });
+
+  test('says what it is configured to say, also when it is taken back', async () => {
+    const session = { timeout: 60, sameSite: 'strict', domain: 'example.org', persistent: false } as const;
+    const cookie = await cookieOf({ session });
+    const rest = 'Domain=example.org; Path=/; HttpOnly; SameSite=Strict';
+    expect(cookie).toMatch(new RegExp(`^AuthSession=[\\w-]+; Version=1; ${rest}$`));
+    const { headers } = await it.ask('DELETE', '/_session');
+    expect(headers['set-cookie']?.[0]).toMatch(
+      /^AuthSession=; Version=1; Expires=Thu, 01 Jan 1970 .*; Max-Age=0; /,
+    );
+    expect(headers['set-cookie']?.[0]).toMatch(new RegExp(`${rest}$`));
+  });
+});
+
+describe('a server for known users only', () => {
+  const asked = async (method: string, url: string): Promise<number> =>
+    (await it.ask(method, url, { as: null, ...(method === 'POST' && { json: {} }) })).status;
+
+  test('lets nobody in without a name, but to log in', async () => {
+    it = await startUsers({ auth: { requireValidUser: true } });
+    for (const [method, url] of [
+      ['GET', '/'],
+      ['GET', '/_up'],
+      ['GET', '/_session'],
+      ['DELETE', '/_session'],
+      ['GET', '/_uuids'],
+      ['GET', '/_utils/'],
+      ['GET', '/none'],
+      ['POST', '/none'],
+      ['PATCH', '/_session'],
+    ] as const) {
+      expect({ method, url, status: await asked(method, url) }).toEqual({ method, url, status: 401 });
+    }
+    expect((await it.ask('GET', '/', { as: null })).body).toEqual({
+      error: 'unauthorized',
+      reason: 'Authentication required.',
+    });
+    expect(await asked('POST', '/_session')).toBe(400);
+    expect((await it.ask('GET', '/')).status).toBe(200);
+  });
+
+  test('can say that it is up', async () => {
+    it = await startUsers({ auth: { requireValidUserExceptForUp: true } });
+    expect(await asked('GET', '/_up')).toBe(200);
+    expect(await asked('GET', '/')).toBe(401);
+  });
+});
+
+test('two servers with one secret and the same users share their sessions', async () => {
+  it = await startUsers();
+  const other = await startUsers({ secretFile: `${it.folder}/secret` });
+  try {
+    await it.put('ann', { password: 'x' });
+    const { _id, ...doc } = await it.read('ann');
+    const docs = [{ _id, ...doc }];
+    await other.ask('POST', '/_users/_bulk_docs', { json: { docs, new_edits: false } });
+    const json = { name: 'ann', password: 'x' };
+    const { headers } = await it.ask('POST', '/_session', { as: null, json });
+    const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? '';
+    const { body } = await other.ask('GET', '/_session', { as: null, headers: { cookie } });
+    expect(body).toMatchObject({ userCtx: { name: 'ann' } });
+  } finally {
+    await other.stop();
+  }
+});
