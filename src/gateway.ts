@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import { Auth } from './auth/auth.js';
 import { hashPassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
+import { PerUser } from './auth/users/per-user.js';
 import { Users } from './auth/users/users.js';
 import { cookieSecret, serverAdmins } from './config/admins.js';
 import { cannotWrite, openDataDirectory } from './config/datadir.js';
@@ -83,6 +84,10 @@ async function start(given: Config, log: Logger, parts: AsyncStack): Promise<Gat
     // Admins get in without it.
     log.error({ err: error }, 'the database of the users cannot be used');
   });
+  const perUser = new PerUser(databases, config, log);
+  parts.add(() => perUser.close());
+  perUser.start();
+
   const auth = Auth.open({ admins, secret, config, users, log });
   const server = { uuid: directory.uuid, version };
   const app = buildApp({ config, databases, auth, users, log, tasks, server });

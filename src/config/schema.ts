@@ -99,6 +99,23 @@ const lockout = z.strictObject({
   maxObjects: count(10_000).describe('For so many names and addresses they are counted (`max_objects`).'),
 });
 
+const perUser = z.strictObject({
+  enable: z
+    .boolean()
+    .default(false)
+    .describe('Whether every user gets a database of their own (`enable` of `couch_peruser`).'),
+  deleteDbs: z.boolean().default(false).describe('Whether it is deleted with the user (`delete_dbs`).'),
+  databasePrefix: z
+    .string()
+    .regex(/^[a-z][a-z0-9_$()+/-]{0,200}$/)
+    .default('userdb-')
+    .meta({
+      description:
+        'What its name begins with; the name of the user follows, in hexadecimal digits (`database_prefix`).',
+      allowed: 'the beginning of the name of a database',
+    }),
+});
+
 const users = z.strictObject({
   publicFields: z
     .array(z.string().min(1))
@@ -323,6 +340,7 @@ export const configSchema = z.strictObject({
   passwords: passwords.prefault({}),
   lockout: lockout.prefault({}),
   users: users.prefault({}),
+  perUser: perUser.prefault({}),
   log: log.prefault({}),
   cors: cors.prefault({}),
   limits: limits.prefault({}),

@@ -1,0 +1,136 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import { Waiter } from '../../changes/waiter.js';
+import type { Config } from '../../config/schema.js';
+import type { Databases } from '../../store/databases.js';
+import { isDatabaseName } from '../../store/names.js';
+import type { ChangeRow, Database } from '../../store/types.js';
+import { userOf, USERS } from './ids.js';
+
+/** Milliseconds after which it is looked again whether there is anything to do: the configuration may change. */
+const LOOK_AGAIN = 5000;
+
+/** Where the work went on to, in `_users`: a start need not open the databases of all users. */
+const PROGRESS = '_local/causeway-per-user';
+
+/** What of a row of the changes feed is needed. */
+interface Change {
+  readonly id: string;
+  readonly deleted?: boolean;
+}
+
+/** Sees to it that every user has a database of their own, as CouchDB's couch_peruser does. */
+export class PerUser {
+  readonly #stop = new AbortController();
+  #running: Promise<void> = Promise.resolve();
+
+  /** @param config read at each use: it may change */
+  constructor(
+    private readonly databases: Databases,
+    private readonly config: Pick<Config, 'perUser'>,
+    private readonly log: Pick<Logger, 'error' | 'warn'>,
+  ) {}
+
+  start(): void {
+    this.#running = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stop;
+    while (!signal.aborted) {
+      try {
+        if (this.config.perUser.enable && this.databases.exists(USERS))
+          await this.databases.use(USERS, (db) => this.#follow(db));
+      } catch (error) {
+        if (!signal.aborted) this.log.error({ err: error }, 'the databases of users could not be seen to');
+      }
+      await pause(LOOK_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  /** Goes through the users, then waits for changes, until it is switched off or the database is closed. */
+  async #follow(db: Database): Promise<void> {
+    const prefix = this.config.perUser.databasePrefix;
+    const waiter = new Waiter(db.events, this.#stop.signal);
+    const isOn = (): boolean =>
+      this.config.perUser.enable && this.config.perUser.databasePrefix === prefix && !waiter.ended;
+    let since = progressOf(db, prefix);
+    try {
+      while (isOn()) {
+        // A purge leaves no row.
+        const until = db.updateSeq;
+        for await (const page of db.changes({ since, until, pageSize: 100 })) {
+          for (const row of page) {
+            if (!isOn()) return;
+            await this.#see(prefix, JSON.parse(row.text) as Change);
+          }
+          await db.putLocal(PROGRESS, undefined, progress(prefix, db.token(lastOf(page))));
+        }
+        since = until;
+        if (db.updateSeq === until) await waiter.wait(LOOK_AGAIN);
+      }
+    } finally {
+      waiter.close();
+    }
+  }
+
+  async #see(prefix: string, { id, deleted = false }: Change): Promise<void> {
+    const user = userOf(id);
+    if (user === undefined) return;
+    const name = databaseOf(prefix, user);
+    if (!isDatabaseName(name)) {
+      this.log.warn({ user: user.slice(0, 128) }, 'the name of a user is too long for a database');
+    } else if (!deleted) {
+      await this.databases.create(name);
+      await this.databases.use(name, (own) =>
+        setNames(own, (names) => (names.includes(user) ? names : [...names, user])),
+      );
+    } else if (this.config.perUser.deleteDbs) {
+      await this.databases.delete(name);
+    } else if (this.databases.exists(name)) {
+      await this.databases.use(name, (own) => setNames(own, (names) => names.filter((one) => one !== user)));
+    }
+  }
+}
+
+/**
+ * The prefix and the bytes of the name in hexadecimal digits. CouchDB leaves a leading zero out, by which users with
+ * control characters in their names would get databases of others.
+ */
+export const databaseOf = (prefix: string, user: string): string =>
+  prefix + Buffer.from(user).toString('hex');
+
+const lastOf = (page: readonly ChangeRow[]): number => page.at(-1)?.seq ?? 0;
+
+const progress = (prefix: string, seq: string): string =>
+  `"prefix":${JSON.stringify(prefix)},"seq":${JSON.stringify(seq)}`;
+
+/** From where to go on: from the start under another prefix, or in a database that was restored. */
+function progressOf(db: Database, prefix: string): number {
+  const text = db.getLocal(PROGRESS)?.text;
+  if (text === undefined) return 0;
+  const known = JSON.parse(text) as { prefix?: unknown; seq?: unknown };
+  return known.prefix === prefix && typeof known.seq === 'string' ? db.parseToken(known.seq) : 0;
+}
+
+type Party = Record<string, unknown>;
+
+/** Changes who is an admin and a member of a database by name. */
+async function setNames(
+  db: Database,
+  change: (names: readonly unknown[]) => readonly unknown[],
+): Promise<void> {
+  const before = JSON.parse(db.security) as Record<string, unknown>;
+  const party = (key: string): Party => {
+    const value = (Object.hasOwn(before, key) ? before[key] : undefined) ?? {};
+    const { names, ...rest } = value as Party;
+    return { ...rest, names: change(Array.isArray(names) ? names : []) };
+  };
+  const text = JSON.stringify({ ...before, admins: party('admins'), members: party('members') });
+  if (text !== db.security) await db.setSecurity(text);
+}
