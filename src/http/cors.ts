@@ -54,14 +54,21 @@ export class Cors {
     ];
   }
 
+  /** Whether pages of an origin may act with the cookies of their readers. */
+  trusts(origin: string): boolean {
+    return this.#accepts(origin) && this.#sharesCredentials(origin);
+  }
+
+  #sharesCredentials(origin: string): boolean {
+    return this.#credentials ?? this.#origins.has(origin);
+  }
+
   #accepts(origin: string): boolean {
     return this.#origins.has(origin) || this.#origins.has('*');
   }
 
   #allow(origin: string): readonly string[] {
     const allow = ['Access-Control-Allow-Origin', origin];
-    return (this.#credentials ?? this.#origins.has(origin))
-      ? [...allow, 'Access-Control-Allow-Credentials', 'true']
-      : allow;
+    return this.#sharesCredentials(origin) ? [...allow, 'Access-Control-Allow-Credentials', 'true'] : allow;
   }
 }

@@ -10,6 +10,7 @@ import { ClientGone, requireContentType } from './body.js';
 import { errorBody, methodNotAllowed } from './errors.js';
 import { Exchange, type Params } from './exchange.js';
 import { letEnd } from './refusals.js';
+import { refuseForgery } from './forgery.js';
 import type { Server } from './server.js';
 import { isWellEncoded } from './url.js';
 
@@ -197,6 +198,7 @@ async function answer(exchange: Exchange, resource: Resource): Promise<void> {
   exchange.authMethod = method;
   exchange.renewedCookie = renewedCookie;
   requireValidUser(exchange, resource);
+  refuseForgery(exchange);
   const operation = operationFor(resource, exchange.method);
   if (operation.on === 'server') {
     requireNamespace(exchange);

@@ -47,7 +47,7 @@ export class PerUser {
         if (this.config.perUser.enable && this.databases.exists(USERS))
           await this.databases.use(USERS, (db) => this.#follow(db));
       } catch (error) {
-        if (!signal.aborted) this.log.error({ err: error }, 'the databases of users could not be seen to');
+        this.log.error({ err: error }, 'the databases of users could not be seen to');
       }
       await pause(LOOK_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
     }
