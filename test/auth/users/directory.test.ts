@@ -1,0 +1,93 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
+import { Auth } from '../../../src/auth/auth.js';
+import * as password from '../../../src/auth/password.js';
+import { Users } from '../../../src/auth/users/users.js';
+import { configSchema } from '../../../src/config/schema.js';
+import { createLogger } from '../../../src/observe/log.js';
+import { Tasks } from '../../../src/observe/tasks.js';
+import { Databases } from '../../../src/store/databases.js';
+
+vi.mock(import('../../../src/auth/password.js'), { spy: true });
+const verify = vi.mocked(password.verifyPassword);
+
+const COUNT = 1000;
+const client = { secure: false, address: '192.0.2.1' };
+const log = createLogger({ level: 'silent' });
+
+let folder = '';
+let databases: Databases;
+let auth: Auth;
+let users: Users;
+
+const nameOf = (n: number): string => `user${String(n)}`;
+const headersOf = (n: number) => ({
+  authorization: `Basic ${Buffer.from(`${nameOf(n)}:password`).toString('base64')}`,
+});
+const inTurn = async (work: (n: number) => Promise<unknown>): Promise<void> => {
+  for (let n = 0; n < COUNT; n++) await work(n);
+};
+
+beforeAll(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), 'causeway-test-'));
+  const config = configSchema.parse({ data: folder, passwords: { iterations: 1 } });
+  const { store, limits, compaction } = config;
+  const options = { ...store, maxOpen: limits.maxDbsOpen };
+  databases = await Databases.open(folder, options, { compaction, tasks: new Tasks(), log });
+  users = new Users(databases, config);
+  await users.prepare();
+  auth = Auth.open({ admins: {}, secret: 'secret', config, users, log });
+  await databases.use('_users', async (db) => {
+    const view = users.view(db, { name: null, roles: ['_admin'] }, () => false);
+    const edits = Array.from({ length: COUNT }, (_, n) => ({
+      id: `org.couchdb.user:${nameOf(n)}`,
+      revisions: { start: 0, ids: [] },
+      deleted: false,
+      body: `"name":"${nameOf(n)}","type":"user","roles":["r${String(n)}"],"password":"password"`,
+    }));
+    const results = await view.write(edits, { newEdits: true });
+    expect(results.every(({ ok }) => ok)).toBe(true);
+  });
+});
+afterAll(async () => {
+  await databases.close();
+  await rm(folder, { recursive: true, force: true });
+});
+beforeEach(() => {
+  verify.mockClear();
+});
+
+test('a thousand users pay for one hash each, whatever they do afterwards', async () => {
+  for (let round = 0; round < 5; round++) {
+    await inTurn(async (n) => {
+      const { user } = await auth.authenticate(headersOf(n), client);
+      expect(user.roles).toEqual([`r${String(n)}`]);
+    });
+  }
+  expect(verify).toHaveBeenCalledTimes(COUNT);
+});
+
+test('when one of them changes, none of the others is read again', async () => {
+  await databases.use('_users', async (db) => {
+    await inTurn((n) => auth.authenticate(headersOf(n), client));
+    const reads = vi.spyOn(db, 'read');
+    const view = users.view(db, { name: null, roles: ['_admin'] }, () => false);
+    const rev = db.get('org.couchdb.user:user7')?.winner ?? '';
+    const edit = {
+      id: 'org.couchdb.user:user7',
+      revisions: { start: 1, ids: [rev.slice(2)] },
+      deleted: false,
+      body: '"name":"user7","type":"user","roles":["new"],"password":"password"',
+    };
+    expect(await view.write([edit], { newEdits: true })).toMatchObject([{ ok: true }]);
+    reads.mockClear();
+    verify.mockClear();
+    await inTurn((n) => auth.authenticate(headersOf(n), client));
+    expect(reads).toHaveBeenCalledTimes(1);
+    // Its password is hashed with another salt.
+    expect(verify).toHaveBeenCalledTimes(1);
+    expect((await auth.authenticate(headersOf(7), client)).user.roles).toEqual(['new']);
+  });
+});
