@@ -176,17 +176,13 @@ export class Databases {
     return this.#useUntilClosing(name, work);
   }
 
-  /**
-   * A database that is open, for look-ups that are over before anything else runs; counts as a use of it.
-   * @returns undefined where it has to be opened first, or is none
-   */
+  /** A database that is open, for look-ups that end before anything else runs; undefined where it has to be opened. */
   peek(name: string): Database | undefined {
-    const slot = this.#slots.get(name);
-    const database = slot && usable(slot);
-    if (slot === undefined || database === undefined || this.#closing) return undefined;
-    this.#slots.delete(name);
-    this.#slots.set(name, slot);
-    return database;
+    const slot = this.#closing ? undefined : this.#slots.get(name);
+    // It counts as a use.
+    if (slot === undefined) return undefined;
+    slot.lastUse = this.#uses++;
+    return usable(slot);
   }
 
   /** Compacts a database; resolves when done. A call while one runs joins it. @throws CouchError 404 where there is none */

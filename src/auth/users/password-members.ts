@@ -29,8 +29,12 @@ export function takePassword(texts: ReadonlyMap<string, string>): Taken {
   if (text === 'null') return { texts, clear: undefined };
   const clear = JSON.parse(text) as unknown;
   if (typeof clear !== 'string') throw notText();
-  return { texts: new Map([...texts].filter(([name]) => !REPLACED.has(name))), clear };
+  return { texts: withoutHash(texts), clear };
 }
+
+/** A document's members without what is said of its password. */
+export const withoutHash = (texts: ReadonlyMap<string, string>): ReadonlyMap<string, string> =>
+  new Map([...texts].filter(([name]) => !REPLACED.has(name)));
 
 const notText = (): CouchError => forbidden('The password must be a string.');
 

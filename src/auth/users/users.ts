@@ -10,7 +10,7 @@ import type { UserContext } from '../usercontext.js';
 import { AUTH_DESIGN, authDesign } from './design.js';
 import { Directory } from './directory.js';
 import { userId, USERS } from './ids.js';
-import { bodyOf, takePassword, withHash } from './password-members.js';
+import { bodyOf, withHash, withoutHash } from './password-members.js';
 import { Turns } from './turns.js';
 import { UsersView } from './view.js';
 
@@ -18,8 +18,8 @@ import { UsersView } from './view.js';
 export class Users implements UsersOfAuth {
   readonly #directory: Directory;
   readonly #turns = new Turns();
-  /** Names whose passwords are being hashed anew. */
-  readonly #upgrading = new Set<string>();
+  /** By name, revisions whose passwords are being hashed anew, or could not be: each is tried once. */
+  readonly #upgrading = new Map<string, string>();
 
   /** @param config read at each use: it may change */
   constructor(
@@ -58,11 +58,9 @@ export class Users implements UsersOfAuth {
     const { passwords } = this.config;
     const { rev, user } = account;
     if (rev === undefined || !passwords.upgrade || account.password === undefined) return undefined;
-    if (isAsNew(account.password, passwords) || this.#upgrading.has(user.name)) return undefined;
-    this.#upgrading.add(user.name);
-    return this.#rehash(user.name, rev, password, account.password.salt).finally(() =>
-      this.#upgrading.delete(user.name),
-    );
+    if (isAsNew(account.password, passwords) || this.#upgrading.get(user.name) === rev) return undefined;
+    this.#upgrading.set(user.name, rev);
+    return this.#rehash(user.name, rev, password, account.password.salt);
   }
 
   async #rehash(
@@ -72,9 +70,11 @@ export class Users implements UsersOfAuth {
     salt: string,
   ): Promise<PasswordHash | undefined> {
     const hash = await derivePassword(password, this.config.passwords, salt);
-    return this.databases.use(USERS, (db) =>
-      this.#turns.take(async () => ((await putHash(db, userId(name), rev, hash)) ? hash : undefined)),
+    const isPut = await this.databases.use(USERS, (db) =>
+      this.#turns.take(() => putHash(db, userId(name), rev, hash)),
     );
+    this.#upgrading.delete(name);
+    return isPut ? hash : undefined;
   }
 }
 
@@ -87,8 +87,8 @@ async function putHash(db: Database, id: string, rev: string, hash: PasswordHash
   const text = record?.winner === rev ? db.read(record, rev) : undefined;
   if (text === undefined) return false;
   const edit = editOf(text, 'stub');
-  const stored = members(`{${edit.body},"password":""}`) ?? new Map<string, string>();
-  const body = bodyOf(withHash(takePassword(stored).texts, hash));
+  const stored = members(`{${edit.body}}`) ?? new Map<string, string>();
+  const body = bodyOf(withHash(withoutHash(stored), hash));
   const revisions = revisionsOf(rev);
   const [result] = await db.write([{ ...edit, id, revisions, body }], { newEdits: true });
   return result?.ok === true;
