@@ -144,6 +144,46 @@ describe('_users', () => {
     }
   });
 
+  test('shows nobody the document of another user, whatever is asked', async () => {
+    await it.databases.use('_users', (db) => db.setSecurity('{}'));
+    const id = 'org.couchdb.user:member';
+    const secret = 'only for its owner';
+    const json = { name: 'member', type: 'user', roles: [], password: 'x', secret };
+    const { body: written } = await it.request('PUT', `/_users/${id}`, { json });
+    const { rev } = written as { rev: string };
+    const text = JSON.stringify({
+      docs: [
+        { id, _id: id },
+        { id, rev },
+      ],
+      keys: [id],
+      queries: [{ include_docs: true }],
+      selector: { name: 'member' },
+      doc_ids: [id],
+      [id]: [rev],
+    });
+    const headers = { 'content-type': 'application/json', destination: 'org.couchdb.user:stranger' };
+    const queries = ['', '?include_docs=true&conflicts=true', `?rev=${rev}`, '?open_revs=all&revs=true'];
+    let owned = 0;
+    for (const { path, method } of routeTable(it.app)) {
+      if (!path.startsWith('/:db') || (path === '/:db' && method === 'DELETE')) continue;
+      const url = pathOf(path.replace(':docid', id), '_users');
+      for (const query of queries) {
+        for (const as of [null, 'stranger', 'metrics']) {
+          const asking = { as, headers, text: method === 'GET' ? '' : text };
+          const answer = await it.request(sent(method), url + query, asking);
+          expect({ method, url, query, as, shown: answer.text.includes(secret) }).toMatchObject({
+            shown: false,
+          });
+        }
+        const own = await it.request('GET', url + query, { as: 'member', headers });
+        if (own.text.includes(secret)) owned++;
+      }
+    }
+    expect(owned).toBeGreaterThan(2);
+    expect((await it.request('GET', `/_users/${id}`)).body).toMatchObject({ _rev: rev, secret });
+  }, 60_000);
+
   test('can be neither made nor deleted by its own admins', async () => {
     for (const method of ['PUT', 'DELETE']) {
       expect((await it.request(method, '/_users', { as: 'dbadmin' })).body).toMatchObject({
