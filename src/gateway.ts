@@ -3,16 +3,17 @@ import { Auth } from './auth/auth.js';
 import { hashPassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
 import { PerUser } from './auth/users/per-user.js';
 import { Users } from './auth/users/users.js';
-import { cookieSecret, serverAdmins } from './config/admins.js';
+import { cookieSecret, type PasswordHasher } from './config/admins.js';
 import { cannotWrite, openDataDirectory } from './config/datadir.js';
 import { exitCodes, StartError } from './config/exit.js';
-import { badConfig } from './config/layers.js';
+import type { LoadedConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
+import { Settings } from './config/settings.js';
 import { buildApp } from './http/app.js';
 import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
-import { Databases } from './store/databases.js';
+import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { version } from './version.js';
@@ -43,40 +44,40 @@ export interface Gateway {
  * Builds a gateway's parts in order and starts it.
  * Throws a `StartError` when the data directory or the address cannot be used; nothing stays open then.
  */
-export async function createGateway(config: Config, options: GatewayOptions = {}): Promise<Gateway> {
+export async function createGateway(loaded: LoadedConfig, options: GatewayOptions = {}): Promise<Gateway> {
+  const { config } = loaded;
   const log = options.log ?? createLogger(config.log);
   const parts = new AsyncStack();
   try {
-    return await start(config, log, parts);
+    return await start(loaded, log, parts);
   } catch (error) {
     await parts.close();
     throw isNoSpace(error) && !(error instanceof StartError) ? cannotWrite(config.data, error) : error;
   }
 }
 
-async function start(given: Config, log: Logger, parts: AsyncStack): Promise<Gateway> {
-  const warning = handleWarning(given.limits.maxDbsOpen);
+const hasher: PasswordHasher = {
+  hash: hashPassword,
+  verify: verifyPassword,
+  isHashed,
+  isKnown: (text) => parseHash(text) !== undefined,
+};
+
+async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Promise<Gateway> {
+  const warning = handleWarning(loaded.config.limits.maxDbsOpen);
   if (warning) log.warn(warning);
 
-  const directory = await openDataDirectory(given.data);
+  const directory = await openDataDirectory(loaded.config.data);
   parts.add(() => directory.close());
-  const config = await takeOver(directory.path, given, log);
-
-  const { admins, passwordFile } = await serverAdmins(config, {
-    hash: hashPassword,
-    verify: verifyPassword,
-    isHashed,
-  });
-  checkHashes(admins);
+  await takeOver(directory.path, loaded.config, log);
+  const settings = await Settings.open(loaded.input, directory.path, hasher);
+  const { config } = settings;
+  followLevel(settings, log);
   const secret = await cookieSecret(config);
 
   const tasks = new Tasks();
-  const { store, compaction, limits } = config;
-  const databases = await Databases.open(
-    directory.path,
-    { ...store, maxOpen: databasesWithin(limits.maxDbsOpen) },
-    { compaction, tasks, log },
-  );
+  const { compaction } = config;
+  const databases = await Databases.open(directory.path, storeOptions(settings), { compaction, tasks, log });
   parts.add(() => databases.close());
 
   const users = new Users(databases, config);
@@ -88,24 +89,35 @@ async function start(given: Config, log: Logger, parts: AsyncStack): Promise<Gat
   parts.add(() => perUser.close());
   perUser.start();
 
-  const auth = Auth.open({ admins, secret, config, users, log });
+  const auth = Auth.open({ admins: config.admins, secret, config, users, log });
+  settings.onChange(({ admins }) => auth.setAdmins(admins));
   const server = { uuid: directory.uuid, version };
-  const app = buildApp({ config, databases, auth, users, log, tasks, server });
+  const app = buildApp({ settings, databases, auth, users, log, tasks, server });
   parts.add(() => closeApp(app, log));
   await listen(app, config);
 
   return {
     url: urlOf(app.server.address() as AddressInfo),
     data: directory.path,
-    passwordFile,
+    passwordFile: settings.passwordFile,
     close: () => parts.close(),
   };
 }
 
-function checkHashes(admins: ReadonlyMap<string, string>): void {
-  const bad = [...admins].filter(([, hash]) => !parseHash(hash)).map(([name]) => name);
-  if (bad.length > 0)
-    throw badConfig(bad.map((name) => `admins.${name} is a hashed password in no known form`));
+/** The logger may have another level than the configuration; it follows that when it changes. */
+function followLevel(settings: Settings, log: Logger): void {
+  let { level } = settings.config.log;
+  settings.onChange((config) => {
+    if (config.log.level !== level) log.level = level = config.log.level;
+  });
+}
+
+/** Of these, `maxOpen` may change at any time. */
+function storeOptions(settings: Settings): StoreOptions {
+  const { store, limits } = settings.config;
+  const options = { ...store, maxOpen: databasesWithin(limits.maxDbsOpen) };
+  settings.onChange((config) => (options.maxOpen = databasesWithin(config.limits.maxDbsOpen)));
+  return options;
 }
 
 type App = ReturnType<typeof buildApp>;

@@ -15,7 +15,7 @@ export async function createGateway(
   config: ConfigValues = {},
   options: GatewayOptions = {},
 ): Promise<Gateway> {
-  return startGateway(loadConfig({ values: config }).config, options);
+  return startGateway(loadConfig({ values: config }), options);
 }
 
 export { StartError } from './config/exit.js';

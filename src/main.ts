@@ -112,12 +112,12 @@ function config({ config: effective, warnings }: LoadedConfig, docs: boolean): v
   process.stdout.write(showConfig(effective, { docs }));
 }
 
-async function serve({ config: effective, warnings }: LoadedConfig): Promise<void> {
-  const log = createLogger(effective.log);
-  for (const warning of warnings) log.warn(warning);
+async function serve(loaded: LoadedConfig): Promise<void> {
+  const log = createLogger(loaded.config.log);
+  for (const warning of loaded.warnings) log.warn(warning);
   // Listened to from the start: a signal during a long start stops the gateway as soon as it is up.
   const stop = firstSignal();
-  const gateway = await createGateway(effective, { log });
+  const gateway = await createGateway(loaded, { log });
   announce(gateway);
   log.info({ url: gateway.url, data: gateway.data, passwordFile: gateway.passwordFile }, 'ready');
   const signal = await stop;

@@ -14,20 +14,18 @@ const FEW_ROUNDS = 1000;
  * Takes over a data directory that pouchdb-server has made: its databases with their security objects, and of its
  * configuration the admins and the origins for CORS, which are put into DATA/runtime.json. Where it is interrupted,
  * the next start goes on.
- * @returns the configuration with what was taken over
  * @throws StartError where pouchdb-server still runs, or did not use LevelDB
  */
-export async function takeOver(root: string, config: Config, log: Logger): Promise<Config> {
+export async function takeOver(root: string, config: Config, log: Logger): Promise<void> {
   const former = await FormerServer.open(root);
-  if (former === undefined) return config;
+  if (former === undefined) return;
   try {
     log.info({ data: root }, 'taking over the data directory of a pouchdb-server');
     await lookInto(former, log);
-    const effective = await adoptSettings(root, config, log);
+    await adoptSettings(root, config, log);
     for (const { folder, reason } of await former.takeOver())
       log.warn({ folder }, `a folder stays where it is: ${reason}`);
     log.info('the databases are taken over; the folder pouchdb-server can be deleted');
-    return effective;
   } finally {
     await former.close();
   }
@@ -59,9 +57,9 @@ function isSecurityObject(text: string): boolean {
   }
 }
 
-async function adoptSettings(root: string, config: Config, log: Logger): Promise<Config> {
+async function adoptSettings(root: string, config: Config, log: Logger): Promise<void> {
   const settings = readSettings(root, log);
-  if (settings === undefined) return config;
+  if (settings === undefined) return;
   if (settings.others.length > 0)
     log.warn({ settings: settings.others }, 'settings of pouchdb-server are not taken over');
   const admins = await adminsOf(settings, config, log);
@@ -71,11 +69,6 @@ async function adoptSettings(root: string, config: Config, log: Logger): Promise
     const values = { admins, ...(origins.length > 0 && { cors: { origins } }) };
     await writeRuntime(root, { ...runtime, config: overlay(runtime.config, values) });
   }
-  return {
-    ...config,
-    admins: { ...admins, ...config.admins },
-    cors: { ...config.cors, origins: origins.length > 0 ? [...origins] : config.cors.origins },
-  };
 }
 
 function readSettings(root: string, log: Logger): FormerSettings | undefined {

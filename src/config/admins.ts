@@ -10,7 +10,10 @@ import type { Config } from './schema.js';
 export interface PasswordHasher {
   hash(clear: string): Promise<string>;
   verify(clear: string, hashed: string): Promise<boolean>;
+  /** Whether the text claims to be a hashed password. */
   isHashed(text: string): boolean;
+  /** Whether it is one of a known form. */
+  isKnown(text: string): boolean;
 }
 
 export interface ServerAdmins {
@@ -28,10 +31,16 @@ export async function serverAdmins(config: Config, hasher: PasswordHasher): Prom
   const configured = Object.entries(config.admins);
   if (configured.length > 0)
     return { admins: await hashedAdmins(config.data, configured, hasher), passwordFile: undefined };
-  const passwordFile = path.resolve(config.data, 'admin-password');
+  const passwordFile = adminPasswordFile(config.data);
   const password = await readOrMake(passwordFile, () => randomBytes(18).toString('base64url'));
-  return { admins: await hashedAdmins(config.data, [['admin', password]], hasher), passwordFile };
+  return { admins: await hashedAdmins(config.data, [[FIRST_ADMIN, password]], hasher), passwordFile };
 }
+
+/** The admin whose password the server makes where none is named. */
+export const FIRST_ADMIN = 'admin';
+
+/** Where the password is that the server made. */
+export const adminPasswordFile = (data: string): string => path.resolve(data, 'admin-password');
 
 /** The secret that signs cookies: of `secretFile`, or of DATA/secret, which the first start makes. */
 export async function cookieSecret(config: Config): Promise<string> {
@@ -47,6 +56,9 @@ async function hashedAdmins(
   admins: readonly (readonly [name: string, password: string])[],
   hasher: PasswordHasher,
 ): Promise<Map<string, string>> {
+  const bad = admins.filter(([, password]) => hasher.isHashed(password) && !hasher.isKnown(password));
+  if (bad.length > 0)
+    throw badConfig(bad.map(([name]) => `admins.${name} is a hashed password in no known form`));
   const runtime = readRuntime(data);
   const result = new Map<string, string>();
   const hashes = new Map<string, string>();

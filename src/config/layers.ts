@@ -91,7 +91,8 @@ export function valuesLayer(values: object): Layer {
   return { values: given, source: () => 'the given configuration' };
 }
 
-function put(values: Values, key: Key, value: unknown): void {
+/** Gives a key its value. */
+export function put(values: Values, key: Key, value: unknown): void {
   let section = values;
   for (const part of key.path.slice(0, -1)) {
     const inner = section[part];
@@ -102,7 +103,7 @@ function put(values: Values, key: Key, value: unknown): void {
 }
 
 /** What cannot be read as the key's kind stays text, which the schema then refuses. */
-function fromText(key: Key, text: string): unknown {
+export function fromText(key: Key, text: string): unknown {
   switch (key.kind) {
     case 'integer':
       return /^-?\d+$/.test(text) ? Number(text) : text;
@@ -148,6 +149,15 @@ export function overlay(lower: Values, upper: Values): Values {
     else if (value !== null) merged[key] = value;
   }
   return merged;
+}
+
+/** The same values without what stands at a path. */
+export function without(values: Values, [first = '', ...rest]: readonly string[]): Values {
+  const copy = Object.assign(emptyValues(), values);
+  const inner = copy[first];
+  if (rest.length === 0) Reflect.deleteProperty(copy, first);
+  else if (isSection(inner)) copy[first] = without(inner, rest);
+  return copy;
 }
 
 export function badConfig(problems: readonly string[], cause?: unknown): StartError {

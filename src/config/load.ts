@@ -13,9 +13,10 @@ import {
   type Values,
   valuesLayer,
 } from './layers.js';
+import { valuesOf } from './couchdb.js';
 import { requireKnownFormat } from './datadir.js';
 import { nearest } from './nearest.js';
-import { readRuntime, runtimeFile } from './runtime.js';
+import { type Runtime, readRuntime, runtimeFile } from './runtime.js';
 import { type Config, configSchema, type ConfigValues } from './schema.js';
 
 export interface ConfigInput {
@@ -32,6 +33,14 @@ export interface LoadedConfig {
   config: Config;
   /** What is not wrong enough to refuse to start. */
   warnings: string[];
+  /** What it was read from, to be read again. */
+  input: ConfigInput;
+}
+
+/** What is given beside DATA/runtime.json, in each the uppermost last. */
+export interface Sources {
+  readonly below: readonly Layer[];
+  readonly above: readonly Layer[];
 }
 
 /**
@@ -39,12 +48,17 @@ export interface LoadedConfig {
  * Throws a `StartError` with one line for each thing that is wrong.
  */
 export function loadConfig(input: ConfigInput): LoadedConfig {
-  const { below, above, warnings, data } = readInput(input);
-  const layers = [...below, ...(typeof data === 'string' ? [runtimeLayer(data)] : []), ...above];
+  const { warnings, data, ...sources } = readSources(input);
+  const runtime = typeof data === 'string' ? readRuntimeLayers(data) : [];
+  return { config: combineAll(sources, runtime), warnings, input };
+}
 
+/** Lays all layers over each other. Throws a `StartError` with one line for each thing that is wrong. */
+export function combineAll({ below, above }: Sources, runtime: readonly Layer[]): Config {
+  const layers = [...below, ...runtime, ...above];
   const parsed = configSchema.safeParse(combine(layers));
   if (!parsed.success) throw badConfig(parsed.error.issues.flatMap((issue) => problems(issue, layers)));
-  return { config: parsed.data, warnings };
+  return parsed.data;
 }
 
 /**
@@ -52,18 +66,18 @@ export function loadConfig(input: ConfigInput): LoadedConfig {
  * Throws a `StartError` where the configuration does not say it properly.
  */
 export function locateData(input: ConfigInput): string {
-  const { data } = readInput(input);
+  const { data } = readSources(input);
   if (typeof data !== 'string' || data === '') throw badConfig([`data has to be the path of a folder`]);
   return path.resolve(data);
 }
 
-/** The layers below and above the one that lies in the data directory, and where that is. */
-function readInput({ file, env = {}, flags = new Map<string, string>(), values = {} }: ConfigInput): {
-  below: readonly Layer[];
-  above: readonly Layer[];
-  warnings: string[];
-  data: unknown;
-} {
+/** Reads the layers below and above the one that lies in the data directory, and where that is. */
+export function readSources({
+  file,
+  env = {},
+  flags = new Map<string, string>(),
+  values = {},
+}: ConfigInput): Sources & { readonly warnings: string[]; readonly data: unknown } {
   const given = file ?? env.CAUSEWAY_CONFIG;
   const below = given ? [fileLayer(given)] : [];
   const { layer: environment, warnings } = environmentLayer(env);
@@ -72,16 +86,20 @@ function readInput({ file, env = {}, flags = new Map<string, string>(), values =
   return { below, above, warnings, data };
 }
 
-function runtimeLayer(data: string): Layer {
+function readRuntimeLayers(data: string): readonly Layer[] {
   requireKnownFormat(data);
-  const values = readRuntime(data).config;
-  const file = runtimeFile(data);
-  if ('data' in values)
-    throw badConfig([`data may not be given in ${file}, which lies in the data directory`]);
-  return { values, source: () => file };
+  return runtimeLayers(data, readRuntime(data));
 }
 
-function combine(layers: readonly Layer[]): Values {
+/** What DATA/runtime.json says, the uppermost last. */
+export function runtimeLayers(data: string, { config, couchdb }: Runtime): readonly Layer[] {
+  const file = runtimeFile(data);
+  if ('data' in config)
+    throw badConfig([`data may not be given in ${file}, which lies in the data directory`]);
+  return [config, valuesOf(couchdb)].map((values) => ({ values, source: () => file }));
+}
+
+export function combine(layers: readonly Layer[]): Values {
   return layers.reduce((values, layer) => overlay(values, layer.values), emptyValues());
 }
 
@@ -112,8 +130,8 @@ function unknownKey(at: readonly string[], layers: readonly Layer[]): string {
   return `${at.join('.')} (${from}) is not a key; ${hint}`;
 }
 
-/** The value at a path and the uppermost layer that gives it. */
-function find(
+/** The value at a path, and where it was given: by the uppermost layer that has it. */
+export function find(
   at: readonly PropertyKey[],
   key: Key | undefined,
   layers: readonly Layer[],

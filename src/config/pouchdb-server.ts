@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { readFileSync } from 'node:fs';
-import { configSchema } from './schema.js';
+import { adminName, configSchema } from './schema.js';
 
 /** What pouchdb-server's configuration says that has a place in ours. */
 export interface FormerSettings {
@@ -46,8 +46,7 @@ function originsOf({ httpd = {}, cors = {} }: Sections): readonly string[] {
 }
 
 /** Whether an admin may be called so. */
-export const isAdminName = (name: string): boolean =>
-  configSchema.shape.admins.safeParse({ [name]: 'password' }).success;
+export const isAdminName = (name: string): boolean => adminName.safeParse(name).success;
 
 function sectionsOf(value: unknown): Sections {
   const sections = Object.create(null) as Sections;

@@ -19,7 +19,8 @@ const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
 const strings = (value: string[]): z.ZodDefault<z.ZodArray<z.ZodString>> =>
   z.array(z.string().min(1)).default(value);
 
-const adminName = z.string().regex(/^[^_:,\s][^:,]*$/);
+/** What an admin may be called. */
+export const adminName = z.string().regex(/^[^_:,\s][^:,]*$/);
 
 /** An origin as browsers send it, or `*` for all of them. */
 const origin = z.union([z.literal('*'), z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/[^/\s?#@]+$/)]);
@@ -142,6 +143,7 @@ const log = z.strictObject({
 });
 
 const cors = z.strictObject({
+  enabled: z.boolean().default(true).describe('False switches CORS off, whatever the origins.'),
   origins: z.array(origin).default([]).meta({
     description: 'Origins whose pages may use this server, or `*`; none switches CORS off.',
     allowed: 'a list of origins such as https://app.example.org (scheme, host, port; no path), or *',
@@ -152,7 +154,7 @@ const cors = z.strictObject({
     .describe(
       'Whether those pages may send cookies and passwords; if not set, those of origins that are named may, others not.',
     ),
-  methods: strings(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'COPY', 'OPTIONS']).describe(
+  methods: strings(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'TRACE', 'CONNECT', 'COPY', 'OPTIONS']).describe(
     'Methods that those pages may use.',
   ),
   headers: strings([

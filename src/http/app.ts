@@ -17,7 +17,7 @@ export type { Services } from './services.js';
  * answer itself, text as it was stored, which Fastify's serialisation would only slow down.
  */
 export function buildApp(services: Services): FastifyInstance {
-  const { limits } = services.config;
+  const { limits } = services.settings.config;
   const server = new Server(services);
   const app = fastify({
     serverFactory: (handler) => createListener(handler, limits, server.connections),

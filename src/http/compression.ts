@@ -22,14 +22,15 @@ const CODINGS: readonly Coding[] = ['br', 'gzip'];
 export class Compression {
   #running = 0;
 
-  constructor(private readonly config: Config['compression']) {}
+  /** @param config read at each use: it may change */
+  constructor(private readonly config: Pick<Config, 'compression'>) {}
 
   /**
    * Undefined where an answer is to be sent as it is.
    * @param length its bytes, where they are known
    */
   offer(request: IncomingMessage, status: number, type: string, length = Infinity): Packing | undefined {
-    const { enabled, minSize, concurrency } = this.config;
+    const { enabled, minSize, concurrency } = this.config.compression;
     if (length < minSize || request.headers['accept-encoding'] === undefined) return undefined;
     // Errors are short. What is no JSON is multipart or an attachment, compressed already where that helps.
     if (!enabled || request.method === 'HEAD' || status >= 300 || type !== 'application/json')
@@ -41,7 +42,7 @@ export class Compression {
 
   /** A place for one answer, to be left with the function that is returned; undefined where there is none. */
   #enter(): (() => void) | undefined {
-    if (this.#running >= this.config.concurrency) return undefined;
+    if (this.#running >= this.config.compression.concurrency) return undefined;
     this.#running++;
     return () => this.#running--;
   }

@@ -17,7 +17,7 @@ export class Cors {
   readonly #maxAge: string;
 
   constructor(config: Config['cors']) {
-    this.#origins = new Set(config.origins);
+    this.#origins = new Set(config.enabled ? config.origins : []);
     this.#methods = new Set(config.methods);
     this.#headers = new Set(config.headers.map((name) => name.toLowerCase()));
     this.#credentials = config.credentials;

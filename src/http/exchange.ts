@@ -141,8 +141,8 @@ export class Exchange {
   }
 
   /** The value of a JSON body. @throws CouchError, JsonError */
-  async bodyValue(): Promise<unknown> {
-    return parseJson(await this.bodyText());
+  async bodyValue(limit?: number): Promise<unknown> {
+    return parseJson(await this.bodyText(limit));
   }
 
   /** A JSON body as normalised text. @throws CouchError, JsonError */

@@ -1,6 +1,9 @@
 import type { Logger } from 'pino';
 import type { Users } from '../auth/users/users.js';
+import { CouchSettings } from '../config/couch-settings.js';
 import type { Config } from '../config/schema.js';
+import type { Sections } from '../config/runtime.js';
+import type { Settings } from '../config/settings.js';
 import { connectionsWithin } from '../observe/handles.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
@@ -22,8 +25,56 @@ export const COUCHDB_VERSION = '3.5.0';
 /** Why an answer need not go on: nobody asks, and an error made for each would cost more than a short answer does. */
 const OVER = 'over';
 
+/** What is made of the configuration, anew after each change. */
+interface Rules {
+  readonly cors: Cors;
+  readonly documents: Required<DocumentLimits>;
+  readonly compressible: RegExp;
+}
+
+function rulesOf({ cors, limits, attachments }: Config): Rules {
+  const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
+  return {
+    cors: new Cors(cors),
+    documents: { maxSize, maxIdLength },
+    compressible: typePattern(attachments.compressibleTypes),
+  };
+}
+
+/** What CouchDB's configuration says of things that are as they are. */
+function fixedTexts({ server, settings }: Services): Sections {
+  const { host, port } = settings.config;
+  const authentication = new Map([['authentication_db', '_users']]);
+  return new Map([
+    [
+      'vendor',
+      new Map([
+        ['name', 'Causeway'],
+        ['version', server.version],
+      ]),
+    ],
+    [
+      'couchdb',
+      new Map([
+        ['single_node', 'true'],
+        ['uuid', server.uuid],
+      ]),
+    ],
+    [
+      'chttpd',
+      new Map([
+        ['bind_address', host],
+        ['port', String(port)],
+      ]),
+    ],
+    ['chttpd_auth', authentication],
+    ['couch_httpd_auth', authentication],
+  ]);
+}
+
 /** What all requests share. */
 export class Server {
+  /** As it is at the moment; not to be kept. */
   readonly config: Config;
   readonly databases: Databases;
   readonly auth: Authenticator;
@@ -31,41 +82,55 @@ export class Server {
   readonly log: Logger;
   readonly tasks: Tasks;
   readonly identity: Services['server'];
-  readonly cors: Cors;
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
   readonly connections: Connections;
   readonly feeds: Feeds;
   readonly patience: Patience;
   readonly compression: Compression;
-  /** What a document may not exceed. */
-  readonly documents: Required<DocumentLimits>;
-  /** Content types of attachments that are compressed. */
-  readonly compressible: RegExp;
+  readonly settings: Settings;
+  /** The configuration under CouchDB's names. */
+  readonly couchSettings: CouchSettings;
   /** What the Server header says. */
   readonly name: string;
   readonly #streams = new Set<AbortController>();
   #closing = false;
+  #rules: Rules;
 
   constructor(services: Services) {
-    this.config = services.config;
+    const { settings } = services;
+    this.settings = settings;
+    this.config = settings.config;
+    this.couchSettings = new CouchSettings(settings, fixedTexts(services));
+    this.#rules = rulesOf(this.config);
+    settings.onChange((config) => (this.#rules = rulesOf(config)));
     this.databases = services.databases;
     this.auth = services.auth;
     this.users = services.users;
     this.log = services.log;
     this.tasks = services.tasks;
     this.identity = services.server;
-    const { limits } = services.config;
+    const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);
     this.connections = new Connections({ ...limits, maxConnections: connectionsWithin(limits) });
     this.feeds = new Feeds(limits);
     this.patience = new Patience(limits);
-    this.compression = new Compression(services.config.compression);
-    const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
-    this.documents = { maxSize, maxIdLength };
-    this.cors = new Cors(services.config.cors);
-    this.compressible = typePattern(services.config.attachments.compressibleTypes);
+    this.compression = new Compression(this.config);
     this.name = `CouchDB/${COUCHDB_VERSION} (Causeway ${services.server.version})`;
+  }
+
+  get cors(): Cors {
+    return this.#rules.cors;
+  }
+
+  /** What a document may not exceed. */
+  get documents(): Required<DocumentLimits> {
+    return this.#rules.documents;
+  }
+
+  /** Content types of attachments that are compressed. */
+  get compressible(): RegExp {
+    return this.#rules.compressible;
   }
 
   get closing(): boolean {

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
 import type { Users } from '../auth/users/users.js';
-import type { Config } from '../config/schema.js';
+import type { Settings } from '../config/settings.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
 
@@ -10,7 +10,7 @@ export type Authenticator = Pick<Auth, 'authenticate' | 'login' | 'logout' | 'se
 
 /** What the HTTP interface is built on. */
 export interface Services {
-  readonly config: Config;
+  readonly settings: Settings;
   readonly databases: Databases;
   readonly auth: Authenticator;
   readonly users: Users;

@@ -110,6 +110,10 @@ class FakeHasher implements PasswordHasher {
   isHashed(text: string): boolean {
     return text.startsWith('-hashed-');
   }
+
+  isKnown(text: string): boolean {
+    return text.includes(',');
+  }
 }
 
 describe('the server admins', () => {

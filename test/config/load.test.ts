@@ -200,7 +200,12 @@ describe('a bad configuration is refused', () => {
     writeFileSync(path.join(data, 'runtime.json'), '{');
     expect(refusal({})).toEqual(['/data/runtime.json is not valid JSON']);
     writeFileSync(path.join(data, 'runtime.json'), '{"port":1}');
-    expect(refusal({})).toEqual(['/data/runtime.json may hold only "config" and "passwordHashes"']);
+    const shape = [
+      '/data/runtime.json may hold only "config", "couchdb" and "passwordHashes", as the server wrote them',
+    ];
+    expect(refusal({})).toEqual(shape);
+    writeFileSync(path.join(data, 'runtime.json'), '{"couchdb":{"cors":{"origins":["*"]}}}');
+    expect(refusal({})).toEqual(shape);
   });
 
   it('runtime.json of a data directory of a newer format, whose keys are not known here', () => {

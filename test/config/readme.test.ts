@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { type CouchKey, couchKeys } from '../../src/config/couchdb.js';
 import { exitCodes } from '../../src/config/exit.js';
 import { keyReference } from '../../src/config/keys.js';
 
@@ -16,6 +17,8 @@ const rows = readme
       .map((cell) => cell.trim().replace(/^`(.*)`$/, '$1')),
   );
 
+const placeOf = ({ section, name }: CouchKey): string => `${section}/${name}`;
+
 describe('the README', () => {
   it.each(keyReference())('has the row of $key', ({ key, env, flag, default: value, doc }) => {
     expect(rows).toContainEqual([key, env, flag, value, doc]);
@@ -24,6 +27,11 @@ describe('the README', () => {
   it('has no row of a key that is not there', () => {
     const names = rows.filter((cells) => cells[1]?.startsWith('CAUSEWAY_')).map(([key]) => key);
     expect(names).toEqual(keyReference().map(({ key }) => key));
+  });
+
+  it('has the keys of CouchDB that take effect', () => {
+    const named = rows.filter(([first]) => couchKeys.some((one) => placeOf(one) === first));
+    expect(named).toEqual(couchKeys.map((one) => [placeOf(one), one.key.name]));
   });
 
   it('has every exit code', () => {

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
-import { configSchema } from '../../src/config/schema.js';
+import { loadConfig } from '../../src/config/load.js';
+import type { ConfigValues } from '../../src/config/schema.js';
 import { createGateway } from '../../src/gateway.js';
 import { limited, readPending, readSuites, replay, type Result, type Suite } from './suites.js';
 
@@ -27,8 +28,8 @@ async function results(suite: Suite): Promise<ReadonlyMap<string, Result>> {
 /** Each suite has a server for itself: some scenarios change what others see. */
 async function onOwnServer(suite: Suite): Promise<readonly Result[]> {
   const data = await mkdtemp(path.join(tmpdir(), 'causeway-test-'));
-  const config = configSchema.parse({ port: 0, data, admins: { admin: 'secret' }, log: { level: 'silent' } });
-  const gateway = await createGateway(config);
+  const values: ConfigValues = { port: 0, data, admins: { admin: 'secret' }, log: { level: 'silent' } };
+  const gateway = await createGateway(loadConfig({ values }));
   try {
     const url = gateway.url.replace('://', '://admin:secret@');
     if (!suite.scenarios.every((name) => pending.has(`${suite.area}/${name}`)))

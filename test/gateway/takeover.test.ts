@@ -14,7 +14,7 @@ import {
 } from 'vitest';
 import { verifyPassword } from '../../src/auth/password.js';
 import { loadConfig } from '../../src/config/load.js';
-import { type Config, configSchema } from '../../src/config/schema.js';
+import type { Config } from '../../src/config/schema.js';
 import { createLogger } from '../../src/observe/log.js';
 import { takeOver } from '../../src/takeover.js';
 import {
@@ -74,8 +74,12 @@ const log = createLogger(
   { level: 'info' },
   { write: (line: string) => void lines.push(JSON.parse(line) as Record<string, unknown>) },
 );
-const run = (values: object = {}): Promise<Config> =>
-  takeOver(root, configSchema.parse({ data: root, ...values }), log);
+/** @returns the configuration of a server that starts then */
+const run = async (values: object = {}): Promise<Config> => {
+  const load = () => loadConfig({ values: { data: root, ...values } }).config;
+  await takeOver(root, load(), log);
+  return load();
+};
 
 const at = (...parts: string[]): string => path.join(root, ...parts);
 const said = (pattern: RegExp): Record<string, unknown>[] =>
@@ -275,7 +279,7 @@ describe('a data directory of pouchdb-server', () => {
         if (outcome === 'done') break;
         expect(outcome).toBe('crash');
         steps++;
-        const { admins } = await takeOver(root, loadConfig({ flags: new Map([['data', root]]) }).config, log);
+        const { admins } = await run();
         expect(admins).toEqual({ admin: FORMER_ADMIN.hashed });
         await expectPlaces();
       }

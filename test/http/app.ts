@@ -4,7 +4,9 @@ import http from 'node:http';
 import net, { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { configSchema } from '../../src/config/schema.js';
+import type { PasswordHasher } from '../../src/config/admins.js';
+import { Settings } from '../../src/config/settings.js';
+import { hashPassword, isHashed, parseHash, verifyPassword } from '../../src/auth/password.js';
 import { Users } from '../../src/auth/users/users.js';
 import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
@@ -62,10 +64,19 @@ export const NAMES: Services['auth'] = {
   }),
 };
 
+/** Real hashes that cost nothing. */
+const CHEAP: PasswordHasher = {
+  hash: (clear) => hashPassword(clear, 1),
+  verify: verifyPassword,
+  isHashed,
+  isKnown: (text) => parseHash(text) !== undefined,
+};
+
 /** The HTTP interface over a real store in a new folder, listening on a port of its own. */
-export async function startApp(settings: Record<string, unknown> = {}, services: Partial<Services> = {}) {
+export async function startApp(values: Record<string, unknown> = {}, services: Partial<Services> = {}) {
   const folder = await mkdtemp(path.join(tmpdir(), 'causeway-test-'));
-  const config = configSchema.parse({ data: folder, ...settings });
+  const settings = await Settings.open({ values: { data: folder, ...values } }, folder, CHEAP);
+  const { config } = settings;
   const lines: string[] = [];
   const log = createLogger({ level: 'error' }, { write: (line: string) => void lines.push(line) });
   const tasks = new Tasks();
@@ -77,13 +88,14 @@ export async function startApp(settings: Record<string, unknown> = {}, services:
   );
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
   const users = new Users(databases, config);
-  const app = buildApp({ config, databases, auth: NAMES, users, log, tasks, server, ...services });
+  const app = buildApp({ settings, databases, auth: NAMES, users, log, tasks, server, ...services });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
 
   return {
     app,
     port,
+    folder,
     databases,
     /** What was logged at `error`. */
     errors: lines,

@@ -51,7 +51,7 @@ describe('the rules', () => {
     const cors = make({ origins: ['*'], credentials: false, maxAge: 5 });
     expect(named(cors.preflight(preflight('http://any', 'PUT', 'Content-Type, authorization')))).toEqual({
       'Access-Control-Allow-Origin': 'http://any',
-      'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, DELETE, COPY, OPTIONS',
+      'Access-Control-Allow-Methods': 'GET, HEAD, POST, PUT, DELETE, TRACE, CONNECT, COPY, OPTIONS',
       'Access-Control-Allow-Headers': 'Content-Type, authorization',
       'Access-Control-Max-Age': '5',
       Vary: 'Origin',

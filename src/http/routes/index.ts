@@ -5,6 +5,8 @@ import { attachmentRoutes } from './attachments.js';
 import { bulkRoutes } from './bulk.js';
 import { bulkGetRoutes } from './bulk-get.js';
 import { changesRoutes } from './changes.js';
+import { clusterSetupRoutes } from './cluster-setup.js';
+import { configRoutes } from './config.js';
 import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
 import { documentRoutes } from './documents.js';
@@ -23,6 +25,8 @@ export function allRoutes(add: AddResource): void {
   serverRoutes(add);
   sessionRoutes(add);
   nodeRoutes(add);
+  configRoutes(add);
+  clusterSetupRoutes(add);
   allDbsRoutes(add);
   dbUpdatesRoutes(add);
   databaseRoutes(add);

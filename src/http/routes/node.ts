@@ -1,7 +1,7 @@
 import { memoryUsage, uptime, version, versions } from 'node:process';
 import { NODE } from './server.js';
 import type { AddResource } from './index.js';
-import { badRequest, notFound, notImplemented } from '../../errors.js';
+import { badRequest, notFound } from '../../errors.js';
 import type { Exchange } from '../exchange.js';
 import { onServer, type ServerHandler } from '../resource.js';
 
@@ -28,36 +28,14 @@ export function nodeRoutes(add: AddResource): void {
       other: onServer('metrics'),
     });
   }
-  configRoutes(add);
-}
-
-function configRoutes(add: AddResource): void {
-  const missing = onServer(
-    'serverAdmin',
-    onNode(() => {
-      throw notImplemented(
-        'The configuration cannot be read or changed over HTTP in this version of Causeway.',
-      );
-    }),
-  );
-  const other = onServer('serverAdmin');
-  add({ path: '/_node/:node/_config', allow: 'GET', methods: { GET: missing }, other });
-  add({ path: '/_node/:node/_config/_reload', allow: 'POST', methods: { POST: missing }, other });
-  add({ path: '/_node/:node/_config/:section', allow: 'GET', methods: { GET: missing }, other });
-  add({
-    path: '/_node/:node/_config/:section/:key',
-    allow: 'GET,PUT,DELETE',
-    methods: { GET: missing, PUT: missing, DELETE: missing },
-    other,
-  });
 }
 
 /** There is one node, which may be called `_local`. */
-function onNode(run: (exchange: Exchange) => void): ServerHandler {
+export function onNode(run: ServerHandler): ServerHandler {
   return (exchange) => {
     const node = exchange.param('node');
     if (node !== '_local' && node !== NODE) throw notFound(`no such node: ${node}`);
-    run(exchange);
+    return run(exchange);
   };
 }
 

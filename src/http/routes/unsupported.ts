@@ -45,10 +45,6 @@ function serverWide(add: AddResource): void {
       throw notFound('missing');
     }),
   });
-  server('/_cluster_setup', 'GET,POST', {
-    GET: onServer('serverAdmin', (exchange) => exchange.json(200, '{"state":"single_node_enabled"}')),
-    POST: json(onServer('serverAdmin', refuse('Setting up a cluster is'))),
-  });
   server('/_reload_query_servers', 'POST', {
     POST: json(onServer('serverAdmin', refuse('Running functions of design documents is'))),
   });

@@ -2,7 +2,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { configSchema, type ConfigValues } from '../../../src/config/schema.js';
+import { loadConfig } from '../../../src/config/load.js';
+import type { ConfigValues } from '../../../src/config/schema.js';
 import { createGateway, type Gateway } from '../../../src/gateway.js';
 import { hashPassword } from '../../../src/auth/password.js';
 
@@ -28,15 +29,15 @@ const CHEAP = { passwords: { iterations: 2 } };
 /** A whole gateway with the admin `admin:secret`, and what one may ask it. */
 export async function startUsers(settings: ConfigValues = {}, data?: string) {
   const folder = data ?? (await mkdtemp(path.join(tmpdir(), 'causeway-test-')));
-  const config = configSchema.parse({
+  const values: ConfigValues = {
     port: 0,
     data: folder,
     admins: { admin: await hashPassword('secret', 1) },
     log: { level: 'silent' },
     ...CHEAP,
     ...settings,
-  });
-  const gateway: Gateway = await createGateway(config);
+  };
+  const gateway: Gateway = await createGateway(loadConfig({ values }));
   const { port } = new URL(gateway.url);
 
   const ask = (method: string, url: string, asking: Asking = {}): Promise<Answer> =>
@@ -45,7 +46,6 @@ export async function startUsers(settings: ConfigValues = {}, data?: string) {
 
   return {
     gateway,
-    config,
     folder,
     port: Number(port),
     ask,

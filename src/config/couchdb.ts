@@ -1,0 +1,186 @@
+import { type Key, keys } from './keys.js';
+import { emptyValues, fromText, isSection, put, type Values } from './layers.js';
+import type { Sections } from './runtime.js';
+import { configSchema } from './schema.js';
+
+/** A key of CouchDB's configuration that is one of ours. */
+export interface CouchKey {
+  readonly section: string;
+  readonly name: string;
+  /** The section that it was in before CouchDB moved it: it still counts there, where the new one does not have it. */
+  readonly former: string | undefined;
+  readonly key: Key;
+  /** Words of CouchDB that are others here. */
+  readonly words: Readonly<Record<string, string>>;
+}
+
+/** Numbers that CouchDB can have without a bound. */
+const UNBOUND = { infinity: String(Number.MAX_SAFE_INTEGER) };
+const LEVELS = {
+  notice: 'info',
+  warning: 'warn',
+  err: 'error',
+  critical: 'fatal',
+  crit: 'fatal',
+  alert: 'fatal',
+  emergency: 'fatal',
+  emerg: 'fatal',
+  none: 'silent',
+};
+
+/** Where the keys of a section were before. */
+const FORMER: Readonly<Record<string, string>> = { chttpd: 'httpd', chttpd_auth: 'couch_httpd_auth' };
+
+/** Every key of CouchDB that takes effect here. Others are remembered, and mean nothing. */
+export const couchKeys: readonly CouchKey[] = [
+  like('couchdb/max_document_size', 'limits.maxDocumentSize', UNBOUND),
+  like('couchdb/max_document_id_length', 'limits.maxDocumentIdLength', UNBOUND),
+  like('couchdb/max_attachment_size', 'limits.maxAttachmentSize', UNBOUND),
+  like('couchdb/max_dbs_open', 'limits.maxDbsOpen'),
+  like('couchdb/users_db_security_editable', 'users.securityEditable'),
+  like('couchdb/changes_doc_ids_optimization_threshold', 'limits.changesDocIdsOptimizationThreshold'),
+  like('chttpd/max_http_request_size', 'limits.maxHttpRequestSize', UNBOUND),
+  like('chttpd/max_db_number_for_dbs_info_req', 'limits.maxDbNumberForDbsInfoReq'),
+  like('chttpd/changes_timeout', 'limits.changesTimeout'),
+  like('uuids/max_count', 'limits.uuidsMaxCount'),
+  like('purge/max_document_id_number', 'limits.purgeMaxDocumentIdNumber'),
+  like('purge/max_revisions_number', 'limits.purgeMaxRevisionsNumber'),
+  like('attachments/compression_level', 'attachments.compressionLevel'),
+  like('attachments/compressible_types', 'attachments.compressibleTypes'),
+  like('chttpd/enable_cors', 'cors.enabled'),
+  like('cors/origins', 'cors.origins'),
+  like('cors/credentials', 'cors.credentials'),
+  like('cors/methods', 'cors.methods'),
+  like('cors/headers', 'cors.headers'),
+  like('cors/max_age', 'cors.maxAge'),
+  like('chttpd/require_valid_user', 'auth.requireValidUser'),
+  like('chttpd/require_valid_user_except_for_up', 'auth.requireValidUserExceptForUp'),
+  like('chttpd_auth/timeout', 'session.timeout'),
+  like('chttpd_auth/allow_persistent_cookies', 'session.persistent'),
+  like('chttpd_auth/same_site', 'session.sameSite', { None: 'none', Lax: 'lax', Strict: 'strict' }),
+  like('chttpd_auth/cookie_domain', 'session.domain'),
+  like('chttpd_auth/iterations', 'passwords.iterations'),
+  like('chttpd_auth/pbkdf2_prf', 'passwords.prf'),
+  like('chttpd_auth/upgrade_hash_on_auth', 'passwords.upgrade'),
+  like('chttpd_auth/min_iterations', 'passwords.minIterations'),
+  like('chttpd_auth/max_iterations', 'passwords.maxIterations'),
+  like('chttpd_auth/public_fields', 'users.publicFields'),
+  like('chttpd_auth/users_db_public', 'users.public'),
+  like('chttpd_auth_lockout/mode', 'lockout.mode'),
+  like('chttpd_auth_lockout/threshold', 'lockout.threshold'),
+  like('chttpd_auth_lockout/max_lifetime', 'lockout.lifetime'),
+  like('chttpd_auth_lockout/max_objects', 'lockout.maxObjects'),
+  like('couch_peruser/enable', 'perUser.enable'),
+  like('couch_peruser/delete_dbs', 'perUser.deleteDbs'),
+  like('couch_peruser/database_prefix', 'perUser.databasePrefix'),
+  like('log/level', 'log.level', LEVELS),
+];
+
+function like(place: string, ours: string, words: CouchKey['words'] = {}): CouchKey {
+  const [section = '', name = ''] = place.split('/');
+  const key = keys.find((candidate) => candidate.name === ours);
+  if (key === undefined) throw new Error(`${ours} is not a key of the configuration`);
+  return { section, name, former: FORMER[section], key, words };
+}
+
+/** The key of ours that a name in one of CouchDB's sections means. */
+export function couchKeyAt(section: string, name: string): CouchKey | undefined {
+  return couchKeys.find((one) => one.name === name && (one.section === section || one.former === section));
+}
+
+/** The layer of the configuration that sections of CouchDB's are. */
+export function valuesOf(sections: Sections): Values {
+  const values = emptyValues();
+  for (const one of couchKeys) {
+    const text = textAt(sections, one);
+    // An empty text is how CouchDB's clients take a value back.
+    if (text !== undefined && text !== '') put(values, one.key, read(one, text));
+  }
+  const admins = sections.get('admins');
+  if (admins !== undefined) values.admins = Object.assign(emptyValues(), Object.fromEntries(admins));
+  return values;
+}
+
+function textAt(sections: Sections, { section, former, name }: CouchKey): string | undefined {
+  const text = sections.get(section)?.get(name);
+  return text === undefined && former !== undefined ? sections.get(former)?.get(name) : text;
+}
+
+/** What may stand there instead, where a text is none that the key can have. */
+export function refusalOf(one: CouchKey, text: string): string | undefined {
+  if (text === '') return undefined;
+  const values = emptyValues();
+  put(values, one.key, read(one, text));
+  return configSchema.safeParse(values).success ? undefined : one.key.allowed;
+}
+
+function read({ key, words }: CouchKey, text: string): unknown {
+  return fromText(key, Object.hasOwn(words, text) ? (words[text] ?? text) : text);
+}
+
+/** A value as CouchDB writes it. */
+export function textOf(value: unknown): string {
+  return Array.isArray(value) ? value.join(',') : String(value);
+}
+
+/** The values that are given in a layer, under CouchDB's names. */
+export function* couchTexts(
+  values: Values,
+): Generator<readonly [section: string, name: string, text: string]> {
+  for (const { section, name, key } of couchKeys) {
+    const value = key.path.reduce<unknown>((at, part) => (isSection(at) ? at[part] : undefined), values);
+    if (value !== undefined && value !== null) yield [section, name, textOf(value)];
+  }
+}
+
+/** What CouchDB would run, or read from the disk: nobody may say it over HTTP. */
+const CLOSED_SECTIONS = new Set([
+  'couchdb_engines',
+  'daemons',
+  'external',
+  'feature_flags',
+  'httpd_db_handlers',
+  'httpd_design_handlers',
+  'httpd_global_handlers',
+  'indexers',
+  'jwt_keys',
+  'native_query_servers',
+  'os_daemons',
+  'query_servers',
+  'ssl',
+]);
+
+/** The same, of sections of which the rest is harmless; and secrets. */
+const CLOSED_KEYS = new Set([
+  'chttpd/authentication_handlers',
+  'chttpd/config_whitelist',
+  'chttpd_auth/secret',
+  'couch_httpd_auth/secret',
+  'couchdb/database_dir',
+  'couchdb/js_engine',
+  'couchdb/plugin_dir',
+  'couchdb/uri_file',
+  'couchdb/util_driver_dir',
+  'couchdb/view_index_dir',
+  'httpd/authentication_handlers',
+  'httpd/config_whitelist',
+  'httpd/default_handler',
+  'httpd/vhost_global_handlers',
+  'log/file',
+  'log/writer',
+  'nouveau/ssl_cacert_file',
+  'nouveau/ssl_cert_file',
+  'nouveau/ssl_key_file',
+  'nouveau/ssl_password',
+  'replicator/auth_plugins',
+  'replicator/cert_file',
+  'replicator/key_file',
+  'replicator/password',
+  'replicator/ssl_trusted_certificates_file',
+  'smoosh/state_dir',
+]);
+
+export const isClosedSection = (section: string): boolean => CLOSED_SECTIONS.has(section);
+
+export const isClosed = (section: string, name: string): boolean =>
+  isClosedSection(section) || CLOSED_KEYS.has(`${section}/${name}`);
