@@ -64,6 +64,10 @@ class Writes {
       instance_start_time: string;
     };
     this.acknowledged.push({ ...this.#first(), needs: [{ inLog: start }] });
+    const file = path.join(this.data, 'runtime.json');
+    await this.ask(['PUT', '/_node/_local/_config/own/key', 'only-in-config'], () => [
+      { inFile: 'only-in-config', file },
+    ]);
     await this.ask(['DELETE', '/durable%2Fslash'], () => [{ renamed: this.#folder('durable/slash') }]);
   }
 

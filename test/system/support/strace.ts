@@ -57,7 +57,9 @@ export type Needed =
   | { readonly inLog: string; readonly last?: true }
   /** A folder that was made, or that got another name: followed by a sync of the folder that it stood in. */
   | { readonly made: string }
-  | { readonly renamed: string };
+  | { readonly renamed: string }
+  /** A text in a draft of a file, followed by a sync of it; then it gets the file's name, as a folder would. */
+  | { readonly inFile: string; readonly file: string };
 
 /** A write that was answered. */
 export interface Acknowledged {
@@ -76,8 +78,8 @@ export function violations(calls: readonly Call[], acknowledged: readonly Acknow
       (call) => isWrite(call) && isSocket(targetOf(call)) && call.args.includes(requestId),
     );
     if (!answer) return [`${what}: its answer is not in the trace`];
-    return needs.flatMap((needed) => {
-      const { target, cause } = causeOf(calls, needed);
+    const causes = needs.flatMap((needed) => causesOf(calls, needed).map((cause) => ({ needed, ...cause })));
+    return causes.flatMap(({ needed, target, cause }) => {
       if (!cause) return [`${what}: the trace has no write of ${JSON.stringify(needed)}`];
       const synced = syncs.some(
         (sync) => targetOf(sync) === target && sync.began > cause.ended && sync.ended < answer.began,
@@ -89,20 +91,38 @@ export function violations(calls: readonly Call[], acknowledged: readonly Acknow
   });
 }
 
-/** The call that put something where a sync has to make it durable, and what has to be synced. */
-function causeOf(calls: readonly Call[], needed: Needed): { target: string; cause: Call | undefined } {
+/** A call that put something where a sync has to make it durable, and what has to be synced. */
+interface Cause {
+  readonly target: string;
+  readonly cause: Call | undefined;
+}
+
+function causesOf(calls: readonly Call[], needed: Needed): readonly Cause[] {
   if ('inLog' in needed) {
     const writes = calls.filter(
       (call) => isWrite(call) && isLog(targetOf(call)) && call.args.includes(needed.inLog),
     );
     const cause = writes.at(needed.last ? -1 : 0);
-    return { target: cause ? targetOf(cause) : '', cause };
+    return [{ target: cause ? targetOf(cause) : '', cause }];
+  }
+  if ('inFile' in needed) {
+    const { inFile, file } = needed;
+    const written = calls.find(
+      (call) => isWrite(call) && targetOf(call).startsWith(`${file}.`) && call.args.includes(inFile),
+    );
+    const draft = written ? targetOf(written) : '';
+    return [{ target: draft, cause: written }, namingOf(calls, 'rename', draft, path.dirname(file))];
   }
   const [kind, name] = 'made' in needed ? ['mkdir', needed.made] : ['rename', needed.renamed];
+  return [namingOf(calls, kind, name, path.dirname(name))];
+}
+
+/** The call that changed the entry of a folder. */
+function namingOf(calls: readonly Call[], kind: string, name: string, target: string): Cause {
   const cause = calls.find(
     (call) => call.name.startsWith(kind) && call.args.includes(`"${name}"`) && call.result.startsWith('0'),
   );
-  return { target: path.dirname(name), cause };
+  return { target, cause };
 }
 
 /** How many syncs of a log it took from the first write of some texts to the sync of the last. */
