@@ -1,12 +1,19 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config/schema.js';
 import { forbidden, unauthorized, type CouchError } from '../errors.js';
-import { Admins, People, type Account, type Accounts, type UserAccounts } from './accounts.js';
+import {
+  Admins,
+  People,
+  type Account,
+  type AccountOrNone,
+  type Accounts,
+  type UserAccounts,
+} from './accounts.js';
 import { parseBasic } from './basic.js';
 import { Credentials } from './credentials.js';
 import { Lockout } from './lockout.js';
 import type { PasswordHash } from './password.js';
-import { readSession, Sessions } from './sessions.js';
+import { readSession, type SessionClaim, Sessions } from './sessions.js';
 import { fitsTotp, type Totp } from './totp.js';
 import { anonymous, type UserContext } from './usercontext.js';
 
@@ -115,8 +122,12 @@ export class Auth {
    * read, 503 when too many passwords wait to be checked.
    */
   async authenticate(headers: AuthHeaders, client: Client): Promise<AuthResult> {
-    const session = await this.#fromCookie(headers.cookie, client);
-    if (session) return session;
+    const claim = readSession(headers.cookie);
+    if (claim !== undefined) {
+      const found = this.#accounts.find(claim.name);
+      const session = this.#sessionOf(claim, found instanceof Promise ? await found : found, client);
+      if (session) return session;
+    }
     const basic = parseBasic(headers.authorization);
     if (!basic) return { user: anonymous, method: undefined };
     // A code cannot be sent this way.
@@ -148,11 +159,7 @@ export class Auth {
     };
   }
 
-  async #fromCookie(header: string | undefined, client: Client): Promise<AuthResult | undefined> {
-    const claim = readSession(header);
-    if (!claim) return undefined;
-    const found = this.#accounts.find(claim.name);
-    const account = found instanceof Promise ? await found : found;
+  #sessionOf(claim: SessionClaim, account: AccountOrNone, client: Client): AuthResult | undefined {
     // Verified even for unknown names, which would be recognised by their faster answer.
     const left = this.#sessions.verify(claim, account?.password?.salt ?? '');
     if (account?.password === undefined || left === undefined) return undefined;
@@ -177,7 +184,9 @@ export class Auth {
     const found = this.#accounts.find(name);
     const known = found instanceof Promise ? await found : found;
     const salt = known?.password?.salt ?? '';
-    if (this.#lockout.reached(client.address, name, salt)) this.#refuseLocked(name, client);
+    // What the address is takes longer to find out than everything else here.
+    const isLocked = !this.#lockout.isEmpty && this.#lockout.reached(client.address, name, salt);
+    if (isLocked) this.#refuseLocked(name, client);
     const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
     const fits = await this.#credentials.check(name, password, account);
     if (!fits) this.#failed(name, salt, client);

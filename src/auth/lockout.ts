@@ -28,12 +28,16 @@ export class Lockout {
   /** @param settings asked for each time: they may change */
   constructor(private readonly settings: () => LockoutSettings) {}
 
+  /** Nobody has failed. */
+  get isEmpty(): boolean {
+    return this.#failures.size === 0;
+  }
+
   /**
    * Whether there were too many.
    * @param salt of the account's password: a new password begins anew
    */
   reached(address: string, name: string, salt: string): boolean {
-    if (this.#failures.size === 0) return false;
     const { mode, threshold } = this.settings();
     return mode !== 'off' && (this.#current(keyOf(address, name, salt))?.count ?? 0) >= threshold;
   }

@@ -32,13 +32,16 @@ interface Given {
   readonly passwordFile: string | undefined;
 }
 
+/** Keys that the next configuration may not have. */
+const NOTHING = Object.fromEntries(Object.keys(configSchema.shape).map((name) => [name, undefined]));
+
 /** The configuration of a running server, and the one place that changes it and writes DATA/runtime.json. */
 export class Settings {
   /**
    * The configuration as it is at the moment, with the passwords of admins hashed: its members are other ones after a
    * change, so that whoever asks it each time has what counts. `onChange` is for those who make something of it.
    */
-  readonly config: Config = live(() => this.#config);
+  readonly config: Config;
   /** The file with the password of `admin`, when the configuration named no admin at the start. */
   readonly passwordFile: string | undefined;
   readonly #listeners: ((config: Config) => void)[] = [];
@@ -47,7 +50,6 @@ export class Settings {
   #stored: Runtime;
   /** The same, with what was changed until the next start only. */
   #current: Runtime;
-  #config: Config;
   /** The last change; each waits for the one before. */
   #last: Promise<unknown> = Promise.resolve();
 
@@ -60,7 +62,7 @@ export class Settings {
     this.#sources = sources;
     this.#stored = this.#current = runtime;
     this.passwordFile = passwordFile;
-    this.#config = this.#combined(runtime);
+    this.config = this.#combined(runtime);
   }
 
   /**
@@ -156,7 +158,7 @@ export class Settings {
   }
 
   #become(config: Config): void {
-    this.#config = config;
+    Object.assign(this.config, NOTHING, config);
     for (const listener of this.#listeners) listener(config);
   }
 
@@ -188,11 +190,4 @@ async function read(input: ConfigInput, data: string, hasher: PasswordHasher): P
   const config = combineAll(sources, runtimeLayers(data, readRuntime(data)));
   const { passwordFile } = await serverAdmins({ ...config, data }, hasher);
   return { sources, runtime: readRuntime(data), passwordFile };
-}
-
-/** An object whose members are those of another one, whichever that is at the time. */
-function live(current: () => Config): Config {
-  const names = Object.keys(configSchema.shape) as (keyof Config)[];
-  const members = names.map((name) => [name, { enumerable: true, get: () => current()[name] }] as const);
-  return Object.defineProperties({}, Object.fromEntries(members)) as Config;
 }

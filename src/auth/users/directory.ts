@@ -1,20 +1,21 @@
 import { CouchError, unauthorized } from '../../errors.js';
 import type { Databases } from '../../store/databases.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
-import type { Account, AccountOrNone } from '../accounts.js';
+import type { AccountOrNone } from '../accounts.js';
 import { accountOf, type IterationLimits, membersOf } from './document.js';
 import { userId, userOf, USERS } from './ids.js';
 
-/** So many accounts are kept in memory. */
+/** So many names are remembered. */
 const CAPACITY = 10_000;
 
 /**
- * The accounts of `_users`. They are remembered, and looked at again as soon as their document has changed, however
- * that came about: each look-up first asks the database what has changed since the last.
+ * The accounts of `_users`. They are remembered, as are names that have none (admins seldom do), and looked at again
+ * as soon as their document has changed, however that came about: each look-up first asks the database what has
+ * changed since the last.
  */
 export class Directory {
   /** The least recently used first. */
-  readonly #accounts = new Map<string, Account>();
+  readonly #accounts = new Map<string, AccountOrNone>();
   /** What they were read from, and up to which sequence they are true. */
   #source: Database | undefined;
   #seq = 0;
@@ -46,9 +47,7 @@ export class Directory {
   /** Nothing runs between the question what has changed and the answer: all of it is there, or on the disk. */
   #findIn(db: Database, name: string): AccountOrNone {
     this.#catchUp(db);
-    const known = this.#accounts.get(name);
-    const account = known ?? this.#read(db, name);
-    if (account === undefined) return undefined;
+    const account = this.#accounts.has(name) ? this.#accounts.get(name) : this.#read(db, name);
     this.#accounts.delete(name);
     this.#accounts.set(name, account);
     for (const oldest of this.#accounts.keys()) {

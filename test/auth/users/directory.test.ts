@@ -26,6 +26,12 @@ const nameOf = (n: number): string => `user${String(n)}`;
 const headersOf = (n: number) => ({
   authorization: `Basic ${Buffer.from(`${nameOf(n)}:password`).toString('base64')}`,
 });
+const newUser = (n: number) => ({
+  id: `org.couchdb.user:${nameOf(n)}`,
+  revisions: { start: 0, ids: [] },
+  deleted: false,
+  body: `"name":"${nameOf(n)}","type":"user","roles":["r${String(n)}"],"password":"password"`,
+});
 const inTurn = async (work: (n: number) => Promise<unknown>): Promise<void> => {
   for (let n = 0; n < COUNT; n++) await work(n);
 };
@@ -41,12 +47,7 @@ beforeAll(async () => {
   auth = Auth.open({ admins: {}, secret: 'secret', config, users, log });
   await databases.use('_users', async (db) => {
     const view = users.view(db, { name: null, roles: ['_admin'] }, () => false);
-    const edits = Array.from({ length: COUNT }, (_, n) => ({
-      id: `org.couchdb.user:${nameOf(n)}`,
-      revisions: { start: 0, ids: [] },
-      deleted: false,
-      body: `"name":"${nameOf(n)}","type":"user","roles":["r${String(n)}"],"password":"password"`,
-    }));
+    const edits = Array.from({ length: COUNT }, (_, n) => newUser(n));
     const results = await view.write(edits, { newEdits: true });
     expect(results.every(({ ok }) => ok)).toBe(true);
   });
@@ -67,6 +68,18 @@ test('a thousand users pay for one hash each, whatever they do afterwards', asyn
     });
   }
   expect(verify).toHaveBeenCalledTimes(COUNT);
+});
+
+test('whoever is not among them is looked up once, until there is a document', async () => {
+  await databases.use('_users', async (db) => {
+    const gets = vi.spyOn(db, 'get');
+    const ask = () => auth.authenticate(headersOf(COUNT), client);
+    for (let n = 0; n < 3; n++) await expect(ask()).rejects.toMatchObject({ status: 401 });
+    expect(gets).toHaveBeenCalledTimes(1);
+    const view = users.view(db, { name: null, roles: ['_admin'] }, () => false);
+    expect(await view.write([newUser(COUNT)], { newEdits: true })).toMatchObject([{ ok: true }]);
+    expect((await ask()).user.name).toBe(nameOf(COUNT));
+  });
 });
 
 test('when one of them changes, none of the others is read again', async () => {
