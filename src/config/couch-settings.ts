@@ -1,9 +1,9 @@
-import { badRequest, CouchError, forbidden, notFound, notImplemented } from '../errors.js';
+import { badRequest, CouchError, forbidden, notFound } from '../errors.js';
 import { FIRST_ADMIN } from './admins.js';
-import { couchKeyAt, couchTexts, isClosed, isClosedSection, refusalOf } from './couchdb.js';
+import { couchKeyAt, couchTexts, hostOf, isClosed, isClosedSection, refusalOf } from './couchdb.js';
 import { without } from './layers.js';
 import type { Sections } from './runtime.js';
-import { adminName } from './schema.js';
+import { adminName, hostName } from './schema.js';
 import type { Edit, Place, Settings } from './settings.js';
 
 type MutableSections = Map<string, Map<string, string>>;
@@ -60,7 +60,7 @@ export class CouchSettings {
    * @param readText is called once it is known that the name may be set
    * @param persist false until the next start only
    * @returns what was there before, or an empty text
-   * @throws CouchError 400, 403, 413, 501, and what `readText` throws
+   * @throws CouchError 400, 403, 413, and what `readText` throws
    */
   async set(
     section: string,
@@ -163,17 +163,18 @@ export class CouchSettings {
   }
 }
 
-/** @throws CouchError 403, 501 */
+/** @throws CouchError 403 */
 function requireOpen(section: string, name: string): void {
   if (isClosedSection(section)) throw forbidden('Config section blacklisted for modification over HTTP API.');
   if (isClosed(section, name)) throw forbidden(`${section}/${name} can be neither set nor read over HTTP.`);
-  if (section.startsWith('cors:'))
-    throw notImplemented('Rules for CORS by host are not supported by this version of Causeway.');
 }
 
 /** @throws CouchError 400 */
 function requirePrintable(section: string, name: string, text: string): void {
   if (!isName(section)) throw badRequest('Invalid configuration section');
+  const host = hostOf(section);
+  if (host !== undefined && !hostName.safeParse(host).success)
+    throw badRequest('Invalid configuration section; cors: is followed by the name of a host without a port');
   if (!isName(name)) throw badRequest('Invalid configuration key');
   if (!isPrintable(text)) throw badRequest('Invalid configuration value');
 }

@@ -78,23 +78,50 @@ export const couchKeys: readonly CouchKey[] = [
 
 function like(place: string, ours: string, words: CouchKey['words'] = {}): CouchKey {
   const [section = '', name = ''] = place.split('/');
-  const key = keys.find((candidate) => candidate.name === ours);
-  if (key === undefined) throw new Error(`${ours} is not a key of the configuration`);
-  return { section, name, former: FORMER[section], key, words };
+  return { section, name, former: FORMER[section], key: ourKey(ours), words };
+}
+
+function ourKey(name: string): Key {
+  const key = keys.find((candidate) => candidate.name === name);
+  if (key === undefined) throw new Error(`${name} is not a key of the configuration`);
+  return key;
+}
+
+/** Sections with rules of `cors` for requests to one host. */
+const OF_HOST = 'cors:';
+
+/** The host whose rules a section has. */
+export const hostOf = (section: string): string | undefined =>
+  section.startsWith(OF_HOST) ? section.slice(OF_HOST.length) : undefined;
+
+/** The keys of `cors` for one host. */
+function keysOf(host: string): readonly CouchKey[] {
+  const all = ourKey('cors.hosts');
+  return couchKeys
+    .filter(({ section }) => section === 'cors')
+    .map((one) => {
+      const path = [...all.path, host, ...one.key.path.slice(-1)];
+      const key = { ...all, path, name: path.join('.'), kind: one.key.kind, allowed: one.key.allowed };
+      return { ...one, section: OF_HOST + host, key };
+    });
 }
 
 /** The key of ours that a name in one of CouchDB's sections means. */
 export function couchKeyAt(section: string, name: string): CouchKey | undefined {
-  return couchKeys.find((one) => one.name === name && (one.section === section || one.former === section));
+  const host = hostOf(section);
+  const among = host === undefined ? couchKeys : keysOf(host);
+  return among.find((one) => one.name === name && (one.section === section || one.former === section));
 }
 
 /** The layer of the configuration that sections of CouchDB's are. */
 export function valuesOf(sections: Sections): Values {
   const values = emptyValues();
-  for (const one of couchKeys) {
+  const hosts = [...sections.keys()].flatMap((section) => hostOf(section) ?? []);
+  for (const one of [...couchKeys, ...hosts.flatMap(keysOf)]) {
     const text = textAt(sections, one);
-    // An empty text is how CouchDB's clients take a value back.
-    if (text !== undefined && text !== '') put(values, one.key, read(one, text));
+    // An empty text is how CouchDB's clients take a value back. A host's empty list is less than that of all others.
+    const isGiven = text !== '' || (hostOf(one.section) !== undefined && one.key.kind === 'list');
+    if (text !== undefined && isGiven) put(values, one.key, read(one, text));
   }
   const admins = sections.get('admins');
   if (admins !== undefined) values.admins = Object.assign(emptyValues(), Object.fromEntries(admins));
@@ -127,11 +154,15 @@ export function textOf(value: unknown): string {
 export function* couchTexts(
   values: Values,
 ): Generator<readonly [section: string, name: string, text: string]> {
-  for (const { section, name, key } of couchKeys) {
-    const value = key.path.reduce<unknown>((at, part) => (isSection(at) ? at[part] : undefined), values);
+  const hosts = at(values, ourKey('cors.hosts').path);
+  for (const { section, name, key } of [...couchKeys, ...Object.keys(hosts ?? {}).flatMap(keysOf)]) {
+    const value = at(values, key.path);
     if (value !== undefined && value !== null) yield [section, name, textOf(value)];
   }
 }
+
+const at = (values: Values, path: readonly string[]): unknown =>
+  path.reduce<unknown>((inner, part) => (isSection(inner) ? inner[part] : undefined), values);
 
 /** What CouchDB would run, or read from the disk: nobody may say it over HTTP. */
 const CLOSED_SECTIONS = new Set([

@@ -1,7 +1,9 @@
 import { z } from 'zod';
 import { configSchema } from './schema.js';
 
-export type KeyKind = 'string' | 'integer' | 'number' | 'boolean' | 'list' | 'map';
+export type KeyKind = 'string' | 'integer' | 'number' | 'boolean' | 'list' | 'map' | 'sections';
+
+const FLAGLESS: ReadonlySet<KeyKind> = new Set(['list', 'map', 'sections']);
 
 /** One key of the configuration, with everything that is said about it. */
 export interface Key {
@@ -24,7 +26,7 @@ export interface Key {
 interface JsonSchema {
   type?: string;
   properties?: Record<string, JsonSchema>;
-  additionalProperties?: unknown;
+  additionalProperties?: JsonSchema | boolean;
   default?: string | number | boolean | string[] | object;
   description?: string;
   minimum?: number;
@@ -62,7 +64,7 @@ function describe(schema: JsonSchema, path: string[]): Key {
     allowed: schema.allowed ?? allowedBy(schema, kind),
     secret: schema.secret ?? false,
     env: `CAUSEWAY_${words.toUpperCase()}`,
-    flag: kind === 'list' || kind === 'map' ? undefined : `--${words.replaceAll('_', '-')}`,
+    flag: FLAGLESS.has(kind) ? undefined : `--${words.replaceAll('_', '-')}`,
   };
 }
 
@@ -76,7 +78,9 @@ function kindOf(schema: JsonSchema): KeyKind {
     case 'array':
       return 'list';
     default:
-      return 'map';
+      return typeof schema.additionalProperties === 'object' && schema.additionalProperties.properties
+        ? 'sections'
+        : 'map';
   }
 }
 

@@ -118,8 +118,18 @@ export function fromText(key: Key, text: string): unknown {
         .filter((part) => part !== '');
     case 'map':
       return namesAndPasswords(text);
+    case 'sections':
+      return fromJson(text);
     case 'string':
       return text;
+  }
+}
+
+function fromJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }
 

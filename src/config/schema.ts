@@ -142,11 +142,26 @@ const log = z.strictObject({
   requests: z.boolean().default(false).describe('Whether each request is logged, and not only failing ones.'),
 });
 
+const originsAllowed =
+  'a list of origins such as https://app.example.org (scheme, host, port; no path), or *';
+const maxAge = z.int().min(0).max(86_400);
+
+/** A name that clients use for this server, as it stands in the Host header without a port. */
+export const hostName = z.string().regex(/^[A-Za-z0-9_.-]+$/);
+
+const corsOfHost = z.strictObject({
+  origins: z.array(origin).exactOptional(),
+  credentials: z.boolean().exactOptional(),
+  methods: z.array(z.string().min(1)).exactOptional(),
+  headers: z.array(z.string().min(1)).exactOptional(),
+  maxAge: maxAge.exactOptional(),
+});
+
 const cors = z.strictObject({
   enabled: z.boolean().default(true).describe('False switches CORS off, whatever the origins.'),
   origins: z.array(origin).default([]).meta({
     description: 'Origins whose pages may use this server, or `*`; none switches CORS off.',
-    allowed: 'a list of origins such as https://app.example.org (scheme, host, port; no path), or *',
+    allowed: originsAllowed,
   }),
   credentials: z
     .boolean()
@@ -170,12 +185,15 @@ const cors = z.strictObject({
     'x-csrf-token',
     'x-couch-full-commit',
   ]).describe('Request headers that those pages may send.'),
-  maxAge: z
-    .int()
-    .min(0)
-    .max(86_400)
-    .default(600)
-    .describe('Seconds for which a browser may remember these answers.'),
+  maxAge: maxAge.default(600).describe('Seconds for which a browser may remember these answers.'),
+  hosts: z
+    .record(hostName, corsOfHost)
+    .default({})
+    .meta({
+      description:
+        'By the name that a client uses for this server (`Host`, without the port): any of these keys, for requests to it alone (`cors:HOST`). In the environment it is JSON.',
+      allowed: `names of hosts, each with any of ${Object.keys(corsOfHost.shape).join(', ')}`,
+    }),
 });
 
 /** Those of CouchDB have its names; where such a name says too little, that of its section stands before it. */

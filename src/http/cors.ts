@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Config } from '../config/schema.js';
+import { hostOf } from './url.js';
 
 /** What pages of other origins may read beside the body, as CouchDB tells them. */
 const EXPOSED =
@@ -9,6 +10,42 @@ const NO_HEADERS: readonly string[] = [];
 
 /** Cross-origin requests, by CouchDB's rules: an origin that is not listed is answered as if there were no CORS. */
 export class Cors {
+  readonly #rules: Rules;
+  /** By the name, in lower case, that the client uses for this server. */
+  readonly #byHost: ReadonlyMap<string, Rules>;
+
+  constructor({ hosts, ...config }: Config['cors']) {
+    this.#rules = new Rules(config);
+    const byHost = Object.entries(hosts);
+    this.#byHost = new Map(
+      byHost.map(([host, own]) => [host.toLowerCase(), new Rules({ ...config, ...own })]),
+    );
+  }
+
+  /** Names and values for any answer to this request. */
+  headers(request: IncomingMessage): readonly string[] {
+    return this.#for(request).headers(request);
+  }
+
+  /** Names and values of the answer to a preflight; undefined where the request is none that is granted. */
+  preflight(request: IncomingMessage): readonly string[] | undefined {
+    return this.#for(request).preflight(request);
+  }
+
+  /** Whether pages of the origin that a request comes from may act with the cookies of their readers. */
+  trusts(request: IncomingMessage): boolean {
+    return this.#for(request).trusts(request);
+  }
+
+  #for(request: IncomingMessage): Rules {
+    if (this.#byHost.size === 0) return this.#rules;
+    const host = hostOf(request.headers)?.replace(/:\d*$/, '').toLowerCase() ?? '';
+    return this.#byHost.get(host) ?? this.#rules;
+  }
+}
+
+/** What counts for all hosts, or for one. */
+class Rules {
   readonly #origins: ReadonlySet<string>;
   readonly #methods: ReadonlySet<string>;
   readonly #headers: ReadonlySet<string>;
@@ -16,7 +53,7 @@ export class Cors {
   readonly #credentials: boolean | undefined;
   readonly #maxAge: string;
 
-  constructor(config: Config['cors']) {
+  constructor(config: Omit<Config['cors'], 'hosts'>) {
     this.#origins = new Set(config.enabled ? config.origins : []);
     this.#methods = new Set(config.methods);
     this.#headers = new Set(config.headers.map((name) => name.toLowerCase()));
@@ -24,7 +61,6 @@ export class Cors {
     this.#maxAge = String(config.maxAge);
   }
 
-  /** Names and values for any answer to this request. */
   headers(request: IncomingMessage): readonly string[] {
     if (this.#origins.size === 0) return NO_HEADERS;
     const origin = request.headers.origin;
@@ -32,7 +68,6 @@ export class Cors {
     return ['Vary', 'Origin', ...this.#allow(origin), 'Access-Control-Expose-Headers', EXPOSED];
   }
 
-  /** Names and values of the answer to a preflight; undefined where the request is none that is granted. */
   preflight(request: IncomingMessage): readonly string[] | undefined {
     const origin = request.headers.origin;
     const method = request.headers['access-control-request-method'];
@@ -54,9 +89,9 @@ export class Cors {
     ];
   }
 
-  /** Whether pages of an origin may act with the cookies of their readers. */
-  trusts(origin: string): boolean {
-    return this.#accepts(origin) && this.#sharesCredentials(origin);
+  trusts(request: IncomingMessage): boolean {
+    const { origin } = request.headers;
+    return origin !== undefined && this.#accepts(origin) && this.#sharesCredentials(origin);
   }
 
   #sharesCredentials(origin: string): boolean {

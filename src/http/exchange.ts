@@ -15,7 +15,7 @@ import { Outflow } from './outflow.js';
 import { first, parseQuery, type Query } from './query.js';
 import type { Server } from './server.js';
 import { sendStream } from './stream.js';
-import { encodeSegment, headerSafe } from './url.js';
+import { encodeSegment, headerSafe, hostOf } from './url.js';
 
 export type Params = Readonly<Record<string, string | undefined>>;
 
@@ -159,7 +159,7 @@ export class Exchange {
 
   /** An absolute URL of this server, as the client sees it. */
   absolute(path: string): string {
-    const host = this.header('x-forwarded-host') ?? this.header('host') ?? this.#localHost();
+    const host = hostOf(this.request.headers) ?? this.#localHost();
     const tls =
       this.header('x-forwarded-ssl') === 'on' || this.header('x-forwarded-proto') === 'https' || this.secure;
     return `${tls ? 'https' : 'http'}://${headerSafe(host)}${headerSafe(path)}`;

@@ -1,5 +1,6 @@
 import { forbidden } from '../errors.js';
 import type { Exchange } from './exchange.js';
+import { hostOf } from './url.js';
 
 /** Methods that change nothing. */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
@@ -11,8 +12,7 @@ const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS']);
  */
 export function refuseForgery(exchange: Exchange): void {
   if (exchange.authMethod !== 'cookie' || SAFE.has(exchange.method) || isFromHere(exchange)) return;
-  const origin = exchange.header('origin');
-  if (origin !== undefined && exchange.server.cors.trusts(origin)) return;
+  if (exchange.server.cors.trusts(exchange.request)) return;
   throw forbidden(
     'A page of another origin may not change anything with a cookie, unless cors.origins names it.',
   );
@@ -25,6 +25,6 @@ function isFromHere(exchange: Exchange): boolean {
   if (site !== undefined) return site === 'same-origin' || site === 'none';
   const page = exchange.header('origin') ?? exchange.header('referer');
   if (page === undefined) return true;
-  const host = exchange.header('x-forwarded-host') ?? exchange.header('host') ?? '';
+  const host = hostOf(exchange.request.headers) ?? '';
   return URL.canParse(page) && new URL(page).host === host.toLowerCase();
 }

@@ -1,3 +1,5 @@
+import type { IncomingHttpHeaders } from 'node:http';
+
 /** What CouchDB makes of URLs, where it differs from what Fastify does. */
 
 const SLASH = 0x2f;
@@ -64,4 +66,10 @@ export function headerSafe(path: string): string {
   return /^[\x21-\x7e]*$/.test(path)
     ? path
     : path.toWellFormed().replace(/[^\x21-\x7e]+/g, (text) => encodeURIComponent(text));
+}
+
+/** The name of this server, and its port where that is given, that a client uses. */
+export function hostOf(headers: IncomingHttpHeaders): string | undefined {
+  const forwarded = headers['x-forwarded-host'];
+  return (typeof forwarded === 'object' ? forwarded[0] : forwarded) ?? headers.host;
 }

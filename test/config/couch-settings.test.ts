@@ -113,6 +113,43 @@ describe('an admin that the server made', () => {
   });
 });
 
+describe('rules of CORS for one host', () => {
+  it('are shown, set and deleted under CouchDB’s names, wherever they are given', async () => {
+    const { settings, couch, set, next } = await start(
+      'cors: { hosts: { one.example: { origins: [https://a.example] } } }',
+    );
+    expect(couch.section('cors:one.example')).toEqual(new Map([['origins', 'https://a.example']]));
+    await set('cors:one.example', 'origins', 'https://b.example,https://c.example');
+    await set('cors:one.example', 'max_age', '7');
+    const set1 = { origins: ['https://b.example', 'https://c.example'], maxAge: 7 };
+    expect(settings.config.cors.hosts).toEqual({ 'one.example': set1 });
+    expect(next().cors.hosts).toEqual({ 'one.example': set1 });
+    await expect(set('cors:one.example', 'max_age', 'long')).rejects.toMatchObject({
+      status: 400,
+      reason: 'Invalid configuration value; allowed is a whole number from 0 to 86400',
+    });
+    await couch.delete('cors:one.example', 'max_age', true);
+    await couch.delete('cors:one.example', 'origins', true);
+    expect(next().cors.hosts).toEqual({ 'one.example': { origins: ['https://a.example'] } });
+    await expect(couch.delete('cors:one.example', 'origins', true)).rejects.toMatchObject(
+      byFile('cors:one.example/origins'),
+    );
+  });
+
+  it('count for more where the environment gives them, as JSON', async () => {
+    const hosts = '{"one.example":{"origins":["https://a.example"]}}';
+    const { settings, set } = await start('', {}, { CAUSEWAY_CORS_HOSTS: hosts });
+    expect(settings.config.cors.hosts).toEqual({ 'one.example': { origins: ['https://a.example'] } });
+    await expect(set('cors:one.example', 'origins', '*')).rejects.toMatchObject({
+      status: 403,
+      reason: expect.stringContaining('given by CAUSEWAY_CORS_HOSTS,') as string,
+    });
+    await expect(start('', {}, { CAUSEWAY_CORS_HOSTS: 'one.example' })).rejects.toThrow(
+      'allowed is names of hosts, each with any of origins,',
+    );
+  });
+});
+
 describe('the environment', () => {
   it('counts for more than anything that could be set', async () => {
     const { couch, set } = await start(
@@ -201,6 +238,10 @@ describe('the keys of CouchDB', () => {
     ['couch_httpd_auth', 'timeout', '5', { session: { timeout: 5 } }],
     ['cors', 'methods', 'GET, PUT', { cors: { methods: ['GET', 'PUT'] } }],
     ['cors', 'methods', '', {}],
+    ['cors:one.example', 'max_age', '5', { cors: { hosts: { 'one.example': { maxAge: 5 } } } }],
+    ['cors:one.example', 'origins', '', { cors: { hosts: { 'one.example': { origins: [] } } } }],
+    ['cors:one.example', 'max_age', '', {}],
+    ['cors:one.example', 'enable_cors', 'true', {}],
     ['chttpd', 'timeout', '5', {}],
   ])('mean here what they mean there: %s/%s = %j', (section, name, text, values) => {
     expect(valuesOf(new Map([[section, new Map([[name, text]])]]))).toEqual(values);

@@ -244,6 +244,7 @@ describe('the keys', () => {
       'users.publicFields',
       'cors.origins',
       'cors.credentials',
+      'cors.hosts',
       'limits.maxDocumentIdLength',
     ]);
   });

@@ -69,6 +69,36 @@ describe('the rules', () => {
   });
 });
 
+describe('the rules for one host', () => {
+  const cors = new Cors(
+    configSchema.parse({
+      cors: { origins: [APP], maxAge: 5, hosts: { 'One.example': { origins: ['https://b.example'] } } },
+    }).cors,
+  );
+  const asked = (host: string, origin: string, more = {}) =>
+    ({
+      headers: { host, origin, 'access-control-request-method': 'PUT', ...more },
+    }) as unknown as IncomingMessage;
+
+  test('stand instead of those for all, one by one', () => {
+    const own = asked('one.example:5984', 'https://b.example');
+    expect(named(cors.preflight(own))).toMatchObject({
+      'Access-Control-Allow-Origin': 'https://b.example',
+      'Access-Control-Max-Age': '5',
+    });
+    expect(cors.trusts(own)).toBe(true);
+    expect(cors.trusts(asked('one.example', APP))).toBe(false);
+    expect(cors.trusts(asked('two.example', APP))).toBe(true);
+    expect(cors.trusts(asked('two.example', 'https://b.example'))).toBe(false);
+  });
+
+  test('are those of the host that a proxy names, where there is one', () => {
+    const by = (forwarded: string) => ({ 'x-forwarded-host': forwarded });
+    expect(cors.trusts(asked('two.example', 'https://b.example', by('one.example')))).toBe(true);
+    expect(cors.trusts(asked('one.example', 'https://b.example', by('two.example')))).toBe(false);
+  });
+});
+
 describe('a server', () => {
   let it: TestApp;
   beforeAll(async () => {
