@@ -185,8 +185,7 @@ export class Auth {
     const known = found instanceof Promise ? await found : found;
     const salt = known?.password?.salt ?? '';
     // What the address is takes longer to find out than everything else here.
-    const isLocked = !this.#lockout.isEmpty && this.#lockout.reached(client.address, name, salt);
-    if (isLocked) this.#refuseLocked(name, client);
+    if (!this.#lockout.isEmpty && this.#isLocked(name, salt, client)) throw locked();
     const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
     const fits = await this.#credentials.check(name, password, account);
     if (!fits) this.#failed(name, salt, client);
@@ -197,17 +196,17 @@ export class Auth {
     return account;
   }
 
-  #failed(name: string, salt: string, { address }: Client): void {
-    this.#log.warn({ user: name.slice(0, MAX_LOGGED), address }, 'authentication failed');
-    this.#lockout.failed(address, name, salt);
+  #isLocked(name: string, salt: string, { address }: Client): boolean {
+    return this.#config.lockout.mode === 'enforce' && this.#lockout.reached(address, name, salt);
   }
 
-  #refuseLocked(name: string, { address }: Client): void {
-    const { mode } = this.#config.lockout;
+  /** What is refused afterwards is not logged: whoever guesses on would fill the disk, at no cost. */
+  #failed(name: string, salt: string, { address }: Client): void {
     const user = name.slice(0, MAX_LOGGED);
-    this.#log.warn({ user, address, mode }, 'too many failed authentications');
-    if (mode === 'enforce')
-      throw forbidden('Account is temporarily locked due to multiple authentication failures');
+    this.#log.warn({ user, address }, 'authentication failed');
+    if (!this.#lockout.failed(address, name, salt)) return;
+    const { mode, lifetime } = this.#config.lockout;
+    this.#log.warn({ user, address, mode, lifetime }, 'too many failed authentications');
   }
 
   /** Nobody waits for that. */
@@ -221,6 +220,9 @@ export class Auth {
 
 /** Characters of a name that are logged. */
 const MAX_LOGGED = 128;
+
+const locked = (): CouchError =>
+  forbidden('Account is temporarily locked due to multiple authentication failures');
 
 function wrongCredentials(): CouchError {
   return unauthorized('Name or password is incorrect.');

@@ -42,18 +42,20 @@ export class Lockout {
     return mode !== 'off' && (this.#current(keyOf(address, name, salt))?.count ?? 0) >= threshold;
   }
 
-  failed(address: string, name: string, salt: string): void {
-    const { mode, maxObjects } = this.settings();
-    if (mode === 'off') return;
+  /** @returns whether this failure is the one with which there are too many */
+  failed(address: string, name: string, salt: string): boolean {
+    const { mode, threshold, maxObjects } = this.settings();
+    if (mode === 'off') return false;
     const key = keyOf(address, name, salt);
     const known = this.#current(key) ?? { count: 0, since: Date.now() };
     known.count++;
     this.#failures.delete(key);
     this.#failures.set(key, known);
     for (const oldest of this.#failures.keys()) {
-      if (this.#failures.size <= maxObjects) return;
+      if (this.#failures.size <= maxObjects) break;
       this.#failures.delete(oldest);
     }
+    return known.count === threshold;
   }
 
   #current(key: string): Failures | undefined {

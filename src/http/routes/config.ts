@@ -1,5 +1,6 @@
 import type { AddResource } from './index.js';
 import { onNode } from './node.js';
+import { couchKeyAt } from '../../config/couchdb.js';
 import { StartError } from '../../config/exit.js';
 import { badRequest, insufficientStorage } from '../../errors.js';
 import { isNoSpace } from '../../store/failures.js';
@@ -47,6 +48,7 @@ async function set(exchange: Exchange): Promise<void> {
   const { couchSettings } = exchange.server;
   const [section, key] = [exchange.param('section'), exchange.param('key')];
   const before = await stored(couchSettings.set(section, key, () => readText(exchange), persists(exchange)));
+  logChange(exchange, section, key);
   exchange.json(200, JSON.stringify(before));
 }
 
@@ -54,6 +56,7 @@ async function remove(exchange: Exchange): Promise<void> {
   const { couchSettings } = exchange.server;
   const [section, key] = [exchange.param('section'), exchange.param('key')];
   const before = await stored(couchSettings.delete(section, key, persists(exchange)));
+  logChange(exchange, section, key);
   exchange.json(200, JSON.stringify(before));
 }
 
@@ -64,7 +67,19 @@ async function reload(exchange: Exchange): Promise<void> {
     // What is wrong is said in the words of a start, which show no secrets.
     throw error instanceof StartError ? badRequest(error.message) : error;
   }
+  const { id, user, server } = exchange;
+  server.log.info({ request: id, user: user.name }, 'the configuration was read again');
   exchange.json(200, '{"ok":true}');
+}
+
+/**
+ * Writes down who changed what. A value is told where the key takes effect, which those of secrets do not: what clients
+ * keep under names of their own may be one.
+ */
+function logChange({ id, user, server }: Exchange, section: string, key: string): void {
+  const value = couchKeyAt(section, key) && server.couchSettings.section(section).get(key);
+  const told = value !== undefined && { value };
+  server.log.info({ request: id, user: user.name, section, key, ...told }, 'the configuration was changed');
 }
 
 /** @throws CouchError 400 */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { loadConfig } from '../../../src/config/load.js';
 import type { ConfigValues } from '../../../src/config/schema.js';
-import { createGateway, type Gateway } from '../../../src/gateway.js';
+import { createGateway, type Gateway, type GatewayOptions } from '../../../src/gateway.js';
 import { hashPassword } from '../../../src/auth/password.js';
 
 export interface Answer {
@@ -27,7 +27,7 @@ export type Users = Awaited<ReturnType<typeof startUsers>>;
 const CHEAP = { passwords: { iterations: 2 } };
 
 /** A whole gateway with the admin `admin:secret`, and what one may ask it. */
-export async function startUsers(settings: ConfigValues = {}, data?: string) {
+export async function startUsers(settings: ConfigValues = {}, data?: string, options?: GatewayOptions) {
   const folder = data ?? (await mkdtemp(path.join(tmpdir(), 'causeway-test-')));
   const values: ConfigValues = {
     port: 0,
@@ -37,7 +37,7 @@ export async function startUsers(settings: ConfigValues = {}, data?: string) {
     ...CHEAP,
     ...settings,
   };
-  const gateway: Gateway = await createGateway(loadConfig({ values }));
+  const gateway: Gateway = await createGateway(loadConfig({ values }), options);
   const { port } = new URL(gateway.url);
 
   const ask = (method: string, url: string, asking: Asking = {}): Promise<Answer> =>
