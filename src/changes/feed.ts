@@ -51,10 +51,12 @@ async function* follow(
 ): AsyncGenerator<string, string> {
   const patience = query.heartbeat ?? query.timeout;
   let lastSign = performance.now();
+  const over = lastSign + (query.lifetime ?? Infinity);
   while (!feed.full && !waiter.ended) {
-    const left = lastSign + patience - performance.now();
+    const now = performance.now();
+    const left = Math.min(lastSign + patience, over) - now;
     if (left <= 0) {
-      if (query.heartbeat === undefined) break;
+      if (query.heartbeat === undefined || now >= over) break;
       text += feed.framing.heartbeat;
       lastSign = performance.now();
     } else if (db.updateSeq !== feed.lastSeq) {

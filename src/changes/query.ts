@@ -20,6 +20,8 @@ export interface ChangesQuery {
   readonly heartbeat?: number;
   /** Without a heartbeat the feed ends after so many milliseconds of silence. */
   readonly timeout: number;
+  /** A longpoll ends after so many milliseconds, whatever its heartbeat; never, if not given. */
+  readonly lifetime?: number;
   /** Only every so many rows show their sequence. */
   readonly seqInterval?: number;
   /**

@@ -26,6 +26,15 @@ export async function sendFeed(
 }
 
 /**
+ * How long a longpoll may take, in milliseconds: one that outlasts the session of its client would be its last, for a
+ * cookie is renewed only when an answer begins.
+ */
+export function lifetimeOf({ authMethod, server }: Exchange, feed: ChangesQuery['feed']): number | undefined {
+  if (feed !== 'longpoll' || authMethod !== 'cookie') return undefined;
+  return (server.config.session.timeout * 1000) / 2;
+}
+
+/**
  * The sequence after which a feed begins. Browsers that come back to an event source say it in a header, which counts
  * more than the URL. @throws CouchError 400
  */

@@ -522,6 +522,13 @@ describe('live listeners', () => {
     expect(db.events.size).toBe(0);
   });
 
+  test('of a longpoll end when their lifetime is over, whatever their heartbeat', async () => {
+    const db = await sample();
+    const query = { feed: 'longpoll', since: 9, heartbeat: 5, lifetime: 30 } as const;
+    const text = await textOf(db, query, new AbortController().signal);
+    expect(JSON.parse(text)).toMatchObject({ results: [], pending: 0 });
+  });
+
   test('are freed when they are returned', async () => {
     const db = await sample();
     for await (const chunk of openFeed(db, { ...QUERY, feed: 'continuous' }, new AbortController().signal)) {

@@ -8,7 +8,7 @@ import { inTurns, type Work } from '../../json/turns.js';
 import type { Database } from '../../store/types.js';
 import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
 import type { Exchange } from '../exchange.js';
-import { sendFeed, sinceOf } from '../feed.js';
+import { lifetimeOf, sendFeed, sinceOf } from '../feed.js';
 import { integer, jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 import { decodeSegment } from '../url.js';
@@ -33,7 +33,14 @@ async function changes(exchange: Exchange, db: Database): Promise<void> {
   const feed = feedOf(parameters.get('feed'));
   // A feed that goes backwards begins at the end, whatever it is asked.
   const since = settings.descending ? 0 : sinceOf(exchange, db, feed, parameters.get('since'));
-  const query: ChangesQuery = { ...settings, feed, since, ...(filter && { filter }) };
+  const lifetime = lifetimeOf(exchange, feed);
+  const query: ChangesQuery = {
+    ...settings,
+    feed,
+    since,
+    ...(filter && { filter }),
+    ...(lifetime !== undefined && { lifetime }),
+  };
   const isFilled = settings.includeDocs && parameters.get('attachments') === 'true';
   await sendFeed(exchange, db, query, (signal) => {
     const rows = openFeed(db, query, signal);

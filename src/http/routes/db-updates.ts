@@ -4,7 +4,7 @@ import { badRequest } from '../../errors.js';
 import { GLOBAL_CHANGES } from '../../store/global-changes.js';
 import type { ChangeRow, Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
-import { sendFeed, sinceOf } from '../feed.js';
+import { lifetimeOf, sendFeed, sinceOf } from '../feed.js';
 import { integer } from '../query.js';
 import { onServer } from '../resource.js';
 
@@ -38,6 +38,7 @@ function readQuery(exchange: Exchange, db: Database): ChangesQuery {
   const heartbeat = beat === 'true' ? changesHeartbeat : beat === 'false' ? undefined : count(beat);
   const limit = parameters.get('limit');
   const timeout = parameters.get('timeout');
+  const lifetime = lifetimeOf(exchange, feed);
   return {
     feed,
     since: descending ? 0 : sinceOf(exchange, db, feed, parameters.get('since')),
@@ -46,6 +47,7 @@ function readQuery(exchange: Exchange, db: Database): ChangesQuery {
     timeout: Math.min(timeout === undefined ? changesTimeout : count(timeout), changesTimeout),
     // One that never ends by itself and beats without a pause is no use to anybody.
     ...(heartbeat !== undefined && { heartbeat: Math.min(Math.max(heartbeat, 1), changesTimeout) }),
+    ...(lifetime !== undefined && { lifetime }),
     style: 'main_only',
     includeDocs: false,
     conflicts: false,

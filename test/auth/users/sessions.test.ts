@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
+import { hashPassword } from '../../../src/auth/password.js';
 import type { ConfigValues } from '../../../src/config/schema.js';
 import { startUsers, type Users } from './gateway.js';
 
@@ -67,20 +68,28 @@ describe('a server for known users only', () => {
   });
 });
 
-test('two servers with one secret and the same users share their sessions', async () => {
-  it = await startUsers();
-  const other = await startUsers({ secretFile: `${it.folder}/secret` });
+test('two servers with one secret and the same users and admins share their sessions', async () => {
+  const admins = { root: await hashPassword('y', 1), admin: await hashPassword('secret', 1) };
+  it = await startUsers({ admins });
+  const other = await startUsers({ admins, secretFile: `${it.folder}/secret` });
+  const stranger = await startUsers({ admins });
   try {
     await it.put('ann', { password: 'x' });
     const { _id, ...doc } = await it.read('ann');
     const docs = [{ _id, ...doc }];
     await other.ask('POST', '/_users/_bulk_docs', { json: { docs, new_edits: false } });
-    const json = { name: 'ann', password: 'x' };
-    const { headers } = await it.ask('POST', '/_session', { as: null, json });
-    const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? '';
-    const { body } = await other.ask('GET', '/_session', { as: null, headers: { cookie } });
-    expect(body).toMatchObject({ userCtx: { name: 'ann' } });
+    for (const [name, password] of [
+      ['ann', 'x'],
+      ['root', 'y'],
+    ] as const) {
+      const { headers } = await it.ask('POST', '/_session', { as: null, json: { name, password } });
+      const cookie = headers['set-cookie']?.[0]?.split(';')[0] ?? '';
+      const asked = { as: null, headers: { cookie } };
+      expect((await other.ask('GET', '/_session', asked)).body).toMatchObject({ userCtx: { name } });
+      expect((await stranger.ask('GET', '/_session', asked)).body).toMatchObject({ userCtx: { name: null } });
+    }
   } finally {
     await other.stop();
+    await stranger.stop();
   }
 });
