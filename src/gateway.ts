@@ -76,7 +76,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   const secret = await cookieSecret(config);
 
   const tasks = new Tasks();
-  const { compaction } = config;
+  const compaction = compactionOptions(settings);
   const databases = await Databases.open(directory.path, storeOptions(settings), { compaction, tasks, log });
   parts.add(() => databases.close());
 
@@ -117,6 +117,13 @@ function storeOptions(settings: Settings): StoreOptions {
   const { store, limits } = settings.config;
   const options = { ...store, maxOpen: databasesWithin(limits.maxDbsOpen) };
   settings.onChange((config) => (options.maxOpen = databasesWithin(config.limits.maxDbsOpen)));
+  return options;
+}
+
+/** All of these may change at any time. */
+function compactionOptions(settings: Settings): Config['compaction'] {
+  const options = { ...settings.config.compaction };
+  settings.onChange(({ compaction }) => Object.assign(options, compaction));
   return options;
 }
 

@@ -5,7 +5,8 @@ import { isServerAdmin, type UserContext } from './usercontext.js';
 /**
  * What a request needs. `databaseAdmin` is for what CouchDB checks when it writes (design documents, `_security`,
  * `_revs_limit`) and `maintainer` for `_compact` and `_view_cleanup`: the same people, other answers. `lister` is for all
- * documents or changes at once: members, but for databases where not all of them are every member's.
+ * documents or changes at once: members, but for databases where not all of them are every member's. `databases` is for
+ * the names of all databases: server admins, unless the configuration says otherwise.
  */
 export type Right =
   | 'anyone'
@@ -15,6 +16,7 @@ export type Right =
   | 'databaseAdmin'
   | 'maintainer'
   | 'serverAdmin'
+  | 'databases'
   | 'metrics';
 
 type Rule = (user: UserContext, security: SecurityObject) => CouchError | undefined;
@@ -31,7 +33,8 @@ const rules: Record<Right, Rule> = {
   maintainer: (user, security) =>
     refuseStranger(user, security) ??
     (isDatabaseAdmin(user, security) ? undefined : unauthorized('You are not a server or db admin.')),
-  serverAdmin: (user) => (isServerAdmin(user) ? undefined : unauthorized('You are not a server admin.')),
+  serverAdmin: refuseOthers,
+  databases: refuseOthers,
   metrics: (user) =>
     isServerAdmin(user) || user.roles.includes('_metrics')
       ? undefined
@@ -50,6 +53,10 @@ export function requireRight(
 ): void {
   const refusal = rules[right](user, security);
   if (refusal) throw refusal;
+}
+
+function refuseOthers(user: UserContext): CouchError | undefined {
+  return isServerAdmin(user) ? undefined : unauthorized('You are not a server admin.');
 }
 
 function refuseStranger(user: UserContext, security: SecurityObject): CouchError | undefined {

@@ -61,6 +61,19 @@ const auth = z.strictObject({
     .boolean()
     .default(false)
     .describe('The same, but for `/_up` (`require_valid_user_except_for_up`).'),
+  adminOnlyAllDbs: z
+    .boolean()
+    .default(true)
+    .describe('Whether `_all_dbs` and `_dbs_info` are for server admins (`admin_only_all_dbs`).'),
+  wwwAuthenticate: z
+    .string()
+    .regex(/^[\x20-\x7e]+$/)
+    .optional()
+    .meta({
+      description:
+        'The `WWW-Authenticate` header of answers with status 401, which makes browsers ask for a password; not sent when it is not given.',
+      allowed: 'a challenge such as Basic realm="notes"',
+    }),
 });
 
 const iterations = (value: number): z.ZodDefault<z.ZodInt> =>

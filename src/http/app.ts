@@ -17,15 +17,17 @@ export type { Services } from './services.js';
  * answer itself, text as it was stored, which Fastify's serialisation would only slow down.
  */
 export function buildApp(services: Services): FastifyInstance {
-  const { limits } = services.settings.config;
+  const { config } = services.settings;
+  const { limits } = config;
   const server = new Server(services);
   const app = fastify({
-    serverFactory: (handler) => createListener(handler, limits, server.connections),
+    serverFactory: (handler) => createListener(handler, config, server.connections),
     exposeHeadRoutes: false,
     return503OnClosing: false,
     rewriteUrl: (request) => canonicalUrl(request.url ?? '/'),
     routerOptions: {
-      maxParamLength: limits.maxUriLength,
+      // The listener knows how long a URL may be; a header cannot have more.
+      maxParamLength: limits.maxHeaderSize,
       querystringParser: (text) => text as unknown as Record<string, unknown>,
     },
     // The listener has its own.

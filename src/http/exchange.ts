@@ -236,7 +236,7 @@ export class Exchange {
 
   /** Browsers are sent to a page where they can log in; programs get to know what to do if they ask for it. */
   #unauthorized(error: CouchError): void {
-    const challenge = this.header('x-couchdb-www-authenticate');
+    const challenge = this.header('x-couchdb-www-authenticate') ?? this.server.config.auth.wwwAuthenticate;
     if (challenge !== undefined) {
       this.json(401, errorBody(error), ['WWW-Authenticate', challenge]);
     } else if (!this.accepts('application/json') && this.accepts('text/html')) {

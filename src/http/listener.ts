@@ -12,8 +12,12 @@ type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 const LOOKS = 4;
 
 /** Node's server with our limits: what is beyond them is refused before anything else is asked about it. */
-export function createListener(handler: Handler, limits: Config['limits'], connections: Connections): Server {
-  const { maxHeaderSize, headersTimeout, keepAliveTimeout, maxUriLength, progressTimeout } = limits;
+export function createListener(
+  handler: Handler,
+  config: Pick<Config, 'limits'>,
+  connections: Connections,
+): Server {
+  const { maxHeaderSize, headersTimeout, keepAliveTimeout, progressTimeout } = config.limits;
   /** The last answer of each connection. */
   const last = new WeakMap<Socket, ServerResponse>();
   const onRequest: Handler = (request, response) => {
@@ -21,7 +25,7 @@ export function createListener(handler: Handler, limits: Config['limits'], conne
     last.set(socket, response);
     const refusal = connections.refusal(socket);
     if (refusal !== undefined) refuse(response, refusal, progressTimeout, ['Connection', 'close']);
-    else if (url.length > maxUriLength) refuse(response, uriTooLong(), progressTimeout);
+    else if (url.length > config.limits.maxUriLength) refuse(response, uriTooLong(), progressTimeout);
     else handler(request, response);
   };
   const server = createServer(

@@ -202,7 +202,7 @@ async function answer(exchange: Exchange, resource: Resource): Promise<void> {
   const operation = operationFor(resource, exchange.method);
   if (operation.on === 'server') {
     requireNamespace(exchange);
-    requireRight(operation.right, user);
+    requireRight(rightOn(operation.right, server), user);
     await perform(exchange, resource, operation, operation.run);
   } else {
     await onOpenDatabase(exchange, resource, operation);
@@ -240,6 +240,9 @@ async function onOpenDatabase(
     return perform(exchange, resource, operation, run && ((request) => run(request, seenBy(exchange, db))));
   });
 }
+
+const rightOn = (right: Right, { config }: Server): Right =>
+  right === 'databases' && !config.auth.adminOnlyAllDbs ? 'anyone' : right;
 
 /** Databases whose documents are not for all who may read one: to list them takes a server admin. */
 const UNLISTED = new Set(['_users', '_replicator']);

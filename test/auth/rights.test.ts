@@ -50,6 +50,7 @@ const matrix: Record<Right, Record<Who, string>> = {
   databaseAdmin: row(NOT_AUTHORIZED, NOT_ALLOWED, `403 forbidden: ${NO_DB_ADMIN}`, 'ok', NOT_ALLOWED, 'ok'),
   maintainer: row(NOT_AUTHORIZED, NOT_ALLOWED, NO_MAINTAINER, 'ok', NOT_ALLOWED, 'ok'),
   serverAdmin: row(NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, 'ok'),
+  databases: row(NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, NO_SERVER_ADMIN, 'ok'),
   metrics: row(NO_METRICS, NO_METRICS, NO_METRICS, NO_METRICS, 'ok', 'ok'),
 };
 

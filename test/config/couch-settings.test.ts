@@ -213,6 +213,7 @@ describe('the keys of CouchDB', () => {
     'couchdb/max_document_id_length': '200',
     'cors/origins': 'https://a.example,app://obsidian.md',
     'cors/credentials': 'true',
+    'chttpd/WWW-Authenticate': 'Basic realm="notes"',
     'chttpd_auth/same_site': 'Lax',
     'chttpd_auth/cookie_domain': 'example.org',
     'chttpd_auth/public_fields': 'name,colour',

@@ -241,6 +241,7 @@ describe('the keys', () => {
       'secretFile',
       'session.sameSite',
       'session.domain',
+      'auth.wwwAuthenticate',
       'users.publicFields',
       'cors.origins',
       'cors.credentials',
@@ -264,6 +265,7 @@ describe('the configuration as it is shown', () => {
       'secretFile',
       'session.sameSite',
       'session.domain',
+      'auth.wwwAuthenticate',
       'cors.credentials',
       'limits.maxDocumentIdLength',
     ];

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { startUsers, type Users } from '../auth/users/gateway.js';
+import { until } from '../system/support/wait.js';
 
 const CONFIG = '/_node/_local/_config';
 
@@ -51,6 +52,57 @@ describe('an admin that is set over HTTP', () => {
       },
     ]);
     expect(await it.whoIs('admin:secret')).toEqual(['_admin']);
+  });
+});
+
+test('the names of all databases are for everybody where that is wanted', async () => {
+  const asked = async (): Promise<number[]> => {
+    const keys = { keys: ['_users'] };
+    const answers = [
+      await it.ask('GET', '/_all_dbs', { as: null }),
+      await it.ask('GET', '/_dbs_info', { as: null }),
+      await it.ask('POST', '/_dbs_info', { as: null, json: keys }),
+    ];
+    return answers.map(({ status }) => status);
+  };
+  expect(await asked()).toEqual([401, 401, 401]);
+  await set('/chttpd/admin_only_all_dbs', 'false');
+  expect(await asked()).toEqual([200, 200, 200]);
+  await set('/chttpd/admin_only_all_dbs', 'true');
+  expect(await asked()).toEqual([401, 401, 401]);
+});
+
+test('browsers are asked for a password where that is wanted, unless a program asks for something else', async () => {
+  const challenge = async (headers: Record<string, string> = {}): Promise<unknown> =>
+    (await it.ask('GET', '/_all_dbs', { as: null, headers })).headers['www-authenticate'];
+  expect(await challenge()).toBeUndefined();
+  await set('/httpd/WWW-Authenticate', 'Basic realm="couchdb"');
+  expect(await challenge()).toBe('Basic realm="couchdb"');
+  expect(await challenge({ accept: 'text/html' })).toBe('Basic realm="couchdb"');
+  expect(await challenge({ 'x-couchdb-www-authenticate': 'Mine' })).toBe('Mine');
+  expect((await it.ask('PUT', `${CONFIG}/chttpd/WWW-Authenticate`, { json: 'Größe' })).status).toBe(400);
+});
+
+test('a URL may be as long as is said, from then on', async () => {
+  const long = `/?${'a'.repeat(200)}`;
+  expect((await it.ask('GET', long)).status).toBe(200);
+  await set('/chttpd/max_uri_length', '100');
+  expect((await it.ask('GET', long)).status).toBe(414);
+});
+
+test('databases are compacted by themselves by the rules that were set', async () => {
+  await set('/smoosh.ratio_dbs/min_size', '0');
+  await it.ask('PUT', '/db');
+  const revs: string[] = [];
+  for (let n = 0; n < 10; n++) {
+    const json = { text: 'x'.repeat(1000), ...(n > 0 && { _rev: revs.at(-1) }) };
+    const { body } = await it.ask('PUT', '/db/doc', { json });
+    revs.push((body as { rev: string }).rev);
+  }
+  // A compaction keeps the newest body alone.
+  await until('the oldest body is gone', async () => {
+    const { status } = await it.ask('GET', `/db/doc?rev=${String(revs[0])}`);
+    return status === 404;
   });
 });
 

@@ -35,6 +35,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   maintainer: ['dbadmin', 'admin'],
   metrics: ['metrics', 'admin'],
   serverAdmin: ['admin'],
+  databases: ['admin'],
 };
 const EVERYBODY = ALLOWED.anyone ?? [];
 

@@ -12,14 +12,14 @@ export function allDbsRoutes(add: AddResource): void {
   add({
     path: '/_all_dbs',
     allow: 'GET,HEAD',
-    methods: { GET: onServer('serverAdmin', allDbs) },
-    other: onServer('serverAdmin'),
+    methods: { GET: onServer('databases', allDbs) },
+    other: onServer('databases'),
   });
   add({
     path: '/_dbs_info',
     allow: 'GET,HEAD,POST',
-    methods: { GET: onServer('serverAdmin', infos), POST: json(onServer('serverAdmin', infosOfKeys)) },
-    other: onServer('serverAdmin'),
+    methods: { GET: onServer('databases', infos), POST: json(onServer('databases', infosOfKeys)) },
+    other: onServer('databases'),
   });
 }
 
