@@ -32,8 +32,6 @@ interface Slot {
   share: MemoryShare | undefined;
   /** How many requests, feeds and steps work with it. */
   users: number;
-  /** The larger, the later it was last used. */
-  lastUse: number;
   /** The last of the steps (open, close, create, delete) under way. */
   step: Promise<void>;
   /** Why it could not be opened, and when that is tried again. */
@@ -64,7 +62,8 @@ export class Databases {
   readonly #globalChanges: GlobalChanges;
   /** Those with an open database. */
   readonly #open = new Set<Slot>();
-  #uses = 0;
+  /** Those of them that nobody works with, first the one that was left first. */
+  readonly #idle = new Set<Slot>();
   readonly #memory: MemoryBudget;
   readonly #compactions: Compactions;
 
@@ -179,9 +178,9 @@ export class Databases {
   /** A database that is open, for look-ups that end before anything else runs; undefined where it has to be opened. */
   peek(name: string): Database | undefined {
     const slot = this.#closing ? undefined : this.#slots.get(name);
-    // It counts as a use.
     if (slot === undefined) return undefined;
-    slot.lastUse = this.#uses++;
+    // It counts as a use.
+    if (this.#idle.delete(slot)) this.#idle.add(slot);
     return usable(slot);
   }
 
@@ -242,13 +241,16 @@ export class Databases {
   /** From now on, until `#leave`, nobody closes the slot's database for not being used. */
   #enter(slot: Slot): void {
     slot.users++;
-    slot.lastUse = this.#uses++;
+    this.#idle.delete(slot);
   }
 
   #leave(name: string, slot: Slot): void {
     slot.users--;
-    // A name that is no database's is forgotten.
-    if (slot.users === 0 && slot.database === undefined && !this.#names.has(name)) this.#slots.delete(name);
+    if (slot.users === 0) {
+      if (slot.database !== undefined) this.#idle.add(slot);
+      // A name that is no database's is forgotten.
+      else if (!this.#names.has(name)) this.#slots.delete(name);
+    }
     this.#closeIdle();
   }
 
@@ -305,16 +307,14 @@ export class Databases {
     slot.share = undefined;
     share?.giveBack();
     this.#open.delete(slot);
+    this.#idle.delete(slot);
     return database;
   }
 
   /** Closes those that were not used for longest. Whoever comes for one of them meanwhile waits, then opens it anew. */
   #closeIdle(most = this.options.maxOpen): void {
-    const tooMany = this.#open.size - most;
-    if (tooMany <= 0) return;
-    const idle = [...this.#open].filter(({ users }) => users === 0);
-    idle.sort((one, other) => one.lastUse - other.lastUse);
-    for (const slot of idle.slice(0, tooMany)) {
+    for (const slot of this.#idle) {
+      if (this.#open.size <= most) return;
       const database = this.#takeOut(slot);
       slot.step = slot.step.then(() => database?.close());
       // Whoever comes next is told.
@@ -346,7 +346,6 @@ export class Databases {
         database: undefined,
         share: undefined,
         users: 0,
-        lastUse: 0,
         step: Promise.resolve(),
         failure: undefined,
         backoff: new Backoff(),
