@@ -307,7 +307,7 @@ const compression = z.strictObject({
     ),
   minSize: bytes(4096).describe('Answers with fewer bytes are sent as they are.'),
   concurrency: count(100).describe(
-    'How many answers are compressed at once, each of which takes some 300 KB; others are sent as they are.',
+    'How many answers are compressed at once, each of which takes some 1 MB; others are sent as they are.',
   ),
 });
 
