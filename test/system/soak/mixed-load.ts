@@ -30,36 +30,29 @@ const MIX: readonly (readonly [Kind, number])[] = [
   ['all-docs', 0.045],
   ['bulk', 0.01],
 ];
-const CONNECTIONS = 64;
 const PAGE = 100;
 const BULK = 50;
 
-/**
- * Runs such a load. Requests are sent at fixed times, however long answers take; where all that came before on a
- * connection took too long, the time of the next one counts from when it should have been sent.
- */
+/** Runs such a load. Requests are sent at fixed times, however long answers take, and none waits for another. */
 export async function mixedLoad(load: Load): Promise<Latencies> {
   const latencies = new Map<Kind, number[]>(MIX.map(([kind]) => [kind, []]));
   const requests = new Requests(load);
-  const begun = performance.now();
-  const step = (1000 * CONNECTIONS) / load.rate;
-  const drive = async (at: number): Promise<void> => {
-    const connection = await Connection.open(requests.endpoint);
-    try {
-      const end = begun + load.milliseconds;
-      for (let due = begun + (at * 1000) / load.rate; due < end; due += step) {
-        const early = due - performance.now();
-        if (early > 0) await pause(early);
-        const kind = pick(load.random);
-        const start = early > 0 ? performance.now() : due;
-        await requests.send(kind, connection);
-        latencies.get(kind)?.push(performance.now() - start);
-      }
-    } finally {
-      connection.close();
-    }
+  const free: Connection[] = [];
+  const run = async (due: number): Promise<void> => {
+    await pause(due);
+    const connection = free.pop() ?? (await Connection.open(requests.endpoint));
+    const kind = pick(load.random);
+    const start = performance.now();
+    await requests.send(kind, connection);
+    latencies.get(kind)?.push(performance.now() - start);
+    free.push(connection);
   };
-  await Promise.all(Array.from({ length: CONNECTIONS }, (_, at) => drive(at)));
+  const step = 1000 / load.rate;
+  try {
+    await Promise.all(Array.from({ length: load.milliseconds / step }, (_, at) => run(at * step)));
+  } finally {
+    for (const connection of free) connection.close();
+  }
   for (const all of latencies.values()) all.sort((a, b) => a - b);
   return latencies;
 }
