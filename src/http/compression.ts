@@ -1,9 +1,21 @@
 import type { IncomingMessage } from 'node:http';
 import { pipeline } from 'node:stream';
-import { type BrotliCompress, constants, createBrotliCompress, createGzip, type Gzip } from 'node:zlib';
+import { promisify } from 'node:util';
+import {
+  brotliCompress,
+  type BrotliCompress,
+  constants,
+  createBrotliCompress,
+  createGzip,
+  gzip,
+  type Gzip,
+} from 'node:zlib';
 import Negotiator from 'negotiator';
 import type { Config } from '../config/schema.js';
 import { ClientGone } from './body.js';
+
+const gzipWhole = promisify(gzip);
+const brotliWhole = promisify(brotliCompress);
 
 type Coding = 'br' | 'gzip';
 
@@ -77,37 +89,56 @@ export class Packing {
    * @param isOver whether nobody takes it any more
    */
   async *pack(body: Body, isOver: () => boolean): AsyncGenerator<string | Buffer> {
-    const chunks = chunksOf(body, isOver);
-    const start: (string | Buffer)[] = [];
+    const chunks = gathered(chunksOf(body, isOver));
     try {
-      for (let size = 0; size < this.minSize;) {
-        const next = await chunks.next();
-        if (next.done === true) {
-          yield* start;
-          return;
-        }
-        start.push(next.value);
-        size += Buffer.byteLength(next.value);
-      }
-      const leave = this.enter();
+      const first = await chunks.next();
+      if (first.done === true) return;
+      const { bytes, isLast } = first.value;
+      const leave = isLast && bytes.length < this.minSize ? undefined : this.enter();
       this.#isPacked = leave !== undefined;
-      if (leave === undefined) yield* joined(start, chunks);
-      else yield* this.#compressed(joined(start, chunks), leave);
+      if (leave === undefined) yield* joined(bytes, chunks);
+      else if (isLast) yield await compressWhole(this.coding, bytes).finally(leave);
+      else yield* this.#compressed(joined(bytes, chunks), leave);
     } finally {
       await chunks.return();
     }
   }
 
-  async *#compressed(chunks: Chunks, leave: () => void): AsyncGenerator<Buffer> {
+  async *#compressed(portions: AsyncIterable<Buffer>, leave: () => void): AsyncGenerator<Buffer> {
     const compressor = createCompressor(this.coding);
     try {
       // A failure is heard of below.
-      pipeline(chunks, compressor, () => undefined);
+      pipeline(portions, compressor, () => undefined);
       for await (const bytes of compressor as AsyncIterable<Buffer>) yield bytes;
     } finally {
       leave();
     }
   }
+}
+
+/** A part of a body that is compressed at once. */
+interface Portion {
+  readonly bytes: Buffer;
+  readonly isLast: boolean;
+}
+
+/** Bytes of a portion, at least, unless it is the last: for each one a thread is woken. */
+const PORTION = 64 * 1024;
+
+async function* gathered(chunks: Chunks): AsyncGenerator<Portion, void> {
+  let waiting: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of chunks) {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
+    if (length >= PORTION) {
+      yield { bytes: Buffer.concat(waiting, length), isLast: false };
+      waiting = [];
+      length = 0;
+    }
+    waiting.push(bytes);
+    length += bytes.length;
+  }
+  if (length > 0) yield { bytes: Buffer.concat(waiting, length), isLast: true };
 }
 
 async function* chunksOf(body: Body, isOver: () => boolean): Chunks {
@@ -118,21 +149,27 @@ async function* chunksOf(body: Body, isOver: () => boolean): Chunks {
   }
 }
 
-async function* joined(start: readonly (string | Buffer)[], rest: Chunks): Chunks {
-  yield* start;
-  yield* rest;
+async function* joined(first: Buffer, rest: AsyncIterable<Portion>): AsyncGenerator<Buffer> {
+  yield first;
+  for await (const { bytes } of rest) yield bytes;
 }
 
-function createCompressor(coding: Coding): BrotliCompress | Gzip {
-  // A smaller memory makes these texts no larger.
-  if (coding === 'gzip') return createGzip({ level: 3, memLevel: 7 });
-  const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_MODE, BROTLI_MODE_TEXT } = constants;
-  return createBrotliCompress({
-    params: {
-      [BROTLI_PARAM_QUALITY]: 1,
-      // A window of 64 KB: a wider one takes 300 KB more and makes these texts no smaller; a narrower one, a sixth larger.
-      [BROTLI_PARAM_LGWIN]: 16,
-      [BROTLI_PARAM_MODE]: BROTLI_MODE_TEXT,
-    },
-  });
-}
+/** A smaller memory makes these texts no larger. */
+const GZIP = { level: 3, memLevel: 7 };
+
+const { BROTLI_PARAM_QUALITY, BROTLI_PARAM_LGWIN, BROTLI_PARAM_MODE, BROTLI_MODE_TEXT } = constants;
+const BROTLI = {
+  params: {
+    [BROTLI_PARAM_QUALITY]: 1,
+    // A window of 64 KB: a wider one takes 300 KB more and makes these texts no smaller; a narrower one, a sixth larger.
+    [BROTLI_PARAM_LGWIN]: 16,
+    [BROTLI_PARAM_MODE]: BROTLI_MODE_TEXT,
+  },
+};
+
+const createCompressor = (coding: Coding): BrotliCompress | Gzip =>
+  coding === 'gzip' ? createGzip(GZIP) : createBrotliCompress(BROTLI);
+
+/** A stream costs more than all the work on an answer that is short. */
+const compressWhole = (coding: Coding, bytes: Buffer): Promise<Buffer> =>
+  coding === 'gzip' ? gzipWhole(bytes, GZIP) : brotliWhole(bytes, BROTLI);
