@@ -1,4 +1,5 @@
 import type { LevelOptions } from './level-host.js';
+import { RecentTexts } from './recent.js';
 
 /**
  * LevelDB works badly with less: each full buffer becomes a table, with a few syncs, so that single writes into small
@@ -16,6 +17,7 @@ const PART = 8;
  */
 export class MemoryBudget {
   #left: number;
+  readonly #texts = new RecentTexts();
 
   /** @param total bytes, @param most what one database gets at best */
   constructor(
@@ -36,6 +38,7 @@ export class MemoryBudget {
     return {
       writeBuffer,
       cache,
+      texts: this.#texts,
       giveBack: () => {
         this.#left += taken;
       },
@@ -43,7 +46,7 @@ export class MemoryBudget {
   }
 }
 
-export interface MemoryShare extends Pick<LevelOptions, 'writeBuffer' | 'cache'> {
+export interface MemoryShare extends Required<Pick<LevelOptions, 'writeBuffer' | 'cache' | 'texts'>> {
   /** To be called once, when the database is closed. */
   readonly giveBack: () => void;
 }

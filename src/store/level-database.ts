@@ -225,6 +225,7 @@ export class LevelDatabase extends LevelHost implements Database {
     const { droppedBytes } = this.open.state;
     await this.openUploads.settled();
     await tidy(this.level, this.updateSeq, cuts, signal, onRange);
+    this.forgetFileSize();
     if (signal.aborted || droppedBytes === 0) return;
     await this.submit({
       run: (transaction) => {

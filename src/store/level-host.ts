@@ -11,6 +11,7 @@ import { type NewLevel, newLevel, openLevel } from './level.js';
 import { LevelReader } from './level-reader.js';
 import { load, type Loaded } from './opening.js';
 import { Positions } from './positions.js';
+import { RecentDocuments, RecentTexts } from './recent.js';
 import { hasRoom } from './room.js';
 import * as keys from './state.js';
 import { Transaction } from './transaction.js';
@@ -25,6 +26,8 @@ export interface LevelOptions {
   readonly cache: number;
   /** Attachments with more bytes are stored in chunks. */
   readonly chunkAbove: number;
+  /** Where it keeps what was read just now; its own where it is left out. */
+  readonly texts?: RecentTexts;
   /** false gives up durability: only for the test that must see its proof fail. */
   readonly sync: boolean;
   /** Makes the LevelDB; the tests of failures have one of their own. */
@@ -38,6 +41,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   protected uploads: Uploads | undefined;
   #events = new Events(0);
   protected positions: Positions;
+  readonly #texts: RecentTexts;
+  protected recent: RecentDocuments;
   /** The name this run will write under; the first write of the run puts it into the database. */
   readonly #run = newRunName();
   /** Everything that is written while it is open passes here. */
@@ -63,6 +68,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.level = make(folder, { cacheSize: options.cache, writeBufferSize: options.writeBuffer });
     this.#writer = new Writer(this);
     this.positions = this.#newPositions();
+    this.#texts = options.texts ?? new RecentTexts();
+    this.recent = new RecentDocuments(this.#texts);
   }
 
   get events(): Events {
@@ -92,6 +99,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     await this.uploads?.close();
     await this.#renewMarker();
     await this.level.close();
+    this.recent.clear();
   }
 
   /** A copy of all files that was made during this run names a marker file that is no more. */
@@ -126,6 +134,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.uploads = uploads;
     this.loaded = loaded;
     this.positions = this.#newPositions();
+    this.recent.clear();
+    this.recent = new RecentDocuments(this.#texts);
     this.#events.close();
     this.#events = new Events(loaded.state.updateSeq);
     uploads.sweep(marks);
@@ -166,6 +176,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     return new Transaction({
       level: this.level,
       gate: this.#gate,
+      recent: this.recent,
       state,
       epochs,
       counts,
@@ -190,7 +201,10 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.positions.note(living);
     for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
-    if (purged) this.#events.forget(state.updateSeq);
+    if (purged) {
+      this.recent.clear();
+      this.#events.forget(state.updateSeq);
+    }
     if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
     if (changes) this.watcher?.didChange(this.name);
     for (const upload of orphans) this.openUploads.remove(upload);

@@ -10,6 +10,7 @@ import type { Loaded } from './opening.js';
 import { rowsAfter } from './pending.js';
 import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
+import type { RecentDocuments } from './recent.js';
 import type { StoredRecord } from './record.js';
 import type {
   ChangeRow,
@@ -24,13 +25,17 @@ import type {
 } from './types.js';
 import { entriesOf, type KeyRange } from './view.js';
 
+/** Milliseconds for which the size of the files is not looked at again. */
+const FILE_SIZE_AGE = 1000;
+
 /** What of a database in LevelDB only reads; the host (level-host.ts) opens it and writes. */
 export abstract class LevelReader {
-  #measuring: Promise<number> | undefined;
+  #fileSize: { readonly bytes: Promise<number>; readonly since: number } | undefined;
 
   protected abstract readonly level: ClassicLevel;
   protected abstract readonly folder: string;
   protected abstract readonly positions: Positions;
+  protected abstract readonly recent: RecentDocuments;
   /** Whether a compaction is running. */
   protected abstract readonly isCompacting: boolean;
   protected loaded: Loaded | undefined;
@@ -74,7 +79,7 @@ export abstract class LevelReader {
     const { state, copy } = this.open;
     const { docCount, deletedCount, updateSeq, purgeSeq, activeBytes, externalBytes } = state;
     const { instanceStartTime } = copy;
-    const file = await this.#measure();
+    const file = await this.#measured();
     return {
       docCount,
       deletedCount,
@@ -86,10 +91,22 @@ export abstract class LevelReader {
     };
   }
 
-  /** Bytes of the files. Many clients ask at once; those who come while they are looked at share what is found. */
-  #measure(): Promise<number> {
-    this.#measuring ??= folderSize(this.folder).finally(() => (this.#measuring = undefined));
-    return this.#measuring;
+  /** Bytes of the files. Replicators ask often, and look at other things: for a moment what was found is good. */
+  #measured(): Promise<number> {
+    const now = performance.now();
+    if (this.#fileSize === undefined || now - this.#fileSize.since > FILE_SIZE_AGE) {
+      const bytes = folderSize(this.folder);
+      this.#fileSize = { bytes, since: now };
+      bytes.catch(() => {
+        this.forgetFileSize();
+      });
+    }
+    return this.#fileSize.bytes;
+  }
+
+  /** Files were made smaller. */
+  protected forgetFileSize(): void {
+    this.#fileSize = undefined;
   }
 
   /** Bytes that are stored, or were until they were dropped, and those of them that a compaction would keep. */
@@ -112,7 +129,9 @@ export abstract class LevelReader {
   }
 
   async getMany(ids: readonly string[]): Promise<(StoredRecord | undefined)[]> {
-    const texts = await this.level.getMany(ids.map((id) => layout.documents.key(id)));
+    const texts = await this.recent.records(ids, (unknown) =>
+      this.level.getMany(unknown.map((id) => layout.documents.key(id))),
+    );
     return texts.map((text) => (text === undefined ? undefined : readRecord(text)));
   }
 
@@ -123,7 +142,8 @@ export abstract class LevelReader {
 
   async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
     const found = wanted.map((one) => one && bodySeq(one.record, one.rev));
-    const texts = await this.level.getMany(found.filter((seq) => seq !== undefined).map(bodyKey));
+    const seqs = found.filter((seq) => seq !== undefined);
+    const texts = await this.recent.bodies(seqs, (unknown) => this.level.getMany(unknown.map(bodyKey)));
     let next = 0;
     return found.map((seq) => (seq === undefined ? undefined : texts[next++]));
   }

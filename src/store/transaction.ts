@@ -28,6 +28,7 @@ import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { LocalWrites } from './local-writes.js';
 import type { LivingDelta } from './positions.js';
+import type { RecentDocuments } from './recent.js';
 import { parseRecord, StoredDocument } from './record.js';
 import type { State } from './state.js';
 import type { AttachmentEdit, DocumentEdit, WrittenRow } from './types.js';
@@ -47,6 +48,7 @@ interface Touched {
 export interface TransactionContext {
   readonly level: ClassicLevel;
   readonly gate: WriteGate;
+  readonly recent: RecentDocuments;
   readonly state: State;
   readonly epochs: Epochs;
   readonly counts: ChangeCounts;
@@ -339,7 +341,10 @@ export class Transaction implements Holder {
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
   async commit(sync: boolean): Promise<Committed> {
     const committed = await inTurns(this.#finish(this.#sizes));
-    await this.context.gate.run(() => this.#batch.write({ sync }));
+    const { gate, recent } = this.context;
+    if (committed.records.length > 0) recent.beginWrite(committed.records);
+    await gate.run(() => this.#batch.write({ sync }));
+    if (committed.records.length > 0) recent.endWrite();
     return committed;
   }
 
@@ -352,6 +357,7 @@ export class Transaction implements Holder {
   *#finish(sizes: ActiveChange): Work<Committed> {
     const blocks = new Map<number, number>();
     const rows: WrittenRow[] = [];
+    const records: string[] = [];
     const changed: string[] = [];
     const living: LivingDelta[] = [];
     let { docCount, deletedCount } = this.context.state;
@@ -360,6 +366,7 @@ export class Transaction implements Holder {
     for (const [id, { before, bytes, after }] of this.#touched) {
       if (++count % TURN === 0) yield;
       if (after === before) continue;
+      records.push(id);
       metadata += this.#putRecord(id, after) - bytes;
       if (after?.seq === before?.seq) continue;
       changed.push(id);
@@ -399,7 +406,17 @@ export class Transaction implements Holder {
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;
-    return { state, rows, blocks, changed, living, largeBodies: this.#bodies.large, orphans, purged };
+    return {
+      state,
+      rows,
+      blocks,
+      records,
+      changed,
+      living,
+      largeBodies: this.#bodies.large,
+      orphans,
+      purged,
+    };
   }
 
   /** @returns its bytes */
@@ -421,7 +438,9 @@ export interface Committed {
   readonly rows: readonly WrittenRow[];
   /** Block of sequences → by how much its count of rows changed. */
   readonly blocks: ReadonlyMap<number, number>;
-  /** Ids of the documents that changed. */
+  /** Ids of the documents whose records were put or deleted. */
+  readonly records: readonly string[];
+  /** Ids of those of them that changed, and were not just compacted. */
   readonly changed: readonly string[];
   readonly living: readonly LivingDelta[];
   /** Sequence → length of each large body that was put. */

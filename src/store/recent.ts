@@ -1,0 +1,147 @@
+import { splitAttachments } from './attachments/members.js';
+
+/** Characters. */
+const LIMIT = 4 * 1024 * 1024;
+
+/** Texts that are read again and again, of all databases of a process together. */
+export class RecentTexts {
+  /** Characters of the texts that were put since the shelves were last aged. */
+  #length = 0;
+  #inUse = new Set<{ age(): boolean }>();
+
+  /** @param limit characters; up to twice as many are kept */
+  constructor(private readonly limit = LIMIT) {}
+
+  newShelf<K>(): Shelf<K> {
+    const shelf: Shelf<K> = new Shelf<K>((length) => {
+      this.#inUse.add(shelf);
+      this.#length += length;
+      if (this.#length > this.limit) this.#age();
+    });
+    return shelf;
+  }
+
+  /** What was not asked for since the last time goes. */
+  #age(): void {
+    const shelves = this.#inUse;
+    this.#length = 0;
+    this.#inUse = new Set();
+    for (const shelf of shelves) if (shelf.age()) this.#inUse.add(shelf);
+  }
+}
+
+/** A longer text is worth reading anew. */
+const LONGEST = 16 * 1024;
+
+/** Some of the texts of one database. Those that are asked for stay: they move from the old ones to the new ones. */
+export class Shelf<K> {
+  #new = new Map<K, string>();
+  #old = new Map<K, string>();
+
+  constructor(private readonly onPut: (length: number) => void) {}
+
+  get(key: K): string | undefined {
+    const text = this.#new.get(key);
+    if (text !== undefined || this.#old.size === 0) return text;
+    const old = this.#old.get(key);
+    if (old !== undefined) this.put(key, old);
+    return old;
+  }
+
+  put(key: K, text: string): void {
+    if (text.length > LONGEST) return;
+    this.#new.set(key, text);
+    this.onPut(text.length);
+  }
+
+  delete(key: K): void {
+    this.#new.delete(key);
+    this.#old.delete(key);
+  }
+
+  clear(): void {
+    this.#new = new Map();
+    this.#old = new Map();
+  }
+
+  /** @returns whether anything is left */
+  age(): boolean {
+    this.#old = this.#new;
+    this.#new = new Map();
+    return this.#old.size > 0;
+  }
+}
+
+type Text = string | undefined;
+
+/**
+ * What was read of one database just now: a hundred clients that follow it ask for the same documents, one after the
+ * other. A record is never older than the one on the disk; a body never changes.
+ */
+export class RecentDocuments {
+  readonly #records: Shelf<string>;
+  readonly #bodies: Shelf<number>;
+  /** Odd while documents are being written: what is read then may be out of date when it comes. */
+  #turn = 0;
+
+  constructor(texts: RecentTexts) {
+    this.#records = texts.newShelf();
+    this.#bodies = texts.newShelf();
+  }
+
+  /** @param read reads what is not here */
+  async records(ids: readonly string[], read: (ids: string[]) => Promise<Text[]>): Promise<Text[]> {
+    const turn = this.#turn;
+    return await readThrough(this.#records, ids, async (unknown) => {
+      const texts = await read(unknown);
+      const isCurrent = turn % 2 === 0 && turn === this.#turn;
+      return { texts, keep: () => isCurrent };
+    });
+  }
+
+  /** The same of bodies, by their sequences. What is attached to one may go with it: such are read anew. */
+  async bodies(seqs: readonly number[], read: (seqs: number[]) => Promise<Text[]>): Promise<Text[]> {
+    return await readThrough(this.#bodies, seqs, async (unknown) => ({
+      texts: await read(unknown),
+      keep: (text) => splitAttachments(text) === undefined,
+    }));
+  }
+
+  /** Documents are about to change on the disk. */
+  beginWrite(ids: Iterable<string>): void {
+    this.#turn++;
+    for (const id of ids) this.#records.delete(id);
+  }
+
+  /** They have. After a failure nobody can tell, and it is not called. */
+  endWrite(): void {
+    this.#turn++;
+  }
+
+  /** Forgets everything: what was purged is not kept in memory either. */
+  clear(): void {
+    this.#records.clear();
+    this.#bodies.clear();
+  }
+}
+
+async function readThrough<K>(
+  shelf: Shelf<K>,
+  keys: readonly K[],
+  read: (
+    unknown: K[],
+  ) => Promise<{ readonly texts: readonly Text[]; readonly keep: (text: string) => boolean }>,
+): Promise<Text[]> {
+  const found: Text[] = keys.map((key) => shelf.get(key));
+  const unknown = keys.filter((_, at) => found[at] === undefined);
+  if (unknown.length === 0) return found;
+  const { texts, keep } = await read(unknown);
+  let next = 0;
+  for (const [at, key] of keys.entries()) {
+    if (found[at] !== undefined) continue;
+    const text = texts[next++];
+    found[at] = text;
+    if (text !== undefined && keep(text)) shelf.put(key, text);
+  }
+  return found;
+}

@@ -1,0 +1,132 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { RecentDocuments, RecentTexts } from '../../src/store/recent.js';
+import { newFolder, openDatabase, put, replicate, revOf } from '../support/store.js';
+
+/** A disk whose reads end when the test says so. */
+class SlowDisk {
+  readonly records = new Map<string, string>();
+  readonly #waiting: (() => void)[] = [];
+
+  readonly read = async (ids: readonly string[]): Promise<(string | undefined)[]> => {
+    const found = ids.map((id) => this.records.get(id));
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    return found;
+  };
+
+  /** Ends one of the reads that are under way. */
+  end(at: number): void {
+    this.#waiting.splice(at % Math.max(1, this.#waiting.length), 1)[0]?.();
+  }
+
+  endAll(): void {
+    while (this.#waiting.length > 0) this.end(0);
+  }
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+/** `write` takes a write to its next stage: it begins, is on the disk at some moment, and then its caller hears of it. */
+type Step = 'read' | 'write' | number;
+
+const steps: fc.Arbitrary<Step> = fc.oneof(
+  fc.constantFrom<Step>('read', 'write'),
+  // Which of the reads that are under way ends.
+  fc.nat({ max: 3 }),
+);
+
+describe('what was read just now', () => {
+  test('is never older than the disk, however reads and writes fall together', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(steps, { maxLength: 30 }), async (plan) => {
+        const disk = new SlowDisk();
+        const recent = new RecentDocuments(new RecentTexts());
+        disk.records.set('a', '0');
+        let stage = 0;
+        for (const step of plan) {
+          if (step === 'read') void recent.records(['a'], disk.read);
+          else if (step === 'write') {
+            stage++;
+            if (stage % 3 === 1) recent.beginWrite(['a']);
+            else if (stage % 3 === 2) disk.records.set('a', String(stage));
+            else recent.endWrite();
+          } else disk.end(step);
+          await settled();
+          const now = await recent.records(['a'], (ids) =>
+            Promise.resolve(ids.map((id) => disk.records.get(id))),
+          );
+          expect(now).toEqual([disk.records.get('a')]);
+        }
+        disk.endAll();
+      }),
+    );
+  });
+
+  test('is not read again', async () => {
+    const recent = new RecentDocuments(new RecentTexts());
+    const asked: (string | number)[][] = [];
+    const read = (keys: readonly (string | number)[]): Promise<string[]> => {
+      asked.push([...keys]);
+      return Promise.resolve(keys.map((key) => `text of ${String(key)}`));
+    };
+    expect(await recent.records(['a', 'b'], read)).toEqual(['text of a', 'text of b']);
+    expect(await recent.records(['b', 'c', 'a'], read)).toEqual(['text of b', 'text of c', 'text of a']);
+    expect(await recent.bodies([1, 2], read)).toEqual(['text of 1', 'text of 2']);
+    expect(await recent.bodies([2, 1], read)).toEqual(['text of 2', 'text of 1']);
+    expect(asked).toEqual([['a', 'b'], ['c'], [1, 2]]);
+  });
+
+  test('has a limit for all databases together, and what is asked for stays longest', async () => {
+    const texts = new RecentTexts(10_000);
+    const databases = Array.from({ length: 50 }, () => new RecentDocuments(texts));
+    const known = async (database: RecentDocuments | undefined, seqs: readonly number[]): Promise<number> => {
+      let missed = 0;
+      await database?.bodies(seqs, (unknown) => {
+        missed = unknown.length;
+        return Promise.resolve(unknown.map(() => undefined));
+      });
+      return seqs.length - missed;
+    };
+    const all = Array.from({ length: 100 }, (_, seq) => seq);
+    const hot = new RecentDocuments(texts);
+    const read = (seqs: number[]): Promise<string[]> => Promise.resolve(seqs.map(() => 'x'.repeat(100)));
+    await hot.bodies([0], read);
+    for (const database of databases) {
+      await database.bodies(all.slice(0, 20), read);
+      expect(await known(hot, [0])).toBe(1);
+    }
+    let kept = 0;
+    for (const database of databases) kept += await known(database, all);
+    expect(kept).toBeGreaterThan(90);
+    expect(kept * 100).toBeLessThanOrEqual(2 * 10_000 + 100);
+  });
+});
+
+describe('a database', () => {
+  test('shows what was written, however often the document was read before', async () => {
+    const db = await openDatabase(await newFolder());
+    let rev: string | undefined;
+    for (let n = 0; n < 50; n++) {
+      const writing = put(db, { _id: 'a', ...(rev !== undefined && { _rev: rev }), n });
+      const reads = Promise.all([db.getMany(['a']), db.getMany(['a'])]);
+      rev = revOf((await writing)[0]);
+      await reads;
+      const [record] = await db.getMany(['a']);
+      expect(record?.winner).toBe(rev);
+      const [text] = await db.readMany([record && { record, rev: record.winner }]);
+      expect(JSON.parse(text ?? '')).toMatchObject({ n });
+    }
+  });
+
+  test('does not have in memory what was purged', async () => {
+    const db = await openDatabase(await newFolder());
+    const rev = '1-00000000000000000000000000000001';
+    await replicate(db, { _id: 'a', _rev: rev });
+    const [record] = await db.getMany(['a']);
+    const wanted = record && { record, rev };
+    expect(await db.readMany([wanted])).toEqual([expect.stringContaining(rev)]);
+    await db.purge(new Map([['a', [rev]]]));
+    expect(await db.getMany(['a'])).toEqual([undefined]);
+    expect(await db.readMany([wanted])).toEqual([undefined]);
+  });
+});
