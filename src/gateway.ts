@@ -90,7 +90,10 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   perUser.start();
 
   const auth = Auth.open({ admins: config.admins, secret, config, users, log });
-  settings.onChange(({ admins }) => auth.setAdmins(admins));
+  settings.onChange(({ admins, jwt }) => {
+    auth.setAdmins(admins);
+    auth.setJwt(jwt);
+  });
   const server = { uuid: directory.uuid, version };
   const app = buildApp({ settings, databases, auth, users, log, tasks, server });
   parts.add(() => closeApp(app, log));

@@ -9,18 +9,17 @@ import {
   type Accounts,
   type UserAccounts,
 } from './accounts.js';
-import { parseBasic } from './basic.js';
+import { type BasicCredentials, parseBasic } from './basic.js';
 import { Credentials } from './credentials.js';
+import { Jwt } from './jwt.js';
 import { Lockout } from './lockout.js';
 import type { PasswordHash } from './password.js';
 import { readSession, type SessionClaim, Sessions } from './sessions.js';
 import { fitsTotp, type Totp } from './totp.js';
 import { anonymous, type UserContext } from './usercontext.js';
 
-/** The ways to authenticate, in the order in which they are tried; `default` is HTTP Basic. */
-const HANDLERS = ['cookie', 'default'] as const;
-
-export type AuthMethod = (typeof HANDLERS)[number];
+/** A way to authenticate; `default` is HTTP Basic. */
+export type AuthMethod = Config['auth']['handlers'][number];
 
 /** The headers of a request that say who asks. */
 export interface AuthHeaders {
@@ -68,7 +67,7 @@ export interface AuthOptions {
   /** Signs the cookies. */
   readonly secret: string | Buffer;
   /** Read at each use: it may change. */
-  readonly config: Pick<Config, 'session' | 'passwords' | 'lockout'>;
+  readonly config: Pick<Config, 'auth' | 'jwt' | 'session' | 'passwords' | 'lockout'>;
   /** Hashed passwords by name. */
   readonly admins: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
   readonly users?: Users;
@@ -81,6 +80,11 @@ export interface Users extends UserAccounts {
   upgrade(account: Account, password: Buffer): Promise<PasswordHash | undefined> | undefined;
 }
 
+/** Whom the headers name in one of the ways; undefined where they name nobody in this way. */
+type Handler = (headers: AuthHeaders, client: Client) => Found | Promise<Found>;
+
+type Found = AuthResult | undefined;
+
 const NO_USERS: Users = { find: () => undefined, upgrade: () => undefined };
 
 /** Finds out who sent a request. What they may do is decided by `requireRight`. */
@@ -91,6 +95,12 @@ export class Auth {
   readonly #credentials: Credentials;
   readonly #sessions: Sessions;
   readonly #lockout: Lockout;
+  readonly #jwt: Jwt;
+  readonly #handlers: Readonly<Record<AuthMethod, Handler>> = {
+    cookie: ({ cookie }, client) => this.#fromCookie(cookie, client),
+    default: ({ authorization }, client) => this.#fromBasic(authorization, client),
+    jwt: ({ authorization }) => this.#fromToken(authorization),
+  };
   readonly #config: AuthOptions['config'];
   readonly #log: Pick<Logger, 'warn'>;
 
@@ -101,6 +111,7 @@ export class Auth {
     this.#credentials = new Credentials(this.#accounts);
     this.#sessions = new Sessions(secret, () => config.session);
     this.#lockout = new Lockout(() => config.lockout);
+    this.#jwt = new Jwt(config.jwt);
     this.#config = config;
     this.#log = log;
   }
@@ -116,24 +127,24 @@ export class Auth {
     this.#admins.replace(Object.entries(admins));
   }
 
+  /** From now on these keys and claims of tokens count. */
+  setJwt(jwt: Config['jwt']): void {
+    this.#jwt.replace(jwt);
+  }
+
   /**
-   * Who sent a request with these headers. A session that has ended or is not genuine counts as none.
-   * @throws CouchError 401 for a wrong name or password, 403 after too many of them, 400 for headers that cannot be
-   * read, 503 when too many passwords wait to be checked.
+   * Who sent a request with these headers: the first way that names somebody counts. A session that has ended or is not
+   * genuine counts as none.
+   * @throws CouchError 401 for a wrong name or password, 403 after too many of them, 400, 401 or 404 for a JSON Web
+   * Token that does not let in, 400 for headers that cannot be read, 503 when too many passwords wait to be checked.
    */
   async authenticate(headers: AuthHeaders, client: Client): Promise<AuthResult> {
-    const claim = readSession(headers.cookie);
-    if (claim !== undefined) {
-      const found = this.#accounts.find(claim.name);
-      const session = this.#sessionOf(claim, found instanceof Promise ? await found : found, client);
-      if (session) return session;
+    for (const method of this.#config.auth.handlers) {
+      const answer = this.#handlers[method](headers, client);
+      const found = answer instanceof Promise ? await answer : answer;
+      if (found !== undefined) return found;
     }
-    const basic = parseBasic(headers.authorization);
-    if (!basic) return { user: anonymous, method: undefined };
-    // A code cannot be sent this way.
-    const account = await this.#check(basic.name, basic.password, client, () => false);
-    if (account === undefined) throw wrongCredentials();
-    return { user: account.user, method: 'default' };
+    return { user: anonymous, method: undefined };
   }
 
   /** Begins a session. @throws CouchError 403 after too many wrong passwords, 503 when too many wait to be checked. */
@@ -155,11 +166,36 @@ export class Auth {
     return {
       ok: true,
       userCtx: { name: user.name, roles: user.roles },
-      info: { authentication_handlers: HANDLERS, ...(method && { authenticated: method }) },
+      info: { authentication_handlers: this.#config.auth.handlers, ...(method && { authenticated: method }) },
     };
   }
 
-  #sessionOf(claim: SessionClaim, account: AccountOrNone, client: Client): AuthResult | undefined {
+  #fromBasic(header: string | undefined, client: Client): Found | Promise<Found> {
+    const basic = parseBasic(header);
+    return basic && this.#withPassword(basic, client);
+  }
+
+  async #withPassword({ name, password }: BasicCredentials, client: Client): Promise<AuthResult> {
+    // A code cannot be sent this way.
+    const account = await this.#check(name, password, client, () => false);
+    if (account === undefined) throw wrongCredentials();
+    return { user: account.user, method: 'default' };
+  }
+
+  async #fromToken(header: string | undefined): Promise<Found> {
+    const user = await this.#jwt.authenticate(header);
+    return user && { user, method: 'jwt' };
+  }
+
+  #fromCookie(header: string | undefined, client: Client): Found | Promise<Found> {
+    const claim = readSession(header);
+    if (claim === undefined) return undefined;
+    const found = this.#accounts.find(claim.name);
+    if (!(found instanceof Promise)) return this.#sessionOf(claim, found, client);
+    return found.then((account) => this.#sessionOf(claim, account, client));
+  }
+
+  #sessionOf(claim: SessionClaim, account: AccountOrNone, client: Client): Found {
     // Verified even for unknown names, which would be recognised by their faster answer.
     const left = this.#sessions.verify(claim, account?.password?.salt ?? '');
     if (account?.password === undefined || left === undefined) return undefined;

@@ -1,5 +1,5 @@
 import { type Key, keys } from './keys.js';
-import { emptyValues, fromText, isSection, put, type Values } from './layers.js';
+import { emptyValues, fromText, put, valueAt, type Values } from './layers.js';
 import type { Sections } from './runtime.js';
 import { configSchema } from './schema.js';
 
@@ -58,6 +58,9 @@ export const couchKeys: readonly CouchKey[] = [
   like('chttpd/require_valid_user_except_for_up', 'auth.requireValidUserExceptForUp'),
   like('chttpd/admin_only_all_dbs', 'auth.adminOnlyAllDbs'),
   like('chttpd/WWW-Authenticate', 'auth.wwwAuthenticate'),
+  like('jwt_auth/required_claims', 'jwt.requiredClaims'),
+  like('jwt_auth/roles_claim_name', 'jwt.rolesClaimName'),
+  like('jwt_auth/roles_claim_path', 'jwt.rolesClaimPath'),
   like('chttpd_auth/timeout', 'session.timeout'),
   like('chttpd_auth/allow_persistent_cookies', 'session.persistent'),
   like('chttpd_auth/same_site', 'session.sameSite', { None: 'none', Lax: 'lax', Strict: 'strict' }),
@@ -164,15 +167,12 @@ export function textOf(value: unknown): string {
 export function* couchTexts(
   values: Values,
 ): Generator<readonly [section: string, name: string, text: string]> {
-  const hosts = at(values, ourKey('cors.hosts').path);
+  const hosts = valueAt(values, ourKey('cors.hosts').path);
   for (const { section, name, key } of [...couchKeys, ...Object.keys(hosts ?? {}).flatMap(keysOf)]) {
-    const value = at(values, key.path);
+    const value = valueAt(values, key.path);
     if (value !== undefined && value !== null) yield [section, name, textOf(value)];
   }
 }
-
-const at = (values: Values, path: readonly string[]): unknown =>
-  path.reduce<unknown>((inner, part) => (isSection(inner) ? inner[part] : undefined), values);
 
 /** What CouchDB would run, or read from the disk: nobody may say it over HTTP. */
 const CLOSED_SECTIONS = new Set([

@@ -18,7 +18,7 @@ export interface Key {
   allowed: string;
   secret: boolean;
   env: string;
-  /** Scalars have one. */
+  /** Scalars have one, but for secrets: everybody on the machine sees a command line. */
   flag: string | undefined;
 }
 
@@ -53,6 +53,7 @@ function collect(schema: JsonSchema, path: string[]): Key[] {
 
 function describe(schema: JsonSchema, path: string[]): Key {
   const kind = kindOf(schema);
+  const { secret = false } = schema;
   const words = path.map((part) => part.replace(/[A-Z]/g, (letter) => `_${letter}`).toLowerCase()).join('_');
   return {
     path,
@@ -62,9 +63,9 @@ function describe(schema: JsonSchema, path: string[]): Key {
       typeof schema.default === 'object' && !Array.isArray(schema.default) ? undefined : schema.default,
     doc: schema.description ?? '',
     allowed: schema.allowed ?? allowedBy(schema, kind),
-    secret: schema.secret ?? false,
+    secret,
     env: `CAUSEWAY_${words.toUpperCase()}`,
-    flag: FLAGLESS.has(kind) ? undefined : `--${words.replaceAll('_', '-')}`,
+    flag: FLAGLESS.has(kind) || secret ? undefined : `--${words.replaceAll('_', '-')}`,
   };
 }
 

@@ -91,6 +91,11 @@ export function valuesLayer(values: object): Layer {
   return { values: given, source: () => 'the given configuration' };
 }
 
+/** The value at a path. */
+export function valueAt(values: Values, path: readonly string[]): unknown {
+  return path.reduce<unknown>((at, part) => (isSection(at) ? at[part] : undefined), values);
+}
+
 /** Gives a key its value. */
 export function put(values: Values, key: Key, value: unknown): void {
   let section = values;
@@ -117,7 +122,7 @@ export function fromText(key: Key, text: string): unknown {
         .map((part) => part.trim())
         .filter((part) => part !== '');
     case 'map':
-      return namesAndPasswords(text);
+      return text.startsWith('{') ? fromJson(text) : namesAndPasswords(text);
     case 'sections':
       return fromJson(text);
     case 'string':

@@ -13,6 +13,7 @@ import {
   type Values,
   valuesLayer,
 } from './layers.js';
+import { cautions } from './cautions.js';
 import { valuesOf } from './couchdb.js';
 import { requireKnownFormat } from './datadir.js';
 import { nearest } from './nearest.js';
@@ -50,7 +51,8 @@ export interface Sources {
 export function loadConfig(input: ConfigInput): LoadedConfig {
   const { warnings, data, ...sources } = readSources(input);
   const runtime = typeof data === 'string' ? readRuntimeLayers(data) : [];
-  return { config: combineAll(sources, runtime), warnings, input };
+  const config = combineAll(sources, runtime);
+  return { config, warnings: [...warnings, ...cautions(config)], input };
 }
 
 /** Lays all layers over each other. Throws a `StartError` with one line for each thing that is wrong. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { jwtSchema } from './jwt.js';
 
 declare module 'zod' {
   interface GlobalMeta {
@@ -53,6 +54,15 @@ const session = z.strictObject({
 });
 
 const auth = z.strictObject({
+  handlers: z
+    .array(z.enum(['cookie', 'default', 'jwt']))
+    .min(1)
+    .default(['cookie', 'default'])
+    .meta({
+      description:
+        'The ways to log in, in the order in which they are tried; `default` is HTTP Basic (`authentication_handlers` of `chttpd`).',
+      allowed: 'a list of cookie, default and jwt (which needs jwt.keys)',
+    }),
   requireValidUser: z
     .boolean()
     .default(false)
@@ -351,7 +361,7 @@ const compaction = z.strictObject({
  * Every key of the configuration with its default and a sentence. The environment names, the flags, the
  * reference in the README and the messages about bad values are all made from this.
  */
-export const configSchema = z.strictObject({
+const everyKey = z.strictObject({
   host: z.string().min(1).default('127.0.0.1').describe('The address that the server listens on.'),
   port: port.default(5984).describe('The port that the server listens on; 0 takes a free one.'),
   data: z.string().min(1).default('./data').describe('The data directory; it is made when it is missing.'),
@@ -370,6 +380,7 @@ export const configSchema = z.strictObject({
     ),
   session: session.prefault({}),
   auth: auth.prefault({}),
+  jwt: jwtSchema.prefault({}),
   passwords: passwords.prefault({}),
   lockout: lockout.prefault({}),
   users: users.prefault({}),
@@ -381,6 +392,17 @@ export const configSchema = z.strictObject({
   attachments: attachments.prefault({}),
   store: store.prefault({}),
   compaction: compaction.prefault({}),
+});
+
+/** The same, but for ways to log in that would let nobody in. */
+export const configSchema = everyKey.superRefine(({ auth: { handlers }, jwt }, context) => {
+  const isUsable = {
+    cookie: true,
+    default: true,
+    jwt: Object.keys(jwt.keys).length > 0,
+  };
+  if (!handlers.every((handler) => isUsable[handler]))
+    context.addIssue({ code: 'custom', path: ['auth', 'handlers'] });
 });
 
 /** What may be given of the configuration: any of its keys. */

@@ -1,5 +1,6 @@
 import { Document, isMap, isNode, isPair, visit } from 'yaml';
 import { keys } from './keys.js';
+import { isSection, put, valueAt, type Values } from './layers.js';
 import type { Config } from './schema.js';
 
 const MASK = '***';
@@ -11,10 +12,23 @@ export interface ShowOptions {
 
 /** A configuration as YAML, with secrets masked. */
 export function showConfig(config: Config, { docs = false }: ShowOptions = {}): string {
-  const admins = Object.fromEntries(Object.keys(config.admins).map((name) => [name, MASK]));
-  const document = new Document({ ...config, admins });
+  const document = new Document(masked(config));
   if (docs) addDocs(document);
   return document.toString({ lineWidth: 110 });
+}
+
+function masked(config: Config): Values {
+  const shown: Values = structuredClone(config);
+  for (const key of keys) {
+    const value = valueAt(shown, key.path);
+    if (key.secret && value !== undefined) put(shown, key, mask(value));
+  }
+  return shown;
+}
+
+/** Of a map, the names are no secret. */
+function mask(value: unknown): unknown {
+  return isSection(value) ? Object.fromEntries(Object.keys(value).map((name) => [name, MASK])) : MASK;
 }
 
 function addDocs(document: Document): void {

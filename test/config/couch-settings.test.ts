@@ -214,6 +214,7 @@ describe('the keys of CouchDB', () => {
     'cors/origins': 'https://a.example,app://obsidian.md',
     'cors/credentials': 'true',
     'chttpd/WWW-Authenticate': 'Basic realm="notes"',
+    'jwt_auth/roles_claim_path': 'access.my\\.app.roles',
     'chttpd_auth/same_site': 'Lax',
     'chttpd_auth/cookie_domain': 'example.org',
     'chttpd_auth/public_fields': 'name,colour',

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -6,6 +7,10 @@ import { StartError } from '../../src/config/exit.js';
 import { keyReference, keys } from '../../src/config/keys.js';
 import { type ConfigInput, loadConfig } from '../../src/config/load.js';
 import { showConfig } from '../../src/config/show.js';
+import { KEYS, pemOf } from '../auth/tokens.js';
+
+const SECRET = KEYS['hmac:_default'];
+const KEY = JSON.stringify({ 'hmac:a': SECRET });
 
 let folder: string;
 let data: string;
@@ -122,6 +127,33 @@ describe('the environment and the flags', () => {
     expect(load({ env: { CAUSEWAY_ADMINS: text } }).admins).toEqual(admins);
   });
 
+  it('reads the keys of tokens', () => {
+    const keys = {
+      'hmac:_default': SECRET,
+      'rsa:a:b': KEYS['rsa:r'].replaceAll('\n', '\\n'),
+      'ec:c': KEYS['ec:p384'].replaceAll('\n', '\r\n').trim(),
+      'eddsa:d': KEYS['eddsa:ed'].trim(),
+    };
+    expect(load({ env: { CAUSEWAY_JWT_KEYS: JSON.stringify(keys) } }).jwt.keys).toEqual(keys);
+  });
+
+  it('warns of secrets of tokens that are short', () => {
+    const keys = { 'hmac:a': SECRET, 'hmac:b': 'aGVsbG8=' };
+    const env = { CAUSEWAY_JWT_KEYS: JSON.stringify(keys), CAUSEWAY_AUTH_HANDLERS: 'jwt' };
+    expect(loadConfig({ env }).warnings).toEqual([
+      'the secret of jwt.keys.hmac:b has 5 bytes; with fewer than 32 it may be guessed',
+    ]);
+  });
+
+  it('warns of keys that are given for nothing', () => {
+    const env = { CAUSEWAY_JWT_KEYS: KEY };
+    expect(loadConfig({ env }).warnings).toEqual([
+      'jwt.keys count for nothing while auth.handlers does not name jwt',
+    ]);
+    const handlers = { CAUSEWAY_AUTH_HANDLERS: 'jwt' };
+    expect(loadConfig({ env: { ...env, ...handlers } }).warnings).toEqual([]);
+  });
+
   it('warns of variables that are not keys', () => {
     const env = { CAUSEWAY_PROT: '1', CAUSEWAY_SERVICE_HOST: '10.0.0.1', PATH: '/bin' };
     expect(loadConfig({ env }).warnings).toEqual([
@@ -167,9 +199,44 @@ describe('a bad configuration is refused', () => {
       { env: { CAUSEWAY_ADMINS: 'jan:a,sesame' } },
       { file: yaml('admins: { jan: { password: sesame } }') },
       { file: yaml('admins: sesame') },
+      { env: { CAUSEWAY_JWT_KEYS: 'sesame' } },
+      { env: { CAUSEWAY_JWT_KEYS: '{"hmac:_default":"sesame' } },
       { file: yaml('admins: { jan: sesame\n') },
     ])
       expect(refusal(input).join()).not.toContain('sesame');
+  });
+
+  it.each([
+    ['hmac:_default', 'not Base64: sesame'],
+    ['hmac:_default', 'c2VzYW1l='],
+    ['hmac:_default', ''],
+    ['hmac:', 'c2VzYW1l'],
+    ['secret', 'c2VzYW1l'],
+    ['des:_default', 'c2VzYW1l'],
+    ['rsa:_default', 'c2VzYW1l'],
+    ['rsa:_default', '-----BEGIN PUBLIC KEY-----\nc2VzYW1l\n-----END PUBLIC KEY-----\n'],
+    ['rsa:_default', KEYS['ec:p256']],
+    ['ec:_default', KEYS['eddsa:ed']],
+    ['eddsa:_default', KEYS['rsa:r']],
+    ['rsa:_default', pemOf(generateKeyPairSync('rsa', { modulusLength: 1024 }).publicKey)],
+    ['ec:_default', pemOf(generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).publicKey)],
+    ['eddsa:_default', generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' })],
+  ])('when a key of tokens is none: %s %#', (name, text) => {
+    const file = yaml(JSON.stringify({ jwt: { keys: Object.fromEntries([[name, text]]) } }));
+    const [line = '', ...more] = refusal({ file });
+    expect(more).toEqual([]);
+    expect(line).toContain(
+      `jwt.keys.${name} is a value that is not shown (/causeway.yaml); allowed is names`,
+    );
+  });
+
+  it('when it switches on a way to log in without a key', () => {
+    const allowed = 'a list of cookie, default and jwt (which needs jwt.keys)';
+    expect(refusal({ env: { CAUSEWAY_AUTH_HANDLERS: 'jwt,default' } })).toEqual([
+      `auth.handlers is ["jwt","default"] (CAUSEWAY_AUTH_HANDLERS); allowed is ${allowed}`,
+    ]);
+    expect(refusal({ env: { CAUSEWAY_AUTH_HANDLERS: 'ldap' } })).toHaveLength(1);
+    expect(refusal({ file: yaml('auth: { handlers: [] }') })).toHaveLength(1);
   });
 
   it.each([
@@ -242,6 +309,8 @@ describe('the keys', () => {
       'session.sameSite',
       'session.domain',
       'auth.wwwAuthenticate',
+      'jwt.keys',
+      'jwt.rolesClaimPath',
       'users.publicFields',
       'cors.origins',
       'cors.credentials',
@@ -251,7 +320,22 @@ describe('the keys', () => {
   });
 });
 
+it('gives secrets no flag, which all on the machine would see', () => {
+  const secrets = keys.filter(({ secret }) => secret);
+  expect(secrets.map(({ name, flag }) => [name, flag])).toEqual([
+    ['admins', undefined],
+    ['jwt.keys', undefined],
+  ]);
+});
+
 describe('the configuration as it is shown', () => {
+  it('hides keys', () => {
+    const env = { CAUSEWAY_JWT_KEYS: KEY };
+    const shown = showConfig(load({ env }));
+    expect(shown).not.toContain(SECRET);
+    expect(shown).toMatch(/keys:\n +hmac:a: "\*\*\*"/);
+  });
+
   it('hides passwords, and can be read again', () => {
     const config = load({ env: { CAUSEWAY_ADMINS: 'jan:sesame', CAUSEWAY_PORT: '1' } });
     const shown = showConfig(config);
@@ -266,6 +350,7 @@ describe('the configuration as it is shown', () => {
       'session.sameSite',
       'session.domain',
       'auth.wwwAuthenticate',
+      'jwt.rolesClaimPath',
       'cors.credentials',
       'limits.maxDocumentIdLength',
     ];
