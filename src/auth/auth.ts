@@ -14,6 +14,7 @@ import { Credentials } from './credentials.js';
 import { Jwt } from './jwt.js';
 import { Lockout } from './lockout.js';
 import type { PasswordHash } from './password.js';
+import { TrustedProxy } from './proxy.js';
 import { readSession, type SessionClaim, Sessions } from './sessions.js';
 import { fitsTotp, type Totp } from './totp.js';
 import { anonymous, type UserContext } from './usercontext.js';
@@ -21,10 +22,11 @@ import { anonymous, type UserContext } from './usercontext.js';
 /** A way to authenticate; `default` is HTTP Basic. */
 export type AuthMethod = Config['auth']['handlers'][number];
 
-/** The headers of a request that say who asks. */
+/** The headers of a request, by their names in lower case. */
 export interface AuthHeaders {
   readonly authorization?: string | undefined;
   readonly cookie?: string | undefined;
+  readonly [name: string]: string | readonly string[] | undefined;
 }
 
 /** Where a request came from. */
@@ -67,7 +69,7 @@ export interface AuthOptions {
   /** Signs the cookies. */
   readonly secret: string | Buffer;
   /** Read at each use: it may change. */
-  readonly config: Pick<Config, 'auth' | 'jwt' | 'session' | 'passwords' | 'lockout'>;
+  readonly config: Pick<Config, 'auth' | 'jwt' | 'proxy' | 'session' | 'passwords' | 'lockout'>;
   /** Hashed passwords by name. */
   readonly admins: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
   readonly users?: Users;
@@ -96,10 +98,12 @@ export class Auth {
   readonly #sessions: Sessions;
   readonly #lockout: Lockout;
   readonly #jwt: Jwt;
+  readonly #proxy: TrustedProxy;
   readonly #handlers: Readonly<Record<AuthMethod, Handler>> = {
     cookie: ({ cookie }, client) => this.#fromCookie(cookie, client),
     default: ({ authorization }, client) => this.#fromBasic(authorization, client),
     jwt: ({ authorization }) => this.#fromToken(authorization),
+    proxy: (headers, client) => this.#fromProxy(headers, client),
   };
   readonly #config: AuthOptions['config'];
   readonly #log: Pick<Logger, 'warn'>;
@@ -112,6 +116,7 @@ export class Auth {
     this.#sessions = new Sessions(secret, () => config.session);
     this.#lockout = new Lockout(() => config.lockout);
     this.#jwt = new Jwt(config.jwt);
+    this.#proxy = new TrustedProxy(() => config.proxy, log);
     this.#config = config;
     this.#log = log;
   }
@@ -134,7 +139,7 @@ export class Auth {
 
   /**
    * Who sent a request with these headers: the first way that names somebody counts. A session that has ended or is not
-   * genuine counts as none.
+   * genuine counts as none, and so does what a proxy says with a wrong token.
    * @throws CouchError 401 for a wrong name or password, 403 after too many of them, 400, 401 or 404 for a JSON Web
    * Token that does not let in, 400 for headers that cannot be read, 503 when too many passwords wait to be checked.
    */
@@ -185,6 +190,11 @@ export class Auth {
   async #fromToken(header: string | undefined): Promise<Found> {
     const user = await this.#jwt.authenticate(header);
     return user && { user, method: 'jwt' };
+  }
+
+  #fromProxy(headers: AuthHeaders, client: Client): Found {
+    const user = this.#proxy.authenticate(headers, client);
+    return user && { user, method: 'proxy' };
   }
 
   #fromCookie(header: string | undefined, client: Client): Found | Promise<Found> {

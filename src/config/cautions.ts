@@ -2,10 +2,12 @@ import { readJwtKey } from './jwt.js';
 import type { Config } from './schema.js';
 
 /** What is wrong with a configuration, though not so much that nothing could start with it. */
-export function cautions({ auth: { handlers }, jwt }: Config): string[] {
+export function cautions({ auth: { handlers }, jwt, proxy }: Config): string[] {
   const found = shortSecrets(jwt.keys);
   if (Object.keys(jwt.keys).length > 0 && !handlers.includes('jwt'))
     found.push('jwt.keys count for nothing while auth.handlers does not name jwt');
+  if (proxy.secret !== undefined && !handlers.includes('proxy'))
+    found.push('proxy.secret counts for nothing while auth.handlers does not name proxy');
   return found;
 }
 

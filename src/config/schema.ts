@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { jwtSchema } from './jwt.js';
+import { proxySchema } from './proxy.js';
 
 declare module 'zod' {
   interface GlobalMeta {
@@ -55,13 +56,13 @@ const session = z.strictObject({
 
 const auth = z.strictObject({
   handlers: z
-    .array(z.enum(['cookie', 'default', 'jwt']))
+    .array(z.enum(['cookie', 'default', 'jwt', 'proxy']))
     .min(1)
     .default(['cookie', 'default'])
     .meta({
       description:
         'The ways to log in, in the order in which they are tried; `default` is HTTP Basic (`authentication_handlers` of `chttpd`).',
-      allowed: 'a list of cookie, default and jwt (which needs jwt.keys)',
+      allowed: 'a list of cookie, default, jwt (which needs jwt.keys) and proxy (which needs proxy.secret)',
     }),
   requireValidUser: z
     .boolean()
@@ -381,6 +382,7 @@ const everyKey = z.strictObject({
   session: session.prefault({}),
   auth: auth.prefault({}),
   jwt: jwtSchema.prefault({}),
+  proxy: proxySchema.prefault({}),
   passwords: passwords.prefault({}),
   lockout: lockout.prefault({}),
   users: users.prefault({}),
@@ -394,12 +396,13 @@ const everyKey = z.strictObject({
   compaction: compaction.prefault({}),
 });
 
-/** The same, but for ways to log in that would let nobody in. */
-export const configSchema = everyKey.superRefine(({ auth: { handlers }, jwt }, context) => {
+/** The same, but for ways to log in that would let nobody in, or everybody. */
+export const configSchema = everyKey.superRefine(({ auth: { handlers }, jwt, proxy }, context) => {
   const isUsable = {
     cookie: true,
     default: true,
     jwt: Object.keys(jwt.keys).length > 0,
+    proxy: proxy.secret !== undefined,
   };
   if (!handlers.every((handler) => isUsable[handler]))
     context.addIssue({ code: 'custom', path: ['auth', 'handlers'] });

@@ -67,7 +67,7 @@ function fixedTexts({ server, settings }: Services): Sections {
         ['port', String(port)],
       ]),
     ],
-    ['chttpd_auth', authentication],
+    ['chttpd_auth', new Map([...authentication, ['proxy_use_secret', 'true']])],
     ['couch_httpd_auth', authentication],
   ]);
 }

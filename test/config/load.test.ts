@@ -145,12 +145,13 @@ describe('the environment and the flags', () => {
     ]);
   });
 
-  it('warns of keys that are given for nothing', () => {
-    const env = { CAUSEWAY_JWT_KEYS: KEY };
+  it('warns of keys and secrets that are given for nothing', () => {
+    const env = { CAUSEWAY_JWT_KEYS: KEY, CAUSEWAY_PROXY_SECRET: 'sesame sesame sesame' };
     expect(loadConfig({ env }).warnings).toEqual([
       'jwt.keys count for nothing while auth.handlers does not name jwt',
+      'proxy.secret counts for nothing while auth.handlers does not name proxy',
     ]);
-    const handlers = { CAUSEWAY_AUTH_HANDLERS: 'jwt' };
+    const handlers = { CAUSEWAY_AUTH_HANDLERS: 'jwt,proxy' };
     expect(loadConfig({ env: { ...env, ...handlers } }).warnings).toEqual([]);
   });
 
@@ -199,6 +200,7 @@ describe('a bad configuration is refused', () => {
       { env: { CAUSEWAY_ADMINS: 'jan:a,sesame' } },
       { file: yaml('admins: { jan: { password: sesame } }') },
       { file: yaml('admins: sesame') },
+      { env: { CAUSEWAY_PROXY_SECRET: 'sesame' } },
       { env: { CAUSEWAY_JWT_KEYS: 'sesame' } },
       { env: { CAUSEWAY_JWT_KEYS: '{"hmac:_default":"sesame' } },
       { file: yaml('admins: { jan: sesame\n') },
@@ -230,11 +232,13 @@ describe('a bad configuration is refused', () => {
     );
   });
 
-  it('when it switches on a way to log in without a key', () => {
-    const allowed = 'a list of cookie, default and jwt (which needs jwt.keys)';
-    expect(refusal({ env: { CAUSEWAY_AUTH_HANDLERS: 'jwt,default' } })).toEqual([
-      `auth.handlers is ["jwt","default"] (CAUSEWAY_AUTH_HANDLERS); allowed is ${allowed}`,
-    ]);
+  it('when it switches on a way to log in without a key or a secret', () => {
+    const allowed =
+      'a list of cookie, default, jwt (which needs jwt.keys) and proxy (which needs proxy.secret)';
+    for (const handler of ['jwt', 'proxy'])
+      expect(refusal({ env: { CAUSEWAY_AUTH_HANDLERS: `${handler},default` } })).toEqual([
+        `auth.handlers is ["${handler}","default"] (CAUSEWAY_AUTH_HANDLERS); allowed is ${allowed}`,
+      ]);
     expect(refusal({ env: { CAUSEWAY_AUTH_HANDLERS: 'ldap' } })).toHaveLength(1);
     expect(refusal({ file: yaml('auth: { handlers: [] }') })).toHaveLength(1);
   });
@@ -311,6 +315,7 @@ describe('the keys', () => {
       'auth.wwwAuthenticate',
       'jwt.keys',
       'jwt.rolesClaimPath',
+      'proxy.secret',
       'users.publicFields',
       'cors.origins',
       'cors.credentials',
@@ -325,13 +330,15 @@ it('gives secrets no flag, which all on the machine would see', () => {
   expect(secrets.map(({ name, flag }) => [name, flag])).toEqual([
     ['admins', undefined],
     ['jwt.keys', undefined],
+    ['proxy.secret', undefined],
   ]);
 });
 
 describe('the configuration as it is shown', () => {
-  it('hides keys', () => {
-    const env = { CAUSEWAY_JWT_KEYS: KEY };
+  it('hides keys and secrets', () => {
+    const env = { CAUSEWAY_JWT_KEYS: KEY, CAUSEWAY_PROXY_SECRET: 'sesame sesame sesame' };
     const shown = showConfig(load({ env }));
+    expect(shown).not.toContain('sesame');
     expect(shown).not.toContain(SECRET);
     expect(shown).toMatch(/keys:\n +hmac:a: "\*\*\*"/);
   });
@@ -351,6 +358,7 @@ describe('the configuration as it is shown', () => {
       'session.domain',
       'auth.wwwAuthenticate',
       'jwt.rolesClaimPath',
+      'proxy.secret',
       'cors.credentials',
       'limits.maxDocumentIdLength',
     ];
