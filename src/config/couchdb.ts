@@ -180,6 +180,7 @@ export function* couchTexts(
 
 /** What CouchDB would run, or read from the disk: nobody may say it over HTTP. */
 const CLOSED_SECTIONS = new Set([
+  'couch_scanner_plugins',
   'couchdb_engines',
   'daemons',
   'external',
@@ -193,15 +194,19 @@ const CLOSED_SECTIONS = new Set([
   'os_daemons',
   'query_servers',
   'ssl',
+  'update_notification',
 ]);
 
 /** The same, of sections of which the rest is harmless; and secrets. */
 const CLOSED_KEYS = new Set([
   'chttpd/authentication_handlers',
   'chttpd/config_whitelist',
+  'chttpd/docroot',
+  'chttpd/stats_reporter',
   'chttpd_auth/secret',
   'couch_httpd_auth/secret',
   'couchdb/database_dir',
+  'couchdb/default_engine',
   'couchdb/js_engine',
   'couchdb/plugin_dir',
   'couchdb/uri_file',

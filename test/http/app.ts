@@ -32,6 +32,8 @@ export interface RequestOptions {
   readonly headers?: http.OutgoingHttpHeaders;
   readonly json?: unknown;
   readonly text?: string | Buffer;
+  /** Keeps connections; each request has one of its own when left out. */
+  readonly agent?: http.Agent;
 }
 
 /** Who the stub of the authentication knows; a request says its name in a header of its own. */
@@ -112,6 +114,7 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
 function send(port: number, method: string, url: string, options: RequestOptions = {}): Promise<Answer> {
   const chunked = options.headers?.['transfer-encoding'] !== undefined;
   const { as = 'admin', json, text = json === undefined ? undefined : JSON.stringify(json) } = options;
+  const { agent = false } = options;
   const headers = {
     accept: 'application/json',
     ...(as !== null && { 'x-test-user': as }),
@@ -121,7 +124,7 @@ function send(port: number, method: string, url: string, options: RequestOptions
   };
   return new Promise((resolve, reject) => {
     const request = http.request(
-      { host: '127.0.0.1', port, method, path: url, headers, agent: false, maxHeaderSize: 1 << 20 },
+      { host: '127.0.0.1', port, method, path: url, headers, agent, maxHeaderSize: 1 << 20 },
       (response) => {
         read(response).then(resolve, reject);
       },

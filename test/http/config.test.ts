@@ -208,18 +208,24 @@ describe('what takes effect', () => {
 describe('what could run or read something', () => {
   together();
 
-  test.each(['query_servers', 'native_query_servers', 'os_daemons', 'daemons', 'external', 'feature_flags'])(
-    'is not set: section %s',
-    async (section) => {
-      const reason = 'Config section blacklisted for modification over HTTP API.';
-      for (const name of ['javascript', 'x']) {
-        // The body is not even looked at.
-        expect(await put(`/${section}/${name}`, 5)).toEqual(refused(reason));
-        expect(await remove(`/${section}/${name}`)).toEqual(refused(reason));
-        expect(await get(`/${section}/${name}`)).toEqual(unknown);
-      }
-    },
-  );
+  test.each([
+    'query_servers',
+    'native_query_servers',
+    'os_daemons',
+    'daemons',
+    'external',
+    'update_notification',
+    'feature_flags',
+    'couch_scanner_plugins',
+  ])('is not set: section %s', async (section) => {
+    const reason = 'Config section blacklisted for modification over HTTP API.';
+    for (const name of ['javascript', 'x']) {
+      // The body is not even looked at.
+      expect(await put(`/${section}/${name}`, 5)).toEqual(refused(reason));
+      expect(await remove(`/${section}/${name}`)).toEqual(refused(reason));
+      expect(await get(`/${section}/${name}`)).toEqual(unknown);
+    }
+  });
 
   test.each([
     'couchdb_engines/x',
@@ -231,6 +237,7 @@ describe('what could run or read something', () => {
     'couchdb/database_dir',
     'couchdb/view_index_dir',
     'chttpd/authentication_handlers',
+    'chttpd/docroot',
     'httpd/authentication_handlers',
     'log/file',
     'log/writer',
