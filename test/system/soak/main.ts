@@ -6,7 +6,7 @@ import { clients } from './clients.js';
 import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { databases } from './databases.js';
-import { fuzz } from './fuzz.js';
+import { authorization, fuzz } from './fuzz.js';
 import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
@@ -25,6 +25,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   browser,
   couchbackup,
   fuzz,
+  authorization,
   attachment,
   start,
   databases,
