@@ -3,6 +3,10 @@ const SECRET_NAME =
 
 const URL_CREDENTIALS = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@"']+(?:@[^\s/?#@"']+)*@/gi;
 
+/** Nobody is asked for secrets in a URL; a form that was sent in a wrong way puts them there. */
+const URL_PARAMETERS =
+  /([?&](?:pass|passwd|password|secret|(?:access_?)?token|authorization|jwt)=)[^&#\s"']+/gi;
+
 const MASK = '***';
 const MAX_DEPTH = 8;
 
@@ -25,9 +29,10 @@ function scrubValue(value: unknown, depth: number): unknown {
   );
 }
 
-/** Masks the name and password that a URL may carry. */
+/** Masks the name and password that a URL may carry, and parameters that are called like secrets. */
 export function scrubText(text: string): string {
-  return text.includes('@') ? text.replace(URL_CREDENTIALS, `$1${MASK}@`) : text;
+  const anonymous = text.includes('@') ? text.replace(URL_CREDENTIALS, `$1${MASK}@`) : text;
+  return anonymous.includes('=') ? anonymous.replace(URL_PARAMETERS, `$1${MASK}`) : anonymous;
 }
 
 function isPlain(value: object): boolean {

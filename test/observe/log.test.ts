@@ -38,9 +38,11 @@ describe('a log line', () => {
     log.info({ url: 'http://jan:ses@sesame@couch.example/' }, 'at http://sesame@couch.example/');
     log.error(new Error('cannot reach http://jan:sesame@couch.example/'), 'failed');
     log.error({ err: Object.assign(new Error('x'), { options: { password: 'sesame' } }) });
+    log.info({ url: '/_session?name=jan&password=sesame&x=1' }, 'GET /db?TOKEN=sesame#x');
     expect(lines.join('')).not.toContain('sesame');
     expect(lines.join('')).toContain('https://***@couch.example/db');
-    expect(lines).toHaveLength(6);
+    expect(lines.join('')).toContain('/_session?name=jan&password=***&x=1');
+    expect(lines).toHaveLength(7);
   });
 
   it('keeps the message and the stack of an error', () => {

@@ -10,7 +10,25 @@ export async function anonymousMemory(pid: number): Promise<number> {
 }
 
 /** How many sockets a process has open. */
-export async function openSockets(pid: number): Promise<number> {
+export const openSockets = async (pid: number): Promise<number> => (await socketsOf(pid)).length;
+
+/** The TCP ports that a process listens on. */
+export async function listeningPorts(pid: number): Promise<readonly number[]> {
+  const own = new Set(await socketsOf(pid));
+  const tables = await Promise.all(['tcp', 'tcp6'].map((name) => readFile(`/proc/net/${name}`, 'utf8')));
+  return tables.flatMap((table) =>
+    table.split('\n').flatMap((line) => {
+      const [, local = '', , state, , , , , , inode = ''] = line.trim().split(/\s+/);
+      const isListening = state === LISTEN && own.has(`socket:[${inode}]`);
+      return isListening ? [parseInt(local.slice(local.indexOf(':') + 1), 16)] : [];
+    }),
+  );
+}
+
+/** How Linux writes that state. */
+const LISTEN = '0A';
+
+async function socketsOf(pid: number): Promise<readonly string[]> {
   const folder = `/proc/${String(pid)}/fd`;
   const targets = await Promise.all(
     (await readdir(folder)).map((fd) =>
@@ -21,7 +39,7 @@ export async function openSockets(pid: number): Promise<number> {
       }),
     ),
   );
-  return targets.filter((target) => target.startsWith('socket:')).length;
+  return targets.filter((target) => target.startsWith('socket:'));
 }
 
 /** Ticks of processor time that a process has used. */
