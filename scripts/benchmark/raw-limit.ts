@@ -35,6 +35,7 @@ export async function rawCosts(count: number): Promise<RawCosts> {
     costs.set('put-databases', costs.get('put-one') ?? 0);
     await of('get', count, () => getAll(level, count));
     await of('changes', count, () => readRows(level));
+    costs.set('get-session', costs.get('get') ?? 0);
     costs.set('changes-pages', costs.get('changes') ?? 0);
     await of('all-docs', count, () => readWithBodies(level));
     await of('revs-diff-present', count, () => getPages(level, count, 'meta-'));

@@ -41,6 +41,9 @@ export function workloads(count: number): readonly Workload[] {
     reading('get', 'GET one document', 'request', 50, (target) =>
       scattered(target, count, Math.min(3 * count, 30_000)),
     ),
+    reading('get-session', 'the same with a cookie instead of a password', 'request', 50, async (target) =>
+      scattered(await target.inSession(), count, Math.min(3 * count, 30_000)),
+    ),
     writing('put', 'PUT new documents', 50, Math.min(count, 10_000), putNew),
     writing('put-one', 'the same on one connection', 1, Math.min(count >> 2, 1000), putNew),
     manyDatabases(Math.min(Math.ceil(count / 100), 100), Math.min(count, 5000)),
