@@ -136,6 +136,37 @@ test('secrets that others came with sign no session, even where the salt is know
   }
 });
 
+test('a session is never the one that a client brought', async () => {
+  it = await startUsers();
+  try {
+    for (const name of ['attacker', 'victim']) await it.put(name, { password: name });
+    const login = async (name: string, password: string, brought?: string) => {
+      const headers = brought === undefined ? {} : { cookie: `AuthSession=${brought}` };
+      const asking = { as: null, json: { name, password }, headers };
+      const answer = await it.ask('POST', '/_session', asking);
+      const [, cookie = ''] = /^AuthSession=([^;]*);/.exec(answer.headers['set-cookie']?.[0] ?? '') ?? [];
+      return { status: answer.status, cookie };
+    };
+    const who = async (cookie: string): Promise<unknown> => {
+      const headers = { cookie: `AuthSession=${cookie}` };
+      const { body } = await it.ask('GET', '/_session', { as: null, headers });
+      return (body as { userCtx: { name: unknown } }).userCtx.name;
+    };
+    const { cookie: planted } = await login('attacker', 'attacker');
+    expect(await who(planted)).toBe('attacker');
+    const { cookie: own } = await login('victim', 'victim', planted);
+    expect([await who(own), await who(planted)]).toEqual(['victim', 'attacker']);
+    // Whoever fails to log in is nobody from then on, in a browser.
+    expect(await login('victim', 'wrong', own)).toEqual({ status: 401, cookie: '' });
+    // Where both are sent, the session counts; a password beside it gives it no other name.
+    const headers = { cookie: `AuthSession=${planted}` };
+    const { body } = await it.ask('GET', '/_session', { as: 'victim:victim', headers });
+    expect(body).toMatchObject({ userCtx: { name: 'attacker' } });
+  } finally {
+    await it.stop();
+  }
+});
+
 describe('time tells nobody whether a name is known', () => {
   const ITERATIONS = 7;
   const THRESHOLD = 3;
