@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { AuthMethod } from '../auth/auth.js';
 import { anonymous, type UserContext } from '../auth/usercontext.js';
+import type { Config } from '../config/schema.js';
 import { badRequest, type CouchError } from '../errors.js';
 import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
@@ -236,7 +237,7 @@ export class Exchange {
 
   /** Browsers are sent to a page where they can log in; programs get to know what to do if they ask for it. */
   #unauthorized(error: CouchError): void {
-    const challenge = this.header('x-couchdb-www-authenticate') ?? this.server.config.auth.wwwAuthenticate;
+    const challenge = this.header('x-couchdb-www-authenticate') ?? challengeOf(this.server.config.auth);
     if (challenge !== undefined) {
       this.json(401, errorBody(error), ['WWW-Authenticate', challenge]);
     } else if (!this.accepts('application/json') && this.accepts('text/html')) {
@@ -257,4 +258,9 @@ export class Exchange {
       return path;
     }
   }
+}
+
+/** How CouchDB has those log in who did not say how they want to be asked. */
+function challengeOf({ wwwAuthenticate, requireValidUser }: Config['auth']): string | undefined {
+  return wwwAuthenticate ?? (requireValidUser ? 'Basic realm="server"' : undefined);
 }

@@ -45,6 +45,10 @@ function rulesOf({ cors, limits, attachments }: Config): Rules {
 function fixedTexts({ server, settings }: Services): Sections {
   const { host, port } = settings.config;
   const authentication = new Map([['authentication_db', '_users']]);
+  const listener = new Map([
+    ['bind_address', host],
+    ['port', String(port)],
+  ]);
   return new Map([
     [
       'vendor',
@@ -60,13 +64,9 @@ function fixedTexts({ server, settings }: Services): Sections {
         ['uuid', server.uuid],
       ]),
     ],
-    [
-      'chttpd',
-      new Map([
-        ['bind_address', host],
-        ['port', String(port)],
-      ]),
-    ],
+    ['chttpd', listener],
+    // Clients look into the sections of former versions without asking whether there are any.
+    ['httpd', listener],
     ['chttpd_auth', new Map([...authentication, ['proxy_use_secret', 'true']])],
     ['couch_httpd_auth', authentication],
   ]);

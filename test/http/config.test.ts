@@ -148,6 +148,24 @@ describe('what takes effect', () => {
     expect((await it.request('PUT', '/db/other', { json: big })).status).toBe(201);
   });
 
+  test('says how to log in, where a request does not', async () => {
+    const asked = async (headers = {}) => {
+      const { status, headers: answered } = await it.request('GET', '/_all_dbs', { as: null, headers });
+      return [status, answered['www-authenticate']];
+    };
+    const page = { accept: 'text/html' };
+    expect(await asked()).toEqual([401, undefined]);
+    expect(await asked(page)).toEqual([302, undefined]);
+    await put('/chttpd/require_valid_user', 'true');
+    expect(await asked()).toEqual([401, 'Basic realm="server"']);
+    await put('/httpd/WWW-Authenticate', 'Basic realm="a"');
+    expect(await asked(page)).toEqual([401, 'Basic realm="a"']);
+    await put('/chttpd/WWW-Authenticate', 'Basic realm="b"');
+    expect(await asked()).toEqual([401, 'Basic realm="b"']);
+    expect(await asked({ 'x-couchdb-www-authenticate': 'Cookie' })).toEqual([401, 'Cookie']);
+    expect(await put('/chttpd/WWW-Authenticate', 'Bäsic')).toEqual(bad(/allowed is a challenge such as/));
+  });
+
   test('may stand where CouchDB had it before, unless it stands where it has it now', async () => {
     await put('/httpd/max_http_request_size', '1');
     expect((await it.request('PUT', '/_node/_local/_config/own/a', { json: 'b' })).status).toBe(200);
@@ -181,7 +199,16 @@ describe('what takes effect', () => {
   test('is shown where it is given, and not where it is a default', async () => {
     const [, all] = (await get('')) as [number, Record<string, unknown>];
     expect(Object.keys(all).toSorted()).toEqual(
-      ['admins', 'chttpd', 'chttpd_auth', 'couch_httpd_auth', 'couchdb', 'uuids', 'vendor'].toSorted(),
+      [
+        'admins',
+        'chttpd',
+        'chttpd_auth',
+        'couch_httpd_auth',
+        'couchdb',
+        'httpd',
+        'uuids',
+        'vendor',
+      ].toSorted(),
     );
     expect(all).toMatchObject({
       vendor: { name: 'Causeway' },
