@@ -31,7 +31,7 @@ export interface AuthHeaders {
 
 /** Where a request came from. */
 export interface Client {
-  /** Whether it came over TLS; a cookie is then for TLS only. */
+  /** Whether the client used TLS; a cookie is then for TLS only. */
   readonly secure: boolean;
   /** Stands for whoever sent it. */
   readonly address: string;

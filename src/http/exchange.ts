@@ -85,7 +85,9 @@ export class Exchange {
     return accepts(this.header('accept'), type);
   }
 
+  /** Whether the client sent it over TLS, which a proxy in front may have taken off. */
   get secure(): boolean {
+    if (this.header('x-forwarded-ssl') === 'on' || this.header('x-forwarded-proto') === 'https') return true;
     return (this.request.socket as Partial<TLSSocket>).encrypted === true;
   }
 
@@ -161,9 +163,7 @@ export class Exchange {
   /** An absolute URL of this server, as the client sees it. */
   absolute(path: string): string {
     const host = hostOf(this.request.headers) ?? this.#localHost();
-    const tls =
-      this.header('x-forwarded-ssl') === 'on' || this.header('x-forwarded-proto') === 'https' || this.secure;
-    return `${tls ? 'https' : 'http'}://${headerSafe(host)}${headerSafe(path)}`;
+    return `${this.secure ? 'https' : 'http'}://${headerSafe(host)}${headerSafe(path)}`;
   }
 
   #localHost(): string {

@@ -21,6 +21,19 @@ describe('the cookie of a session', () => {
     );
   });
 
+  test('is for TLS only where a proxy says that the client uses that', async () => {
+    await cookieOf({ session: { sameSite: 'none' } });
+    const given = async (headers: Record<string, string>) => {
+      const json = { name: 'admin', password: 'secret' };
+      const answer = await it.ask('POST', '/_session', { as: null, json, headers });
+      return answer.headers['set-cookie']?.[0]?.replace(/.*Max-Age=600; /, '');
+    };
+    expect(await given({})).toBe('Path=/; HttpOnly; SameSite=None');
+    for (const headers of [{ 'x-forwarded-proto': 'https' }, { 'x-forwarded-ssl': 'on' }])
+      expect(await given(headers)).toBe('Secure; Path=/; HttpOnly; SameSite=None');
+    expect(await given({ 'x-forwarded-proto': 'http' })).toBe('Path=/; HttpOnly; SameSite=None');
+  });
+
   test('says what it is configured to say, also when it is taken back', async () => {
     const session = { timeout: 60, sameSite: 'strict', domain: 'example.org', persistent: false } as const;
     const cookie = await cookieOf({ session });
