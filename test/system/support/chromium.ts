@@ -1,4 +1,4 @@
-import { access } from 'node:fs/promises';
+import { access, mkdir, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
@@ -41,9 +41,24 @@ export async function hasBrowser(): Promise<boolean> {
 }
 
 export async function launchChromium(): Promise<Browser> {
-  const executablePath = await findChromium();
-  if (executablePath === undefined) throw new Error('Chromium is not installed (apt-get install chromium)');
-  return await chromium.launch({ executablePath, args: FLAGS });
+  return await chromium.launch({ executablePath: await chromiumPath(), args: FLAGS });
+}
+
+/** A browser whose profile, in this folder, lets pages use cookies of other sites; by itself it lets none. */
+export async function launchProfile(folder: string): Promise<BrowserContext> {
+  await mkdir(path.join(folder, 'Default'), { recursive: true });
+  const preferences = { profile: { cookie_controls_mode: 0, block_third_party_cookies: false } };
+  await writeFile(path.join(folder, 'Default', 'Preferences'), JSON.stringify(preferences));
+  return await chromium.launchPersistentContext(folder, {
+    executablePath: await chromiumPath(),
+    args: FLAGS,
+  });
+}
+
+async function chromiumPath(): Promise<string> {
+  const file = await findChromium();
+  if (file === undefined) throw new Error('Chromium is not installed (apt-get install chromium)');
+  return file;
 }
 
 /** A web server of one's own, for pages. */

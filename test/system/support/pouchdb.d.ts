@@ -112,6 +112,27 @@ declare module 'pouchdb-browser' {
   export { default } from 'pouchdb-node';
 }
 
+/** The bundle that its makers built for pages. */
+declare module 'pouchdb-authentication/dist/pouchdb.authentication.js' {
+  /** What a server answered, or an error. */
+  export type Answer = Readonly<Record<string, unknown>>;
+  export interface Authentication {
+    readonly signUp: (name: string, password: string, options?: object) => Promise<Answer>;
+    readonly signUpAdmin: (name: string, password: string) => Promise<Answer>;
+    readonly logIn: (name: string, password: string) => Promise<Answer>;
+    readonly logOut: () => Promise<Answer>;
+    readonly getSession: () => Promise<Answer>;
+    readonly getUser: (name: string) => Promise<Answer>;
+    readonly putUser: (name: string, options: object) => Promise<Answer>;
+    readonly deleteUser: (name: string) => Promise<Answer>;
+    readonly deleteAdmin: (name: string) => Promise<Answer>;
+    readonly changePassword: (name: string, password: string) => Promise<Answer>;
+    readonly changeUsername: (before: string, after: string) => Promise<Answer>;
+  }
+  const plugin: unknown;
+  export default plugin;
+}
+
 declare module 'pouchdb-adapter-memory' {
   const plugin: unknown;
   export default plugin;

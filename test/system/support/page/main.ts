@@ -1,5 +1,9 @@
 /** What runs in the browser: bundled by `bundlePage`, called by the tests through `page.evaluate`. */
 import indexeddb from 'pouchdb-adapter-indexeddb';
+import authentication, {
+  type Answer,
+  type Authentication,
+} from 'pouchdb-authentication/dist/pouchdb.authentication.js';
 import PouchDB, { type Doc, type Options, type Sync } from 'pouchdb-browser';
 import { documents } from '../documents.js';
 import { fill } from '../fill.js';
@@ -7,6 +11,7 @@ import { noise } from '../noise.js';
 import { pouchLeaves, pouchTrees } from '../trees.js';
 
 PouchDB.plugin(indexeddb);
+PouchDB.plugin(authentication);
 
 const databases = new Map<string, PouchDB>();
 const syncs = new Map<string, Sync>();
@@ -83,6 +88,13 @@ const api = {
   leaves: (name: string) => pouchLeaves(db(name)),
 
   trees: (name: string) => pouchTrees(db(name)),
+
+  /** Calls a function that pouchdb-authentication adds to databases; a refusal is an answer, too. */
+  authenticate: async (url: string, name: keyof Authentication, ...args: unknown[]): Promise<Answer> => {
+    const remote = new PouchDB(url, { skip_setup: true }) as unknown as Authentication;
+    const call = remote[name] as (...given: unknown[]) => Promise<Answer>;
+    return await call.apply(remote, args).catch((error: unknown) => error as Answer);
+  },
 
   /** A request as an app makes it, with its cookies. */
   fetch: async (url: string, options: { method?: string; body?: object } = {}) => {
