@@ -18,31 +18,21 @@ import { type Holder, interrupted, type Staged } from './attachments/uploads.js'
 import { applyEdit } from './apply.js';
 import type { BodyFacts } from './body-facts.js';
 import { BodyWrites } from './body-writes.js';
-import { blockOf, type ChangeCounts } from './change-counts.js';
+import type { ChangeCounts } from './change-counts.js';
 import { type CompactionScope, compactRecord } from './compact.js';
-import { addTo, putCounters } from './counters.js';
+import { putCounters } from './counters.js';
 import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { LocalWrites } from './local-writes.js';
-import type { LivingDelta } from './positions.js';
 import type { RecentDocuments } from './recent.js';
 import { parseRecord, StoredDocument } from './record.js';
+import { putRecords, type RecordChanges, type Touched } from './record-writes.js';
 import type { State } from './state.js';
-import type { AttachmentEdit, DocumentEdit, WrittenRow } from './types.js';
+import type { AttachmentEdit, DocumentEdit } from './types.js';
 import type { WriteGate } from './write-gate.js';
-
-/** A document that the transaction has looked at or changed. */
-interface Touched {
-  /** As it is on disk. */
-  readonly before: StoredDocument | undefined;
-  /** Bytes of its metadata on disk. */
-  readonly bytes: number;
-  /** As the edits so far leave it; `before` while there were none. */
-  after: StoredDocument | undefined;
-}
 
 /** The parts of an open database that a transaction works with. */
 export interface TransactionContext {
@@ -355,44 +345,14 @@ export class Transaction implements Holder {
 
   /** Nobody else writes meanwhile. */
   *#finish(sizes: ActiveChange): Work<Committed> {
-    const blocks = new Map<number, number>();
-    const rows: WrittenRow[] = [];
-    const records: string[] = [];
-    const changed: string[] = [];
-    const living: LivingDelta[] = [];
-    let { docCount, deletedCount } = this.context.state;
-    let metadata = 0;
-    let count = 0;
-    for (const [id, { before, bytes, after }] of this.#touched) {
-      if (++count % TURN === 0) yield;
-      if (after === before) continue;
-      records.push(id);
-      metadata += this.#putRecord(id, after) - bytes;
-      if (after?.seq === before?.seq) continue;
-      changed.push(id);
-      if (before !== undefined) {
-        if (before.deleted) deletedCount--;
-        else docCount--;
-        this.del(layout.changes.key(layout.seqKey(before.seq)));
-        addTo(blocks, blockOf(before.seq), -1);
-      }
-      if (after !== undefined) {
-        if (after.deleted) deletedCount++;
-        else docCount++;
-        rows.push({ seq: after.seq, id, text: after.changeRow(this.context.epochs.token(after.seq)) });
-        addTo(blocks, blockOf(after.seq), 1);
-      }
-      const by = Number(after?.deleted === false) - Number(before?.deleted === false);
-      if (by !== 0) living.push({ id, by });
-    }
-    rows.sort((a, b) => a.seq - b.seq);
-    for (const row of rows) this.put(layout.changes.key(layout.seqKey(row.seq)), row.text);
+    const changes = yield* putRecords(this.#touched, this.context.epochs, this);
+    const { metadata, blocks } = changes;
     const attachments = yield* this.#refs.finish(this);
     const known = this.context.state;
     const state = {
       updateSeq: this.#updateSeq,
-      docCount,
-      deletedCount,
+      docCount: known.docCount + changes.docs,
+      deletedCount: known.deletedCount + changes.deleted,
       bodyBytes: known.bodyBytes + this.#bodies.bytes,
       attachmentBytes: known.attachmentBytes + attachments.bytes,
       metadataBytes: known.metadataBytes + metadata,
@@ -406,43 +366,13 @@ export class Transaction implements Holder {
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;
-    return {
-      state,
-      rows,
-      blocks,
-      records,
-      changed,
-      living,
-      largeBodies: this.#bodies.large,
-      orphans,
-      purged,
-    };
-  }
-
-  /** @returns its bytes */
-  #putRecord(id: string, record: StoredDocument | undefined): number {
-    const key = layout.documents.key(id);
-    if (record === undefined) {
-      this.del(key);
-      return 0;
-    }
-    const text = record.serialise();
-    this.put(key, text);
-    return Buffer.byteLength(text);
+    return { ...changes, state, largeBodies: this.#bodies.large, orphans, purged };
   }
 }
 
 /** What a commit changed. */
-export interface Committed {
+export interface Committed extends RecordChanges {
   readonly state: State;
-  readonly rows: readonly WrittenRow[];
-  /** Block of sequences → by how much its count of rows changed. */
-  readonly blocks: ReadonlyMap<number, number>;
-  /** Ids of the documents whose records were put or deleted. */
-  readonly records: readonly string[];
-  /** Ids of those of them that changed, and were not just compacted. */
-  readonly changed: readonly string[];
-  readonly living: readonly LivingDelta[];
   /** Sequence → length of each large body that was put. */
   readonly largeBodies: ReadonlyMap<number, number>;
   /** Whether rows that were in the feed may be as if they had never been. */
@@ -463,8 +393,5 @@ function digestsOf(edit: AttachmentEdit): readonly string[] {
 
 /** So many documents of a commit are looked up at once. */
 const FEW = 4;
-
-/** Documents that are put before others may have their turn. */
-const TURN = 16;
 
 const NOTHING: Resolved = { attachments: new Map(), missing: undefined };
