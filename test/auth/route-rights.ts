@@ -1,5 +1,6 @@
 import http from 'node:http';
 import type { Route } from '../../src/http/app.js';
+import { pathOf } from '../http/route-paths.js';
 
 /** Who asks, in the order of the table: each may do what those before may, and more. */
 export const KINDS = ['anonymous', 'stranger', 'member', 'databaseAdmin', 'serverAdmin'] as const;
@@ -55,14 +56,6 @@ function methodBeside(routes: readonly Route[], path: string): string {
 
 /** A body that the route can take, or comes to read only once the right is judged. */
 const bodyFor = (path: string): unknown => (path.endsWith('_limit') ? 1000 : {});
-
-/** A path that the route answers. */
-const pathOf = (path: string, db: string): string =>
-  path
-    .replace(':db', db)
-    .replace(':node', '_local')
-    .replace(/:(docid|name|section|key|partition|function)/g, 'some')
-    .replace('*', 'thing');
 
 /** After a request to these, others would be answered otherwise. */
 const CHANGING: ReadonlySet<string> = new Set(['/:db', '/:db/_security', '/:db/_design/:name']);

@@ -14,6 +14,7 @@ import { readdir } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { routeTable, type Route } from '../../src/http/app.js';
 import { type Answer, type RequestOptions, startApp, type TestApp } from './app.js';
+import { pathOf } from './route-paths.js';
 
 const agent = new http.Agent({ keepAlive: true, maxSockets: 4 });
 
@@ -37,14 +38,6 @@ const SECRET = 'only for members';
 
 const ask = (method: string, url: string, options: RequestOptions = {}): Promise<Answer> =>
   it.request(method === '*' ? 'PATCH' : method, url, { agent, ...options });
-
-/** A path that the route answers, in a database of this name. */
-const pathOf = (path: string, db: string): string =>
-  path
-    .replace(':db', db)
-    .replace(':node', '_local')
-    .replace(/:(docid|name|section|key|partition|function)/g, 'some')
-    .replace('*', 'thing');
 
 const isRefusal = (status: number): boolean => status >= 400 && status < 500;
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { routeTable } from '../../src/http/app.js';
 import { startApp, type TestApp } from './app.js';
+import { pathOf } from './route-paths.js';
 
 /** All that a client without a name may ask of a server; everything else needs a database that is public. */
 const OPEN_TO_ANYONE = [
@@ -55,14 +56,6 @@ beforeAll(async () => {
   it = await startApp();
 });
 afterAll(() => it.stop());
-
-/** A path that the route answers, in a database of this name. */
-const pathOf = (path: string, db: string): string =>
-  path
-    .replace(':db', db)
-    .replace(':node', '_local')
-    .replace(/:(docid|name|section|key|partition|function)/g, 'some')
-    .replace('*', 'thing');
 
 /** The request before may have deleted the database or changed who may use it. */
 async function prepare(db: string, security: object): Promise<void> {

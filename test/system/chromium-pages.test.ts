@@ -1,6 +1,7 @@
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasBrowser, launchChromium, serveFiles, type Site } from './support/chromium.js';
+import { hasBrowser, launchChromium, serveFiles } from './support/chromium.js';
+import type { Site } from './support/site.js';
 import { Restartable } from './support/restartable.js';
 
 /** What an attacker has the browser of an admin run: it says that it did, and changes something as the admin. */

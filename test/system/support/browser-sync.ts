@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import type { Browser } from 'playwright-core';
-import { type Site, Tab } from './chromium.js';
+import { Tab } from './chromium.js';
+import type { Site } from './site.js';
 import type { Changes, Info } from './couch.js';
 import { serverTrees } from './pouch.js';
 import type { Restartable } from './restartable.js';

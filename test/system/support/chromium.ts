@@ -1,11 +1,9 @@
 import { access, mkdir, writeFile } from 'node:fs/promises';
-import { createServer, type Server } from 'node:http';
-import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { type Browser, type BrowserContext, chromium, type Page } from 'playwright-core';
 import { build } from 'vite';
 import type { PageApi } from './page/main.js';
+import { type Site, startSite } from './site.js';
 
 const FLAGS = [
   '--no-sandbox',
@@ -61,20 +59,14 @@ async function chromiumPath(): Promise<string> {
   return file;
 }
 
-/** A web server of one's own, for pages. */
-export interface Site {
-  readonly origin: string;
-  close(): Promise<void>;
-}
-
 /** Serves some files from memory; the path `/` is `index.html`. */
-export async function serveFiles(files: ReadonlyMap<string, string | Buffer>): Promise<Site> {
+export function serveFiles(files: ReadonlyMap<string, string | Buffer>): Promise<Site> {
   const types = new Map([
     ['.html', 'text/html; charset=utf-8'],
     ['.js', 'text/javascript; charset=utf-8'],
     ['.css', 'text/css'],
   ]);
-  const server: Server = createServer(({ url = '/' }, response) => {
+  return startSite(({ url = '/' }, response) => {
     const name = url === '/' ? '/index.html' : url;
     const content = files.get(name);
     response.writeHead(content === undefined ? 404 : 200, {
@@ -82,17 +74,6 @@ export async function serveFiles(files: ReadonlyMap<string, string | Buffer>): P
     });
     response.end(content);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  return {
-    origin: `http://127.0.0.1:${String(port)}`,
-    async close() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
 }
 
 /** The script of the test page: PouchDB for browsers and what the tests call. */

@@ -1,7 +1,5 @@
-import { once } from 'node:events';
 import http from 'node:http';
-import type { AddressInfo } from 'node:net';
-import type { Site } from './chromium.js';
+import { type Site, startSite } from './site.js';
 
 /**
  * A proxy in front of a server. As those of Fauxton and of nginx by default it puts the server's name into `Host`, and
@@ -9,12 +7,12 @@ import type { Site } from './chromium.js';
  * @param headers that it sends besides
  * @param page what it answers at `/` to whoever does not ask for JSON
  */
-export async function startProxy(
+export function startProxy(
   target: string,
   { headers = {}, page }: { headers?: Record<string, string>; page?: string } = {},
 ): Promise<Site> {
   const { host } = new URL(target);
-  const server = http.createServer((request, response) => {
+  return startSite((request, response) => {
     if (
       page !== undefined &&
       request.url === '/' &&
@@ -33,15 +31,4 @@ export async function startProxy(
     response.on('close', () => onwards.destroy());
     request.pipe(onwards);
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  return {
-    origin: `http://127.0.0.1:${String(port)}`,
-    async close() {
-      server.closeAllConnections();
-      server.close();
-      await once(server, 'close');
-    },
-  };
 }
