@@ -87,13 +87,11 @@ export class PerUser {
       this.log.warn({ user: user.slice(0, 128) }, 'the name of a user is too long for a database');
     } else if (!deleted) {
       await this.databases.create(name);
-      await this.databases.use(name, (own) =>
-        setNames(own, (names) => (names.includes(user) ? names : [...names, user])),
-      );
+      await this.databases.use(name, (own) => setParties(own, withName(user)));
     } else if (this.config.perUser.deleteDbs) {
       await this.databases.delete(name);
     } else if (this.databases.exists(name)) {
-      await this.databases.use(name, (own) => setNames(own, (names) => names.filter((one) => one !== user)));
+      await this.databases.use(name, (own) => setParties(own, withoutName(user)));
     }
   }
 }
@@ -118,19 +116,31 @@ function progressOf(db: Database, prefix: string): number {
   return known.prefix === prefix && typeof known.seq === 'string' ? db.parseToken(known.seq) : 0;
 }
 
-type Party = Record<string, unknown>;
+type Party = Readonly<Record<string, unknown>>;
 
-/** Changes who is an admin and a member of a database by name. */
-async function setNames(
-  db: Database,
-  change: (names: readonly unknown[]) => readonly unknown[],
-): Promise<void> {
-  const before = JSON.parse(db.security) as Record<string, unknown>;
-  const party = (key: string): Party => {
-    const value = (Object.hasOwn(before, key) ? before[key] : undefined) ?? {};
-    const { names, ...rest } = value as Party;
-    return { ...rest, names: change(Array.isArray(names) ? names : []) };
+const listOf = (party: Party, key: 'names' | 'roles'): readonly unknown[] => {
+  const list = party[key];
+  return Array.isArray(list) ? list : [];
+};
+
+const withName =
+  (user: string) =>
+  (party: Party): Party => ({ ...party, names: [...new Set([...listOf(party, 'names'), user])] });
+
+const withoutName =
+  (user: string) =>
+  (party: Party): Party => {
+    const names = listOf(party, 'names');
+    const left = { ...party, names: names.filter((name) => name !== user) };
+    const isLast = names.length > 0 && left.names.length === 0 && listOf(party, 'roles').length === 0;
+    // A database whose members are neither named nor given by role is everybody's.
+    return isLast ? { ...left, roles: ['_admin'] } : left;
   };
-  const text = JSON.stringify({ ...before, admins: party('admins'), members: party('members') });
+
+/** Changes who is an admin and a member of a database. */
+async function setParties(db: Database, change: (party: Party) => Party): Promise<void> {
+  const before = JSON.parse(db.security) as Party;
+  const changed = (key: string): Party => change(Object.hasOwn(before, key) ? (before[key] as Party) : {});
+  const text = JSON.stringify({ ...before, admins: changed('admins'), members: changed('members') });
   if (text !== db.security) await db.setSecurity(text);
 }

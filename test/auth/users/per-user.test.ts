@@ -40,6 +40,19 @@ describe('a user’s own database', () => {
     await until('it is hers again', async () => JSON.stringify(await names()) === '["ann"]');
   });
 
+  test('is not everybody’s when the last of its members goes', async () => {
+    it = await startUsers({ perUser: { enable: true } });
+    const rev = await it.put('ann', { password: 'x' });
+    const name = `userdb-${hex('ann')}`;
+    await until('it is hers', async () => JSON.stringify(await securityOf(name)).includes('ann'));
+    const own = { names: ['ann'] };
+    const json = { admins: own, members: own };
+    expect((await it.ask('PUT', `/${name}/_security`, { as: 'ann:x', json })).status).toBe(200);
+    await it.ask('DELETE', `${it.documentOf('ann')}?rev=${rev}`);
+    await until('she is gone', async () => !JSON.stringify(await securityOf(name)).includes('ann'));
+    expect((await it.ask('GET', `/${name}`, { as: null })).status).toBe(401);
+  });
+
   test('goes with its user where that is wanted', async () => {
     it = await startUsers({ perUser: { enable: true, deleteDbs: true } });
     const rev = await it.put('ann', { password: 'x' });
