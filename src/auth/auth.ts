@@ -230,10 +230,11 @@ export class Auth {
     const found = this.#accounts.find(name);
     const known = found instanceof Promise ? await found : found;
     const salt = known?.password?.salt ?? '';
-    // What the address is takes longer to find out than everything else here.
-    if (!this.#lockout.isEmpty && this.#isLocked(name, salt, client)) throw locked();
+    this.#refuseLocked(name, salt, client);
     const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
     const fits = await this.#credentials.check(name, password, account);
+    // Others may have failed meanwhile: of guesses that come at once, no more are answered than of those in turn.
+    this.#refuseLocked(name, salt, client);
     if (!fits) this.#failed(name, salt, client);
     // One whose password cannot be checked is told why; so is whoever knows the password.
     if (account?.refusal && (fits || account.password === undefined)) throw account.refusal;
@@ -242,8 +243,11 @@ export class Auth {
     return account;
   }
 
-  #isLocked(name: string, salt: string, { address }: Client): boolean {
-    return this.#config.lockout.mode === 'enforce' && this.#lockout.reached(address, name, salt);
+  /** @throws CouchError 403 after too many failures */
+  #refuseLocked(name: string, salt: string, client: Client): void {
+    // What the address is takes longer to find out than everything else here.
+    if (this.#lockout.isEmpty || this.#config.lockout.mode !== 'enforce') return;
+    if (this.#lockout.reached(client.address, name, salt)) throw locked();
   }
 
   /** What is refused afterwards is not logged: whoever guesses on would fill the disk, at no cost. */

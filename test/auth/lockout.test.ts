@@ -111,6 +111,16 @@ describe('a server', () => {
     expect(await statusOf('ann:pear')).toBe(200);
   });
 
+  test('are not more when they come at once', async () => {
+    // None is answered before the last has come.
+    it = await startUsers({ passwords: { iterations: 50_000 } });
+    await it.put('ann', { password: 'apple' });
+    const guesses = Array.from({ length: 30 }, (_, at) => statusOf(`ann:${String(at)}`));
+    const answers = await Promise.all(guesses);
+    expect(answers.filter((status) => status === 401)).toHaveLength(5);
+    expect(answers.filter((status) => status === 403)).toHaveLength(25);
+  });
+
   test('only says so, or not even that, when it is told to', async () => {
     for (const mode of ['warn', 'off'] as const) {
       it = await startUsers({ lockout: { mode, threshold: 1 } });
