@@ -12,6 +12,7 @@ import type {
   Listing,
   ListRange,
   LocalDocument,
+  PurgeRequest,
   StoredRevision,
   WriteOptions,
 } from '../../store/types.js';
@@ -138,6 +139,12 @@ export class UsersView extends DatabaseView {
   override listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]> {
     if (!this.#sees) throw notListed();
     return this.inner.listLocal(range);
+  }
+
+  /** They name documents of others. */
+  override purges(): AsyncIterable<readonly PurgeRequest[]> {
+    if (!this.#sees) throw notListed();
+    return this.inner.purges();
   }
 
   override getLocal(id: string): LocalDocument | undefined {

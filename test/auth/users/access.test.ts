@@ -138,6 +138,19 @@ describe('once it is open to all', () => {
     expect(rows.length).toBeGreaterThan(3);
   });
 
+  test('what was purged is told to those who see every document', async () => {
+    const rev = await it.put('gone', { password: 'x' });
+    await it.ask('POST', '/_users/_purge', { json: { 'org.couchdb.user:gone': [rev] } });
+    const infos = { purged_infos: [{ id: 'org.couchdb.user:gone', revs: [rev] }] };
+    for (const asking of [{}, CHIEF])
+      expect((await it.ask('GET', '/_users/_purged_infos', asking)).body).toEqual(infos);
+    for (const asking of [ANN, NOBODY])
+      expect(await it.ask('GET', '/_users/_purged_infos', asking)).toMatchObject({
+        status: 401,
+        body: NOT_LISTED,
+      });
+  });
+
   test('its own admins read every document, and write none but their own', async () => {
     expect((await it.ask('GET', it.documentOf('bob'), CHIEF)).body).toMatchObject({ roles: ['dev'] });
     expect((await it.ask('GET', '/_users/_design/_auth', CHIEF)).status).toBe(200);
