@@ -11,13 +11,13 @@ import { AUTH_DESIGN, authDesign } from './design.js';
 import { Directory } from './directory.js';
 import { userId, USERS } from './ids.js';
 import { bodyOf, withHash, withoutHash } from './password-members.js';
-import { Turns } from './turns.js';
+import { Queue } from './queue.js';
 import { UsersView } from './view.js';
 
 /** The users: the accounts that `_users` makes, and the database itself by its rules. */
 export class Users implements UsersOfAuth {
   readonly #directory: Directory;
-  readonly #turns = new Turns();
+  readonly #writes = new Queue();
   /** By name, revisions whose passwords are being hashed anew, or could not be: each is tried once. */
   readonly #upgrading = new Map<string, string>();
 
@@ -50,7 +50,7 @@ export class Users implements UsersOfAuth {
       publicFields,
       isListed: isListed && publicFields.length > 0,
     };
-    return new UsersView(db, user, rules, this.#turns, isGone);
+    return new UsersView(db, user, rules, this.#writes, isGone);
   }
 
   /** The salt stays, so that sessions do. */
@@ -71,7 +71,7 @@ export class Users implements UsersOfAuth {
   ): Promise<PasswordHash | undefined> {
     const hash = await derivePassword(password, this.config.passwords, salt);
     const isPut = await this.databases.use(USERS, (db) =>
-      this.#turns.take(() => putHash(db, userId(name), rev, hash)),
+      this.#writes.add(() => putHash(db, userId(name), rev, hash)),
     );
     this.#upgrading.delete(name);
     return isPut ? hash : undefined;

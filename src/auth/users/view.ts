@@ -1,5 +1,6 @@
 import { CouchError, conflict, forbidden, notFound, unauthorized } from '../../errors.js';
 import { members } from '../../json/text.js';
+import { inTurns, Turns, type Work } from '../../json/turns.js';
 import { DatabaseView } from '../../store/database-view.js';
 import { storedText } from '../../store/document.js';
 import type {
@@ -24,8 +25,8 @@ import { membersOf } from './document.js';
 import { userOf } from './ids.js';
 import { bodyOf, takePassword, withHash } from './password-members.js';
 import { publicText } from './public.js';
+import type { Queue } from './queue.js';
 import { refuseUser } from './rules.js';
-import type { Turns } from './turns.js';
 
 /** What the rules of `_users` depend on. */
 export interface UsersRules {
@@ -49,14 +50,14 @@ export class UsersView extends DatabaseView {
   readonly #sees: boolean;
 
   /**
-   * @param turns in which documents are judged and written: between the two nothing may change
+   * @param writes in which documents are judged and written: between the two nothing may change
    * @param isGone whether nobody waits for the answer any more
    */
   constructor(
     inner: Database,
     private readonly user: UserContext,
     private readonly rules: UsersRules,
-    private readonly turns: Turns,
+    private readonly writes: Queue,
     private readonly isGone: () => boolean,
   ) {
     super(inner);
@@ -166,10 +167,13 @@ export class UsersView extends DatabaseView {
   override async write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
     for (const { id } of edits) requireOwn(id, this.user);
     const ready: Judged[] = [];
+    const turns = new Turns();
     // Hashing takes its time: whoever left need not be served, and others get their turns in between.
-    for (const edit of edits)
+    for (const edit of edits) {
       ready.push(this.isGone() ? { error: notFound() } : await this.#prepare(edit, options));
-    return this.turns.take(() => this.#writeJudged(ready, options));
+      await turns.pass();
+    }
+    return this.writes.add(() => this.#writeJudged(ready, options));
   }
 
   /** The edit with its password hashed, where it would be written: hashing is dear. */
@@ -190,10 +194,7 @@ export class UsersView extends DatabaseView {
   }
 
   async #writeJudged(ready: readonly Judged[], options: WriteOptions): Promise<EditResult[]> {
-    const judged = ready.map((one): Judged => {
-      const error = 'edit' in one ? this.#refusal(one.edit, options) : undefined;
-      return error === undefined ? one : { error };
-    });
+    const judged = await inTurns(this.#judge(ready, options));
     const edits = judged.flatMap((one) => ('edit' in one ? [one.edit] : []));
     const written = edits.length === 0 ? [] : await this.inner.write(edits, options);
     let next = 0;
@@ -202,6 +203,16 @@ export class UsersView extends DatabaseView {
       if (result === undefined) throw new TypeError('the store gave no result for an edit');
       return result;
     });
+  }
+
+  *#judge(ready: readonly Judged[], options: WriteOptions): Work<readonly Judged[]> {
+    const judged: Judged[] = [];
+    for (const one of ready) {
+      const error = 'edit' in one ? this.#refusal(one.edit, options) : undefined;
+      judged.push(error === undefined ? one : { error });
+      yield;
+    }
+    return judged;
   }
 
   /** Why a document may not be written, which depends on the living one that it replaces. */

@@ -9,6 +9,7 @@ import { configSchema } from '../../../src/config/schema.js';
 import { createLogger } from '../../../src/observe/log.js';
 import { Tasks } from '../../../src/observe/tasks.js';
 import { Databases } from '../../../src/store/databases.js';
+import { until } from '../../system/support/wait.js';
 
 vi.mock(import('../../../src/auth/password.js'), { spy: true });
 const verify = vi.mocked(password.verifyPassword);
@@ -130,5 +131,27 @@ test('when one of them changes, none of the others is read again', async () => {
     // Its password is hashed with another salt.
     expect(verify).toHaveBeenCalledTimes(1);
     expect((await auth.authenticate(headersOf(7), client)).user.roles).toEqual(['new']);
+  });
+});
+
+test('others get their turns while many documents are judged', async () => {
+  await databases.use('_users', async (db) => {
+    const gets = vi.spyOn(db, 'get');
+    let going = true;
+    let most = 0;
+    const goRound = (): void => {
+      most = Math.max(most, gets.mock.calls.length);
+      gets.mockClear();
+      if (going) setImmediate(goRound);
+      else gets.mockRestore();
+    };
+    goRound();
+    const view = users.view(db, { name: null, roles: [] }, () => false);
+    const edits = Array.from({ length: 20_000 }, (_, n) => newUser(2 * COUNT + n));
+    const results = await view.write(edits, { newEdits: true });
+    going = false;
+    await until('the last round is over', () => !vi.isMockFunction(db.get));
+    expect(results.some(({ ok }) => ok)).toBe(false);
+    expect(most).toBeLessThan(edits.length / 2);
   });
 });
