@@ -19,6 +19,9 @@ const ALGORITHMS: ReadonlyMap<unknown, string> = new Map([
   ['sha512', 'sha512'],
 ]);
 
+/** Characters of a key, of which accounts keep what they stand for. */
+const MAX_KEY = 1024;
+
 /**
  * Reads the `totp` member of a user document: `{key, algorithm, length}`, the key in Base32.
  * @returns `undefined` where no code could ever fit
@@ -26,7 +29,7 @@ const ALGORITHMS: ReadonlyMap<unknown, string> = new Map([
 export function parseTotp(value: unknown): Totp | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { key, algorithm = 'sha', length = 6 } = value as Record<string, unknown>;
-  const bytes = typeof key === 'string' ? decodeBase32(key) : undefined;
+  const bytes = typeof key === 'string' && key.length <= MAX_KEY ? decodeBase32(key) : undefined;
   const digest = ALGORITHMS.get(algorithm);
   const isLength = Number.isInteger(length) && Number(length) >= 6 && Number(length) <= 10;
   if (bytes === undefined || digest === undefined || !isLength) return undefined;

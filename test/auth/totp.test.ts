@@ -43,6 +43,11 @@ test('a code has six digits of SHA-1 when nothing else is said', () => {
   expect(fitsTotp(parseTotp({ key: KEYS.sha }), '081804')).toBe(true);
 });
 
+test('a key that is far too long fits no code', () => {
+  expect(parseTotp({ key: 'A'.repeat(1024) })).toBeDefined();
+  expect(parseTotp({ key: 'A'.repeat(1025) })).toBeUndefined();
+});
+
 describe('what cannot be read fits no code', () => {
   test.each([
     [null],

@@ -8,6 +8,9 @@ import { userId, userOf, USERS } from './ids.js';
 /** So many names are remembered. */
 const CAPACITY = 10_000;
 
+/** Characters of a name that is remembered: anybody can ask for any name. */
+const MAX_NAME = 1000;
+
 /**
  * The accounts of `_users`. They are remembered, as are names that have none (admins seldom do), and looked at again
  * as soon as their document has changed, however that came about: each look-up first asks the database what has
@@ -46,6 +49,7 @@ export class Directory {
 
   /** Nothing runs between the question what has changed and the answer: all of it is there, or on the disk. */
   #findIn(db: Database, name: string): AccountOrNone {
+    if (name.length > MAX_NAME) return this.#read(db, name);
     this.#catchUp(db);
     const account = this.#accounts.has(name) ? this.#accounts.get(name) : this.#read(db, name);
     this.#accounts.delete(name);

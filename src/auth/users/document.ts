@@ -15,6 +15,9 @@ export function membersOf(text: string): Members {
   return new Map(Object.entries(JSON.parse(text) as Record<string, unknown>));
 }
 
+/** Characters of a salt. Accounts are kept in memory, and whoever may sign up writes their hashes. */
+const MAX_SALT = 1024;
+
 const PRFS: readonly unknown[] = ['sha', 'sha224', 'sha256', 'sha384', 'sha512'] satisfies Prf[];
 
 /** The account that a user document makes; it may hold anything, for whoever wrote it need not have been checked. */
@@ -41,6 +44,8 @@ type ReadHash = { readonly password: PasswordHash | undefined } | { readonly ref
 function readHash(members: Members, limits: IterationLimits): ReadHash {
   const scheme = members.get('password_scheme') ?? 'simple';
   const salt = members.get('salt');
+  if (typeof salt === 'string' && salt.length > MAX_SALT)
+    return { refusal: forbidden('The salt is too long for this server') };
   if (scheme === 'simple') return { password: buildHash('simple', members.get('password_sha'), salt, 0) };
   if (scheme !== 'pbkdf2' && scheme !== 'simple+pbkdf2') return { password: undefined };
   const prf = members.get('pbkdf2_prf') ?? 'sha';

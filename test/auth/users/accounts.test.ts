@@ -229,6 +229,7 @@ describe('hashes of other kinds', () => {
     ['too few iterations', { iterations: 0 }, 403],
     ['half an iteration', { iterations: 1.5 }, 401],
     ['a function that nobody knows', { iterations: 5, pbkdf2_prf: 'md5' }, 403],
+    ['more salt than there ever is', { iterations: 5, salt: 'a'.repeat(1025) }, 403],
     ['a key that is too short', { iterations: 5, derived_key: 'abcd' }, 401],
     ['a key that is none', { iterations: 5, derived_key: 'z'.repeat(64) }, 401],
   ])('with %s let nobody in, at no cost', async (what, members, status) => {
