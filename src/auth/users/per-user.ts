@@ -4,7 +4,7 @@ import { Waiter } from '../../changes/waiter.js';
 import type { Config } from '../../config/schema.js';
 import type { Databases } from '../../store/databases.js';
 import { isDatabaseName } from '../../store/names.js';
-import type { ChangeRow, Database } from '../../store/types.js';
+import type { Database } from '../../store/types.js';
 import { userOf, USERS } from './ids.js';
 
 /** Milliseconds after which it is looked again whether there is anything to do: the configuration may change. */
@@ -13,10 +13,16 @@ const LOOK_AGAIN = 5000;
 /** Where the work went on to, in `_users`: a start need not open the databases of all users. */
 const PROGRESS = '_local/causeway-per-user';
 
-/** What of a row of the changes feed is needed. */
-interface Change {
-  readonly id: string;
-  readonly deleted?: boolean;
+/** With so many users left behind it is not theirs alone: then the others wait, too. */
+const MOST_LATE = 100;
+
+/** How far the work has come. */
+interface Progress {
+  readonly prefix: string;
+  /** Up to this sequence every user was looked at. A database that was restored does not know it, and begins anew. */
+  readonly seq: string;
+  /** Documents of users whose databases could not be seen to: they are tried again. */
+  readonly late: readonly string[];
 }
 
 /** Sees to it that every user has a database of their own, as CouchDB's couch_peruser does. */
@@ -59,17 +65,25 @@ export class PerUser {
     const waiter = new Waiter(db.events, this.#stop.signal);
     const isOn = (): boolean =>
       this.config.perUser.enable && this.config.perUser.databasePrefix === prefix && !waiter.ended;
-    let since = progressOf(db, prefix);
+    const known = progressOf(db, prefix);
+    const late = new Set(known.late);
+    let since = known.seq === undefined ? 0 : db.parseToken(known.seq);
+    const save = (): Promise<string> =>
+      db.putLocal(PROGRESS, undefined, progress({ prefix, seq: db.token(since), late: [...late] }));
     try {
       while (isOn()) {
+        const before = late.size;
+        for (const id of [...late]) await this.#try(prefix, db, id, late);
+        if (late.size < before) await save();
         // A purge leaves no row.
         const until = db.updateSeq;
         for await (const page of db.changes({ since, until, pageSize: 100 })) {
-          for (const row of page) {
+          for (const { text } of page) {
             if (!isOn()) return;
-            await this.#see(prefix, JSON.parse(row.text) as Change);
+            await this.#try(prefix, db, (JSON.parse(text) as { id: string }).id, late);
           }
-          await db.putLocal(PROGRESS, undefined, progress(prefix, db.token(lastOf(page))));
+          since = page.at(-1)?.seq ?? since;
+          await save();
         }
         since = until;
         if (db.updateSeq === until) await waiter.wait(LOOK_AGAIN);
@@ -79,9 +93,28 @@ export class PerUser {
     }
   }
 
-  async #see(prefix: string, { id, deleted = false }: Change): Promise<void> {
+  /**
+   * A user whose database cannot be seen to does not keep the others waiting.
+   * @param late documents of users for whom that failed
+   */
+  async #try(prefix: string, db: Database, id: string, late: Set<string>): Promise<void> {
     const user = userOf(id);
-    if (user === undefined) return;
+    const record = db.get(id);
+    try {
+      if (user !== undefined && record !== undefined) await this.#see(prefix, user, record.deleted);
+      late.delete(id);
+    } catch (error) {
+      if (late.has(id)) return;
+      if (late.size === MOST_LATE) throw error;
+      this.log.error(
+        { err: error, user: user?.slice(0, 128) },
+        'the database of a user could not be seen to',
+      );
+      late.add(id);
+    }
+  }
+
+  async #see(prefix: string, user: string, deleted: boolean): Promise<void> {
     const name = databaseOf(prefix, user);
     if (!isDatabaseName(name)) {
       this.log.warn({ user: user.slice(0, 128) }, 'the name of a user is too long for a database');
@@ -103,17 +136,14 @@ export class PerUser {
 export const databaseOf = (prefix: string, user: string): string =>
   prefix + Buffer.from(user).toString('hex');
 
-const lastOf = (page: readonly ChangeRow[]): number => page.at(-1)?.seq ?? 0;
+/** @returns it as the body of a local document */
+const progress = (known: Progress): string => JSON.stringify(known).slice(1, -1);
 
-const progress = (prefix: string, seq: string): string =>
-  `"prefix":${JSON.stringify(prefix)},"seq":${JSON.stringify(seq)}`;
-
-/** From where to go on: from the start under another prefix, or in a database that was restored. */
-function progressOf(db: Database, prefix: string): number {
+/** What is known of a prefix: nothing of one that is new. */
+function progressOf(db: Database, prefix: string): Partial<Progress> {
   const text = db.getLocal(PROGRESS)?.text;
-  if (text === undefined) return 0;
-  const known = JSON.parse(text) as { prefix?: unknown; seq?: unknown };
-  return known.prefix === prefix && typeof known.seq === 'string' ? db.parseToken(known.seq) : 0;
+  const known = text === undefined ? {} : (JSON.parse(text) as Partial<Progress>);
+  return known.prefix === prefix ? known : {};
 }
 
 type Party = Readonly<Record<string, unknown>>;

@@ -1,5 +1,8 @@
+import { rm, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { databaseOf } from '../../../src/auth/users/per-user.js';
+import { folderOf } from '../../../src/store/names.js';
 import { until } from '../../system/support/wait.js';
 import { startUsers, type Users } from './gateway.js';
 
@@ -88,6 +91,24 @@ describe('a user’s own database', () => {
     // In CouchDB this is 61, too.
     expect(databaseOf('userdb-', '\u0006\u0001')).toBe('userdb-0601');
     expect(databaseOf('userdb-', '../Zo\u00eb')).toBe('userdb-2e2e2f5a6fc3ab');
+  });
+
+  test('is made later where that fails, and others get theirs', async () => {
+    it = await startUsers({ perUser: { enable: true } });
+    const name = `userdb-${hex('ann')}`;
+    const inTheWay = path.join(it.folder, 'databases', folderOf(name));
+    await writeFile(inTheWay, '');
+    await it.put('ann', { password: 'x' });
+    await it.put('bob', { password: 'x' });
+    await until('his is there', () => exists(`userdb-${hex('bob')}`));
+    expect(await exists(name)).toBe(false);
+    await it.gateway.close();
+    await rm(inTheWay);
+    const { folder } = it;
+    it = await startUsers({ perUser: { enable: true } }, folder);
+    await until('hers is there', () => exists(name));
+    await it.gateway.close();
+    await rm(folder, { recursive: true });
   });
 
   test('is missing for a user whose name is too long for one, and others get theirs', async () => {
