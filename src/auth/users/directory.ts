@@ -8,7 +8,7 @@ import { userId, userOf, USERS } from './ids.js';
 /** So many names are remembered. */
 const CAPACITY = 10_000;
 
-/** Characters of a name that is remembered: anybody can ask for any name. */
+/** Characters of a name with which one can log in: anybody can ask for any name, and have it remembered. */
 const MAX_NAME = 1000;
 
 /**
@@ -32,6 +32,7 @@ export class Directory {
 
   /** @throws CouchError where the database fails */
   find(name: string): AccountOrNone | Promise<AccountOrNone> {
+    if (name.length > MAX_NAME) return undefined;
     const db = this.databases.peek(USERS);
     if (db !== undefined) return this.#findIn(db, name);
     return this.databases.exists(USERS) ? this.#open(name) : undefined;
@@ -49,7 +50,6 @@ export class Directory {
 
   /** Nothing runs between the question what has changed and the answer: all of it is there, or on the disk. */
   #findIn(db: Database, name: string): AccountOrNone {
-    if (name.length > MAX_NAME) return this.#read(db, name);
     this.#catchUp(db);
     const account = this.#accounts.has(name) ? this.#accounts.get(name) : this.#read(db, name);
     this.#accounts.delete(name);

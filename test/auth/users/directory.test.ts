@@ -78,11 +78,10 @@ test('whoever is not among them is looked up once, until there is a document', a
     const ask = () => auth.authenticate(headersOf(COUNT), client);
     for (let n = 0; n < 3; n++) await expect(ask()).rejects.toMatchObject({ status: 401 });
     expect(gets).toHaveBeenCalledTimes(1);
-    // Strangers could fill the memory with names as long as this.
+    // Strangers could fill the memory with names as long as this, if they were remembered.
     const authorization = `Basic ${btoa(`${'x'.repeat(5000)}:password`)}`;
-    for (let n = 0; n < 3; n++)
-      await expect(auth.authenticate({ authorization }, guesser)).rejects.toMatchObject({ status: 401 });
-    expect(gets).toHaveBeenCalledTimes(4);
+    await expect(auth.authenticate({ authorization }, guesser)).rejects.toMatchObject({ status: 401 });
+    expect(gets).toHaveBeenCalledTimes(1);
     const view = users.view(db, { name: null, roles: ['_admin'] }, () => false);
     expect(await view.write([newUser(COUNT)], { newEdits: true })).toMatchObject([{ ok: true }]);
     expect((await ask()).user.name).toBe(nameOf(COUNT));
