@@ -10,7 +10,7 @@ import { Intake } from '../intake.js';
 import { integer } from '../query.js';
 import { json, onDatabase, onServer } from '../resource.js';
 import { encodeSegment } from '../url.js';
-import { checkWrite, writeLater, writeOne } from '../writes.js';
+import { checkWrite, isForLater, writeLater, writeOne } from '../writes.js';
 
 export function databaseRoutes(add: AddResource): void {
   add({
@@ -102,7 +102,7 @@ async function post(exchange: Exchange, db: Database): Promise<void> {
   await Intake.during(exchange, db, async (intake) => {
     const edit = await intake.edit(given, true);
     // Attachments are taken in for this request alone.
-    if (exchange.parameter('batch') === 'ok' && edit.attachments === undefined) {
+    if (isForLater(exchange, db, edit)) {
       writeLater(exchange, db, edit);
       exchange.json(202, `{"ok":true,"id":${id}}`);
       return;

@@ -33,7 +33,7 @@ import { relatedBoundary, relatedEdit } from '../related.js';
 import { onDatabase, type DatabaseHandler } from '../resource.js';
 import { sendStream } from '../stream.js';
 import { encodeSegment } from '../url.js';
-import { checkWrite, isDesign, isLocal, writeLater, writeOne } from '../writes.js';
+import { checkWrite, isDesign, isForLater, isLocal, writeLater, writeOne } from '../writes.js';
 
 /** A handler that is told which document is meant. */
 export type DocumentHandler = (exchange: Exchange, db: Database, id: string) => void | Promise<void>;
@@ -243,7 +243,7 @@ async function put(exchange: Exchange, db: Database, id: string): Promise<void> 
             (text) => judged(exchange, db, text, id, newEdits),
             newEdits,
           );
-    if (exchange.parameter('batch') === 'ok' && edit.attachments === undefined) {
+    if (isForLater(exchange, db, edit)) {
       writeLater(exchange, db, edit);
       exchange.json(202, `{"ok":true,"id":${JSON.stringify(id)}}`);
     } else {
