@@ -85,8 +85,16 @@ export class UsersView extends DatabaseView {
   }
 
   override async getMany(ids: readonly string[]): Promise<(DocumentRecord | undefined)[]> {
-    const records = await this.inner.getMany(ids);
-    return records.map((record) => (record && this.#shows(record) ? record : undefined));
+    return inTurns(this.#visible(await this.inner.getMany(ids)));
+  }
+
+  *#visible(records: readonly (DocumentRecord | undefined)[]): Work<(DocumentRecord | undefined)[]> {
+    const visible: (DocumentRecord | undefined)[] = [];
+    for (const record of records) {
+      visible.push(record && this.#shows(record) ? record : undefined);
+      yield;
+    }
+    return visible;
   }
 
   /** Whether there is anything of a document that the user may read. */

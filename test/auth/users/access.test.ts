@@ -145,10 +145,7 @@ describe('once it is open to all', () => {
     for (const asking of [{}, CHIEF])
       expect((await it.ask('GET', '/_users/_purged_infos', asking)).body).toEqual(infos);
     for (const asking of [ANN, NOBODY])
-      expect(await it.ask('GET', '/_users/_purged_infos', asking)).toMatchObject({
-        status: 401,
-        body: NOT_LISTED,
-      });
+      expect((await it.ask('GET', '/_users/_purged_infos', asking)).body).toEqual(NOT_LISTED);
   });
 
   test('its own admins read every document, and write none but their own', async () => {
