@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest';
+import { UsersView } from '../../../src/auth/users/view.js';
+import { DatabaseView } from '../../../src/store/database-view.js';
+
+/** What shows and changes no document, or is asked only once its route has asked for an admin. */
+const PASSED_ON = [
+  'bodyBound',
+  'compact',
+  'countRange',
+  'ensureFullCommit',
+  'events',
+  'info',
+  'name',
+  'openAttachments',
+  'parseToken',
+  'pending',
+  'purge',
+  'purgedInfosLimit',
+  'revsLimit',
+  'security',
+  'setPurgedInfosLimit',
+  'setRevsLimit',
+  'setSecurity',
+  'stageAttachments',
+  'token',
+  'updateSeq',
+];
+
+test('whatever else there is to do with a database has a rule for that of the users', () => {
+  const own = new Set(Object.getOwnPropertyNames(UsersView.prototype));
+  const passedOn = Object.getOwnPropertyNames(DatabaseView.prototype).filter((name) => !own.has(name));
+  expect(passedOn.sort()).toEqual(PASSED_ON);
+});
