@@ -232,9 +232,10 @@ export class Auth {
     const salt = known?.password?.salt ?? '';
     this.#refuseLocked(name, salt, client);
     const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
+    const { counted } = this.#lockout;
     const fits = await this.#credentials.check(name, password, account);
-    // Others may have failed meanwhile: of guesses that come at once, no more are answered than of those in turn.
-    this.#refuseLocked(name, salt, client);
+    // Of guesses that come at once, no more are answered than of those in turn.
+    if (this.#lockout.counted !== counted) this.#refuseLocked(name, salt, client);
     if (!fits) this.#failed(name, salt, client);
     // One whose password cannot be checked is told why; so is whoever knows the password.
     if (account?.refusal && (fits || account.password === undefined)) throw account.refusal;

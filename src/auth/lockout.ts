@@ -24,6 +24,7 @@ interface Failures {
 export class Lockout {
   /** The one that failed last is the last. */
   readonly #failures = new Map<string, Failures>();
+  #counted = 0;
 
   /** @param settings asked for each time: they may change */
   constructor(private readonly settings: () => LockoutSettings) {}
@@ -31,6 +32,11 @@ export class Lockout {
   /** Nobody has failed. */
   get isEmpty(): boolean {
     return this.#failures.size === 0;
+  }
+
+  /** So many failures were counted since the start. */
+  get counted(): number {
+    return this.#counted;
   }
 
   /**
@@ -46,6 +52,7 @@ export class Lockout {
   failed(address: string, name: string, salt: string): boolean {
     const { mode, threshold, maxObjects } = this.settings();
     if (mode === 'off') return false;
+    this.#counted++;
     const key = keyOf(address, name, salt);
     const known = this.#current(key) ?? { count: 0, since: Date.now() };
     known.count++;
