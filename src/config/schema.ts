@@ -18,8 +18,9 @@ const bytes = (value: number, min = 1): z.ZodDefault<z.ZodInt> => z.int().min(mi
 const count = (value: number): z.ZodDefault<z.ZodInt> => z.int().min(1).default(value);
 const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
   z.int().min(1).max(2_147_483_647).default(value);
-const strings = (value: string[]): z.ZodDefault<z.ZodArray<z.ZodString>> =>
-  z.array(z.string().min(1)).default(value);
+
+/** A word that may stand in a header, such as a method or the name of another header. */
+const token = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/);
 
 /** What an admin may be called. */
 export const adminName = z.string().regex(/^[^_:,\s][^:,]*$/);
@@ -176,8 +177,8 @@ export const hostName = z.string().regex(/^[A-Za-z0-9_.-]+$/);
 const corsOfHost = z.strictObject({
   origins: z.array(origin).exactOptional(),
   credentials: z.boolean().exactOptional(),
-  methods: z.array(z.string().min(1)).exactOptional(),
-  headers: z.array(z.string().min(1)).exactOptional(),
+  methods: z.array(token).exactOptional(),
+  headers: z.array(token).exactOptional(),
   maxAge: maxAge.exactOptional(),
 });
 
@@ -193,22 +194,32 @@ const cors = z.strictObject({
     .describe(
       'Whether those pages may send cookies and passwords; if not set, those of origins that are named may, others not.',
     ),
-  methods: strings(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'TRACE', 'CONNECT', 'COPY', 'OPTIONS']).describe(
-    'Methods that those pages may use.',
-  ),
-  headers: strings([
-    'accept',
-    'authorization',
-    'content-type',
-    'destination',
-    'if-match',
-    'if-none-match',
-    'last-event-id',
-    'origin',
-    'referer',
-    'x-csrf-token',
-    'x-couch-full-commit',
-  ]).describe('Request headers that those pages may send.'),
+  methods: z
+    .array(token)
+    .default(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'TRACE', 'CONNECT', 'COPY', 'OPTIONS'])
+    .meta({
+      description: 'Methods that those pages may use.',
+      allowed: 'a list of methods such as GET',
+    }),
+  headers: z
+    .array(token)
+    .default([
+      'accept',
+      'authorization',
+      'content-type',
+      'destination',
+      'if-match',
+      'if-none-match',
+      'last-event-id',
+      'origin',
+      'referer',
+      'x-csrf-token',
+      'x-couch-full-commit',
+    ])
+    .meta({
+      description: 'Request headers that those pages may send.',
+      allowed: 'a list of names of headers',
+    }),
   maxAge: maxAge.default(600).describe('Seconds for which a browser may remember these answers.'),
   hosts: z
     .record(hostName, corsOfHost)
@@ -282,12 +293,14 @@ const attachments = z.strictObject({
     .max(9)
     .default(8)
     .describe('How hard attachments are compressed, from 1 to 9; 0 leaves them as they are.'),
-  compressibleTypes: strings([
-    'text/*',
-    'application/javascript',
-    'application/json',
-    'application/xml',
-  ]).describe('Content types of attachments that are compressed.'),
+  compressibleTypes: z
+    // With more of them, a long type that a client makes up would take long to compare.
+    .array(z.string().regex(/^(?!$)[^*]*\*?[^*]*$/))
+    .default(['text/*', 'application/javascript', 'application/json', 'application/xml'])
+    .meta({
+      description: 'Content types of attachments that are compressed.',
+      allowed: 'a list of content types, in each of which one * may stand for any text',
+    }),
 });
 
 const store = z.strictObject({

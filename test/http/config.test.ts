@@ -182,6 +182,10 @@ describe('what takes effect', () => {
     ['/cors/origins', 'https://app.example/path', /allowed is a list of origins/],
     ['/httpd/enable_cors', '1', /allowed is true or false$/],
     ['/log/level', 'loud', /allowed is one of/],
+    ['/cors/methods', 'GET, P\u2603T', /allowed is a list of methods/],
+    ['/cors/headers', 'a b', /allowed is a list of names of headers/],
+    ['/cors:app.example/methods', 'P UT', /allowed is /],
+    ['/attachments/compressible_types', 'text/**', /in each of which one \* may stand/],
   ])('is not set to what it cannot be: %s to %j', async (at, text, reason) => {
     expect(await put(at, text)).toEqual(bad(reason));
     expect(await get(at)).toEqual(unknown);
