@@ -136,9 +136,11 @@ export function valuesOf(sections: Sections): Values {
   const hosts = [...sections.keys()].flatMap((section) => hostOf(section) ?? []);
   for (const one of [...couchKeys, ...hosts.flatMap(keysOf)]) {
     const text = textAt(sections, one);
-    // An empty text is how CouchDB's clients take a value back. A host's empty list is less than that of all others.
-    const isGiven = text !== '' || (hostOf(one.section) !== undefined && one.key.kind === 'list');
-    if (text !== undefined && isGiven) put(values, one.key, read(one, text));
+    if (text === undefined) continue;
+    // It means what it means in CouchDB, whatever the file says: an empty list, and the default of all else.
+    const isDefault = text === '' && one.key.kind !== 'list';
+    if (!isDefault) put(values, one.key, read(one, text));
+    else if (hostOf(one.section) === undefined) put(values, one.key, undefined);
   }
   const admins = sections.get('admins');
   if (admins !== undefined) values.admins = Object.assign(emptyValues(), Object.fromEntries(admins));

@@ -62,6 +62,20 @@ describe('the file', () => {
     await expect(couch.delete('cors', 'max_age', true)).rejects.toMatchObject(byFile('cors/max_age'));
   });
 
+  it('counts no more where an empty text is set, which is what is shown', async () => {
+    const yaml = 'cors: { origins: [https://a.example], maxAge: 5 }\nusers: { publicFields: [phone] }';
+    const { settings, couch, set, next } = await start(yaml);
+    for (const at of ['cors/origins', 'cors/max_age', 'chttpd_auth/public_fields']) {
+      const [section = '', name = ''] = at.split('/');
+      await set(section, name, '');
+      expect(couch.get(section, name)).toBe('');
+    }
+    for (const { cors, users } of [settings.config, next()])
+      expect([cors.origins, cors.maxAge, users.publicFields]).toEqual([[], 600, []]);
+    await couch.delete('cors', 'origins', true);
+    expect(settings.config.cors.origins).toEqual(['https://a.example']);
+  });
+
   it('is read again, or nothing changes where it is wrong', async () => {
     const { settings } = await start('cors: { maxAge: 5 }');
     const seen: number[] = [];
@@ -239,7 +253,8 @@ describe('the keys of CouchDB', () => {
     ['log', 'level', 'none', { log: { level: 'silent' } }],
     ['couch_httpd_auth', 'timeout', '5', { session: { timeout: 5 } }],
     ['cors', 'methods', 'GET, PUT', { cors: { methods: ['GET', 'PUT'] } }],
-    ['cors', 'methods', '', {}],
+    ['cors', 'methods', '', { cors: { methods: [] } }],
+    ['cors', 'max_age', '', { cors: {} }],
     ['cors:one.example', 'max_age', '5', { cors: { hosts: { 'one.example': { maxAge: 5 } } } }],
     ['cors:one.example', 'origins', '', { cors: { hosts: { 'one.example': { origins: [] } } } }],
     ['cors:one.example', 'max_age', '', {}],
