@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net';
 import { Auth } from './auth/auth.js';
-import { hashPassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
+import { derivePassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
 import { PerUser } from './auth/users/per-user.js';
 import { Users } from './auth/users/users.js';
 import { cookieSecret, type PasswordHasher } from './config/admins.js';
@@ -57,7 +57,7 @@ export async function createGateway(loaded: LoadedConfig, options: GatewayOption
 }
 
 const hasher: PasswordHasher = {
-  hash: hashPassword,
+  hash: async (clear, how) => (await derivePassword(clear, how)).text,
   verify: verifyPassword,
   isHashed,
   isKnown: (text) => parseHash(text) !== undefined,

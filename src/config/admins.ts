@@ -8,7 +8,7 @@ import type { Config } from './schema.js';
 
 /** How passwords are hashed; the part of the auth layer that is needed here. */
 export interface PasswordHasher {
-  hash(clear: string): Promise<string>;
+  hash(clear: string, how: Config['passwords']): Promise<string>;
   verify(clear: string, hashed: string): Promise<boolean>;
   /** Whether the text claims to be a hashed password. */
   isHashed(text: string): boolean;
@@ -30,10 +30,10 @@ export interface ServerAdmins {
 export async function serverAdmins(config: Config, hasher: PasswordHasher): Promise<ServerAdmins> {
   const configured = Object.entries(config.admins);
   if (configured.length > 0)
-    return { admins: await hashedAdmins(config.data, configured, hasher), passwordFile: undefined };
+    return { admins: await hashedAdmins(config, configured, hasher), passwordFile: undefined };
   const passwordFile = adminPasswordFile(config.data);
   const password = await readOrMake(passwordFile, () => randomBytes(18).toString('base64url'));
-  return { admins: await hashedAdmins(config.data, [[FIRST_ADMIN, password]], hasher), passwordFile };
+  return { admins: await hashedAdmins(config, [[FIRST_ADMIN, password]], hasher), passwordFile };
 }
 
 /** The admin whose password the server makes where none is named. */
@@ -52,7 +52,7 @@ export async function cookieSecret(config: Config): Promise<string> {
 }
 
 async function hashedAdmins(
-  data: string,
+  { data, passwords }: Config,
   admins: readonly (readonly [name: string, password: string])[],
   hasher: PasswordHasher,
 ): Promise<Map<string, string>> {
@@ -69,7 +69,9 @@ async function hashedAdmins(
       continue;
     }
     const hash =
-      known !== undefined && (await hasher.verify(password, known)) ? known : await hasher.hash(password);
+      known !== undefined && (await hasher.verify(password, known))
+        ? known
+        : await hasher.hash(password, passwords);
     result.set(name, hash);
     hashes.set(name, hash);
   }

@@ -2,7 +2,7 @@ import { badRequest, CouchError, forbidden, notFound } from '../errors.js';
 import { FIRST_ADMIN } from './admins.js';
 import { couchKeyAt, couchTexts, hostOf, isClosed, isClosedSection, refusalOf } from './couchdb.js';
 import { without } from './layers.js';
-import type { Sections } from './runtime.js';
+import type { Runtime, Sections } from './runtime.js';
 import { adminName, hostName } from './schema.js';
 import type { Edit, Place, Settings } from './settings.js';
 
@@ -79,9 +79,8 @@ export class CouchSettings {
     await this.settings.change(() => {
       requireEffect(section, name, this.#placeOf(section, name));
       before = this.section(section).get(name) ?? '';
-      const kept = section === ADMINS ? this.#unwrittenAdmins() : [];
-      return edited((sections) => {
-        for (const [admin, hash] of kept) put(sections, ADMINS, admin, hash);
+      return edited((sections, runtime) => {
+        if (section === ADMINS) this.#keepFirst(sections, runtime);
         put(sections, section, name, value);
         requireRoom(sections);
       });
@@ -136,10 +135,10 @@ export class CouchSettings {
       throw forbidden('The last server admin cannot be deleted.');
   }
 
-  /** Admins that stand nowhere: the one whose password the server made. With another one it would be gone. */
-  #unwrittenAdmins(): [name: string, hash: string][] {
-    const admins = Object.entries(this.settings.config.admins);
-    return admins.filter(([name]) => this.#placeOf(ADMINS, name) === undefined);
+  /** The admin whose password the server made stands nowhere as long as it is the only one: with another it would be gone. */
+  #keepFirst(sections: MutableSections, runtime: Runtime): void {
+    const hash = this.settings.firstAdmin(runtime);
+    if (hash !== undefined && this.section(ADMINS).has(FIRST_ADMIN)) put(sections, ADMINS, FIRST_ADMIN, hash);
   }
 
   /** @throws CouchError 400 */
@@ -147,8 +146,9 @@ export class CouchSettings {
     if (!adminName.safeParse(name).success)
       throw badRequest('The name of an admin has no : and no comma, and does not begin with _ or a space.');
     if (text === '') throw badRequest('The password of an admin must not be empty.');
-    if (!this.settings.hasher.isHashed(text)) return this.settings.hasher.hash(text);
-    if (!this.settings.hasher.isKnown(text)) throw badRequest('The hashed password has no known form.');
+    const { hasher, config } = this.settings;
+    if (!hasher.isHashed(text)) return hasher.hash(text, config.passwords);
+    if (!hasher.isKnown(text)) throw badRequest('The hashed password has no known form.');
     return text;
   }
 
@@ -215,10 +215,10 @@ function put(sections: MutableSections, section: string, name: string, text: str
 }
 
 /** A change of the sections, on a copy of them. */
-function edited(change: (sections: MutableSections) => void): Edit {
+function edited(change: (sections: MutableSections, runtime: Runtime) => void): Edit {
   return (runtime) => {
     const sections = new Map(Array.from(runtime.couchdb, ([name, texts]) => [name, new Map(texts)]));
-    change(sections);
+    change(sections, runtime);
     return { ...runtime, couchdb: sections };
   };
 }

@@ -7,7 +7,6 @@ import {
   environmentLayer,
   fileLayer,
   flagsLayer,
-  isSection,
   type Layer,
   overlay,
   type Values,
@@ -142,11 +141,13 @@ export function find(
     let value: unknown = layer.values;
     // The items of a list come from the layer that gives the list.
     for (const part of at)
-      value = isSection(value) || Array.isArray(value) ? (value as Values)[String(part)] : undefined;
+      value = isObject(value) && Object.hasOwn(value, part) ? (value as Values)[String(part)] : undefined;
     if (value !== undefined && value !== null) return { value, from: layer.source(key) };
   }
   return { value: undefined, from: 'the defaults' };
 }
+
+const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null;
 
 /** The data directory as an absolute path. */
 export function dataDirectory(config: Config): string {

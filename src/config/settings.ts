@@ -136,6 +136,12 @@ export class Settings {
     });
   }
 
+  /** The hash of the password that the server made, where DATA/runtime.json holds this and nobody names an admin. */
+  firstAdmin(runtime: Runtime): string | undefined {
+    const { admins } = combineAll(this.#sources, runtimeLayers(this.data, runtime));
+    return Object.keys(admins).length === 0 ? runtime.passwordHashes.get(FIRST_ADMIN) : undefined;
+  }
+
   /** The password of `admin` is from now on another one than DATA/admin-password says. */
   async forgetPassword(): Promise<void> {
     await rm(adminPasswordFile(this.data), { force: true });
@@ -164,11 +170,11 @@ export class Settings {
 
   /** The same with hashes of passwords that the file gives, and that were hidden by others up to now. */
   async #withHashes(runtime: Runtime): Promise<Runtime> {
-    const { admins } = combineAll(this.#sources, runtimeLayers(this.data, runtime));
+    const { admins, passwords } = combineAll(this.#sources, runtimeLayers(this.data, runtime));
     const passwordHashes = new Map(runtime.passwordHashes);
     for (const [name, password] of Object.entries(admins))
       if (!this.hasher.isHashed(password) && !passwordHashes.has(name))
-        passwordHashes.set(name, await this.hasher.hash(password));
+        passwordHashes.set(name, await this.hasher.hash(password, passwords));
     return { ...runtime, passwordHashes };
   }
 

@@ -18,7 +18,8 @@ beforeEach(async () => {
 afterEach(() => rm(data, { recursive: true }));
 
 const hasher: PasswordHasher = {
-  hash: (clear) => Promise.resolve(`-hashed-${clear},salt`),
+  hash: (clear, { iterations }) =>
+    Promise.resolve(`-hashed-${clear},salt${iterations === 600_000 ? '' : String(iterations)}`),
   verify: (clear, hashed) => Promise.resolve(hashed.startsWith(`-hashed-${clear},`)),
   isHashed: (text) => text.startsWith('-hashed-'),
   isKnown: () => true,
@@ -124,6 +125,42 @@ describe('an admin that the server made', () => {
     expect(settings.config.admins).toEqual({ bo: '-hashed-pear,salt' });
     await settings.reload();
     expect(settings.config.admins).toEqual({ bo: '-hashed-pear,salt' });
+  });
+
+  it('stays, too, while one is set until the next start only, but not once it is deleted', async () => {
+    const { settings, couch, set, next } = await start('');
+    const { admin } = settings.config.admins;
+    await couch.set('admins', 'jo', () => Promise.resolve('plum'), false);
+    await set('admins', 'bo', 'pear');
+    expect(next().admins).toEqual({ admin, bo: '-hashed-pear,salt' });
+    await couch.delete('admins', 'admin', true);
+    await couch.delete('admins', 'bo', true);
+    await set('admins', 'cy', 'fig');
+    expect(next().admins).toEqual({ cy: '-hashed-fig,salt' });
+    expect(Object.keys(settings.config.admins).toSorted()).toEqual(['cy', 'jo']);
+  });
+});
+
+describe('an admin', () => {
+  it('may have any name that an object has by itself', async () => {
+    const { couch, set } = await start('admins: {}');
+    await set('admins', 'constructor', 'pear');
+    await couch.delete('admins', 'admin', true);
+    await expect(couch.delete('admins', 'constructor', true)).rejects.toMatchObject({
+      reason: 'The last server admin cannot be deleted.',
+    });
+  });
+
+  it('gets a password that is hashed as the configuration says', async () => {
+    const { settings, set } = await start('passwords: { iterations: 7 }\nadmins: { jan: apple }');
+    await set('admins', 'bo', 'pear');
+    await set('chttpd_auth', 'iterations', '8');
+    await set('admins', 'cy', 'fig');
+    expect(settings.config.admins).toEqual({
+      jan: '-hashed-apple,salt7',
+      bo: '-hashed-pear,salt7',
+      cy: '-hashed-fig,salt8',
+    });
   });
 });
 
