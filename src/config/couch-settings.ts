@@ -8,8 +8,10 @@ import type { Edit, Place, Settings } from './settings.js';
 
 type MutableSections = Map<string, Map<string, string>>;
 
+/** How many texts there may be: each change goes through all of them. */
+const MOST_TEXTS = 1000;
 /** Characters that all names and texts may have together. */
-const MOST = 1_000_000;
+const MOST_CHARACTERS = 1_000_000;
 /** Characters of a name. */
 const LONGEST_NAME = 256;
 
@@ -201,10 +203,13 @@ function requireEffect(section: string, name: string, place: Place | undefined):
 
 /** @throws CouchError 413 */
 function requireRoom(sections: Sections): void {
-  let length = 0;
-  for (const [section, texts] of sections)
+  let [count, length] = [0, 0];
+  for (const [section, texts] of sections) {
+    count += texts.size;
     for (const [name, text] of texts) length += section.length + name.length + text.length;
-  if (length > MOST) throw new CouchError(413, 'too_large', 'the configuration is too large');
+  }
+  if (count > MOST_TEXTS || length > MOST_CHARACTERS)
+    throw new CouchError(413, 'too_large', 'the configuration is too large');
 }
 
 const unknown = (): CouchError => notFound('unknown_config_value');

@@ -258,6 +258,15 @@ it('shows no secrets and paths that somebody has put into DATA/runtime.json', as
   expect(couch.section('chttpd_auth')).toEqual(new Map([['timeout', '5']]));
 });
 
+it('lets nobody set more than a thousand texts', async () => {
+  const own = Object.fromEntries(Array.from({ length: 1000 }, (_, n) => [`k${String(n)}`, '']));
+  const { couch, set } = await start('', { couchdb: { own } });
+  await expect(set('other', 'k', '')).rejects.toMatchObject({ status: 413 });
+  await set('own', 'k1', 'v');
+  await couch.delete('own', 'k0', true);
+  await set('other', 'k', '');
+});
+
 describe('the keys of CouchDB', () => {
   /** Texts for those that have no default, or a default that says nothing. */
   const TEXTS: Readonly<Record<string, string>> = {
