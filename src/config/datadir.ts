@@ -5,7 +5,7 @@ import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { z } from 'zod';
 import { exitCodes, StartError } from './exit.js';
-import { makeFolder, replaceFile } from './files.js';
+import { makeFolder, removeDrafts, replaceFile } from './files.js';
 
 /** The form of the data directory that this version reads and writes. */
 export const DATA_FORMAT = 1;
@@ -33,6 +33,7 @@ export async function openDataDirectory(directory: string): Promise<DataDirector
   await makeWritable(root);
   const lock = await takeLock(root);
   try {
+    await removeDrafts(root);
     const server = readServer(root) ?? (await writeServer(root));
     return { path: root, uuid: server.uuid, close: () => lock.close() };
   } catch (error) {

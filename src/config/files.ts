@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes a folder and those above it, each entry on the disk before this resolves. */
@@ -23,6 +23,8 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+const DRAFT = /\.[0-9a-f]{12}\.tmp$/;
+
 /** Replaces a file in one step: after a crash there is the old content or the new one, on the disk. */
 export async function replaceFile(file: string, content: string, mode = 0o600): Promise<void> {
   const draft = `${file}.${randomBytes(6).toString('hex')}.tmp`;
@@ -40,4 +42,11 @@ export async function replaceFile(file: string, content: string, mode = 0o600): 
     throw error;
   }
   await syncFolder(path.dirname(file));
+}
+
+/** Removes what a crash left of files that were about to be replaced: secrets may stand in it. */
+export async function removeDrafts(folder: string): Promise<void> {
+  const names = await readdir(folder);
+  const drafts = names.filter((name) => DRAFT.test(name));
+  for (const name of drafts) await rm(path.join(folder, name));
 }

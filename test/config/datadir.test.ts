@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -85,6 +85,15 @@ describe('a file that is replaced', () => {
     expect(await readFile(file, 'utf8')).toBe('two');
     expect(await modeOf(file)).toBe(0o600);
     expect(await readdir(folder)).toEqual(['file']);
+  });
+
+  it('leaves no draft behind a crash that the next start does not remove', async () => {
+    const others = ['notes.tmp', 'runtime.json.bak'];
+    await mkdir(inData(), { recursive: true });
+    for (const name of ['runtime.json.0123456789ab.tmp', ...others]) await writeFile(inData(name), '{}');
+    const directory = await openDataDirectory(inData());
+    await directory.close();
+    expect((await readdir(inData())).toSorted()).toEqual(['lock', ...others, 'server.json'].toSorted());
   });
 
   it('leaves no draft when it cannot be replaced', async () => {
