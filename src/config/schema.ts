@@ -25,8 +25,8 @@ const token = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/);
 /** What an admin may be called. */
 export const adminName = z.string().regex(/^[^_:,\s][^:,]*$/);
 
-/** An origin as browsers send it, or `*` for all of them. */
-const origin = z.union([z.literal('*'), z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/[^/\s?#@]+$/)]);
+/** An origin as browsers send it (`file://` is that of apps in a WebView of Android), or `*` for all of them. */
+const origin = z.union([z.enum(['*', 'file://']), z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/[^/\s?#@]+$/)]);
 
 const session = z.strictObject({
   timeout: z

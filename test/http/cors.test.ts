@@ -29,7 +29,8 @@ describe('the rules', () => {
   });
 
   test('an origin must be equal to one that is listed', () => {
-    const cors = make({ origins: [APP, 'http://localhost:8080'] });
+    const cors = make({ origins: [APP, 'http://localhost:8080', 'file://'] });
+    expect(cors.headers(request({ origin: 'file://' }))).toContain('file://');
     expect(named(cors.headers(request({ origin: APP })))).toMatchObject({
       'Access-Control-Allow-Origin': APP,
       'Access-Control-Allow-Credentials': 'true',
