@@ -1,9 +1,10 @@
 import { badRequest, CouchError, forbidden, notFound } from '../errors.js';
 import { FIRST_ADMIN } from './admins.js';
+import { hostName } from './cors-schema.js';
 import { couchKeyAt, couchTexts, hostOf, isClosed, isClosedSection, refusalOf } from './couchdb.js';
 import { without } from './layers.js';
 import type { Runtime, Sections } from './runtime.js';
-import { adminName, hostName } from './schema.js';
+import { adminName } from './schema.js';
 import type { Edit, Place, Settings } from './settings.js';
 
 type MutableSections = Map<string, Map<string, string>>;

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { cors } from './cors-schema.js';
 import { jwtSchema } from './jwt.js';
 import { proxySchema } from './proxy.js';
 
@@ -19,14 +20,8 @@ const count = (value: number): z.ZodDefault<z.ZodInt> => z.int().min(1).default(
 const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
   z.int().min(1).max(2_147_483_647).default(value);
 
-/** A word that may stand in a header, such as a method or the name of another header. */
-const token = z.string().regex(/^[\w!#$%&'*+.^`|~-]+$/);
-
 /** What an admin may be called. */
 export const adminName = z.string().regex(/^[^_:,\s][^:,]*$/);
-
-/** An origin as browsers send it (`file://` is that of apps in a WebView of Android), or `*` for all of them. */
-const origin = z.union([z.enum(['*', 'file://']), z.string().regex(/^[a-z][a-z0-9+.-]*:\/\/[^/\s?#@]+$/)]);
 
 const session = z.strictObject({
   timeout: z
@@ -165,70 +160,6 @@ const log = z.strictObject({
     .default('info')
     .describe('The least severe level that is logged.'),
   requests: z.boolean().default(false).describe('Whether each request is logged, and not only failing ones.'),
-});
-
-const originsAllowed =
-  'a list of origins such as https://app.example.org (scheme, host, port; no path), or *';
-const maxAge = z.int().min(0).max(86_400);
-
-/** A name that clients use for this server, as it stands in the Host header without a port. */
-export const hostName = z.string().regex(/^[A-Za-z0-9_.-]+$/);
-
-const corsOfHost = z.strictObject({
-  origins: z.array(origin).exactOptional(),
-  credentials: z.boolean().exactOptional(),
-  methods: z.array(token).exactOptional(),
-  headers: z.array(token).exactOptional(),
-  maxAge: maxAge.exactOptional(),
-});
-
-const cors = z.strictObject({
-  enabled: z.boolean().default(true).describe('False switches CORS off, whatever the origins.'),
-  origins: z.array(origin).default([]).meta({
-    description: 'Origins whose pages may use this server, or `*`; none switches CORS off.',
-    allowed: originsAllowed,
-  }),
-  credentials: z
-    .boolean()
-    .optional()
-    .describe(
-      'Whether those pages may send cookies and passwords; if not set, those of origins that are named may, others not.',
-    ),
-  methods: z
-    .array(token)
-    .default(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'TRACE', 'CONNECT', 'COPY', 'OPTIONS'])
-    .meta({
-      description: 'Methods that those pages may use.',
-      allowed: 'a list of methods such as GET',
-    }),
-  headers: z
-    .array(token)
-    .default([
-      'accept',
-      'authorization',
-      'content-type',
-      'destination',
-      'if-match',
-      'if-none-match',
-      'last-event-id',
-      'origin',
-      'referer',
-      'x-csrf-token',
-      'x-couch-full-commit',
-    ])
-    .meta({
-      description: 'Request headers that those pages may send.',
-      allowed: 'a list of names of headers',
-    }),
-  maxAge: maxAge.default(600).describe('Seconds for which a browser may remember these answers.'),
-  hosts: z
-    .record(hostName, corsOfHost)
-    .default({})
-    .meta({
-      description:
-        'By the name that a client uses for this server (`Host`, without the port): any of these keys, for requests to it alone (`cors:HOST`). In the environment it is JSON.',
-      allowed: `names of hosts, each with any of ${Object.keys(corsOfHost.shape).join(', ')}`,
-    }),
 });
 
 /** Those of CouchDB have its names; where such a name says too little, that of its section stands before it. */
