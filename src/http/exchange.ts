@@ -1,3 +1,4 @@
+import { constants } from 'node:buffer';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { AuthMethod } from '../auth/auth.js';
@@ -96,8 +97,13 @@ export class Exchange {
     return addressOf(this.request.socket.remoteAddress, this.header('x-forwarded-for'));
   }
 
+  /** Bytes of JSON that the client may send; a text with more could not be made, whatever the configuration says. */
+  get maxText(): number {
+    return Math.min(this.server.config.limits.maxHttpRequestSize, constants.MAX_STRING_LENGTH);
+  }
+
   /** The text of a JSON body, of at most so many bytes; it has still to be parsed. @throws CouchError */
-  bodyText(limit = this.server.config.limits.maxHttpRequestSize): Promise<string> {
+  bodyText(limit = this.maxText): Promise<string> {
     return readText(this.incoming, limit);
   }
 

@@ -60,7 +60,7 @@ async function documentPart(exchange: Exchange, reader: MultipartReader): Promis
 
 /** A part as text, which may not be longer than the JSON body of a request. @throws CouchError 400, 413 */
 export async function partText(exchange: Exchange, part: MultipartPart): Promise<string> {
-  const limit = exchange.server.config.limits.maxHttpRequestSize;
+  const limit = exchange.maxText;
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of part.body) {

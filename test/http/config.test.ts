@@ -146,6 +146,9 @@ describe('what takes effect', () => {
     expect((await it.request('PUT', '/db/other', { json: big })).status).toBe(413);
     expect(await put('/chttpd/max_http_request_size', 'infinity')).toEqual([200, '100']);
     expect((await it.request('PUT', '/db/other', { json: big })).status).toBe(201);
+    // Nothing of it is sent: no text could hold it.
+    const headers = { 'content-length': '600000000', 'content-type': 'application/json' };
+    expect((await it.request('POST', '/db', { text: '', headers })).status).toBe(413);
   });
 
   test('says how to log in, where a request does not', async () => {
