@@ -69,7 +69,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.#writer = new Writer(this);
     this.positions = this.#newPositions();
     this.#texts = options.texts ?? new RecentTexts();
-    this.recent = new RecentDocuments(this.#texts);
+    this.recent = this.#newRecent();
   }
 
   get events(): Events {
@@ -135,7 +135,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.loaded = loaded;
     this.positions = this.#newPositions();
     this.recent.clear();
-    this.recent = new RecentDocuments(this.#texts);
+    this.recent = this.#newRecent();
     this.#events.close();
     this.#events = new Events(loaded.state.updateSeq);
     uploads.sweep(marks);
@@ -159,6 +159,10 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
         },
       }),
     );
+  }
+
+  #newRecent(): RecentDocuments {
+    return new RecentDocuments(this.#texts, () => this.updateSeq);
   }
 
   // ---- the writer's host --------------------------------------------------------------------------------------

@@ -74,9 +74,14 @@ export class Shelf<K> {
 
 type Text = string | undefined;
 
+type Reader<K> = (unknown: K[]) => Promise<readonly Text[]>;
+
+/** Sequences. What changed before is read by those who copy a whole database, each of them once. */
+const NEWEST = 10_000;
+
 /**
- * What was read of one database just now: a hundred clients that follow it ask for the same documents, one after the
- * other. A record is never older than the one on the disk; a body never changes.
+ * What was read just now of the newest documents of a database: a hundred clients that follow it ask for the same ones,
+ * one after the other. A record is never older than the one on the disk; a body never changes.
  */
 export class RecentDocuments {
   readonly #records: Shelf<string>;
@@ -84,27 +89,31 @@ export class RecentDocuments {
   /** Odd while documents are being written: what is read then may be out of date when it comes. */
   #turn = 0;
 
-  constructor(texts: RecentTexts) {
+  /** @param updateSeq the newest sequence of the database */
+  constructor(
+    texts: RecentTexts,
+    private readonly updateSeq: () => number,
+  ) {
     this.#records = texts.newShelf();
     this.#bodies = texts.newShelf();
   }
 
   /** @param read reads what is not here */
-  async records(ids: readonly string[], read: (ids: string[]) => Promise<Text[]>): Promise<Text[]> {
+  records(ids: readonly string[], read: Reader<string>): Promise<Text[]> {
     const turn = this.#turn;
-    return await readThrough(this.#records, ids, async (unknown) => {
-      const texts = await read(unknown);
-      const isCurrent = turn % 2 === 0 && turn === this.#turn;
-      return { texts, keep: () => isCurrent };
-    });
+    const isCurrent = (): boolean => turn % 2 === 0 && turn === this.#turn;
+    return readThrough(this.#records, ids, read, (_, text) => isCurrent() && this.#isNew(seqOf(text)));
   }
 
   /** The same of bodies, by their sequences. What is attached to one may go with it: such are read anew. */
-  async bodies(seqs: readonly number[], read: (seqs: number[]) => Promise<Text[]>): Promise<Text[]> {
-    return await readThrough(this.#bodies, seqs, async (unknown) => ({
-      texts: await read(unknown),
-      keep: (text) => splitAttachments(text) === undefined,
-    }));
+  bodies(seqs: readonly number[], read: Reader<number>): Promise<Text[]> {
+    const isKept = (seq: number, text: string): boolean =>
+      this.#isNew(seq) && splitAttachments(text) === undefined;
+    return readThrough(this.#bodies, seqs, read, isKept);
+  }
+
+  #isNew(seq: number): boolean {
+    return seq > this.updateSeq() - NEWEST;
   }
 
   /** Documents are about to change on the disk. */
@@ -125,23 +134,30 @@ export class RecentDocuments {
   }
 }
 
+/** The sequence of a record, which ends with it; NaN where it does not. */
+const seqOf = (record: string): number => Number.parseInt(record.slice(record.lastIndexOf(':') + 1), 10);
+
 async function readThrough<K>(
   shelf: Shelf<K>,
   keys: readonly K[],
-  read: (
-    unknown: K[],
-  ) => Promise<{ readonly texts: readonly Text[]; readonly keep: (text: string) => boolean }>,
+  read: Reader<K>,
+  isKept: (key: K, text: string) => boolean,
 ): Promise<Text[]> {
-  const found: Text[] = keys.map((key) => shelf.get(key));
-  const unknown = keys.filter((_, at) => found[at] === undefined);
+  const found: Text[] = [];
+  const unknown: K[] = [];
+  for (const key of keys) {
+    const text = shelf.get(key);
+    if (text === undefined) unknown.push(key);
+    found.push(text);
+  }
   if (unknown.length === 0) return found;
-  const { texts, keep } = await read(unknown);
+  const texts = await read(unknown);
   let next = 0;
   for (const [at, key] of keys.entries()) {
     if (found[at] !== undefined) continue;
     const text = texts[next++];
     found[at] = text;
-    if (text !== undefined && keep(text)) shelf.put(key, text);
+    if (text !== undefined && isKept(key, text)) shelf.put(key, text);
   }
   return found;
 }

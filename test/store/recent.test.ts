@@ -40,7 +40,7 @@ describe('what was read just now', () => {
     await fc.assert(
       fc.asyncProperty(fc.array(steps, { maxLength: 30 }), async (plan) => {
         const disk = new SlowDisk();
-        const recent = new RecentDocuments(new RecentTexts());
+        const recent = new RecentDocuments(new RecentTexts(), () => 0);
         disk.records.set('a', '0');
         let stage = 0;
         for (const step of plan) {
@@ -62,23 +62,32 @@ describe('what was read just now', () => {
     );
   });
 
-  test('is not read again', async () => {
-    const recent = new RecentDocuments(new RecentTexts());
+  test('is not read again, if the document is among the newest', async () => {
+    const recent = new RecentDocuments(new RecentTexts(), () => 20_000);
     const asked: (string | number)[][] = [];
     const read = (keys: readonly (string | number)[]): Promise<string[]> => {
       asked.push([...keys]);
-      return Promise.resolve(keys.map((key) => `text of ${String(key)}`));
+      return Promise.resolve(
+        keys.map((key) => `{"id":"${String(key)}","seq":${key === 'old' ? '10000' : '10001'}}`),
+      );
     };
-    expect(await recent.records(['a', 'b'], read)).toEqual(['text of a', 'text of b']);
-    expect(await recent.records(['b', 'c', 'a'], read)).toEqual(['text of b', 'text of c', 'text of a']);
-    expect(await recent.bodies([1, 2], read)).toEqual(['text of 1', 'text of 2']);
-    expect(await recent.bodies([2, 1], read)).toEqual(['text of 2', 'text of 1']);
-    expect(asked).toEqual([['a', 'b'], ['c'], [1, 2]]);
+    const text = (id: string | number): string => `{"id":"${String(id)}","seq":10001}`;
+    expect(await recent.records(['a', 'b'], read)).toEqual([text('a'), text('b')]);
+    expect(await recent.records(['b', 'c', 'a'], read)).toEqual([text('b'), text('c'), text('a')]);
+    expect(await recent.bodies([10_001, 10_002], read)).toEqual([text(10_001), text(10_002)]);
+    expect(await recent.bodies([10_002, 10_001], read)).toEqual([text(10_002), text(10_001)]);
+    expect(asked).toEqual([['a', 'b'], ['c'], [10_001, 10_002]]);
+    asked.length = 0;
+    for (let n = 0; n < 2; n++) {
+      await recent.records(['old'], read);
+      await recent.bodies([10_000], read);
+    }
+    expect(asked).toEqual([['old'], [10_000], ['old'], [10_000]]);
   });
 
   test('has a limit for all databases together, and what is asked for stays longest', async () => {
     const texts = new RecentTexts(10_000);
-    const databases = Array.from({ length: 50 }, () => new RecentDocuments(texts));
+    const databases = Array.from({ length: 50 }, () => new RecentDocuments(texts, () => 0));
     const known = async (database: RecentDocuments | undefined, seqs: readonly number[]): Promise<number> => {
       let missed = 0;
       await database?.bodies(seqs, (unknown) => {
@@ -88,7 +97,7 @@ describe('what was read just now', () => {
       return seqs.length - missed;
     };
     const all = Array.from({ length: 100 }, (_, seq) => seq);
-    const hot = new RecentDocuments(texts);
+    const hot = new RecentDocuments(texts, () => 0);
     const read = (seqs: number[]): Promise<string[]> => Promise.resolve(seqs.map(() => 'x'.repeat(100)));
     await hot.bodies([0], read);
     for (const database of databases) {
