@@ -11,6 +11,8 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',
+    // By default one core is left alone: of two, tests that mostly wait would use one.
+    maxWorkers: '100%',
     reporters: ['default', new FolderSeconds(), ...(report ? ['json'] : [])],
     ...(report ? { outputFile: { json: report } } : {}),
   },
