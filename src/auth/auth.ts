@@ -233,7 +233,7 @@ export class Auth {
     this.#refuseLocked(name, salt, client);
     const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
     const { counted } = this.#lockout;
-    const fits = await this.#credentials.check(name, password, account);
+    const fits = await this.#credentials.check(name, password, account, client);
     // Of guesses that come at once, no more are answered than of those in turn.
     if (this.#lockout.counted !== counted) this.#refuseLocked(name, salt, client);
     if (!fits) this.#failed(name, salt, client);

@@ -2,6 +2,12 @@ import { hash, randomBytes } from 'node:crypto';
 import type { Account, Accounts } from './accounts.js';
 import { type PasswordHash, verifyPassword } from './password.js';
 
+interface Client {
+  readonly address: string;
+}
+
+const NOBODY: Client = { address: '' };
+
 interface Check {
   readonly hashed: string;
   readonly fits: Promise<boolean>;
@@ -28,13 +34,19 @@ export class Credentials {
   /**
    * Whether the password is the account's. Takes as long where there is none.
    * @param account of this name, as it is now
+   * @param client whose address stands for who asks; to find it out takes a while
    * @throws CouchError 503 when too many passwords wait to be checked
    */
-  async check(name: string, password: Buffer, account: Account | undefined): Promise<boolean> {
+  async check(
+    name: string,
+    password: Buffer,
+    account: Account | undefined,
+    client: Client = NOBODY,
+  ): Promise<boolean> {
     const hashed = account?.password?.text;
     const id = this.#identify(name, password);
     if (hashed !== undefined && this.#remembers(id, hashed)) return true;
-    const fits = await this.#verify(id, password, account?.password);
+    const fits = await this.#verify(id, password, account?.password, client);
     if (!fits || hashed === undefined) return false;
     // The password may have been changed while the old one was checked.
     const now = await this.accounts.find(name);
@@ -72,12 +84,17 @@ export class Credentials {
     }
   }
 
-  async #verify(id: string, password: Buffer, own: PasswordHash | undefined): Promise<boolean> {
+  async #verify(
+    id: string,
+    password: Buffer,
+    own: PasswordHash | undefined,
+    client: Client,
+  ): Promise<boolean> {
     const decoy = this.accounts.decoy();
     const hash = own ?? decoy;
     const running = this.#checks.get(id);
     if (running?.hashed === hash.text) return running.fits;
-    const check: Check = { hashed: hash.text, fits: verifyAtCost(password, hash, decoy) };
+    const check: Check = { hashed: hash.text, fits: verifyAtCost(password, hash, decoy, client.address) };
     this.#checks.set(id, check);
     try {
       return await check.fits;
@@ -88,9 +105,14 @@ export class Credentials {
 }
 
 /** Whether a password fits. One that does not takes as long as an unknown name, though its hash is a cheaper one. */
-async function verifyAtCost(password: Buffer, hash: PasswordHash, decoy: PasswordHash): Promise<boolean> {
-  if (await verifyPassword(password, hash)) return true;
+async function verifyAtCost(
+  password: Buffer,
+  hash: PasswordHash,
+  decoy: PasswordHash,
+  client: string,
+): Promise<boolean> {
+  if (await verifyPassword(password, hash, client)) return true;
   const iterations = decoy.iterations - hash.iterations;
-  if (iterations > 0) await verifyPassword(password, { ...decoy, iterations });
+  if (iterations > 0) await verifyPassword(password, { ...decoy, iterations }, client);
   return false;
 }

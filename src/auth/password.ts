@@ -50,7 +50,10 @@ const PBKDF2 = /^-pbkdf2(?::(sha|sha224|sha256|sha384|sha512))?-([0-9a-f]+),([^,
 const MAX_ITERATIONS = 1_000_000_000;
 export const DEFAULT_TARGET: HashTarget = { prf: 'sha256', iterations: 600_000 };
 
-/** The thread pool also serves the store and the file system: hashing may take half of its four threads. */
+/**
+ * Clients take turns: one that tries many passwords keeps nobody else from logging in. Two are hashed at once, for the
+ * thread pool also serves the store and the file system.
+ */
 const hashing = new Limiter(2, 256, () => unavailable('Too many passwords are being checked.'));
 const derive = promisify(pbkdf2);
 
@@ -86,16 +89,20 @@ export async function hashPassword(clear: string, iterations = DEFAULT_TARGET.it
   return (await derivePassword(clear, { ...DEFAULT_TARGET, iterations })).text;
 }
 
-/** Takes the same time whatever the password. A text that is no hashed password fits none. */
+/**
+ * Takes the same time whatever the password. A text that is no hashed password fits none.
+ * @param client stands for who asks
+ */
 export async function verifyPassword(
   clear: string | Buffer,
   hashed: string | PasswordHash,
+  client?: string,
 ): Promise<boolean> {
   const hash = typeof hashed === 'string' ? parseHash(hashed) : hashed;
   if (!hash) return false;
   const first =
     hash.isOverSimple === true ? Buffer.from(simple(bytesOf(clear), hash.salt).toString('hex')) : clear;
-  const key = await compute(bytesOf(first), hash);
+  const key = await compute(bytesOf(first), hash, client);
   return timingSafeEqual(key, hash.key);
 }
 
@@ -129,9 +136,13 @@ function hashOf(scheme: Scheme, key: Buffer, salt: string, iterations: number): 
   return { text, scheme, key, salt, iterations };
 }
 
-function compute(clear: Buffer, how: Pick<PasswordHash, 'scheme' | 'salt' | 'iterations'>): Promise<Buffer> {
+function compute(
+  clear: Buffer,
+  how: Pick<PasswordHash, 'scheme' | 'salt' | 'iterations'>,
+  client?: string,
+): Promise<Buffer> {
   const { scheme, salt, iterations } = how;
   if (scheme === 'simple') return Promise.resolve(simple(clear, salt));
   const digest = scheme === 'sha' ? 'sha1' : scheme;
-  return hashing.run(() => derive(clear, salt, iterations, KEY_BYTES[scheme], digest));
+  return hashing.run(() => derive(clear, salt, iterations, KEY_BYTES[scheme], digest), client);
 }

@@ -41,6 +41,23 @@ beforeEach(() => {
   verify.mockClear();
 });
 
+test('whoever tries many passwords does not keep others waiting', async () => {
+  const accounts = new Changing({ bob: await password.hashPassword('apple', 20_000) }, 20_000);
+  const credentials = new Credentials(accounts);
+  const ended: string[] = [];
+  const guesses = Array.from({ length: 40 }, async (_, n) => {
+    await credentials.check('bob', bytes(`guess ${String(n)}`), accounts.find('bob'), {
+      address: '192.0.2.1',
+    });
+    ended.push('guess');
+  });
+  const fits = credentials.check('bob', bytes('apple'), accounts.find('bob'), { address: '192.0.2.2' });
+  expect(await fits).toBe(true);
+  // Those that had begun, and those whose turn it was then.
+  expect(ended.length).toBeLessThan(10);
+  await Promise.all(guesses);
+});
+
 describe('a hash is paid', () => {
   test('once for a name and password that fit', async () => {
     const check = checker(new Changing({ bob: await hashed('apple') }));

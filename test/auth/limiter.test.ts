@@ -42,3 +42,43 @@ test('refuses what would wait behind too many, and a failed task gives its place
   expect(await waiting).toBe('waited');
   expect(await limiter.run(() => Promise.resolve('later'))).toBe('later');
 });
+
+/** Tasks that end when they are told to. @returns who has begun, in order */
+function crowd(limiter: Limiter): {
+  begun: string[];
+  add: (party: string, name: string) => Promise<void>;
+  endOne: () => void;
+} {
+  const begun: string[] = [];
+  const ends: (() => void)[] = [];
+  const add = (party: string, name: string): Promise<void> =>
+    limiter.run(() => {
+      begun.push(name);
+      return new Promise<void>((resolve) => ends.push(resolve));
+    }, party);
+  return { begun, add, endOne: () => ends.shift()?.() };
+}
+
+test('parties take turns, however many tasks one of them has', async () => {
+  const { begun, add, endOne } = crowd(new Limiter(1, 100, full));
+  const all = ['a1', 'a2', 'a3', 'a4', 'b1', 'b2', 'c1'].map((name) => add(name.slice(0, 1), name));
+  for (let n = 1; n <= all.length; n++) {
+    await expect.poll(() => begun.length).toBe(n);
+    endOne();
+  }
+  await Promise.all(all);
+  expect(begun).toEqual(['a1', 'a2', 'b1', 'c1', 'a3', 'b2', 'a4']);
+});
+
+test('where too many wait the party with the most gives way to others, and to none with as many', async () => {
+  const { begun, add, endOne } = crowd(new Limiter(1, 4, full));
+  const names = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'b1', 'b2', 'b3'];
+  const all = Promise.allSettled(names.map((name) => add(name.slice(0, 1), name)));
+  for (let n = 1; n <= 5; n++) {
+    await expect.poll(() => begun.length).toBe(n);
+    endOne();
+  }
+  const refused = (await all).flatMap(({ status }, at) => (status === 'rejected' ? [names[at]] : []));
+  expect(begun).toEqual(['a1', 'a2', 'b1', 'a3', 'b2']);
+  expect(refused).toEqual(['a4', 'a5', 'a6', 'b3']);
+});
