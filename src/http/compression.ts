@@ -89,7 +89,7 @@ export class Packing {
    * @param isOver whether nobody takes it any more
    */
   async *pack(body: Body, isOver: () => boolean): AsyncGenerator<string | Buffer> {
-    const chunks = gathered(chunksOf(body, isOver));
+    const chunks = gathered(chunksOf(body, isOver), Math.max(PORTION, this.minSize));
     try {
       const first = await chunks.next();
       if (first.done === true) return;
@@ -125,15 +125,18 @@ interface Portion {
 /** Bytes of a portion, at least, unless it is the last: for each one a thread is woken. */
 const PORTION = 64 * 1024;
 
-async function* gathered(chunks: Chunks): AsyncGenerator<Portion, void> {
+/** @param atFirst bytes of the first portion, at least, unless it is the last */
+async function* gathered(chunks: Chunks, atFirst: number): AsyncGenerator<Portion, void> {
+  let enough = atFirst;
   let waiting: Buffer[] = [];
   let length = 0;
   for await (const chunk of chunks) {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk;
-    if (length >= PORTION) {
+    if (length >= enough) {
       yield { bytes: Buffer.concat(waiting, length), isLast: false };
       waiting = [];
       length = 0;
+      enough = PORTION;
     }
     waiting.push(bytes);
     length += bytes.length;

@@ -171,3 +171,22 @@ test('it can be switched off', async () => {
     await own.stop();
   }
 });
+
+test('how short is short can be set, also to more than is compressed at once', async () => {
+  const own = await startApp({ compression: { minSize: 500_000 } });
+  try {
+    await own.request('PUT', '/db');
+    const docs = Array.from({ length: 100 }, (_, n) => ({ _id: `d${String(n)}`, text: 'x'.repeat(9000) }));
+    await own.request('POST', '/db/_bulk_docs', { json: { docs } });
+    const list = (limit: number): Promise<Answer> =>
+      own.request('GET', `/db/_all_docs?include_docs=true&limit=${String(limit)}`, asking('gzip'));
+    const short = await list(40);
+    expect(short.headers['content-encoding']).toBeUndefined();
+    expect(short.bytes.length).toBeGreaterThan(360_000);
+    const long = await list(100);
+    expect(long.headers['content-encoding']).toBe('gzip');
+    expect(gunzipSync(long.bytes).length).toBeGreaterThan(900_000);
+  } finally {
+    await own.stop();
+  }
+});
