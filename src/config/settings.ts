@@ -159,6 +159,7 @@ export class Settings {
 
   #inTurn(work: () => Promise<void>): Promise<void> {
     const turn = this.#last.then(work);
+    // Whoever asked for it hears of its failure; the next goes on.
     this.#last = turn.catch(() => undefined);
     return turn;
   }

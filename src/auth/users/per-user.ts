@@ -55,6 +55,7 @@ export class PerUser {
       } catch (error) {
         this.log.error({ err: error }, 'the databases of users could not be seen to');
       }
+      // It fails when it is stopped, and only then.
       await pause(LOOK_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }

@@ -4,6 +4,7 @@ export class Queue {
 
   add<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#last.then(work);
+    // Whoever asked for it hears of its failure; the next goes on.
     this.#last = result.catch(() => undefined);
     return result;
   }
