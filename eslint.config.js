@@ -11,7 +11,7 @@ const layers = [
   ['revtree'],
   ['store'],
   ['changes'],
-  ['auth', 'pouchdb'],
+  ['auth', 'pouchdb', 'design'],
   ['http', 'takeover'],
   ['gateway', 'commands'],
   ['main', 'library'],

@@ -1,11 +1,24 @@
+import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { FolderSeconds } from './test/support/folder-seconds.js';
 
 const report = process.env.TEST_REPORT;
 
+/** A thread cannot load TypeScript: those that run functions load what was compiled, which `globalSetup` sees to. */
+const compiledThreads: Plugin = {
+  name: 'compiled-threads',
+  enforce: 'pre',
+  transform: (code, id) =>
+    id.endsWith('/src/design/thread.ts')
+      ? code.replace('./worker/', '../../dist/lib/design/worker/')
+      : undefined,
+};
+
 export default defineConfig({
+  plugins: [compiledThreads],
   test: {
     include: ['test/**/*.test.ts'],
+    globalSetup: ['test/support/built.ts'],
     setupFiles: ['test/support/seed.ts'],
     // A test waits for its condition; these are only the ceiling.
     testTimeout: 120_000,

@@ -9,6 +9,7 @@ import { exitCodes, StartError } from './config/exit.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
+import { QuickJsSandbox } from './design/sandbox.js';
 import { buildApp } from './http/app.js';
 import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
@@ -94,8 +95,10 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     auth.setAdmins(admins);
     auth.setJwt(jwt);
   });
+  const sandbox = new QuickJsSandbox(functionOptions(settings), log);
+  parts.add(() => sandbox.close());
   const server = { uuid: directory.uuid, version };
-  const app = buildApp({ settings, databases, auth, users, log, tasks, server });
+  const app = buildApp({ settings, databases, auth, users, log, tasks, sandbox, server });
   parts.add(() => closeApp(app, log));
   await listen(app, config);
 
@@ -127,6 +130,13 @@ function storeOptions(settings: Settings): StoreOptions {
 function compactionOptions(settings: Settings): Config['compaction'] {
   const options = { ...settings.config.compaction };
   settings.onChange(({ compaction }) => Object.assign(options, compaction));
+  return options;
+}
+
+/** All of these may change at any time. */
+function functionOptions(settings: Settings): Config['functions'] {
+  const options = { ...settings.config.functions };
+  settings.onChange(({ functions }) => Object.assign(options, functions));
   return options;
 }
 

@@ -266,6 +266,22 @@ const compression = z.strictObject({
   ),
 });
 
+const functions = z.strictObject({
+  timeout: milliseconds(5000).describe(
+    'The time that a function of a design document may take for one document, in milliseconds (`os_process_timeout` of `couchdb`).',
+  ),
+  memory: bytes(64 * MiB, MiB).describe(
+    'Bytes of memory that the functions of one design document may take together.',
+  ),
+  maxOutput: bytes(64 * MiB).describe('Characters of JSON that a function may answer with.'),
+  maxKept: count(32).describe(
+    'For how many design documents each thread keeps the functions ready; those that were used last stay.',
+  ),
+  slowThreads: count(4).describe(
+    'How many threads there are at most for functions that take long; all others share as many as there are processors but one.',
+  ),
+});
+
 const time = (value: string): z.ZodDefault<z.ZodString> =>
   z
     .string()
@@ -338,6 +354,7 @@ const everyKey = z.strictObject({
   attachments: attachments.prefault({}),
   store: store.prefault({}),
   compaction: compaction.prefault({}),
+  functions: functions.prefault({}),
 });
 
 /** The same, but for ways to log in that would let nobody in, or everybody. */

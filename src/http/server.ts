@@ -81,6 +81,7 @@ export class Server {
   readonly users: Users;
   readonly log: Logger;
   readonly tasks: Tasks;
+  readonly sandbox: Services['sandbox'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
@@ -109,6 +110,7 @@ export class Server {
     this.users = services.users;
     this.log = services.log;
     this.tasks = services.tasks;
+    this.sandbox = services.sandbox;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
 import type { Users } from '../auth/users/users.js';
 import type { Settings } from '../config/settings.js';
+import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
 
@@ -16,6 +17,7 @@ export interface Services {
   readonly users: Users;
   readonly log: Logger;
   readonly tasks: Tasks;
+  readonly sandbox: Sandbox;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

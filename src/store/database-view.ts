@@ -34,6 +34,10 @@ export class DatabaseView implements Database {
     return this.inner.updateSeq;
   }
 
+  get instanceStartTime(): string {
+    return this.inner.instanceStartTime;
+  }
+
   get security(): string {
     return this.inner.security;
   }

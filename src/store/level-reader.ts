@@ -65,6 +65,10 @@ export abstract class LevelReader {
     return this.open.state.updateSeq;
   }
 
+  get instanceStartTime(): string {
+    return this.open.copy.instanceStartTime;
+  }
+
   /** Number of living documents. */
   get docCount(): number {
     return this.open.state.docCount;

@@ -156,6 +156,8 @@ export interface Database {
   readonly events: ChangeEvents;
   info(): Promise<DatabaseInfo>;
   readonly updateSeq: number;
+  /** As in `info`: tells databases apart that had this name, one after the other. */
+  readonly instanceStartTime: string;
 
   /** The token `N-EPOCH` that names this sequence to clients. */
   token(seq: number): string;

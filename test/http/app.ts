@@ -11,6 +11,7 @@ import { Users } from '../../src/auth/users/users.js';
 import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
+import { QuickJsSandbox } from '../../src/design/sandbox.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
@@ -90,7 +91,8 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
   );
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
   const users = new Users(databases, config);
-  const app = buildApp({ settings, databases, auth: NAMES, users, log, tasks, server, ...services });
+  const sandbox = new QuickJsSandbox(config.functions, log);
+  const app = buildApp({ settings, databases, auth: NAMES, users, log, tasks, sandbox, server, ...services });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
 
@@ -99,12 +101,14 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
     port,
     folder,
     databases,
+    sandbox,
     /** What was logged at `error`. */
     errors: lines,
     request: (method: string, url: string, options?: RequestOptions) => send(port, method, url, options),
     raw: (bytes: string | Buffer, patience?: number) => sendRaw(port, bytes, patience),
     async stop() {
       await app.close();
+      await sandbox.close();
       await databases.close();
       await rm(folder, { recursive: true, force: true });
     },

@@ -3,7 +3,7 @@ import { badRequest, notFound } from '../../errors.js';
 import { etagOf, matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { integer } from '../query.js';
-import { onServer } from '../resource.js';
+import { json, onServer } from '../resource.js';
 import { COUCHDB_VERSION } from '../server.js';
 
 /** The only node there is, under the name that CouchDB gives a server that is no cluster. */
@@ -40,7 +40,18 @@ export function serverRoutes(add: AddResource): void {
     methods: { GET: onServer('serverAdmin', membership) },
     other: onServer('serverAdmin'),
   });
+  add({
+    path: '/_reload_query_servers',
+    allow: 'POST',
+    methods: { POST: json(onServer('serverAdmin', reloadFunctions)) },
+    other: onServer('serverAdmin'),
+  });
   pageRoutes(add);
+}
+
+function reloadFunctions(exchange: Exchange): void {
+  exchange.server.sandbox.reset();
+  exchange.json(200, '{"ok":true}');
 }
 
 /** Where CouchDB keeps its web interface. */

@@ -45,9 +45,6 @@ function serverWide(add: AddResource): void {
       throw notFound('missing');
     }),
   });
-  server('/_reload_query_servers', 'POST', {
-    POST: json(onServer('serverAdmin', refuse('Running functions of design documents is'))),
-  });
   for (const path of ['/_reshard', '/_reshard/*']) {
     server(path, 'GET,HEAD', { GET: onServer('serverAdmin', refuse('Resharding is')) });
   }

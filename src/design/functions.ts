@@ -1,0 +1,96 @@
+import { CouchError } from '../errors.js';
+import type { Call, Outcome } from './protocol.js';
+import type { DesignFunctions, UpdateResult, ValidatedPair } from './types.js';
+
+/** The functions of a design document, which run elsewhere. */
+export class CagedFunctions implements DesignFunctions {
+  constructor(private readonly run: (call: Call) => Promise<readonly Outcome[]>) {}
+
+  async validate(
+    pairs: readonly ValidatedPair[],
+    userCtx: string,
+    secObj: string,
+  ): Promise<readonly (CouchError | undefined)[]> {
+    const items = pairs.map(({ document, before }) => [document, before]);
+    const outcomes = await this.run({
+      kind: 'validate_doc_update',
+      name: '',
+      items,
+      shared: [userCtx, secObj],
+    });
+    return outcomes.map((outcome) => (outcome === null ? undefined : errorOf(outcome)));
+  }
+
+  async filter(name: string, documents: readonly string[], request: string): Promise<readonly boolean[]> {
+    return this.#pass('filters', name, documents, [request]);
+  }
+
+  async filterByView(name: string, documents: readonly string[]): Promise<readonly boolean[]> {
+    return this.#pass('views', name, documents, []);
+  }
+
+  async #pass(
+    kind: Call['kind'],
+    name: string,
+    documents: readonly string[],
+    shared: readonly string[],
+  ): Promise<readonly boolean[]> {
+    const outcomes = await this.run({ kind, name, items: documents.map((document) => [document]), shared });
+    return outcomes.map((outcome) => {
+      if (typeof outcome === 'boolean') return outcome;
+      throw errorOf(outcome);
+    });
+  }
+
+  async update(name: string, document: string, request: string): Promise<UpdateResult> {
+    const text = await this.#answer('updates', name, [document, request]);
+    const colon = text.indexOf(':');
+    const end = colon + 1 + Number(text.slice(0, colon));
+    const made = text.slice(colon + 1, end);
+    return { document: made === 'null' ? undefined : made, response: text.slice(end) };
+  }
+
+  show(name: string, document: string, request: string): Promise<string> {
+    return this.#answer('shows', name, [document, request]);
+  }
+
+  async rewrite(request: string): Promise<string | undefined> {
+    const [outcome] = await this.run({ kind: 'rewrites', name: '', items: [[request]], shared: [] });
+    return outcome === null ? undefined : answerOf(outcome);
+  }
+
+  async #answer(kind: Call['kind'], name: string, item: readonly string[]): Promise<string> {
+    const [outcome] = await this.run({ kind, name, items: [item], shared: [] });
+    return answerOf(outcome);
+  }
+}
+
+function answerOf(outcome: Outcome | undefined): string {
+  if (typeof outcome === 'string' && outcome.startsWith('R')) return outcome.slice(1);
+  throw errorOf(outcome);
+}
+
+/** What CouchDB answers to errors that functions name themselves; all others are 500. */
+const STATUS: Readonly<Record<string, number | undefined>> = {
+  bad_request: 400,
+  query_parse_error: 400,
+  illegal_docid: 400,
+  doc_validation: 400,
+  unauthorized: 401,
+  forbidden: 403,
+  not_found: 404,
+  filter_fetch_error: 404,
+  method_not_allowed: 405,
+  not_acceptable: 406,
+  conflict: 409,
+  gone: 410,
+  missing_stub: 412,
+  bad_ctype: 415,
+};
+
+function errorOf(outcome: Outcome | undefined): CouchError {
+  if (typeof outcome !== 'string' || !outcome.startsWith('E')) throw new Error('a function gave no answer');
+  const [error, reason] = JSON.parse(outcome.slice(1)) as [string, unknown];
+  const status = Object.hasOwn(STATUS, error) ? STATUS[error] : undefined;
+  return new CouchError(status ?? 500, error, typeof reason === 'string' ? reason : JSON.stringify(reason));
+}

@@ -1,0 +1,138 @@
+import type { Kind, Outcome } from '../protocol.js';
+import { compile, requireWithin, type DesignFunction } from './compile.js';
+import { describe, Failure, type Thrown } from './failures.js';
+import { provides, registerType } from './mime.js';
+import { apply, hasOwn, isArray, json, parse, protectObjects, stringify, text } from './primordials.js';
+import { getRow, rewrite, send, show, start, update } from './render.js';
+
+type Log = (line: string) => void;
+
+let design: Readonly<Record<string, unknown>> = {};
+let log: (message: unknown) => void;
+let emitted = false;
+const compiled = new Map<string, DesignFunction>();
+
+/**
+ * Makes this context that of a design document.
+ * @param source its text
+ * @param write where lines of logs go
+ */
+export function load(source: string, write: Log): void {
+  design = parse(source) as Readonly<Record<string, unknown>>;
+  log = (message) => write(typeof message === 'string' ? message : text(json(plain(message))));
+  const offered = {
+    emit: () => void (emitted = true),
+    sum,
+    log,
+    isArray,
+    toJSON: stringify,
+    provides,
+    registerType,
+    start,
+    send,
+    getRow,
+    require: requireWithin(design),
+  };
+  Object.assign(globalThis, offered);
+  // Nobody runs what is put off, so there is nothing to wait for; CouchDB has none of it.
+  for (const name of ['Promise', 'queueMicrotask', 'AggregateError', 'Reflect'])
+    Reflect.deleteProperty(globalThis, name);
+  protectObjects();
+}
+
+function sum(values: Readonly<Record<string, number>>): number {
+  let total = 0;
+  for (const key in values) total += values[key] ?? 0;
+  return total;
+}
+
+/** Errors have no members of their own. */
+function plain(message: unknown): unknown {
+  if (typeof message !== 'object' || message === null || !('stack' in message && 'message' in message))
+    return message;
+  return { error: (message as Error).name, message: message.message };
+}
+
+/**
+ * Calls a function of the design document.
+ * @param parameters JSON texts
+ * @returns for filters, whether the document passes; for validations, null where it may be written; else `R` with the
+ *   answer. Where it fails, `E` with `["error","reason"]`.
+ */
+export function call(kind: Kind, name: string, ...parameters: readonly string[]): Outcome {
+  try {
+    return dispatch(kind, name, parameters);
+  } catch (error) {
+    return `E${describe(error)}`;
+  }
+}
+
+function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
+  const run = functionNamed(kind, name);
+  const parameters: unknown[] = [];
+  for (let i = 0; i < texts.length; i++) parameters[i] = parse(texts[i] ?? '');
+  switch (kind) {
+    case 'validate_doc_update':
+      return validate(run, parameters);
+    case 'filters':
+      return Boolean(apply(run, design, parameters));
+    case 'views':
+      emitted = false;
+      run(parameters[0]);
+      return emitted;
+    case 'shows':
+      return `R${show(run, design, parameters, log)}`;
+    case 'updates': {
+      const [document, response] = update(run, design, parameters, log);
+      return `R${document.length}:${document}${response}`;
+    }
+    case 'rewrites': {
+      const answer = rewrite(run, design, parameters, log);
+      return answer === undefined ? null : `R${answer}`;
+    }
+  }
+}
+
+function functionNamed(kind: Kind, name: string): DesignFunction {
+  const path = kind === 'views' ? [kind, name, 'map'] : name === '' ? [kind] : [kind, name];
+  const key = path.join('\n');
+  let found = compiled.get(key);
+  if (found === undefined) {
+    found = compile(memberAt(path));
+    compiled.set(key, found);
+  }
+  return found;
+}
+
+function memberAt(path: readonly string[]): unknown {
+  let value: unknown = design;
+  for (const name of path) {
+    if (typeof value !== 'object' || value === null) throw new Failure('not_found', 'json_mismatch');
+    if (!hasOwn(value, name)) throw new Failure('not_found', `missing json key: ${name}`);
+    value = (value as Readonly<Record<string, unknown>>)[name];
+  }
+  return value;
+}
+
+/** What a validation throws is its verdict, but for errors of the language. */
+function validate(run: DesignFunction, parameters: readonly unknown[]): Outcome {
+  try {
+    apply(run, design, parameters);
+    return null;
+  } catch (error) {
+    const thrown = error as Thrown;
+    if (thrown === null || thrown === undefined || (thrown.name && thrown.stack)) throw error;
+    return `E${verdict(error)}`;
+  }
+}
+
+/** CouchDB looks at the only member of what was thrown. */
+function verdict(thrown: unknown): string {
+  const value: unknown = parse(json(thrown));
+  if (typeof value === 'string') return json(['unknown_error', value]);
+  const members: [string, unknown][] =
+    typeof value === 'object' && value !== null && !isArray(value) ? Object.entries(value) : [];
+  const [[name, reason] = []] = members;
+  if (members.length !== 1) return json(['unknown_error', value]);
+  return json([name === 'forbidden' || name === 'unauthorized' ? name : 'unknown_error', reason]);
+}

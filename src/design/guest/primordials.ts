@@ -1,0 +1,43 @@
+/**
+ * Runs inside QuickJS. What this code needs of the language, taken before a function of a design document can change
+ * it. Nothing of it is reachable for them.
+ */
+export const { parse } = JSON;
+/** JSON of a value; undefined where it has none, as functions have none. */
+export const stringify: (value: unknown) => string | undefined = JSON.stringify;
+export const json = (value: unknown): string => stringify(value) ?? 'null';
+export const { apply, ownKeys } = Reflect;
+export const { isArray } = Array;
+export const { defineProperty, getOwnPropertyDescriptor, hasOwn, preventExtensions } = Object;
+export const evaluate = eval;
+export const text = String;
+
+const objectPrototype = Object.prototype;
+
+/**
+ * Documents have members of any name, and a careless copy of one that has `__proto__` would change what all objects
+ * inherit, and so what the function says of the next document. Nothing can be added to that any more, and assigning to
+ * what is there changes only the object that it was assigned to.
+ */
+export function protectObjects(): void {
+  for (const key of ownKeys(objectPrototype)) {
+    const found = getOwnPropertyDescriptor(objectPrototype, key);
+    if (found === undefined || !('value' in found)) continue;
+    const value: unknown = found.value;
+    defineProperty(objectPrototype, key, {
+      get: () => value,
+      set(this: object, replacement: unknown) {
+        if (this === objectPrototype) return;
+        defineProperty(this, key, {
+          value: replacement,
+          writable: true,
+          enumerable: true,
+          configurable: true,
+        });
+      },
+      enumerable: false,
+      configurable: false,
+    });
+  }
+  preventExtensions(objectPrototype);
+}

@@ -1,0 +1,52 @@
+import type { CouchError } from '../errors.js';
+import type { Database } from '../store/types.js';
+
+/** Runs the functions of design documents, where they reach nothing but what they are given. */
+export interface Sandbox {
+  /**
+   * The functions of a design document as its winner has them now.
+   * @param id with `_design/`
+   * @throws CouchError 404 where there is none
+   */
+  design(db: Database, id: string): DesignFunctions;
+  /** Forgets all that functions have kept: each starts anew when it is called next. */
+  reset(): void;
+  /** Ends what runs; calls that wait are answered with 503. */
+  close(): Promise<void>;
+}
+
+/**
+ * What the functions of one design document can be asked. Documents, requests and answers are JSON text. What goes
+ * wrong is thrown as CouchErrors with CouchDB's status, error and reason.
+ */
+export interface DesignFunctions {
+  /** One verdict for each pair, in order: undefined where the document may be written. */
+  validate(
+    pairs: readonly ValidatedPair[],
+    userCtx: string,
+    secObj: string,
+  ): Promise<readonly (CouchError | undefined)[]>;
+  /** Whether each document passes the filter function. */
+  filter(name: string, documents: readonly string[], request: string): Promise<readonly boolean[]>;
+  /** Whether the map function of a view emits anything for each document. */
+  filterByView(name: string, documents: readonly string[]): Promise<readonly boolean[]>;
+  /** @param document `null` where there is none */
+  update(name: string, document: string, request: string): Promise<UpdateResult>;
+  /** @param document `null` where there is none. @returns the response object */
+  show(name: string, document: string, request: string): Promise<string>;
+  /** What a rewrite function makes of a request; undefined where it says nothing. */
+  rewrite(request: string): Promise<string | undefined>;
+}
+
+export interface ValidatedPair {
+  readonly document: string;
+  /** What it replaces; `null` where there is none. */
+  readonly before: string;
+}
+
+export interface UpdateResult {
+  /** The document to be written, where there is one. */
+  readonly document: string | undefined;
+  /** The response object. */
+  readonly response: string;
+}
