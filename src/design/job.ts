@@ -1,17 +1,20 @@
-import type { Call, Outcome } from './protocol.js';
+import { TIMED_OUT, type Call, type Outcome } from './protocol.js';
 
 /** Characters of JSON text that go to a thread at once, unless one item has more. */
 const ORDER_SIZE = 1024 * 1024;
-/** How often the time of one call all of its items may take together. */
+/** All items of a call together may take as long as so many calls. */
 const TIMEOUTS = 12;
 
-/** What functions of one design document run in; the threads know it by its number. */
+/** What functions of one design document run in; threads know it by its number. */
 export interface Machine {
   readonly number: number;
+  /** The text of the design document. */
   readonly design: string;
-  /** Databases take turns. */
+  /** Databases take turns, by their names. */
   readonly database: string;
-  /** Its functions have kept a thread for long, and may do so again until then. */
+  /** Of the design document. */
+  readonly id: string;
+  /** Its functions kept a thread for long, and count as slow until then. */
   slowUntil: number;
 }
 
@@ -22,7 +25,8 @@ export class Job {
   #resolve!: (outcomes: readonly Outcome[]) => void;
   #reject!: (error: unknown) => void;
   /** Items that a thread works at, by their places in the call. */
-  #taken: number[] = [];
+  #taken: readonly number[] = [];
+  /** The first item without an outcome. */
   #first = 0;
   #milliseconds = 0;
 
@@ -40,19 +44,20 @@ export class Job {
 
   /** The next portion of what is left. */
   take(): Call {
-    this.#taken = [];
+    const { items } = this.call;
+    const taken: number[] = [];
     let size = 0;
-    for (let i = this.#first; i < this.#outcomes.length; i++) {
+    for (let i = this.#first; i < items.length; i++) {
       if (this.#outcomes[i] !== undefined) continue;
-      const item = this.call.items[i] ?? [];
-      for (const text of item) size += text.length;
-      if (this.#taken.length > 0 && size > ORDER_SIZE) break;
-      this.#taken.push(i);
+      for (const text of items[i] ?? []) size += text.length;
+      if (taken.length > 0 && size > ORDER_SIZE) break;
+      taken.push(i);
     }
-    return { ...this.call, items: this.#taken.map((i) => this.call.items[i] ?? []) };
+    this.#taken = taken;
+    return { ...this.call, items: taken.map((i) => items[i] ?? []) };
   }
 
-  /** Takes in what became of the first items of the portion. */
+  /** Takes in what became of the first items of the portion, and how long that took. */
   accept(outcomes: readonly Outcome[], milliseconds: number): void {
     outcomes.forEach((outcome, place) => this.settle(place, outcome));
     this.#milliseconds += milliseconds;
@@ -65,9 +70,10 @@ export class Job {
     while (this.#first < this.#outcomes.length && this.#outcomes[this.#first] !== undefined) this.#first++;
   }
 
-  /** @returns whether nothing is left to do */
+  /** Answers whoever waits, where nothing is left to do. @returns whether that is so */
   finish(): boolean {
     const isOver = this.#milliseconds > this.timeout * TIMEOUTS;
+    // A document that may not be written says nothing of the others; what else fails, fails as a whole.
     const isStopped = this.call.kind !== 'validate_doc_update' && this.#outcomes.some(isFailure);
     if (!isOver && !isStopped && this.#first < this.#outcomes.length) return false;
     this.#resolve(this.#outcomes.map((outcome) => (outcome === undefined ? TIMED_OUT : outcome)));
@@ -81,5 +87,3 @@ export class Job {
 
 const isFailure = (outcome: Outcome | undefined): boolean =>
   typeof outcome === 'string' && outcome.startsWith('E');
-
-export const TIMED_OUT = 'E["os_process_error","OS process timed out."]';

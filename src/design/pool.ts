@@ -2,17 +2,17 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { unavailable } from '../errors.js';
-import { Job, TIMED_OUT, type Machine } from './job.js';
-import type { Call, Limits, Outcome, Report } from './protocol.js';
+import { Job, type Machine } from './job.js';
+import { CRASHED, TIMED_OUT, type Call, type Limits, type Outcome, type Report } from './protocol.js';
 import { Thread } from './thread.js';
 
-/** A thread that works at one order for longer than this holds up nobody else any more. */
+/** A thread that works at one order for longer than this is slow. */
 const SLOW_MS = 75;
 /** How often running threads are looked at. */
 const WATCH_MS = 25;
-/** How long a function that was slow counts as one. */
+/** How long a machine whose functions were slow counts as slow. */
 const SLOW_FOR_MS = 10_000;
-/** How much longer than the time for a call, and for a portion before it, a thread may be silent. */
+/** How long a thread may take to notice that its time is over, or that it is to stop. */
 const GRACE_MS = 500;
 /** Threads without work end after this time. */
 const IDLE_MS = 30_000;
@@ -22,16 +22,8 @@ export interface PoolOptions extends Limits {
   readonly slowThreads: number;
 }
 
-/** How many there are for those that are not. One processor is left to the server itself. */
+/** How many there are at most for those that are not. One processor is left to the server itself. */
 const QUICK_THREADS = Math.max(1, availableParallelism() - 1);
-
-/** As they are now, for a thread that begins. */
-const limitsOf = ({ timeout, memory, maxOutput, maxKept }: Limits): Limits => ({
-  timeout,
-  memory,
-  maxOutput,
-  maxKept,
-});
 
 /** A thread with what it does. */
 interface Seat {
@@ -40,18 +32,28 @@ interface Seat {
   job: Job | undefined;
   /** When it got its work, or was done with it. */
   since: number;
+  /** What became of the item that it works at, where it is ended. */
+  ending: 'stopped' | 'timed out' | undefined;
+}
+
+/** Tells what happens to those who care. */
+export interface PoolListener {
+  /** A function logged something. */
+  onLog(line: string, machine: Machine): void;
+  /** A thread ended by itself. */
+  onCrash(error: Error | undefined, machine: Machine): void;
 }
 
 /**
- * Threads that run functions. Each database has at most one portion of its work with a thread at a time, and then
- * waits behind all others; a thread that does not come back becomes one of those for slow functions, and is replaced.
+ * Threads that run functions. A thread leaves an order after a while, and the rest of it waits behind the work of all
+ * other databases. One that does not come back for longer becomes slow: another thread takes its place among the quick
+ * ones, and it may go on behind everything else that wants the processor. Each database has at most one thread of each
+ * sort. Where there are as many slow ones as there may be, what should become slow is stopped, and waits to be slow.
  */
 export class Pool {
-  /** Jobs that nobody works at, by database. Those that may be taken are in the order in which they are. */
+  /** Jobs that no thread works at, by database. The database that had its turn last comes last. */
   readonly #waiting = new Map<string, Job[]>();
-  readonly #running = new Set<string>();
   readonly #seats = new Map<Thread, Seat>();
-  readonly #unwanted = new Set<number>();
   #module: WebAssembly.Module | undefined;
   #loading: Promise<void> | undefined;
   #watch: NodeJS.Timeout | undefined;
@@ -59,36 +61,33 @@ export class Pool {
 
   constructor(
     private readonly options: PoolOptions,
-    private readonly log: (line: string, database: string) => void,
+    private readonly listener: PoolListener,
   ) {}
 
-  /** Makes the calls, in portions. @returns what became of each item, up to the first that failed */
+  /** Makes the calls. @returns what became of each item; all from the first failure on count for nothing, but in validations */
   async run(machine: Machine, call: Call): Promise<readonly Outcome[]> {
-    if (this.#isClosed) throw unavailable('The server is stopping.');
+    if (call.items.length === 0) return [];
     if (this.#module === undefined) await (this.#loading ??= this.#load());
+    if (this.#isClosed) throw stopping();
     const job = new Job(machine, call, this.options.timeout);
     this.#queue(job, 'last');
     this.#dispatch();
     return job.done;
   }
 
-  /** Threads need not keep these any more. */
+  /** Threads need not keep this any more. */
   drop(machine: number): void {
-    this.#unwanted.add(machine);
+    for (const thread of this.#seats.keys()) thread.drop(machine);
   }
 
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#watch);
-    const stopped = unavailable('The server is stopping.');
-    for (const jobs of this.#waiting.values()) for (const job of jobs) job.fail(stopped);
+    for (const jobs of this.#waiting.values()) for (const job of jobs) job.fail(stopping());
     this.#waiting.clear();
-    await Promise.all(
-      Array.from(this.#seats.values(), ({ thread, job }) => {
-        job?.fail(stopped);
-        return thread.end();
-      }),
-    );
+    const seats = Array.from(this.#seats.values());
+    for (const { job } of seats) job?.fail(stopping());
+    await Promise.all(seats.map(({ thread }) => thread.end()));
   }
 
   async #load(): Promise<void> {
@@ -96,7 +95,8 @@ export class Pool {
     this.#module = await WebAssembly.compile(await readFile(file));
   }
 
-  /** Those that are not done yet go first, within their database. */
+  // ---- who is next --------------------------------------------------------------------------------------------
+
   #queue(job: Job, where: 'first' | 'last'): void {
     const { database } = job.machine;
     const jobs = this.#waiting.get(database) ?? [];
@@ -106,116 +106,144 @@ export class Pool {
   }
 
   #dispatch(): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#module === undefined) return;
     for (const [database, jobs] of this.#waiting) {
-      const [job] = jobs;
-      if (job === undefined || this.#running.has(database)) continue;
-      const seat = this.#seatFor(job.machine);
-      if (seat === undefined) continue;
-      jobs.shift();
-      // It comes to the end of the line: others have their turn first.
-      this.#waiting.delete(database);
-      if (jobs.length > 0) this.#waiting.set(database, jobs);
-      this.#start(seat, job);
+      for (const isSlow of [false, true]) {
+        const index = jobs.findIndex(({ machine }) => isSlowNow(machine) === isSlow);
+        const job = jobs[index];
+        if (job === undefined || this.#isServed(database, isSlow)) continue;
+        const seat = this.#seatFor(job.machine, isSlow, this.#module);
+        if (seat === undefined) continue;
+        jobs.splice(index, 1);
+        this.#waiting.delete(database);
+        if (jobs.length > 0) this.#waiting.set(database, jobs);
+        this.#start(seat, job);
+      }
     }
   }
 
-  #seatFor({ number, slowUntil }: Machine): Seat | undefined {
-    const isSlow = performance.now() < slowUntil;
+  #isServed(database: string, isSlow: boolean): boolean {
+    for (const seat of this.#seats.values())
+      if (seat.isSlow === isSlow && seat.job?.machine.database === database) return true;
+    return false;
+  }
+
+  /** A free thread, rather one that has the machine, or a new one where there may be more. */
+  #seatFor({ number }: Machine, isSlow: boolean, module: WebAssembly.Module): Seat | undefined {
     let idle: Seat | undefined;
     let count = 0;
     for (const seat of this.#seats.values()) {
       if (seat.isSlow !== isSlow) continue;
       count++;
-      if (seat.job !== undefined) continue;
+      if (seat.job !== undefined || seat.ending !== undefined) continue;
       if (seat.thread.machines.has(number)) return seat;
       idle ??= seat;
     }
     const most = isSlow ? this.options.slowThreads : QUICK_THREADS;
-    return idle ?? (count < most ? this.#open(isSlow) : undefined);
+    return idle ?? (count < most ? this.#open(isSlow, module) : undefined);
   }
 
-  #open(isSlow: boolean): Seat | undefined {
-    if (this.#module === undefined) return undefined;
-    const thread = new Thread(this.#module, limitsOf(this.options), {
-      onReport: (reporting, report) => this.#onReport(reporting, report),
-      onEnd: (ended) => this.#onEnd(ended),
-    });
-    const seat: Seat = { thread, isSlow, job: undefined, since: performance.now() };
+  #open(isSlow: boolean, module: WebAssembly.Module): Seat {
+    const { timeout, memory, maxOutput, maxKept } = this.options;
+    const thread = new Thread(
+      module,
+      { timeout, memory, maxOutput, maxKept },
+      {
+        onReport: (reporting, report) => this.#onReport(reporting, report),
+        onEnd: (ended, error) => this.#onEnd(ended, error),
+      },
+    );
+    const seat: Seat = { thread, isSlow, job: undefined, since: 0, ending: undefined };
     this.#seats.set(thread, seat);
     this.#watch ??= setInterval(() => this.#look(), WATCH_MS).unref();
     return seat;
   }
 
   #start(seat: Seat, job: Job): void {
-    const { number, design, database } = job.machine;
-    this.#running.add(database);
+    const { number, design } = job.machine;
     seat.job = job;
     seat.since = performance.now();
-    seat.thread.run({
-      machine: number,
-      design: seat.thread.machines.has(number) ? undefined : design,
-      call: job.take(),
-      drop: this.#unwantedOf(seat.thread),
-    });
+    const isThere = seat.thread.machines.has(number);
+    seat.thread.run({ machine: number, design: isThere ? undefined : design, call: job.take() });
   }
 
-  #unwantedOf(thread: Thread): number[] {
-    const found = Array.from(this.#unwanted).filter((machine) => thread.machines.has(machine));
-    return found;
-  }
+  // ---- what becomes of it -------------------------------------------------------------------------------------
 
   #onReport(thread: Thread, { outcomes, log }: Report): void {
     const seat = this.#seats.get(thread);
     const job = seat?.job;
     if (seat === undefined || job === undefined) return;
-    for (const line of log) this.log(line, job.machine.database);
+    for (const line of log) this.listener.onLog(line, job.machine);
     const now = performance.now();
     job.accept(outcomes, now - seat.since);
-    this.#release(seat, job, now);
-  }
-
-  /** A thread is free again, or gone. */
-  #release(seat: Seat, job: Job, now: number): void {
     seat.job = undefined;
     seat.since = now;
-    this.#running.delete(job.machine.database);
-    if (!job.finish()) this.#queue(job, 'first');
-    this.#dispatch();
+    seat.ending = undefined;
+    this.#leave(job);
   }
 
-  #onEnd(thread: Thread): void {
+  #onEnd(thread: Thread, error: Error | undefined): void {
     const seat = this.#seats.get(thread);
     this.#seats.delete(thread);
     if (this.#seats.size === 0) {
       clearInterval(this.#watch);
       this.#watch = undefined;
     }
-    if (seat?.job === undefined || this.#isClosed) return;
-    // Whatever it did before is lost and done anew; the item that it was at is answered.
-    seat.job.settle(thread.item, TIMED_OUT);
-    this.#release(seat, seat.job, performance.now());
+    const job = seat?.job;
+    if (job === undefined || this.#isClosed) return;
+    // What it had done of the order is lost and done anew; the item that it was at is answered.
+    if (seat?.ending === 'timed out') job.settle(thread.item, TIMED_OUT);
+    if (seat?.ending === undefined) {
+      this.listener.onCrash(error, job.machine);
+      job.settle(thread.item, CRASHED);
+    }
+    this.#leave(job);
   }
+
+  /** No thread works at a job any more. */
+  #leave(job: Job): void {
+    if (!job.finish()) this.#queue(job, 'first');
+    this.#dispatch();
+  }
+
+  // ---- who takes too long -------------------------------------------------------------------------------------
 
   #look(): void {
     const now = performance.now();
     for (const seat of this.#seats.values()) {
       const time = now - seat.since;
       if (seat.job === undefined) {
-        if (time > IDLE_MS) void seat.thread.end();
+        if (time > IDLE_MS) this.#end(seat, 'stopped');
+      } else if (seat.ending === 'stopped') {
+        if (time > SLOW_MS + GRACE_MS) this.#end(seat, 'stopped');
       } else if (time > this.options.timeout + SLOW_MS + GRACE_MS) {
-        void seat.thread.end();
+        this.#end(seat, 'timed out');
       } else if (time > SLOW_MS && !seat.isSlow) {
-        this.#slowDown(seat, now);
+        this.#slowDown(seat, seat.job.machine, now);
       }
     }
   }
 
-  #slowDown(seat: Seat, now: number): void {
-    const slow = Array.from(this.#seats.values()).filter(({ isSlow }) => isSlow);
-    if (seat.job !== undefined) seat.job.machine.slowUntil = now + SLOW_FOR_MS;
-    if (slow.length >= this.options.slowThreads) return;
-    seat.isSlow = true;
-    this.#dispatch();
+  #end(seat: Seat, ending: Seat['ending']): void {
+    seat.ending = ending;
+    // It is heard of by `onEnd`.
+    void seat.thread.end();
+  }
+
+  #slowDown(seat: Seat, machine: Machine, now: number): void {
+    machine.slowUntil = now + SLOW_FOR_MS;
+    let slow = 0;
+    for (const { isSlow } of this.#seats.values()) if (isSlow) slow++;
+    if (slow >= this.options.slowThreads || this.#isServed(machine.database, true)) {
+      seat.ending = 'stopped';
+      seat.thread.stop();
+    } else {
+      seat.isSlow = true;
+      seat.thread.yieldProcessor();
+      this.#dispatch();
+    }
   }
 }
+
+const isSlowNow = ({ slowUntil }: Machine): boolean => slowUntil > 0 && performance.now() < slowUntil;
+const stopping = (): Error => unavailable('The server is stopping.');

@@ -1,9 +1,9 @@
-/** What the pool and its worker threads tell each other. */
+/** What the pool and its threads tell each other. */
 
 /** What a design document can be asked to do: the member of the design document, as CouchDB's protocol names it. */
 export type Kind = 'validate_doc_update' | 'filters' | 'views' | 'updates' | 'shows' | 'rewrites';
 
-/** What became of one call in JSON text, which begins with `R` for a result and `E` for an error; see guest/main.ts. */
+/** What became of one call: text begins with `R` for a result, with `E` for an error; see guest/main.ts. */
 export type Outcome = boolean | string | null;
 
 /** Calls of one function. */
@@ -17,33 +17,47 @@ export interface Call {
   readonly shared: readonly string[];
 }
 
-/** Work for a thread: calls of functions of one design document. */
+/** Work for a thread: calls of a function of one design document. */
 export interface Order {
   /** Names the design document, its revision and its database; each thread has a machine of its own for it. */
   readonly machine: number;
   /** The text of the design document, where the thread does not have the machine. */
   readonly design: string | undefined;
   readonly call: Call;
-  /** Machines that are not wanted any more. */
-  readonly drop: readonly number[];
 }
 
 /** What a thread answers to an order. */
 export interface Report {
-  /** Of the first items; a thread that has worked for a while leaves the others. */
+  /** Of the first items: a thread that has worked for a while leaves the others. */
   readonly outcomes: readonly Outcome[];
   /** Machines that it has now. */
   readonly machines: readonly number[];
+  /** What the functions logged. */
   readonly log: readonly string[];
+}
+
+/** Tells a thread that a machine is not wanted any more. */
+export interface Drop {
+  readonly drop: number;
 }
 
 /** What every thread is given. */
 export interface ThreadData {
   readonly module: WebAssembly.Module;
   readonly limits: Limits;
-  /** Which item of an order a thread works at, as one number that the pool can read at any time. */
-  readonly progress: Int32Array;
+  readonly signs: Int32Array;
 }
+
+/** Numbers that a thread and its pool see at any time, whatever the thread does. */
+export const signs = {
+  /** Which item of its order the thread works at. */
+  item: 0,
+  /** The thread's number in the operating system; 0 where it has none. */
+  tid: 1,
+  /** Not 0: the thread is to leave its work where it is. */
+  stop: 2,
+  length: 3,
+} as const;
 
 export interface Limits {
   /** Milliseconds for one call. */
@@ -55,3 +69,9 @@ export interface Limits {
   /** How many machines a thread keeps. */
   readonly maxKept: number;
 }
+
+/** An outcome where the function gives none. CouchDB says so of a process that runs functions. */
+export const failed = (reason: string): string => `E${JSON.stringify(['os_process_error', reason])}`;
+
+export const TIMED_OUT = failed('OS process timed out.');
+export const CRASHED = failed('{exit_status,1}');

@@ -1,14 +1,16 @@
+import { setPriority, constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import type { Limits, Order, Report, ThreadData } from './protocol.js';
+import { signs, type Drop, type Limits, type Order, type Report, type ThreadData } from './protocol.js';
 
-/** Megabytes. The engine's calls within each other are the processor's, too. */
+/** Megabytes. What the engine calls within itself takes room on the processor's stack, too. */
 const STACK_MB = 16;
-const HEAP_MB = 64;
+/** Documents on their way in and out; the engine's memory is not part of it. */
+const HEAP_MB = 256;
 
 export interface ThreadListener {
   onReport(thread: Thread, report: Report): void;
   /** It ended, be it by itself or by `end`. */
-  onEnd(thread: Thread): void;
+  onEnd(thread: Thread, error: Error | undefined): void;
 }
 
 /** A thread that runs functions, one order after the other. */
@@ -16,10 +18,10 @@ export class Thread {
   /** Machines that it had when it was heard of last. */
   machines: ReadonlySet<number> = new Set();
   readonly #worker: Worker;
-  readonly #progress = new Int32Array(new SharedArrayBuffer(4));
+  readonly #signs = new Int32Array(new SharedArrayBuffer(signs.length * Int32Array.BYTES_PER_ELEMENT));
 
   constructor(module: WebAssembly.Module, limits: Limits, listener: ThreadListener) {
-    const workerData: ThreadData = { module, limits, progress: this.#progress };
+    const workerData: ThreadData = { module, limits, signs: this.#signs };
     this.#worker = new Worker(new URL('./worker/main.js', import.meta.url), {
       name: 'functions',
       workerData,
@@ -31,23 +33,44 @@ export class Thread {
     });
     // It lives as long as its pool wants it, and keeps no process from ending.
     this.#worker.unref();
+    let failure: Error | undefined;
     this.#worker.on('message', (report: Report) => {
       this.machines = new Set(report.machines);
       listener.onReport(this, report);
     });
-    // Whatever it was, it ends the thread.
-    this.#worker.on('error', () => undefined);
-    this.#worker.on('exit', () => listener.onEnd(this));
+    this.#worker.on('error', (error: Error) => (failure = error));
+    this.#worker.on('exit', () => listener.onEnd(this, failure));
   }
 
   run(order: Order): void {
-    Atomics.store(this.#progress, 0, 0);
+    Atomics.store(this.#signs, signs.item, 0);
+    Atomics.store(this.#signs, signs.stop, 0);
     this.#worker.postMessage(order);
+  }
+
+  drop(machine: number): void {
+    if (this.machines.has(machine)) this.#worker.postMessage({ drop: machine } satisfies Drop);
   }
 
   /** Which item of its order it works at. */
   get item(): number {
-    return Atomics.load(this.#progress, 0);
+    return Atomics.load(this.#signs, signs.item);
+  }
+
+  /** Has it leave its work; what it is in the middle of is not done. A thread may not notice. */
+  stop(): void {
+    Atomics.store(this.#signs, signs.stop, 1);
+  }
+
+  /** Gives everything else the processor first, for good. */
+  yieldProcessor(): void {
+    const tid = Atomics.load(this.#signs, signs.tid);
+    if (tid === 0) return;
+    try {
+      setPriority(tid, constants.priority.PRIORITY_LOW);
+    } catch {
+      // It is a favour to the others, and they can do without.
+    }
   }
 
   async end(): Promise<void> {

@@ -41,7 +41,10 @@ it('validates documents one by one', async () => {
 it('filters, shows, updates and rewrites', async () => {
   const functions = await functionsOf({
     filters: { f: 'function(doc, req) { return doc.t === req.query.t; }' },
-    views: { v: { map: 'function(doc) { if (doc.t) emit(doc.t, null); }' }, lib: { a: 'exports.x = require("./b").y + 1', b: 'exports.y = 4' } },
+    views: {
+      v: { map: 'function(doc) { if (doc.t) emit(doc.t, null); }' },
+      lib: { a: 'exports.x = require("./b").y + 1', b: 'exports.y = 4' },
+    },
     shows: {
       s: 'function(doc, req) { return "x" + require("views/lib/a").x; }',
       p: 'function(doc, req) { provides("html", function() { return "<b>"; }); provides("json", function() { return {json: 1}; }); }',
@@ -49,10 +52,15 @@ it('filters, shows, updates and rewrites', async () => {
     updates: { u: 'function(doc, req) { doc.n++; return [doc, {code: 201, body: "b"}]; }' },
     rewrites: 'function(req) { return "x"; }',
   });
-  expect(await functions.filter('f', ['{"t":"a"}', '{"t":"b"}'], '{"query":{"t":"b"}}')).toEqual([false, true]);
+  expect(await functions.filter('f', ['{"t":"a"}', '{"t":"b"}'], '{"query":{"t":"b"}}')).toEqual([
+    false,
+    true,
+  ]);
   expect(await functions.filterByView('v', ['{"t":"a"}', '{}'])).toEqual([true, false]);
   expect(JSON.parse(await functions.show('s', 'null', '{"path":[]}'))).toEqual({ body: 'x5' });
-  expect(JSON.parse(await functions.show('p', 'null', '{"path":[],"headers":{"Accept":"text/html"}}'))).toEqual({
+  expect(
+    JSON.parse(await functions.show('p', 'null', '{"path":[],"headers":{"Accept":"text/html"}}')),
+  ).toEqual({
     body: '<b>',
     headers: { 'Content-Type': 'text/html; charset=utf-8' },
   });
@@ -68,7 +76,9 @@ it('filters, shows, updates and rewrites', async () => {
 });
 
 it('ends what runs for too long', async () => {
-  const functions = await functionsOf({ shows: { s: 'function() { for (;;); }', join: 'function() { return new Array(4e8).join(""); }' } });
+  const functions = await functionsOf({
+    shows: { s: 'function() { for (;;); }', join: 'function() { return new Array(4e8).join(""); }' },
+  });
   await expect(functions.show('s', 'null', '{}')).rejects.toMatchObject({ error: 'os_process_error' });
   await expect(functions.show('join', 'null', '{}')).rejects.toMatchObject({ error: 'os_process_error' });
 });

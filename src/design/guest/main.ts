@@ -1,6 +1,8 @@
 import type { Kind, Outcome } from '../protocol.js';
 import { compile, requireWithin, type DesignFunction } from './compile.js';
-import { describe, Failure, type Thrown } from './failures.js';
+import { describe, Failure, spell, type Thrown } from './failures.js';
+import { seed } from './random.js';
+import { valueOf } from './repeated.js';
 import { provides, registerType } from './mime.js';
 import { apply, hasOwn, isArray, json, parse, protectObjects, stringify, text } from './primordials.js';
 import { getRow, rewrite, send, show, start, update } from './render.js';
@@ -16,8 +18,10 @@ const compiled = new Map<string, DesignFunction>();
  * Makes this context that of a design document.
  * @param source its text
  * @param write where lines of logs go
+ * @param random four whole numbers of 32 bits
  */
-export function load(source: string, write: Log): void {
+export function load(source: string, write: Log, ...random: readonly number[]): void {
+  seed(random);
   design = parse(source) as Readonly<Record<string, unknown>>;
   log = (message) => write(typeof message === 'string' ? message : text(json(plain(message))));
   const offered = {
@@ -35,8 +39,7 @@ export function load(source: string, write: Log): void {
   };
   Object.assign(globalThis, offered);
   // Nobody runs what is put off, so there is nothing to wait for; CouchDB has none of it.
-  for (const name of ['Promise', 'queueMicrotask', 'AggregateError', 'Reflect'])
-    Reflect.deleteProperty(globalThis, name);
+  for (const name of ['Promise', 'queueMicrotask']) Reflect.deleteProperty(globalThis, name);
   protectObjects();
 }
 
@@ -70,12 +73,12 @@ export function call(kind: Kind, name: string, ...parameters: readonly string[])
 function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
   const run = functionNamed(kind, name);
   const parameters: unknown[] = [];
-  for (let i = 0; i < texts.length; i++) parameters[i] = parse(texts[i] ?? '');
+  for (let i = 0; i < texts.length; i++) parameters[i] = valueOf(i, texts[i] ?? '');
   switch (kind) {
     case 'validate_doc_update':
       return validate(run, parameters);
     case 'filters':
-      return Boolean(apply(run, design, parameters));
+      return apply(run, design, parameters) ? true : false;
     case 'views':
       emitted = false;
       run(parameters[0]);
@@ -83,7 +86,7 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
     case 'shows':
       return `R${show(run, design, parameters, log)}`;
     case 'updates': {
-      const [document, response] = update(run, design, parameters, log);
+      const { document, response } = update(run, design, parameters, log);
       return `R${document.length}:${document}${response}`;
     }
     case 'rewrites': {
@@ -93,15 +96,26 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
   }
 }
 
+/** The function that was called last: mostly it is called again. */
+let last: { readonly kind: Kind; readonly name: string; readonly run: DesignFunction } | undefined;
+
 function functionNamed(kind: Kind, name: string): DesignFunction {
+  if (last?.kind === kind && last.name === name) return last.run;
   const path = kind === 'views' ? [kind, name, 'map'] : name === '' ? [kind] : [kind, name];
   const key = path.join('\n');
-  let found = compiled.get(key);
-  if (found === undefined) {
-    found = compile(memberAt(path));
-    compiled.set(key, found);
+  let run = compiled.get(key);
+  if (run === undefined) {
+    const source = memberAt(path);
+    if (source === '')
+      throw new Failure(
+        'not_found',
+        `missing ${kind} function ${path.at(-1) ?? ''} on design doc ${spell(design._id)}`,
+      );
+    run = compile(source);
+    compiled.set(key, run);
   }
-  return found;
+  last = { kind, name, run };
+  return run;
 }
 
 function memberAt(path: readonly string[]): unknown {
@@ -126,13 +140,12 @@ function validate(run: DesignFunction, parameters: readonly unknown[]): Outcome 
   }
 }
 
-/** CouchDB looks at the only member of what was thrown. */
+/** What the client is told of something that was thrown. */
 function verdict(thrown: unknown): string {
   const value: unknown = parse(json(thrown));
-  if (typeof value === 'string') return json(['unknown_error', value]);
-  const members: [string, unknown][] =
-    typeof value === 'object' && value !== null && !isArray(value) ? Object.entries(value) : [];
-  const [[name, reason] = []] = members;
-  if (members.length !== 1) return json(['unknown_error', value]);
-  return json([name === 'forbidden' || name === 'unauthorized' ? name : 'unknown_error', reason]);
+  if (typeof value !== 'object' || value === null || isArray(value)) return json(['unknown_error', value]);
+  for (const name of ['forbidden', 'unauthorized'])
+    if (hasOwn(value, name)) return json([name, (value as Readonly<Record<string, unknown>>)[name]]);
+  const members = Object.values(value) as unknown[];
+  return json(['unknown_error', members.length === 1 ? members[0] : value]);
 }

@@ -71,22 +71,22 @@ export function show(
   }
 }
 
-/** @returns the document's JSON and that of the response */
+/** @returns JSON of the document and of the response */
 export function update(
   run: DesignFunction,
   design: object,
   parameters: readonly unknown[],
   log: (message: unknown) => void,
-): [document: string, response: string] {
+): { readonly document: string; readonly response: string } {
   const [, request] = parameters as [unknown, Request];
   try {
     if (request.method === 'GET')
       throw new Failure('method_not_allowed', 'Update functions do not allow GET');
     begin();
-    const [document, answer] = apply(run, design, parameters) as [unknown, unknown];
-    const response = wrap(answer);
+    const result = apply(run, design, parameters) as readonly unknown[];
+    const response = wrap(result[1]);
     if (!isResponse(response)) throw new Failure('render_error', 'undefined response from update function');
-    return [json(document), json(response)];
+    return { document: json(result[0]), response: json(response) };
   } catch (error) {
     throw asRenderError(error, 'render_error', log);
   }

@@ -1,43 +1,37 @@
-import { readFileSync } from 'node:fs';
-import { EvalFlags, Intrinsics, QuickJS, type JSValueHandle } from 'quickjs-wasi';
-import type { Call, Limits, Outcome } from '../protocol.js';
-
-const GUEST = new URL('../guest/', import.meta.url);
-
-/** What CouchDB's engine has of the language, and promises, which this engine cannot do without. */
-const LANGUAGE =
-  Intrinsics.DATE |
-  Intrinsics.EVAL |
-  Intrinsics.REGEXP |
-  Intrinsics.JSON |
-  Intrinsics.MAP_SET |
-  Intrinsics.PROMISE;
-
-/** The most that the engine's stack in WebAssembly has room for: some 1,900 calls within each other. */
-const STACK = 512 * 1024;
-
-/** The engine's own share of the memory. */
-const BASE = 1024 * 1024;
-
-/** Where an answer cannot come from the function. */
-const error = (name: string, reason: string): string => `E${JSON.stringify([name, reason])}`;
+import { randomFillSync } from 'node:crypto';
+import type { JSValueHandle, QuickJS } from 'quickjs-wasi';
+import { failed, TIMED_OUT, type Call, type Limits, type Outcome } from '../protocol.js';
+import { copyOf, type Template } from './engine.js';
 
 /** Asked by the engine every so often; what it says is over cannot go on by catching that. */
 class Clock {
   #deadline = Infinity;
 
+  /** @param isStopped whether somebody has it stop */
+  constructor(private readonly isStopped: () => boolean) {}
+
   start(milliseconds: number): void {
     this.#deadline = performance.now() + milliseconds;
   }
 
-  stop(): void {
-    this.#deadline = Infinity;
-  }
-
-  isOver(): boolean {
+  get isOver(): boolean {
     return performance.now() >= this.#deadline;
   }
+
+  readonly isToStop = (): boolean => this.isOver || this.isStopped();
 }
+
+export interface MachineSurroundings {
+  readonly template: Template;
+  readonly limits: Limits;
+  /** Whether it is to leave what it does. */
+  readonly isStopped: () => boolean;
+  /** Takes what functions log. */
+  readonly log: (line: string) => void;
+}
+
+/** Handles that several calls share, to be disposed of. */
+export type Shared = readonly JSValueHandle[];
 
 /** The functions of one design document in an engine of their own, whose memory no other shares. */
 export class Machine {
@@ -51,77 +45,53 @@ export class Machine {
     private readonly entry: JSValueHandle,
     private readonly memory: WebAssembly.Memory,
     private readonly clock: Clock,
-    private readonly limits: Limits,
+    private readonly surroundings: MachineSurroundings,
   ) {}
 
-  /** @param log takes what functions log */
-  static async start(
-    module: WebAssembly.Module,
-    design: string,
-    limits: Limits,
-    log: (line: string) => void,
-  ): Promise<Machine> {
-    const clock = new Clock();
+  static async start(design: string, surroundings: MachineSurroundings): Promise<Machine> {
+    const { template, limits, log } = surroundings;
+    const clock = new Clock(surroundings.isStopped);
     let memory: WebAssembly.Memory = { buffer: new ArrayBuffer(0) };
-    let isStarting = true;
-    const vm = await QuickJS.create({
-      wasm: module,
+    const engine = await copyOf(template, {
       wasi: (ofEngine) => {
         memory = ofEngine;
         return {};
       },
-      intrinsics: LANGUAGE,
-      memoryLimit: limits.memory + BASE,
-      maxStackSize: STACK,
-      timezoneOffset: 0,
-      interruptHandler: () => clock.isOver(),
-      moduleLoader: {
-        normalize: (_from, name) => {
-          if (!isStarting) throw new Error('there are no modules');
-          return name.replace('./', '');
-        },
-        load: (name) => readFileSync(new URL(name, GUEST), 'utf8'),
-      },
+      memoryLimit: template.snapshot.memory.byteLength + limits.memory,
+      interruptHandler: clock.isToStop,
     });
-    const loading = vm.evalCode('export * from "./main.js"', 'guest', EvalFlags.TYPE_MODULE);
-    vm.executePendingJobs();
-    isStarting = false;
-    const loaded = await vm.resolvePromise(loading);
-    if (!('value' in loaded)) throw new Error('the code around functions does not run');
-    const guest = loaded.value;
-    const write = vm.newFunction('log', (line) => {
+    const write = engine.newFunction('log', (line) => {
       log(line.toString());
-      return vm.undefined;
+      return engine.undefined;
     });
-    vm.callFunction(guest.getProp('load'), vm.undefined, vm.newString(design), write).dispose();
-    return new Machine(design, vm, guest.getProp('call'), memory, clock, limits);
+    const random = Array.from(randomFillSync(new Int32Array(4)), (number) => engine.newNumber(number));
+    const load = engine.importHandle(template.load);
+    engine.callFunction(load, engine.undefined, engine.newString(design), write, ...random);
+    return new Machine(design, engine, engine.importHandle(template.call), memory, clock, surroundings);
   }
 
-  /** Parameters that several calls share. */
-  share(texts: readonly string[]): readonly JSValueHandle[] {
-    return texts.map((text) => this.engine.newString(text));
+  /** What calls of a function have in common. */
+  share({ kind, name, shared }: Call): Shared {
+    return [kind, name, ...shared].map((text) => this.engine.newString(text));
   }
 
-  call({ kind, name }: Call, item: readonly string[], shared: readonly JSValueHandle[]): Outcome {
-    this.clock.start(this.limits.timeout);
+  /** @returns undefined where it was stopped */
+  call(item: readonly string[], [kind, name, ...shared]: Shared): Outcome | undefined {
+    const { engine, clock, surroundings } = this;
+    if (kind === undefined || name === undefined) throw new TypeError('a call has a kind and a name');
+    clock.start(surroundings.limits.timeout);
+    const own = item.map((text) => engine.newString(text));
     try {
-      return this.engine.withScope(() => {
-        const vm = this.engine;
-        const parameters = [
-          vm.newString(kind),
-          vm.newString(name),
-          ...item.map((text) => vm.newString(text)),
-          ...shared,
-        ];
-        return this.#read(vm.callFunction(this.entry, vm.undefined, ...parameters));
-      });
-    } catch (cause) {
+      const result = engine.callFunction(this.entry, engine.undefined, kind, name, ...own, ...shared);
+      for (const handle of own) handle.dispose();
+      const outcome = this.#read(result);
+      result.dispose();
+      return outcome;
+    } catch (error) {
       // The engine gave up, in whatever state it was.
       this.isUsable = false;
-      if (this.clock.isOver()) return error('os_process_error', 'OS process timed out.');
-      return error('os_process_error', cause instanceof Error ? cause.message : 'exit_status 1');
-    } finally {
-      this.clock.stop();
+      if (clock.isOver) return TIMED_OUT;
+      return surroundings.isStopped() ? undefined : failed(error instanceof Error ? error.message : 'error');
     }
   }
 
@@ -129,8 +99,7 @@ export class Machine {
     if (result.isNull) return null;
     if (result.isBool) return result.toBoolean();
     const text = result.toString();
-    if (text.length <= this.limits.maxOutput) return text;
-    return error('os_process_error', 'the answer of the function is too long');
+    return text.length <= this.surroundings.limits.maxOutput ? text : failed('the answer is too long');
   }
 
   /** Bytes of memory that it takes, which never get fewer. */

@@ -1,6 +1,8 @@
+import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import type { Order, Outcome, Report, ThreadData } from '../protocol.js';
-import { Machine } from './machine.js';
+import { signs, type Drop, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
+import { createTemplate } from './engine.js';
+import { Machine, type MachineSurroundings } from './machine.js';
 
 /** A thread that runs functions; see thread.ts. */
 
@@ -8,32 +10,49 @@ import { Machine } from './machine.js';
 const SLICE_MS = 25;
 /** A machine that took more memory than this is not kept. */
 const KEPT_SIZE = 16 * 1024 * 1024;
+/** What functions may log in one order. */
 const MAX_LINES = 100;
 const MAX_LINE = 8192;
 
-const { module, limits, progress } = workerData as ThreadData;
+const data = workerData as ThreadData;
+Atomics.store(data.signs, signs.tid, threadNumber());
+
+const surroundings: Promise<MachineSurroundings> = createTemplate(data.module).then((template) => ({
+  template,
+  limits: data.limits,
+  isStopped: () => Atomics.load(data.signs, signs.stop) !== 0,
+  log: (line) => {
+    if (lines.length < MAX_LINES) lines.push(line.length > MAX_LINE ? `${line.slice(0, MAX_LINE)}…` : line);
+  },
+}));
 
 /** The least recently used first. */
 const machines = new Map<number, Machine>();
 let lines: string[] = [];
 
-const log = (line: string): void => {
-  if (lines.length < MAX_LINES) lines.push(line.length > MAX_LINE ? `${line.slice(0, MAX_LINE)}…` : line);
-};
+/** Linux has threads that are numbered like processes. */
+function threadNumber(): number {
+  try {
+    return Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+  } catch {
+    return 0;
+  }
+}
 
-async function run({ machine: id, design = '', call, drop }: Order): Promise<Report> {
+async function run({ machine: id, design = '', call }: Order): Promise<Report> {
   const begin = performance.now();
-  for (const unwanted of drop) machines.delete(unwanted);
   let machine = machines.get(id) ?? (await start(design));
-  let shared = machine.share(call.shared);
+  let shared = machine.share(call);
   const outcomes: Outcome[] = [];
   for (const [index, item] of call.items.entries()) {
-    Atomics.store(progress, 0, index);
+    Atomics.store(data.signs, signs.item, index);
     if (!machine.isUsable) {
       machine = await start(machine.design);
-      shared = machine.share(call.shared);
+      shared = machine.share(call);
     }
-    outcomes.push(machine.call(call, item, shared));
+    const outcome = machine.call(item, shared);
+    if (outcome === undefined) break;
+    outcomes.push(outcome);
     if (performance.now() - begin > SLICE_MS) break;
   }
   for (const handle of shared) handle.dispose();
@@ -43,14 +62,24 @@ async function run({ machine: id, design = '', call, drop }: Order): Promise<Rep
   return report;
 }
 
-const start = (design: string): Promise<Machine> => Machine.start(module, design, limits, log);
+const start = async (design: string): Promise<Machine> => Machine.start(design, await surroundings);
 
+/** Keeps the machine, and as many others as there is room for. */
 function keep(id: number, machine: Machine): void {
   machines.delete(id);
   if (machine.isUsable && machine.size <= KEPT_SIZE) machines.set(id, machine);
-  for (const oldest of machines.keys()) if (machines.size > limits.maxKept) machines.delete(oldest);
+  const { maxKept, memory } = data.limits;
+  let size = 0;
+  for (const kept of machines.values()) size += kept.size;
+  for (const [oldest, kept] of machines) {
+    if (machines.size <= Math.max(1, maxKept) && size <= Math.max(memory, KEPT_SIZE)) break;
+    machines.delete(oldest);
+    size -= kept.size;
+  }
 }
 
-parentPort?.on('message', (order: Order) => {
-  void run(order).then((report) => parentPort?.postMessage(report));
+parentPort?.on('message', (message: Order | Drop) => {
+  if ('drop' in message) machines.delete(message.drop);
+  // What fails here is a defect: the thread ends, and its pool hears of that.
+  else void run(message).then((report) => parentPort?.postMessage(report));
 });
