@@ -12,8 +12,10 @@ const SLOW_MS = 75;
 const WATCH_MS = 25;
 /** How long a machine whose functions were slow counts as slow. */
 const SLOW_FOR_MS = 10_000;
-/** How long a thread may take to notice that its time is over, or that it is to stop. */
+/** How long a thread may take to notice that its time is over. */
 const GRACE_MS = 500;
+/** How long it may take to notice that it is to stop: it is in the way of others. */
+const STOP_MS = 100;
 /** Threads without work end after this time. */
 const IDLE_MS = 30_000;
 
@@ -32,8 +34,8 @@ interface Seat {
   job: Job | undefined;
   /** When it got its work, or was done with it. */
   since: number;
-  /** What became of the item that it works at, where it is ended. */
-  ending: 'stopped' | 'timed out' | undefined;
+  /** It was asked to leave its order, it was ended, or it was ended because an item took too long. */
+  ending: 'asked' | 'ended' | 'timed out' | undefined;
 }
 
 /** Tells what happens to those who care. */
@@ -211,20 +213,22 @@ export class Pool {
   #look(): void {
     const now = performance.now();
     for (const seat of this.#seats.values()) {
+      const { job, ending } = seat;
+      if (ending === 'ended' || ending === 'timed out') continue;
       const time = now - seat.since;
-      if (seat.job === undefined) {
-        if (time > IDLE_MS) this.#end(seat, 'stopped');
-      } else if (seat.ending === 'stopped') {
-        if (time > SLOW_MS + GRACE_MS) this.#end(seat, 'stopped');
+      if (job === undefined) {
+        if (time > IDLE_MS) this.#end(seat, 'ended');
+      } else if (ending === 'asked') {
+        if (time > SLOW_MS + STOP_MS) this.#end(seat, 'ended');
       } else if (time > this.options.timeout + SLOW_MS + GRACE_MS) {
         this.#end(seat, 'timed out');
       } else if (time > SLOW_MS && !seat.isSlow) {
-        this.#slowDown(seat, seat.job.machine, now);
+        this.#slowDown(seat, job.machine, now);
       }
     }
   }
 
-  #end(seat: Seat, ending: Seat['ending']): void {
+  #end(seat: Seat, ending: 'ended' | 'timed out'): void {
     seat.ending = ending;
     // It is heard of by `onEnd`.
     void seat.thread.end();
@@ -235,7 +239,7 @@ export class Pool {
     let slow = 0;
     for (const { isSlow } of this.#seats.values()) if (isSlow) slow++;
     if (slow >= this.options.slowThreads || this.#isServed(machine.database, true)) {
-      seat.ending = 'stopped';
+      seat.ending = 'asked';
       seat.thread.stop();
     } else {
       seat.isSlow = true;

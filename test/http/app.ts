@@ -102,6 +102,7 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
     folder,
     databases,
     sandbox,
+    log,
     /** What was logged at `error`. */
     errors: lines,
     request: (method: string, url: string, options?: RequestOptions) => send(port, method, url, options),

@@ -4,7 +4,17 @@ import { describe, Failure, spell, type Thrown } from './failures.js';
 import { seed } from './random.js';
 import { valueOf } from './repeated.js';
 import { provides, registerType } from './mime.js';
-import { apply, hasOwn, isArray, json, parse, protectObjects, stringify, text } from './primordials.js';
+import {
+  apply,
+  hasOwn,
+  isArray,
+  json,
+  parse,
+  protectObjects,
+  protectStacks,
+  stringify,
+  text,
+} from './primordials.js';
 import { getRow, rewrite, send, show, start, update } from './render.js';
 
 type Log = (line: string) => void;
@@ -41,6 +51,7 @@ export function load(source: string, write: Log, ...random: readonly number[]): 
   // Nobody runs what is put off, so there is nothing to wait for; CouchDB has none of it.
   for (const name of ['Promise', 'queueMicrotask']) Reflect.deleteProperty(globalThis, name);
   protectObjects();
+  protectStacks();
 }
 
 function sum(values: Readonly<Record<string, number>>): number {

@@ -41,3 +41,9 @@ export function protectObjects(): void {
   }
   preventExtensions(objectPrototype);
 }
+
+/** What errors say of where they were made is needed to compile functions; CouchDB's engine cannot change it either. */
+export function protectStacks(): void {
+  defineProperty(Error, 'prepareStackTrace', { value: undefined });
+  defineProperty(Error, 'stackTraceLimit', { value: 10 });
+}
