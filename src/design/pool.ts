@@ -138,7 +138,7 @@ export class Pool {
       if (seat.isSlow !== isSlow) continue;
       count++;
       if (seat.job !== undefined || seat.ending !== undefined) continue;
-      if (seat.thread.machines.has(number)) return seat;
+      if (seat.thread.has(number)) return seat;
       idle ??= seat;
     }
     const most = isSlow ? this.options.slowThreads : QUICK_THREADS;
@@ -165,8 +165,7 @@ export class Pool {
     const { number, design } = job.machine;
     seat.job = job;
     seat.since = performance.now();
-    const isThere = seat.thread.machines.has(number);
-    seat.thread.run({ machine: number, design: isThere ? undefined : design, call: job.take() });
+    seat.thread.run(number, design, job.take());
   }
 
   // ---- what becomes of it -------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ export interface Order {
   /** The text of the design document, where the thread does not have the machine. */
   readonly design: string | undefined;
   readonly call: Call;
+  /** Machines that are not wanted any more. */
+  readonly drop: readonly number[];
 }
 
 /** What a thread answers to an order. */
@@ -34,11 +36,6 @@ export interface Report {
   readonly machines: readonly number[];
   /** What the functions logged. */
   readonly log: readonly string[];
-}
-
-/** Tells a thread that a machine is not wanted any more. */
-export interface Drop {
-  readonly drop: number;
 }
 
 /** What every thread is given. */

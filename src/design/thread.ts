@@ -1,6 +1,6 @@
 import { setPriority, constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { signs, type Drop, type Limits, type Order, type Report, type ThreadData } from './protocol.js';
+import { signs, type Call, type Limits, type Order, type Report, type ThreadData } from './protocol.js';
 
 /** Megabytes. What the engine calls within itself takes room on the processor's stack, too. */
 const STACK_MB = 16;
@@ -15,8 +15,10 @@ export interface ThreadListener {
 
 /** A thread that runs functions, one order after the other. */
 export class Thread {
-  /** Machines that it had when it was heard of last. */
-  machines: ReadonlySet<number> = new Set();
+  /** Machines that it has. */
+  readonly #machines = new Set<number>();
+  /** Those of them that it is to drop with its next order: then it is sure that no answer crosses that. */
+  readonly #unwanted = new Set<number>();
   readonly #worker: Worker;
   readonly #signs = new Int32Array(new SharedArrayBuffer(signs.length * Int32Array.BYTES_PER_ELEMENT));
 
@@ -35,21 +37,32 @@ export class Thread {
     this.#worker.unref();
     let failure: Error | undefined;
     this.#worker.on('message', (report: Report) => {
-      this.machines = new Set(report.machines);
+      this.#machines.clear();
+      for (const machine of report.machines) this.#machines.add(machine);
       listener.onReport(this, report);
     });
     this.#worker.on('error', (error: Error) => (failure = error));
     this.#worker.on('exit', () => listener.onEnd(this, failure));
   }
 
-  run(order: Order): void {
+  has(machine: number): boolean {
+    return this.#machines.has(machine);
+  }
+
+  /** @param design the text of the design document, in case that it does not have the machine */
+  run(machine: number, design: string, call: Call): void {
     Atomics.store(this.#signs, signs.item, 0);
     Atomics.store(this.#signs, signs.stop, 0);
+    const drop = [...this.#unwanted];
+    this.#unwanted.clear();
+    for (const unwanted of drop) this.#machines.delete(unwanted);
+    const order: Order = { machine, design: this.has(machine) ? undefined : design, call, drop };
     this.#worker.postMessage(order);
   }
 
+  /** Does not keep a machine any longer. */
   drop(machine: number): void {
-    if (this.machines.has(machine)) this.#worker.postMessage({ drop: machine } satisfies Drop);
+    this.#unwanted.add(machine);
   }
 
   /** Which item of its order it works at. */

@@ -1,6 +1,6 @@
 import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { signs, type Drop, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
+import { signs, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
 import { createTemplate } from './engine.js';
 import { Machine, type MachineSurroundings } from './machine.js';
 
@@ -39,8 +39,9 @@ function threadNumber(): number {
   }
 }
 
-async function run({ machine: id, design = '', call }: Order): Promise<Report> {
+async function run({ machine: id, design = '', call, drop }: Order): Promise<Report> {
   const begin = performance.now();
+  for (const unwanted of drop) machines.delete(unwanted);
   let machine = machines.get(id) ?? (await start(design));
   let shared = machine.share(call);
   const outcomes: Outcome[] = [];
@@ -78,8 +79,7 @@ function keep(id: number, machine: Machine): void {
   }
 }
 
-parentPort?.on('message', (message: Order | Drop) => {
-  if ('drop' in message) machines.delete(message.drop);
+parentPort?.on('message', (order: Order) => {
   // What fails here is a defect: the thread ends, and its pool hears of that.
-  else void run(message).then((report) => parentPort?.postMessage(report));
+  void run(order).then((report) => parentPort?.postMessage(report));
 });
