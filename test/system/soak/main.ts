@@ -7,6 +7,7 @@ import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { databases } from './databases.js';
 import { authorization, fuzz } from './fuzz.js';
+import { functions } from './functions.js';
 import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
@@ -29,6 +30,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   attachment,
   start,
   databases,
+  functions,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
