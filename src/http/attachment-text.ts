@@ -1,5 +1,6 @@
-import { type Attachment, parseAttachments, splitAttachments } from '../store/attachments/members.js';
-import { documentText, type DocumentExtras } from '../store/document.js';
+import type { Attachment } from '../store/attachments/members.js';
+import { shownLength, stub, withAttachments } from '../store/attachments/shown.js';
+import type { DocumentExtras } from '../store/document.js';
 import type { AttachmentReader, Database, DocumentRecord } from '../store/types.js';
 import type { FollowingAttachment } from './multipart/writer.js';
 
@@ -75,27 +76,6 @@ function followingAttachment(reader: AttachmentReader, name: string, one: Attach
     body: () => reader.read(digest, { start: 0, end: length }),
   };
 }
-
-function withAttachments(
-  stored: string,
-  extras: DocumentExtras,
-  contentOf: (attachment: Attachment, name: string) => string,
-): string {
-  const parts = splitAttachments(stored);
-  if (parts === undefined) return documentText(stored, extras);
-  const shown = Array.from(
-    parseAttachments(parts),
-    ([name, one]) => `${JSON.stringify(name)}:{${head(one)},${contentOf(one, name)}}`,
-  );
-  return `${documentText(parts.before, extras).slice(0, -1)},"_attachments":{${shown.join(',')}}}`;
-}
-
-const head = ({ contentType, revpos, digest, encoded }: Attachment): string =>
-  `"content_type":${JSON.stringify(contentType)},"revpos":${String(revpos)},"digest":"${encoded?.digest ?? digest}"`;
-
-const stub = (one: Attachment): string => `"length":${String(shownLength(one))},"stub":true`;
-
-const shownLength = ({ length, encoded }: Attachment): number => encoded?.shownLength ?? length;
 
 const encoding = ({ encoded }: Attachment, asked: boolean): string =>
   asked && encoded !== undefined

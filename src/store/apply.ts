@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { quote } from '../json/quote.js';
 import { insert } from '../revtree/insert.js';
 import { generationOf, pathTo, revOf } from '../revtree/tree.js';
-import { StoredDocument } from './record.js';
+import { StoredDocument, type StoredRecord } from './record.js';
 import type { DocumentEdit } from './types.js';
 
 /** What an edit makes of a document. */
@@ -39,7 +39,7 @@ interface Context {
 }
 
 function applyInteractive(record: StoredDocument | undefined, edit: DocumentEdit, context: Context): Applied {
-  const parent = parentOf(record, edit);
+  const parent = extended(record, edit);
   if (parent === undefined) return CONFLICT;
   const made = newHash(edit, parent.start, parent.ids[0], context.attachments);
   const rev = revOf(parent.start + 1, made);
@@ -48,8 +48,8 @@ function applyInteractive(record: StoredDocument | undefined, edit: DocumentEdit
 }
 
 /** The history that an interactive edit extends, empty for a new document; undefined where it is a conflict. */
-function parentOf(
-  record: StoredDocument | undefined,
+export function extended(
+  record: StoredRecord | undefined,
   { revisions, deleted }: DocumentEdit,
 ): DocumentEdit['revisions'] | undefined {
   const [hash] = revisions.ids;

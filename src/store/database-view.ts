@@ -13,6 +13,7 @@ import type {
   ListRange,
   LocalDocument,
   PurgeRequest,
+  Rules,
   StoredRevision,
   WriteOptions,
 } from './types.js';
@@ -50,8 +51,8 @@ export class DatabaseView implements Database {
     return this.inner.purgedInfosLimit;
   }
 
-  get validators(): ReadonlySet<string> {
-    return this.inner.validators;
+  get rules(): Rules {
+    return this.inner.rules;
   }
 
   info(): Promise<DatabaseInfo> {

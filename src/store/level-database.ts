@@ -4,6 +4,7 @@ import { Staging } from './attachments/staging.js';
 import type { BodyFacts } from './body-facts.js';
 import { compactDocuments, type CompactionPortion, type CompactionProgress } from './compact.js';
 import { localRev } from './document.js';
+import { accepted, hasBody, type Judged, Judging, resultsOf } from './judging.js';
 import * as layout from './layout.js';
 import { LevelHost, type LevelOptions } from './level-host.js';
 import { type Portion, portions } from './portions.js';
@@ -11,7 +12,7 @@ import { purgesUpTo } from './purges.js';
 import * as keys from './state.js';
 import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
-import type { Database, DatabaseWatcher, DocumentEdit, EditResult, WriteOptions } from './types.js';
+import type { Database, DatabaseWatcher, DocumentEdit, EditResult, Rules, WriteOptions } from './types.js';
 import type { WriteTask } from './writer.js';
 
 /** A database in a LevelDB folder of PouchDB's layout. The only one that may have the folder open. */
@@ -59,8 +60,19 @@ export class LevelDatabase extends LevelHost implements Database {
   async write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
     const attached = edits.filter(({ attachments }) => attachments !== undefined);
     if (attached.length > 0) await this.#requireAttachments(attached, options);
-    const results = await Promise.all(portions(edits).map((portion) => this.#writePortion(portion, options)));
+    const judging = new Judging(this, options);
+    const results = await Promise.all(portions(edits).map((portion) => this.#writePortion(portion, judging)));
     return results.flat();
+  }
+
+  /** Once a rule is acknowledged, nothing is written that it did not judge: what it overtook is judged again. */
+  async #writePortion({ edits, weight }: Portion, judging: Judging): Promise<readonly EditResult[]> {
+    for (;;) {
+      const { rules } = this;
+      const judged = await judging.verdicts(edits, rules);
+      const written = await this.#writeGood(judged, weight, judging.newEdits, rules);
+      if (written !== undefined) return resultsOf(judged, written);
+    }
   }
 
   /** An attachment that is not there spoils the whole batch, of which nothing is written then. @throws CouchError 412 */
@@ -75,18 +87,24 @@ export class LevelDatabase extends LevelHost implements Database {
     }
   }
 
-  async #writePortion(
-    { edits, weight }: Portion,
-    { newEdits }: WriteOptions,
-  ): Promise<readonly EditResult[]> {
-    let results: readonly EditResult[] = [];
+  /** @param rules by which the edits were judged. @returns undefined where that is out of date: nothing is written then */
+  async #writeGood(
+    judged: readonly Judged[],
+    weight: number,
+    newEdits: boolean,
+    rules: Rules,
+  ): Promise<readonly EditResult[] | undefined> {
+    const edits = accepted(judged);
+    if (edits.length === 0) return [];
+    let results: readonly EditResult[] | undefined;
     const attached = edits.filter(({ attachments }) => attachments !== undefined);
     await this.submit({
       ids: edits.map(({ id }) => id),
       ...(attached.length > 0 && { attached: { edits: attached, newEdits } }),
       weight,
       run: (transaction) => {
-        results = edits.map((edit) => resultOf(transaction, edit, newEdits));
+        const holds = rules === this.rules && judged.every((one) => isStillStored(one, transaction));
+        results = holds ? edits.map((edit) => resultOf(transaction, edit, newEdits)) : undefined;
       },
     });
     return results;
@@ -127,7 +145,7 @@ export class LevelDatabase extends LevelHost implements Database {
 
   async setSecurity(text: string): Promise<void> {
     await this.#putMeta(keys.SECURITY, text);
-    this.open.settings.security = text;
+    this.open.rulebook.setSecurity(text);
   }
 
   async setRevsLimit(limit: number): Promise<void> {
@@ -251,6 +269,10 @@ export class LevelDatabase extends LevelHost implements Database {
     await this.drain();
   }
 }
+
+/** Whether the body that kept a revision from being judged was not dropped meanwhile. */
+const isStillStored = (judged: Judged, transaction: Transaction): boolean =>
+  !('isStored' in judged) || hasBody(transaction.record(judged.edit.id), judged.edit);
 
 function resultOf(transaction: Transaction, edit: DocumentEdit, newEdits: boolean): EditResult {
   try {

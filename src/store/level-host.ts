@@ -204,7 +204,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.positions.note(living);
-    for (const id of changed) if (id.startsWith('_design/')) this.#checkValidator(id);
+    for (const id of changed) if (id.startsWith('_design/')) this.#noteDesign(id);
     if (purged) {
       this.recent.clear();
       this.#events.forget(state.updateSeq);
@@ -225,10 +225,10 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     transaction.put(layout.meta.key(keys.COPY), JSON.stringify(open.copy));
   }
 
-  #checkValidator(id: string): void {
+  #noteDesign(id: string): void {
     const record = this.get(id);
     const alive = record !== undefined && !record.deleted;
-    this.open.validators.note(id, alive ? this.read(record, record.winner) : undefined);
+    this.open.rulebook.note(id, alive ? this.read(record, record.winner) : undefined);
   }
 
   async recover(error: unknown): Promise<void> {

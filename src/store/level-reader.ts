@@ -21,6 +21,7 @@ import type {
   ListRange,
   LocalDocument,
   PurgeRequest,
+  Rules,
   StoredRevision,
 } from './types.js';
 import { entriesOf, type KeyRange } from './view.js';
@@ -45,8 +46,12 @@ export abstract class LevelReader {
     return this.loaded;
   }
 
+  get rules(): Rules {
+    return this.open.rulebook.current;
+  }
+
   get security(): string {
-    return this.open.settings.security;
+    return this.rules.security;
   }
 
   get revsLimit(): number {
@@ -55,10 +60,6 @@ export abstract class LevelReader {
 
   get purgedInfosLimit(): number {
     return this.open.settings.purgedInfosLimit;
-  }
-
-  get validators(): ReadonlySet<string> {
-    return this.open.validators.ids;
   }
 
   get updateSeq(): number {

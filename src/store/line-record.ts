@@ -55,6 +55,10 @@ class LineRecord implements StoredRecord {
     return [{ rev: this.winner, deleted: this.deleted }];
   }
 
+  leafRevs(): readonly string[] {
+    return [this.winner];
+  }
+
   leavesInTree(): readonly string[] {
     return [this.winner];
   }

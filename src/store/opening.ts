@@ -7,8 +7,8 @@ import { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import { rebuildIndex } from './rebuild.js';
+import { Rulebook } from './rules.js';
 import * as keys from './state.js';
-import { Validators } from './validators.js';
 
 /** What an open database keeps in memory; all of it stands on disk too. */
 export interface Loaded {
@@ -18,13 +18,11 @@ export interface Loaded {
   readonly largeBodies: LargeBodies;
   copy: keys.CopyRecord;
   readonly settings: Settings;
-  readonly validators: Validators;
+  readonly rulebook: Rulebook;
 }
 
 /** What a database admin may set. */
 export interface Settings {
-  /** The security object as JSON text. */
-  security: string;
   revsLimit: number;
   purgedInfosLimit: number;
 }
@@ -88,10 +86,10 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(level, named, updateSeq, known ?? NOTHING);
   }
-  const [counts, largeBodies, validators] = await Promise.all([
+  const [counts, largeBodies, rulebook] = await Promise.all([
     readCounts(level),
     LargeBodies.load(level),
-    Validators.load(level),
+    Rulebook.load(level, security ?? former ?? DEFAULT_SECURITY),
   ]);
   return {
     state: counted,
@@ -100,12 +98,11 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     largeBodies,
     copy: own,
     settings: {
-      security: security ?? former ?? DEFAULT_SECURITY,
       revsLimit: revsLimit === undefined ? DEFAULT_REVS_LIMIT : Number(revsLimit),
       purgedInfosLimit:
         purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
     },
-    validators,
+    rulebook,
   };
 }
 

@@ -81,6 +81,8 @@ export interface StoredRecord extends DocumentRecord {
   readonly bodySeqs: ReadonlyMap<string, number>;
   /** The sequence of one body, where it is kept. */
   bodySeq(rev: string): number | undefined;
+  /** The leaves in winner order. */
+  leafRevs(): readonly string[];
 }
 
 export class StoredDocument implements StoredRecord {
@@ -119,7 +121,6 @@ export class StoredDocument implements StoredRecord {
     return this.#winner().node[1].deleted === true;
   }
 
-  /** The leaves in winner order. */
   leafRevs(): readonly string[] {
     return (this.#leafRevs ??= this.#sorted().map(revAt));
   }

@@ -43,6 +43,29 @@ export type EditResult =
 export interface WriteOptions {
   /** false: the revisions are stored as they are (replication); true: new revisions are made, conflicts refused. */
   readonly newEdits: boolean;
+  /** Who says which documents may be written; all may where it is left out. */
+  readonly judge?: Judge;
+}
+
+/** What writes are judged by. Another object after each change, so that whoever judged can tell whether it still holds. */
+export interface Rules {
+  /** Ids of living design documents that hold a `validate_doc_update`, in their order. */
+  readonly validators: readonly string[];
+  /** The security object as JSON text. */
+  readonly security: string;
+}
+
+/** A document that is about to be written, as functions of design documents see it: JSON text. */
+export interface Change {
+  readonly document: string;
+  /** What it replaces; `null` where that is nothing. */
+  readonly before: string;
+}
+
+/** Has the `validate_doc_update` functions of a database say what one user may write. */
+export interface Judge {
+  /** @returns for each change in order why it may not be written; undefined where it may */
+  judge(rules: Rules, changes: readonly Change[]): Promise<readonly (CouchError | undefined)[]>;
 }
 
 export type RevStatus = 'available' | 'missing' | 'deleted';
@@ -194,6 +217,8 @@ export interface Database {
   deleteLocal(id: string): Promise<boolean>;
   listLocal(range: ListRange): AsyncIterable<readonly LocalDocument[]>;
 
+  /** What writes are judged by now. */
+  readonly rules: Rules;
   /** The security object as JSON text. */
   readonly security: string;
   setSecurity(text: string): Promise<void>;
@@ -212,9 +237,6 @@ export interface Database {
   compact(report?: (progress: CompactionProgress) => void): Promise<void>;
   /** Resolves when everything that was acknowledged is on disk (it always is, but for `batch=ok`). */
   ensureFullCommit(): Promise<void>;
-
-  /** Ids of living design documents that hold a `validate_doc_update`. */
-  readonly validators: ReadonlySet<string>;
 
   /** Rows of the changes feed after `since`, oldest first (newest first when descending); see changes/feed.ts. */
   changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]>;

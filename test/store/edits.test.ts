@@ -347,16 +347,16 @@ describe('design documents with validation functions', () => {
       { _id: '_design/b', note: '"validate_doc_update"', views: { validate_doc_update: {} } },
       { _id: 'c', validate_doc_update: 'function () {}' },
     );
-    expect([...db.validators]).toEqual(['_design/a']);
+    expect(db.rules.validators).toEqual(['_design/a']);
     await db.close();
     const again = await openDatabase(folder);
-    expect([...again.validators]).toEqual(['_design/a']);
+    expect(again.rules.validators).toEqual(['_design/a']);
     await again.write(
       [parsed({ _id: '_design/a', _rev: revOf(result), _deleted: true, validate_doc_update: 'x' })],
       {
         newEdits: true,
       },
     );
-    expect([...again.validators]).toEqual([]);
+    expect(again.rules.validators).toEqual([]);
   });
 });

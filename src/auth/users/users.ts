@@ -11,7 +11,7 @@ import { AUTH_DESIGN, authDesign } from './design.js';
 import { Directory } from './directory.js';
 import { userId, USERS } from './ids.js';
 import { bodyOf, withHash, withoutHash } from './password-members.js';
-import { Queue } from './queue.js';
+import { Queue } from '../../store/queue.js';
 import { UsersView } from './view.js';
 
 /** The users: the accounts that `_users` makes, and the database itself by its rules. */

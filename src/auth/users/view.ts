@@ -3,6 +3,7 @@ import { members } from '../../json/text.js';
 import { inTurns, Turns, type Work } from '../../json/turns.js';
 import { DatabaseView } from '../../store/database-view.js';
 import { storedText } from '../../store/document.js';
+import { accepted, type Judged, resultsOf } from '../../store/judging.js';
 import type {
   ChangeRow,
   ChangesRange,
@@ -20,12 +21,11 @@ import type {
 import { derivePassword, type HashTarget } from '../password.js';
 import { isDatabaseAdmin, securityOf } from '../security.js';
 import { isServerAdmin, type UserContext } from '../usercontext.js';
-import { AUTH_DESIGN } from './design.js';
 import { membersOf } from './document.js';
 import { userOf } from './ids.js';
 import { bodyOf, takePassword, withHash } from './password-members.js';
 import { publicText } from './public.js';
-import type { Queue } from './queue.js';
+import type { Queue } from '../../store/queue.js';
 import { refuseUser } from './rules.js';
 
 /** What the rules of `_users` depend on. */
@@ -41,9 +41,6 @@ export interface UsersRules {
 const MOST_PASSWORDS = 100;
 
 const isDesign = (id: string): boolean => id.startsWith('_design/');
-
-/** An edit that may be written, or why it may not. */
-type Judged = { readonly edit: DocumentEdit } | { readonly error: CouchError };
 
 /**
  * `_users` as one user may see it. Documents of others are not there, or only their public members are; documents are
@@ -61,17 +58,12 @@ export class UsersView extends DatabaseView {
   constructor(
     inner: Database,
     private readonly user: UserContext,
-    private readonly rules: UsersRules,
+    private readonly usersRules: UsersRules,
     private readonly writes: Queue,
     private readonly isGone: () => boolean,
   ) {
     super(inner);
     this.#sees = isDatabaseAdmin(user, securityOf(inner.security));
-  }
-
-  /** The rules do what the function of CouchDB's own design document says. */
-  override get validators(): ReadonlySet<string> {
-    return new Set([...this.inner.validators].filter((id) => id !== AUTH_DESIGN));
   }
 
   // ---- reading ------------------------------------------------------------------------------------------------
@@ -100,7 +92,7 @@ export class UsersView extends DatabaseView {
   /** Whether there is anything of a document that the user may read. */
   #shows(record: DocumentRecord): boolean {
     if (this.#isOwn(record.id)) return true;
-    if (this.rules.publicFields.length === 0) return false;
+    if (this.usersRules.publicFields.length === 0) return false;
     return this.#shown(record, this.inner.read(record, record.winner)) !== undefined;
   }
 
@@ -123,12 +115,12 @@ export class UsersView extends DatabaseView {
   #shown(record: DocumentRecord, text: string | undefined): string | undefined {
     if (text === undefined || this.#isOwn(record.id)) return text;
     if (userOf(record.id) === undefined) return undefined;
-    return publicText(text, this.rules.publicFields);
+    return publicText(text, this.usersRules.publicFields);
   }
 
   override async list(range: ListRange): Promise<Listing> {
     if (this.#sees) return this.inner.list(range);
-    if (!this.rules.isListed) throw notListed();
+    if (!this.usersRules.isListed) throw notListed();
     const listing = await this.inner.list({ ...range, records: true });
     return { ...listing, pages: this.#listed(listing) };
   }
@@ -199,7 +191,7 @@ export class UsersView extends DatabaseView {
       const error = this.#refusal(asWritten, options);
       if (error !== undefined) return { error };
       if (this.#hashed++ >= MOST_PASSWORDS && !isServerAdmin(this.user)) return { error: tooMany() };
-      const hash = await derivePassword(clear, this.rules.target);
+      const hash = await derivePassword(clear, this.usersRules.target);
       return { edit: { ...edit, body: bodyOf(withHash(texts, hash)) } };
     } catch (error) {
       if (error instanceof CouchError && error.status < 500) return { error };
@@ -209,14 +201,8 @@ export class UsersView extends DatabaseView {
 
   async #writeJudged(ready: readonly Judged[], options: WriteOptions): Promise<EditResult[]> {
     const judged = await inTurns(this.#judge(ready, options));
-    const edits = judged.flatMap((one) => ('edit' in one ? [one.edit] : []));
-    const written = edits.length === 0 ? [] : await this.inner.write(edits, options);
-    let next = 0;
-    return judged.map((one) => {
-      const result = 'edit' in one ? written[next++] : { ok: false as const, error: one.error };
-      if (result === undefined) throw new TypeError('the store gave no result for an edit');
-      return result;
-    });
+    const edits = accepted(judged);
+    return resultsOf(judged, edits.length === 0 ? [] : await this.inner.write(edits, options));
   }
 
   *#judge(ready: readonly Judged[], options: WriteOptions): Work<readonly Judged[]> {

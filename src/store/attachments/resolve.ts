@@ -1,5 +1,5 @@
 import { generationOf } from '../../revtree/tree.js';
-import type { StoredDocument } from '../record.js';
+import type { StoredRecord } from '../record.js';
 import type { AttachmentEdit, DocumentEdit } from '../types.js';
 import type { Attachment } from './members.js';
 import type { StagedAttachment } from './stage.js';
@@ -18,7 +18,7 @@ export interface Resolved {
 
 /** Where stubs are looked for. */
 export interface ResolveContext {
-  readonly record: StoredDocument | undefined;
+  readonly record: StoredRecord | undefined;
   readonly newEdits: boolean;
   /** The attachments of a stored revision of the document. */
   readonly attachmentsOf: (rev: string) => ReadonlyMap<string, Attachment>;
@@ -72,19 +72,19 @@ function resolve(
   };
 }
 
-/** The revision whose attachments are meant by stubs, if it is stored. */
+/** The revision that an edit replaces, whose attachments are meant by its stubs, if its body is stored. */
 export function parentOf(
   { revisions }: DocumentEdit,
   { record, newEdits }: Pick<ResolveContext, 'record' | 'newEdits'>,
 ): string | undefined {
   if (record === undefined) return undefined;
   const given = revisions.ids.map((hash, index) => `${String(revisions.start - index)}-${hash}`);
-  if (newEdits) return given.slice(0, 1).find((rev) => record.bodySeqs.has(rev));
+  if (newEdits) return given.slice(0, 1).find((rev) => record.bodySeq(rev) !== undefined);
   // The ancestors that came with it, and those that the first known one of them, or it itself, has here.
   const known = given.find((rev) => record.has(rev));
   const more = known === undefined ? undefined : record.revisions(known);
   const older = more?.ids.map((hash, index) => `${String(more.start - index)}-${hash}`) ?? [];
-  return [...given.slice(1), ...older].find((rev) => record.bodySeqs.has(rev));
+  return [...given.slice(1), ...older].find((rev) => record.bodySeq(rev) !== undefined);
 }
 
 /** What the revision is told apart by: not where an attachment came from, so that equal edits stay equal. */

@@ -17,6 +17,7 @@ const PASSED_ON = [
   'purge',
   'purgedInfosLimit',
   'revsLimit',
+  'rules',
   'security',
   'setPurgedInfosLimit',
   'setRevsLimit',
