@@ -11,6 +11,7 @@ import { errorBody, methodNotAllowed } from './errors.js';
 import { Exchange, type Params } from './exchange.js';
 import { letEnd } from './refusals.js';
 import { refuseForgery } from './forgery.js';
+import { seenBy } from './seen.js';
 import type { Server } from './server.js';
 import { isWellEncoded } from './url.js';
 
@@ -253,12 +254,6 @@ function rightIn(right: Right, name: string, { path }: Resource, { config }: Ser
   // What is public of users may be listed, but they have no feed.
   const isOpen = name === USERS && isPublic && publicFields.length > 0 && path.startsWith('/:db/_all_docs');
   return UNLISTED.has(name) && !isOpen ? 'serverAdmin' : 'member';
-}
-
-/** A database by the rules that it has besides its security object. */
-function seenBy(exchange: Exchange, db: Database): Database {
-  if (db.name !== USERS) return db;
-  return exchange.server.users.view(db, exchange.user, () => exchange.response.destroyed);
 }
 
 function requireNamespace(exchange: Exchange): void {

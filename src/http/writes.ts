@@ -1,20 +1,20 @@
 import { requireRight } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
-import { AUTH_DESIGN } from '../auth/users/design.js';
 import { USERS } from '../auth/users/ids.js';
 import { requireOwn } from '../auth/users/view.js';
-import { conflict, CouchError, notImplemented } from '../errors.js';
+import { conflict, CouchError } from '../errors.js';
 import { localRev } from '../store/document.js';
 import type { Database, DocumentEdit } from '../store/types.js';
 import { checkDesignDocument } from './design-document.js';
 import type { Exchange } from './exchange.js';
+import { seenBy } from './seen.js';
 
 export const isLocal = (id: string): boolean => id.startsWith('_local/');
 export const isDesign = (id: string): boolean => id.startsWith('_design/');
 
 /**
- * Refuses what the user may not write, and what this version cannot judge: design documents are for database
- * admins, and where one of them holds a validation function nothing else can be written.
+ * Refuses what the user may not write before anything is asked of the database: design documents are for database
+ * admins. What functions of design documents say of the others is found out when they are written (seen.ts).
  * @throws CouchError
  */
 export function checkWrite(
@@ -27,19 +27,7 @@ export function checkWrite(
   if (isDesign(id)) {
     requireRight('databaseAdmin', exchange.user, securityOf(db.security));
     if (!edit.deleted) checkDesignDocument(edit.body);
-  } else if (!isLocal(id)) {
-    requireNoValidators(db);
   }
-}
-
-/** A rule is never silently skipped. @throws CouchError 501 */
-export function requireNoValidators(db: Database): void {
-  const [first] = db.rules.validators.filter((id) => db.name !== USERS || id !== AUTH_DESIGN);
-  if (first === undefined) return;
-  throw notImplemented(
-    `${first} has a validate_doc_update function, which this version of Causeway cannot run; ` +
-      'until it is removed only design documents and local documents can be written.',
-  );
 }
 
 /** Writes one document of any kind. @returns its new revision. @throws CouchError */
@@ -85,7 +73,7 @@ export const isForLater = (exchange: Exchange, db: Database, { attachments }: Do
 export function writeLater(exchange: Exchange, db: Database, edit: DocumentEdit): void {
   const { server } = exchange;
   server.databases
-    .use(db.name, (open) => writeOne(open, edit, true))
+    .use(db.name, (open) => writeOne(seenBy(exchange, open), edit, true))
     .catch((error: unknown) => {
       if (!(error instanceof CouchError) || error.status >= 500) server.report(exchange, error);
     });

@@ -243,32 +243,4 @@ describe('design documents', () => {
       { ok: true, id: 'y' },
     ]);
   });
-
-  test('with a validation function close the database until they are gone', async () => {
-    await it.request('PUT', '/ruled');
-    await it.request('PUT', '/ruled/old', { json: { v: 1 } });
-    const put = await it.request('PUT', '/ruled/_design/v', {
-      json: { validate_doc_update: 'function () {}' },
-    });
-    expect(put.status).toBe(201);
-
-    const refusals = [
-      it.request('PUT', '/ruled/new', { json: {} }),
-      it.request('POST', '/ruled', { json: {} }),
-      it.request('POST', '/ruled/_bulk_docs', { json: { docs: [{ _id: '_design/w' }, { _id: 'new' }] } }),
-      it.request('PUT', '/ruled/new?batch=ok', { json: {} }),
-      it.request('PUT', '/ruled/new?new_edits=false', { json: { _rev: '1-a' } }),
-      it.request('COPY', '/ruled/old', { headers: { destination: 'new' } }),
-    ];
-    for (const { status, body } of await Promise.all(refusals)) {
-      expect({ status, body }).toMatchObject({ status: 501, body: { error: 'not_implemented' } });
-    }
-    expect((await it.request('GET', '/ruled/new')).status).toBe(404);
-    expect((await it.request('GET', '/ruled/_design/w')).status).toBe(404);
-    expect((await it.request('PUT', '/ruled/_local/x', { json: {} })).status).toBe(201);
-
-    const { rev } = put.body as { rev: string };
-    expect((await it.request('DELETE', `/ruled/_design/v?rev=${rev}`)).status).toBe(200);
-    expect((await it.request('PUT', '/ruled/new', { json: {} })).status).toBe(201);
-  });
 });

@@ -10,15 +10,7 @@ import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
-import {
-  checkWrite,
-  isDesign,
-  isLocal,
-  lacksParent,
-  looksForParents,
-  requireNoValidators,
-  writeLocal,
-} from '../writes.js';
+import { checkWrite, isLocal, lacksParent, looksForParents, writeLocal } from '../writes.js';
 
 export function bulkRoutes(add: AddResource): void {
   add({
@@ -68,7 +60,6 @@ async function perform(exchange: Exchange, db: Database, text: string): Promise<
     const outcomes = Array<Outcome>(docs.length).fill({ error: NO_ATOMIC_BATCH });
     return { status: 417, rows: await inTurns(failedRows(docs, outcomes)) };
   }
-  if (docs.some(({ id }) => !isDesign(id) && !isLocal(id))) requireNoValidators(db);
   const outcomes = await Intake.during(exchange, db, async (intake) =>
     writeBatch(exchange, db, await withAttachments(docs, intake, newEdits), newEdits),
   );
