@@ -55,6 +55,14 @@ export function workloads(count: number): readonly Workload[] {
       Math.min(count, 30_000),
       bulk(false),
     ),
+    writing(
+      'bulk-validated',
+      '`_bulk_docs`, each document judged by a `validate_doc_update`',
+      4,
+      Math.min(count, 30_000),
+      bulk(true),
+      { design: { validate_doc_update: VALIDATE } },
+    ),
     reading('changes', '`_changes?style=all_docs`, all rows', 'row', 1, (target) =>
       whole(target, '_changes?style=all_docs', count),
     ),
@@ -208,6 +216,13 @@ const bulkGet = (target: Target, all: readonly Revision[]): Round =>
 /** The requests that write some documents, in turn into each of some databases. */
 type Write = (target: Target, databases: readonly string[], all: readonly unknown[]) => Buffer[];
 
+/** What databases have before documents are written into them. */
+interface Prepared {
+  readonly databases?: number;
+  /** The members of a design document. */
+  readonly design?: unknown;
+}
+
 /** Writes into databases that are new in each round. */
 function writing(
   name: string,
@@ -215,7 +230,7 @@ function writing(
   connections: number,
   count: number,
   requestsOf: Write,
-  databases = 1,
+  { databases = 1, design }: Prepared = {},
 ): Workload {
   return {
     name,
@@ -228,6 +243,10 @@ function writing(
         (_, at) => `bench-${name}-${String(round)}-${String(at)}`,
       );
       await Promise.all(names.map((database) => target.must('PUT', `/${database}`)));
+      if (design !== undefined) {
+        const text = JSON.stringify(design);
+        await Promise.all(names.map((database) => target.must('PUT', `/${database}/_design/bench`, text)));
+      }
       const requests = requestsOf(target, names, [...documents(count, SIZE)]);
       const [sample] = requestsOf(target, names, [...documents(1, SIZE, 'sample-')]);
       if (sample === undefined) throw new Error(`${name} has no requests`);
@@ -245,7 +264,29 @@ function writing(
 
 /** Where there are two for each connection, no write shares a sync with another. */
 const manyDatabases = (databases: number, count: number): Workload =>
-  writing('put-databases', `the same over ${String(databases)} databases`, 50, count, putNew, databases);
+  writing('put-databases', `the same over ${String(databases)} databases`, 50, count, putNew, { databases });
+
+/** Of ordinary length; it lets all documents pass. */
+const VALIDATE = `function (newDoc, oldDoc, userCtx, secObj) {
+  function require(field, message) {
+    if (newDoc[field] === undefined) throw({ forbidden: message || 'Document must have a ' + field });
+  }
+  function unchanged(field) {
+    if (oldDoc && JSON.stringify(oldDoc[field]) !== JSON.stringify(newDoc[field])) {
+      throw({ forbidden: 'Field ' + field + ' cannot be changed' });
+    }
+  }
+  if (userCtx.roles.indexOf('_admin') < 0 && userCtx.roles.indexOf('writer') < 0) {
+    throw({ unauthorized: 'You may not write here' });
+  }
+  if (newDoc._deleted) return;
+  require('_id');
+  require('even');
+  if (typeof newDoc.even !== 'boolean') throw({ forbidden: 'even must be true or false' });
+  if (newDoc.tags && !isArray(newDoc.tags)) throw({ forbidden: 'tags must be a list' });
+  unchanged('type');
+  unchanged('created');
+}`;
 
 const inTurn = (databases: readonly string[], index: number): string =>
   databases[index % databases.length] ?? '';
