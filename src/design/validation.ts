@@ -9,7 +9,7 @@ import type {
   Rules,
   WriteOptions,
 } from '../store/types.js';
-import type { Sandbox } from './types.js';
+import type { DesignFunctions, Sandbox } from './types.js';
 
 /** Who writes: what CouchDB calls `userCtx`. */
 interface Writer {
@@ -72,9 +72,20 @@ class Validation implements Judge {
     security: string,
   ): Promise<readonly (CouchError | undefined)[]> {
     try {
-      return await this.sandbox.design(this.db, id).validate(changes, this.#userCtx, security);
+      const functions = this.#functions(id);
+      return functions === undefined ? [] : await functions.validate(changes, this.#userCtx, security);
     } catch (error) {
       if (error instanceof CouchError) return changes.map(() => error);
+      throw error;
+    }
+  }
+
+  /** Undefined where they are gone: the rules are not these any more when what is judged comes to be written. */
+  #functions(id: string): DesignFunctions | undefined {
+    try {
+      return this.sandbox.design(this.db, id);
+    } catch (error) {
+      if (error instanceof CouchError && error.status === 404) return undefined;
       throw error;
     }
   }

@@ -443,7 +443,38 @@ describe('validation functions', () => {
   });
 });
 
+/** Takes its time, and lets everything pass. */
+const SLOW = 'function () { var end = Date.now() + 50; while (Date.now() < end); }';
+
 describe('a rule that is acknowledged', () => {
+  test('holds for what was judged by the one before it, and is not written yet', async () => {
+    const rule = await ruleWith(SLOW);
+    const docs = [{ _id: 'a' }, { _id: 'b', type: 'x' }];
+    const revised = docs.map(({ _id, ...doc }) => ({ ...doc, _id: `r${_id}`, _rev: REPLICATED }));
+    const writes = [
+      request('PUT', '/one', { json: {} }),
+      request('POST', '/_bulk_docs', { json: { docs } }),
+      request('POST', '/_bulk_docs', { json: { docs: revised, new_edits: false } }),
+    ];
+    const strict = await ruleWith('function (n) { if (!n.type) throw({ forbidden: "type" }); }', 'rule', {
+      _rev: revOf(rule),
+    });
+    expect(strict.status).toBe(201);
+    const [one, some, replicated] = await Promise.all(writes);
+    expect(one).toMatchObject({ status: 403, body: { reason: 'type' } });
+    expect(some?.body).toMatchObject([
+      { id: 'a', reason: 'type' },
+      { id: 'b', ok: true },
+    ]);
+    expect(replicated?.body).toMatchObject([{ id: 'ra', reason: 'type' }]);
+    expect(await Promise.all(['a', 'ra', 'b', 'rb'].map(found))).toEqual([
+      'not there',
+      'not there',
+      'written',
+      'written',
+    ]);
+  });
+
   test('holds for everything that is written from then on, whoever else is writing', async () => {
     let isRuled = false;
     let acknowledged = 0;
