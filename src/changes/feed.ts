@@ -1,6 +1,7 @@
 import { BodyPages } from '../store/body-pages.js';
 import type { ChangeRow, Database, StoredRevision } from '../store/types.js';
 import { framingOf, type Framing } from './framing.js';
+import { impatiently } from './impatience.js';
 import type { ChangesQuery } from './query.js';
 import { needsBodies, presentPlain, presentRows, sourceRows } from './rows.js';
 import { Waiter } from './waiter.js';
@@ -9,6 +10,8 @@ export type { ChangesFilter, ChangesQuery } from './query.js';
 
 /** Rows are gathered to chunks of about this many characters. */
 const CHUNK = 64 * 1024;
+
+const NO_ROWS: readonly ChangeRow[] = [];
 
 /** What CouchDB takes for the limit where none is given. */
 const NO_LIMIT = 1e15;
@@ -22,7 +25,7 @@ export async function* openFeed(
   query: ChangesQuery,
   signal: AbortSignal,
 ): AsyncGenerator<string> {
-  const feed = new Feed(db, query);
+  const feed = new Feed(db, query, signal);
   const waits = query.feed !== 'normal' && !query.descending;
   const waiter = waits ? new Waiter(db.events, signal) : undefined;
   try {
@@ -50,21 +53,20 @@ async function* follow(
   text: string,
 ): AsyncGenerator<string, string> {
   const patience = query.heartbeat ?? query.timeout;
-  let lastSign = performance.now();
-  const over = lastSign + (query.lifetime ?? Infinity);
+  const over = performance.now() + (query.lifetime ?? Infinity);
+  feed.showLife();
   while (!feed.full && !waiter.ended) {
     const now = performance.now();
-    const left = Math.min(lastSign + patience, over) - now;
+    const left = Math.min(feed.lastSign + patience, over) - now;
     if (left <= 0) {
       if (query.heartbeat === undefined || now >= over) break;
-      text += feed.framing.heartbeat;
-      lastSign = performance.now();
+      text += feed.showLife();
     } else if (db.updateSeq !== feed.lastSeq) {
       const before = feed.sent;
       text = yield* feed.catchUp(text);
       if (query.feed === 'longpoll' && feed.sent > before) break;
       // Rows that the filter keeps back are silence to the client.
-      if (feed.sent > before) lastSign = performance.now();
+      if (feed.sent > before) feed.showLife();
     } else if (text !== '') {
       // There may be news by the time when it is sent.
       yield text;
@@ -83,6 +85,8 @@ class Feed {
   sent = 0;
   /** Everything up to here was sent or filtered out. */
   lastSeq: number;
+  /** When the client last heard of it. */
+  lastSign = performance.now();
   /** Whether the feed ended at a row because of its limit, with more behind it. */
   #cut = false;
   readonly #bodies: BodyPages<StoredRevision>;
@@ -90,6 +94,7 @@ class Feed {
   constructor(
     private readonly db: Database,
     private readonly query: ChangesQuery,
+    private readonly signal: AbortSignal,
   ) {
     this.framing = framingOf(query.feed);
     this.#bodies = new BodyPages<StoredRevision>(db);
@@ -100,6 +105,27 @@ class Feed {
   /** Whether the limit is reached. */
   get full(): boolean {
     return this.sent >= this.query.limit;
+  }
+
+  /** What tells the client that the feed goes on; to be sent, where no row is. */
+  showLife(): string {
+    this.lastSign = performance.now();
+    return this.framing.heartbeat;
+  }
+
+  /** A sign of life where the client has heard nothing for so long that it is due. */
+  #dueSign(): string {
+    return this.#silence() > 0 ? '' : this.showLife();
+  }
+
+  /** Whether it ended while a function judged rows: they have still to be told. */
+  get #isGivenUp(): boolean {
+    return this.signal.aborted && this.query.filter?.kind === 'function';
+  }
+
+  /** Milliseconds until the next sign of life is due. */
+  #silence(): number {
+    return this.lastSign + (this.query.heartbeat ?? Infinity) - performance.now();
   }
 
   /**
@@ -134,12 +160,11 @@ class Feed {
   }
 
   async *#read(text: string, until: number): AsyncGenerator<string, string> {
-    const { db, query } = this;
     for await (const page of this.#pages(until)) {
-      for await (const rows of presentRows(db, query, page, this.#bodies)) {
+      for await (const rows of this.#present(page)) {
         // Whoever reads the feed may have gone, and gets to stop it even where nothing passes the filter.
         if (rows.length === 0) {
-          yield text;
+          yield text + this.#dueSign();
           text = '';
         }
         for (let at = 0; at < rows.length && !this.full;) {
@@ -152,10 +177,22 @@ class Feed {
         }
         if (this.full) return text;
       }
+      if (this.#isGivenUp) {
+        this.#cut = true;
+        return text;
+      }
       this.lastSeq = page.at(-1)?.seq ?? this.lastSeq;
     }
-    if (!query.descending) this.lastSeq = Math.max(this.lastSeq, until);
+    if (!this.query.descending) this.lastSeq = Math.max(this.lastSeq, until);
     return text;
+  }
+
+  /** Pages of rows to show; one of none each time when a sign of life is due while a function judges. */
+  #present(page: readonly ChangeRow[]): AsyncIterable<readonly ChangeRow[]> {
+    const { db, query, signal } = this;
+    const pages = presentRows(db, query, page, this.#bodies);
+    if (query.filter?.kind !== 'function') return pages;
+    return impatiently(pages, NO_ROWS, () => this.#silence(), signal);
   }
 
   #pages(until: number): AsyncIterable<readonly ChangeRow[]> | Iterable<readonly ChangeRow[]> {

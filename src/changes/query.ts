@@ -1,5 +1,5 @@
 import type { DocumentExtras } from '../store/document.js';
-import type { ChangeRow } from '../store/types.js';
+import type { ChangeRow, StoredRevision } from '../store/types.js';
 
 /** What a client asks of `_changes`, parsed. */
 export interface ChangesQuery {
@@ -45,4 +45,15 @@ export type ChangesFilter =
       readonly matches: (document: Record<string, unknown>) => boolean;
       /** With `includeDocs`: only these members are shown. */
       readonly project?: (document: Record<string, unknown>) => Record<string, unknown>;
+    }
+  | {
+      readonly kind: 'function';
+      /** Which of these pass, in their order. It may take long; a feed that is over does not wait for it. */
+      readonly judge: (revisions: readonly FilteredRevision[]) => Promise<readonly boolean[]>;
     };
+
+/** A revision that a filter looks at. */
+export interface FilteredRevision extends StoredRevision {
+  /** As it is stored. */
+  readonly text: string;
+}

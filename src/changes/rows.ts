@@ -1,4 +1,4 @@
-import type { BodyPages } from '../store/body-pages.js';
+import type { BodyPages, Read } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
 import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../store/types.js';
 import type { ChangesFilter, ChangesQuery } from './query.js';
@@ -68,8 +68,11 @@ export async function* presentRows(
 }
 
 /** Whether documents have to be read for the rows; `presentPlain` is all that there is to do where not. */
-export const needsBodies = ({ includeDocs, filter }: RowQuery): boolean =>
-  includeDocs || filter?.kind === 'selector';
+export const needsBodies = ({ includeDocs, filter }: RowQuery): boolean => includeDocs || readsBodies(filter);
+
+/** Whether a filter looks into documents. */
+const readsBodies = (filter: ChangesFilter | undefined): boolean =>
+  filter?.kind === 'selector' || filter?.kind === 'function';
 
 /** The rows that pass the filter as far as it can be told by their ids, in the style that was asked for. */
 export function presentPlain(query: RowQuery, rows: readonly ChangeRow[]): readonly ChangeRow[] {
@@ -113,8 +116,9 @@ async function* withDocuments(
     let leaves: JudgedLeaf[] = [];
     for await (const page of bodies.pages(wanted, (leaf) => leaf)) {
       const shown: ChangeRow[] = [];
-      for (const { item: leaf, text } of page) {
-        leaves.push(judge(query, leaf, text));
+      const verdicts = await judge(query, page);
+      for (const [index, { item: leaf, text }] of page.entries()) {
+        leaves.push(judged(leaf, text, verdicts[index] === true));
         if (!leaf.isLast) continue;
         const row = withLeaves(query, leaf.row, leaves);
         if (row !== undefined) shown.push(row);
@@ -135,30 +139,44 @@ interface WantedLeaf extends StoredRevision {
 interface JudgedLeaf extends StoredRevision {
   /** The winner's; undefined for the others, and where it went between the index and here. */
   readonly text: string | undefined;
-  /** Whether it is there and passes the selector, if any. */
+  /** Whether it is there and passes the filter, if any. */
   readonly matches: boolean;
 }
 
-/** The winner, and with `style=all_docs` whatever else a selector has to judge. */
+/** The winner, and with `style=all_docs` whatever else the filter has to judge. */
 function leavesToRead(
   { style, filter }: RowQuery,
   row: ChangeRow,
   record: DocumentRecord | undefined,
 ): WantedLeaf[] {
   if (record === undefined) return [];
-  if (style !== 'all_docs' || filter?.kind !== 'selector') {
+  if (style !== 'all_docs' || !readsBodies(filter)) {
     return [{ row, record, rev: record.winner, isLast: true }];
   }
   const leaves = record.leaves();
   return leaves.map(({ rev }, at) => ({ row, record, rev, isLast: at === leaves.length - 1 }));
 }
 
-/** A document may have any number of leaves: those that are only judged do not keep their bodies. */
-function judge({ filter }: RowQuery, { record, rev }: WantedLeaf, text: string | undefined): JudgedLeaf {
-  const isSelected = filter?.kind !== 'selector' || (text !== undefined && filter.matches(parse(text)));
-  const kept = rev === record.winner ? text : undefined;
-  return { record, rev, text: kept, matches: text !== undefined && isSelected };
+/** Which leaves pass the filter; those that are gone do not. */
+async function judge({ filter }: RowQuery, page: readonly Read<WantedLeaf>[]): Promise<readonly boolean[]> {
+  if (filter?.kind === 'selector') {
+    return page.map(({ text }) => text !== undefined && filter.matches(parse(text)));
+  }
+  if (filter?.kind !== 'function') return page.map(({ text }) => text !== undefined);
+  const there = page.flatMap(({ item: { record, rev }, text }) =>
+    text === undefined ? [] : [{ record, rev, text }],
+  );
+  const verdicts = (there.length === 0 ? [] : await filter.judge(there)).values();
+  return page.map(({ text }) => text !== undefined && verdicts.next().value === true);
 }
+
+/** A document may have any number of leaves: those that are only judged do not keep their bodies. */
+const judged = ({ record, rev }: WantedLeaf, text: string | undefined, matches: boolean): JudgedLeaf => ({
+  record,
+  rev,
+  text: rev === record.winner ? text : undefined,
+  matches,
+});
 
 function withLeaves(query: RowQuery, row: ChangeRow, leaves: readonly JudgedLeaf[]): ChangeRow | undefined {
   const [winner] = leaves;

@@ -1,7 +1,7 @@
 import type { ChangeEvents } from '../store/types.js';
 
 /** Milliseconds; Node fires a longer one at once. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** Lets one feed sleep until there is news, silence has lasted long enough, or it is over. */
 export class Waiter {
