@@ -79,3 +79,6 @@ export interface BodyShare {
   /** The body is needed no more. May be called again. */
   readonly giveBack: () => void;
 }
+
+/** For what is counted elsewhere. */
+export const UNCOUNTED: BodyShare = { take: () => true, drop: () => undefined, giveBack: () => undefined };

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { createGunzip, type Gunzip } from 'node:zlib';
 import { badContentType, badRequest, CouchError, invalidJson, requestTimeout } from '../errors.js';
@@ -16,7 +16,7 @@ export class ClientGone extends Error {
 
 /** A body that is still to come. */
 export interface Incoming {
-  readonly request: IncomingMessage;
+  readonly request: Readable & { readonly headers: IncomingHttpHeaders };
   /** Whose end is the end of everything. */
   readonly response: ServerResponse;
   /** Where its memory is counted. */

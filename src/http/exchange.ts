@@ -1,5 +1,6 @@
 import { constants } from 'node:buffer';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { AuthMethod } from '../auth/auth.js';
 import { anonymous, type UserContext } from '../auth/usercontext.js';
@@ -9,7 +10,7 @@ import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
 import { addressOf } from './address.js';
 import { ClientGone, type Incoming, readText, room, streamBody } from './body.js';
-import type { BodyShare } from './body-budget.js';
+import { type BodyShare, UNCOUNTED } from './body-budget.js';
 import { depart } from './departures.js';
 import { errorBody, retryHeaders, toCouchError } from './errors.js';
 import { isRequestId, requestId } from './ids.js';
@@ -29,12 +30,29 @@ const NO_HEADERS: readonly string[] = [];
 /** Methods that a POST may stand for. */
 const OVERRIDES = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'TRACE', 'CONNECT', 'COPY']);
 
+/** What a request was rewritten to: another one of the same client. */
+export interface Rewriting {
+  readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  /** In the place of what the client sends. */
+  readonly body?: Buffer;
+}
+
 /** One request and its answer. */
 export class Exchange {
   /** Names the request in logs and answers. */
   readonly id: string;
   /** The method that counts, see `X-HTTP-Method-Override`. */
   readonly method: string;
+  /** Path and query. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  /** How often it was rewritten before it came to be this one. */
+  readonly rewrites: number = 0;
+  /** What is to be answered in its place, once its database is let go of. */
+  rewriting: Rewriting | undefined;
   user: UserContext = anonymous;
   /** How the user logged in. */
   authMethod: AuthMethod | undefined;
@@ -51,7 +69,19 @@ export class Exchange {
     readonly response: ServerResponse,
     readonly params: Params,
     readonly rawQuery: string,
+    private readonly origin?: { readonly exchange: Exchange; readonly rewriting: Rewriting },
   ) {
+    if (origin !== undefined) {
+      const { exchange, rewriting } = origin;
+      ({ method: this.method, url: this.url, headers: this.headers } = rewriting);
+      ({ id: this.id, user: this.user, authMethod: this.authMethod } = exchange);
+      this.renewedCookie = exchange.renewedCookie;
+      this.rewrites = exchange.rewrites + 1;
+      this.#isAwaited = exchange.#isAwaited;
+      return;
+    }
+    this.url = request.url ?? '';
+    this.headers = request.headers;
     const given = this.header('x-couch-request-id');
     this.id = given !== undefined && isRequestId(given) ? given : requestId();
     this.#isAwaited = request.headers.expect !== undefined && request.httpVersion === '1.1';
@@ -64,7 +94,7 @@ export class Exchange {
 
   /** The first value of a request header. */
   header(name: string): string | undefined {
-    const value = this.request.headers[name];
+    const value = this.headers[name];
     return typeof value === 'object' ? value[0] : value;
   }
 
@@ -114,6 +144,22 @@ export class Exchange {
 
   /** The body before it is read. */
   get incoming(): Incoming {
+    const body = this.origin?.rewriting.body;
+    return body === undefined ? this.#sent : this.#given(body);
+  }
+
+  /** A body that is in memory, and counted where it was read. */
+  #given(body: Buffer): Incoming {
+    return {
+      request: Object.assign(Readable.from(body.length === 0 ? [] : [body]), { headers: this.headers }),
+      response: this.response,
+      share: UNCOUNTED,
+      invite: () => undefined,
+      watch: (giveUp) => this.server.patience.begin(giveUp),
+    };
+  }
+
+  get #sent(): Incoming {
     return {
       request: this.request,
       response: this.response,
@@ -168,7 +214,7 @@ export class Exchange {
 
   /** An absolute URL of this server, as the client sees it. */
   absolute(path: string): string {
-    const host = hostOf(this.request.headers) ?? this.#localHost();
+    const host = hostOf(this.headers) ?? this.#localHost();
     return `${this.secure ? 'https' : 'http'}://${headerSafe(host)}${headerSafe(path)}`;
   }
 
@@ -257,7 +303,7 @@ export class Exchange {
 
   /** The path of the URL, decoded. */
   get path(): string {
-    const [path = ''] = (this.request.url ?? '').split('?', 1);
+    const [path = ''] = this.url.split('?', 1);
     try {
       return decodeURIComponent(path);
     } catch {

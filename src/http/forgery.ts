@@ -29,6 +29,6 @@ function isFromHere(exchange: Exchange): boolean {
   if (site !== undefined) return site === 'same-origin' || site === 'none';
   const page = exchange.header('origin') ?? exchange.header('referer');
   if (page === undefined) return true;
-  const host = hostOf(exchange.request.headers) ?? '';
+  const host = hostOf(exchange.headers) ?? '';
   return URL.canParse(page) && new URL(page).host === host.toLowerCase();
 }

@@ -4,16 +4,16 @@ import type { FastifyInstance } from 'fastify';
 import { requireRight, type Right } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
 import { USERS } from '../auth/users/ids.js';
-import { badRequest, unauthorized, unavailable } from '../errors.js';
+import { badRequest, forbidden, notFound, unauthorized, unavailable } from '../errors.js';
 import type { Database } from '../store/types.js';
 import { ClientGone, requireContentType } from './body.js';
 import { errorBody, methodNotAllowed } from './errors.js';
-import { Exchange, type Params } from './exchange.js';
+import { Exchange, type Params, type Rewriting } from './exchange.js';
 import { letEnd } from './refusals.js';
 import { refuseForgery } from './forgery.js';
 import { seenBy } from './seen.js';
 import type { Server } from './server.js';
-import { isWellEncoded } from './url.js';
+import { canonicalUrl, isWellEncoded } from './url.js';
 
 type Answer = void | Promise<void>;
 
@@ -97,6 +97,7 @@ export function addResource(app: FastifyInstance, server: Server, resource: Reso
   const table = tables.get(app) ?? [];
   tables.set(app, table);
   table.push(resource);
+  server.resources.add(resource);
   app.route({
     method: app.supportedMethods,
     url: resource.path,
@@ -199,15 +200,47 @@ async function answer(exchange: Exchange, resource: Resource): Promise<void> {
   exchange.authMethod = method;
   exchange.renewedCookie = renewedCookie;
   requireValidUser(exchange, resource);
+  await operate(exchange, resource);
+}
+
+/** Does what is asked for, or what the request is rewritten to. */
+async function operate(exchange: Exchange, resource: Resource): Promise<void> {
   refuseForgery(exchange);
   const operation = operationFor(resource, exchange.method);
+  if (exchange.rewrites > 0) requireHarmless(operation);
   if (operation.on === 'server') {
     requireNamespace(exchange);
-    requireRight(rightOn(operation.right, server), user);
+    requireRight(rightOn(operation.right, exchange.server), exchange.user);
     await perform(exchange, resource, operation, operation.run);
   } else {
     await onOpenDatabase(exchange, resource, operation);
   }
+  if (exchange.rewriting !== undefined) await goOn(exchange, exchange.rewriting);
+}
+
+/** How often a request may be rewritten, as in CouchDB. */
+const MOST_REWRITES = 100;
+
+/** Answers what a request was rewritten to, with the same user and the right that this needs. */
+async function goOn(exchange: Exchange, rewriting: Rewriting): Promise<void> {
+  const { server, request, response, rewrites } = exchange;
+  if (rewrites === MOST_REWRITES) throw badRequest('Exceeded rewrite recursion limit');
+  const url = canonicalUrl(rewriting.url);
+  const question = url.indexOf('?');
+  const [path, query] = question === -1 ? [url, ''] : [url.slice(0, question), url.slice(question + 1)];
+  const found = isWellEncoded(url) ? server.resources.find(path) : undefined;
+  if (found === undefined) throw notFound();
+  const origin = { exchange, rewriting: { ...rewriting, url } };
+  await operate(new Exchange(server, request, response, found.params, query, origin), found.resource);
+}
+
+/**
+ * Who may write a design document chooses what becomes of the requests of others, which must not make use of more rights
+ * than they have themselves. @throws CouchError 403
+ */
+function requireHarmless({ right }: Operation): void {
+  if (right === 'serverAdmin')
+    throw forbidden('A rewrite may not lead to what is not for the members of a database.');
 }
 
 /** Where the configuration says so, nobody may ask for anything without a name, but how to get one. @throws CouchError */

@@ -17,6 +17,7 @@ import { Feeds } from './feeds.js';
 import { Uuids } from './ids.js';
 import { typePattern } from './intake.js';
 import { Patience } from './patience.js';
+import { Resources } from './resources.js';
 import type { Authenticator, Services } from './services.js';
 
 /** The version of CouchDB that clients are told; some decide by it what they may ask for. */
@@ -89,6 +90,7 @@ export class Server {
   readonly feeds: Feeds;
   readonly patience: Patience;
   readonly compression: Compression;
+  readonly resources: Resources;
   readonly settings: Settings;
   /** The configuration under CouchDB's names. */
   readonly couchSettings: CouchSettings;
@@ -117,6 +119,8 @@ export class Server {
     this.connections = new Connections({ ...limits, maxConnections: connectionsWithin(limits) });
     this.feeds = new Feeds(limits);
     this.patience = new Patience(limits);
+    // The listener knows how long a URL may be; a header cannot have more.
+    this.resources = new Resources(limits.maxHeaderSize);
     this.compression = new Compression(this.config);
     this.name = `CouchDB/${COUCHDB_VERSION} (Causeway ${services.server.version})`;
   }

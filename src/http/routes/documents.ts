@@ -108,8 +108,7 @@ function readWithQuery(exchange: Exchange, db: Database, id: string): void | Pro
 
 /** The slash of a design document's id need not be encoded; those who do are sent to the other spelling. */
 export function redirectDesign(exchange: Exchange): void {
-  const url = exchange.request.url ?? '';
-  const path = url.replace(/_design%2F/gi, '_design/');
+  const path = exchange.url.replace(/_design%2F/gi, '_design/');
   exchange.redirect(301, path);
 }
 
