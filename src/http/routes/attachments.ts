@@ -14,6 +14,7 @@ import type {
 } from '../../store/types.js';
 import { acceptedEncodings } from '../accept.js';
 import { withReader } from '../attachment-text.js';
+import { CAGE } from '../caged.js';
 import { matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
@@ -78,9 +79,6 @@ function find(exchange: Exchange, db: Database, id: string): Attachment {
   if (attachment === undefined) throw missing();
   return attachment;
 }
-
-/** What a page could do in the name of its reader if an attachment were taken for one. */
-const CAGE = ['Content-Security-Policy', 'sandbox', 'X-Content-Type-Options', 'nosniff'] as const;
 
 async function send(
   exchange: Exchange,

@@ -13,10 +13,13 @@ import { documentRoutes } from './documents.js';
 import { nodeRoutes } from './node.js';
 import { purgeRoutes } from './purge.js';
 import { revsRoutes } from './revs.js';
+import { rewriteRoutes } from './rewrite.js';
 import { serverRoutes } from './server.js';
 import { sessionRoutes } from './session.js';
 import { settingsRoutes } from './settings.js';
+import { showRoutes } from './show.js';
 import { unsupportedRoutes } from './unsupported.js';
+import { updateRoutes } from './update.js';
 
 export type AddResource = (resource: Resource) => void;
 
@@ -39,5 +42,8 @@ export function allRoutes(add: AddResource): void {
   revsRoutes(add);
   purgeRoutes(add);
   changesRoutes(add);
+  showRoutes(add);
+  updateRoutes(add);
+  rewriteRoutes(add);
   unsupportedRoutes(add);
 }

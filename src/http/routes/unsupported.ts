@@ -2,7 +2,10 @@ import { NODE } from './server.js';
 import type { AddResource } from './index.js';
 import { badRequest, CouchError, notFound, notImplemented } from '../../errors.js';
 import type { Right } from '../../auth/rights.js';
+import { invalidPath } from '../../design/invalid-path.js';
+import { isObject } from '../../design/values.js';
 import type { Database } from '../../store/types.js';
+import { designDocument, requireFunction } from '../design-functions.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase, onServer, type DatabaseHandler, type Operation } from '../resource.js';
 
@@ -12,6 +15,7 @@ export function unsupportedRoutes(add: AddResource): void {
   mango(add);
   temporaryViews(add);
   designFunctions(add);
+  listFunctions(add);
   partitions(add);
   clusters(add);
 }
@@ -94,16 +98,6 @@ const DESIGN_ACTIONS = [
   { path: '_view/:function', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'Views are' },
   { path: '_view/:function/queries', allow: 'POST', methods: ['POST'], what: 'Views are' },
   { path: '_info', allow: 'GET', methods: ['GET'], what: 'Views are' },
-  { path: '_list/*', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'List functions are' },
-  { path: '_show/*', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'Show functions are' },
-  { path: '_update/*', allow: 'PUT,POST', methods: ['PUT', 'POST', 'GET'], what: 'Update functions are' },
-  { path: '_rewrite', allow: 'GET', methods: ['GET', 'POST', 'PUT', 'DELETE', 'COPY'], what: 'Rewriting is' },
-  {
-    path: '_rewrite/*',
-    allow: 'GET',
-    methods: ['GET', 'POST', 'PUT', 'DELETE', 'COPY'],
-    what: 'Rewriting is',
-  },
   { path: '_search/*', allow: 'GET,POST', methods: ['GET', 'POST'], what: 'Full-text search is' },
   { path: '_nouveau/*', allow: 'GET,POST', methods: ['GET', 'POST'], what: 'Full-text search is' },
 ] as const;
@@ -111,7 +105,7 @@ const DESIGN_ACTIONS = [
 function designFunctions(add: AddResource): void {
   for (const { path, allow, methods, what } of DESIGN_ACTIONS) {
     const run = (exchange: Exchange, db: Database): void => {
-      requireDesign(exchange, db);
+      designDocument(db, exchange.param('name'));
       refuse(what)();
     };
     const operations = methods.map((method) => [method, onDatabase('member', run)] as const);
@@ -124,10 +118,31 @@ function designFunctions(add: AddResource): void {
   }
 }
 
-function requireDesign(exchange: Exchange, db: Database): void {
-  const record = db.get(`_design/${exchange.param('name')}`);
-  if (record === undefined) throw notFound('missing');
-  if (record.deleted) throw notFound('deleted');
+/** They run over the rows of views; whatever is missing is said before that. */
+function listFunctions(add: AddResource): void {
+  const path = '/:db/_design/:name/_list';
+  const resource = (more: string, run: DatabaseHandler): void =>
+    add({
+      path: path + more,
+      allow: 'GET,POST,HEAD',
+      methods: { GET: onDatabase('member', run), POST: onDatabase('member', run) },
+      other: onDatabase('member'),
+    });
+  const invalid = (exchange: Exchange, db: Database): never => {
+    designDocument(db, exchange.param('name'));
+    throw invalidPath('list');
+  };
+  for (const more of ['', '/:function', '/:function/:design/:view/*']) resource(more, invalid);
+  for (const more of ['/:function/:view', '/:function/:design/:view']) resource(more, refuseList);
+}
+
+function refuseList(exchange: Exchange, db: Database): never {
+  const { name = '', design = name } = exchange.params;
+  const withList = designDocument(db, name);
+  requireFunction(withList, 'lists', exchange.param('function'));
+  const { views } = designDocument(db, design).value;
+  if (!isObject(views) || !Object.hasOwn(views, exchange.param('view'))) throw notFound('missing_named_view');
+  return refuse('List functions are')();
 }
 
 /** No database here is partitioned, and that is what CouchDB would say. */

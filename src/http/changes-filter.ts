@@ -1,0 +1,145 @@
+import type { ChangesFilter, ChangesQuery } from '../changes/query.js';
+import { conflictsOf } from '../changes/rows.js';
+import { compileFields, compileSelector } from '../changes/selector.js';
+import type { DesignFunctions } from '../design/types.js';
+import { badRequest } from '../errors.js';
+import { valuesInTurns } from '../json/text.js';
+import { inTurns, type Work } from '../json/turns.js';
+import type { Database } from '../store/types.js';
+import { shownText, STUBS } from './attachment-text.js';
+import { designDocument, requireFunction } from './design-functions.js';
+import type { Exchange } from './exchange.js';
+import { jsonParameter } from './query.js';
+import { NOTHING_SENT, requestObject, type SeenBody } from './request-object.js';
+import { decodeSegment } from './url.js';
+
+/** The body of a request for changes. */
+export interface ChangesBody {
+  readonly text: string;
+  /** Each as text. */
+  readonly members: ReadonlyMap<string, string>;
+}
+
+/** @param given the parameter `filter`. @throws CouchError 400, 404 */
+export async function filterOf(
+  exchange: Exchange,
+  db: Database,
+  given = '',
+  body: ChangesBody | undefined,
+  { conflicts }: Pick<ChangesQuery, 'conflicts'>,
+): Promise<ChangesFilter | undefined> {
+  const name = /^\/+$/.test(given) ? '' : given;
+  switch (name) {
+    case '':
+      return undefined;
+    case '_doc_ids':
+      return docIdsFilter(exchange, body);
+    case '_selector':
+      return selectorFilter(exchange, body);
+    case '_design':
+      return { kind: 'design' };
+    case '_view': {
+      const view = exchange.parameter('view') ?? '';
+      if (view === '') throw badRequest('`view` filter parameter is not provided.');
+      const { functions, name } = functionAt(exchange, db, view, 'views', 'view');
+      return {
+        kind: 'function',
+        judge: judge(conflicts, (documents) => functions.filterByView(name, documents)),
+      };
+    }
+    default: {
+      if (name.startsWith('_')) throw badRequest('unknown builtin filter name');
+      const { functions, name: filter } = functionAt(exchange, db, name, 'filters', 'filter');
+      const request = await requestObject(exchange, db, undefined, seenOf(exchange, body));
+      return {
+        kind: 'function',
+        judge: judge(conflicts, (documents) => functions.filter(filter, documents, request)),
+      };
+    }
+  }
+}
+
+async function docIdsFilter(exchange: Exchange, body: ChangesBody | undefined): Promise<ChangesFilter> {
+  const ids =
+    exchange.method === 'POST'
+      ? await valuesInTurns(body?.members.get('doc_ids') ?? 'null')
+      : jsonParameter(exchange.parameter('doc_ids') ?? 'null');
+  const set = await inTurns(idSet(ids));
+  const few = set.size <= exchange.server.config.limits.changesDocIdsOptimizationThreshold;
+  return { kind: 'doc_ids', ids: set, few };
+}
+
+function* idSet(ids: unknown): Work<ReadonlySet<string>> {
+  const refusal = badRequest('`doc_ids` filter parameter is not a list of doc ids.');
+  if (!Array.isArray(ids)) throw refusal;
+  const found = new Set<string>();
+  for (const id of ids as readonly unknown[]) {
+    if (typeof id !== 'string') throw refusal;
+    found.add(id);
+    yield;
+  }
+  return found;
+}
+
+/** Reading a selector is not interrupted, and it is asked about every document. */
+const MAX_SELECTOR = 100_000;
+
+function selectorFilter(exchange: Exchange, body: ChangesBody | undefined): ChangesFilter {
+  if (exchange.method !== 'POST') throw badRequest('Selector must be specified in POST payload');
+  const matches = compileSelector(selectorPart(body, 'selector') ?? null);
+  const project = compileFields(selectorPart(body, 'fields'));
+  return { kind: 'selector', matches, ...(project && { project }) };
+}
+
+function selectorPart(body: ChangesBody | undefined, name: 'selector' | 'fields'): unknown {
+  const text = body?.members.get(name);
+  if (text === undefined) return undefined;
+  if (text.length > MAX_SELECTOR)
+    throw badRequest(`Selector error: ${name} must not be longer than ${MAX_SELECTOR} characters`);
+  return JSON.parse(text) as unknown;
+}
+
+// ---- functions ------------------------------------------------------------------------------------------------
+
+/** A function of a design document as it is now: a feed keeps it, whatever becomes of the document. @throws CouchError */
+function functionAt(
+  exchange: Exchange,
+  db: Database,
+  path: string,
+  kind: 'filters' | 'views',
+  parameter: 'filter' | 'view',
+): { readonly functions: DesignFunctions; readonly name: string } {
+  const parts = path.split('/').filter((part) => part !== '');
+  const [designName, name] = parts.map((part) => decodeSegment(part) ?? part);
+  if (designName === undefined || name === undefined || parts.length !== 2)
+    throw badRequest(`\`${parameter}\` must be of the form \`designname/${parameter}name\``);
+  const design = designDocument(db, designName);
+  requireFunction(design, kind, name);
+  return { functions: exchange.server.sandbox.design(db, design.id), name };
+}
+
+/** A body that is JSON is a value to a filter. */
+const seenOf = (exchange: Exchange, body: ChangesBody | undefined): SeenBody =>
+  body === undefined
+    ? exchange.method === 'POST'
+      ? { ...NOTHING_SENT, body: '""' }
+      : NOTHING_SENT
+    : { ...NOTHING_SENT, body: body.text };
+
+type Judge = Extract<ChangesFilter, { kind: 'function' }>['judge'];
+
+/** Documents come to a filter as CouchDB has them: of their ancestry only the revision itself is known. */
+function judge(
+  conflicts: boolean,
+  run: (documents: readonly string[]) => Promise<readonly boolean[]>,
+): Judge {
+  return (revisions) =>
+    run(
+      revisions.map(({ record, rev, text }) => {
+        const dash = rev.indexOf('-');
+        const own = { start: Number(rev.slice(0, dash)), ids: [rev.slice(dash + 1)] };
+        const others = conflicts ? conflictsOf(record) : undefined;
+        return shownText(text, { revisions: own, conflicts: others }, STUBS);
+      }),
+    );
+}
