@@ -46,10 +46,7 @@ export function applyRules(
   return undefined;
 }
 
-function methodFits(given: unknown = '*', method: string): boolean {
-  if (given === '*') return true;
-  return Array.isArray(given) ? given.includes(method) : given === method;
-}
+const methodFits = (given: unknown = '*', method: string): boolean => given === '*' || given === method;
 
 const partsOf = (path: string): string[] => path.split('/').filter((part) => part !== '');
 
