@@ -67,6 +67,16 @@ export function workloads(count: number): readonly Workload[] {
       whole(target, '_changes?style=all_docs', count),
     ),
     reading('changes-pages', 'the same in pages of 1000', 'row', 1, (target) => changesPages(target, count)),
+    reading('changes-docs', '`_changes?include_docs=true`, all rows', 'row', 1, (target) =>
+      whole(target, '_changes?include_docs=true', count),
+    ),
+    reading(
+      'changes-filtered',
+      '`_changes` with a filter function that lets half of the rows through',
+      'row',
+      1,
+      (target) => filtered(target, count),
+    ),
     reading('all-docs', '`_all_docs?include_docs=true`, all rows', 'row', 1, (target) =>
       whole(target, '_all_docs?include_docs=true', count),
     ),
@@ -131,6 +141,23 @@ function whole(target: Target, path: string, rows: number): Round {
     units: rows,
     requests: () => strided([request], 0, 1),
     sample: { request, holds: (answer) => answer.split('"id":').length > rows },
+  };
+}
+
+const DESIGN = {
+  _id: '_design/bench',
+  filters: { half: 'function (doc, req) { return doc.even === (req.query.even !== "false"); }' },
+};
+
+/** Every document is judged, and counts as a row. */
+async function filtered(target: Target, count: number): Promise<Round> {
+  // The database keeps it for the next round.
+  await target.must('POST', '/bench/_bulk_docs', JSON.stringify({ docs: [DESIGN] }));
+  const request = target.request('GET', '/bench/_changes?filter=bench/half');
+  return {
+    units: count,
+    requests: () => strided([request], 0, 1),
+    sample: { request, holds: (answer) => answer.split('"id":').length > count / 2 },
   };
 }
 

@@ -52,7 +52,7 @@ describe.each(SERVERS)('rewrites in %s', (_name, start) => {
   });
   afterAll(() => peer.stop());
 
-  test.each<readonly [request: string, answer: string, options?: AskOptions]>([
+  test.each<[request: string, answer: string, options?: AskOptions]>([
     ['GET /_design/w/_rewrite', `200 ${JSON_TYPE} vary=Accept ["GET","w/_show/s/a","a","undefined"]`],
     ['HEAD /_design/w/_rewrite/', `200 ${JSON_TYPE} vary=Accept`],
     ['POST /_design/w/_rewrite', `404 ${JSON_TYPE} {"error":"not_found","reason":"missing"}`, { body: {} }],
