@@ -1,0 +1,62 @@
+/** What the parts of views/ say to each other. */
+import type { NodeReader, Reducer, Root } from './tree/types.js';
+
+/** A design document's `language`: functions in JavaScript, or what Mango makes of fields. */
+export type Language = 'javascript' | 'query';
+
+/** One view as its design document defines it. */
+export interface ViewDefinition {
+  readonly name: string;
+  /** The source of the map function as JSON text; with `language: query` the definition of the index. */
+  readonly map: string;
+  /** The source of the reduce function, or the name of a built-in one; undefined where it has none. */
+  readonly reduce: string | undefined;
+}
+
+/** All views of a design document that are kept in one index. */
+export interface ViewGroup {
+  /** Id of the design document, `_design/name`. */
+  readonly id: string;
+  readonly language: Language;
+  readonly views: readonly ViewDefinition[];
+  /** Of `options`: design documents are mapped, too; the key order is Erlang's instead of Unicode's. */
+  readonly includeDesign: boolean;
+  readonly localSeq: boolean;
+  readonly rawCollation: ReadonlySet<string>;
+  /** 32 hexadecimal digits: what the rows depend on. Two groups of one signature have the same index. */
+  readonly signature: string;
+}
+
+/** A reducer, and how its reductions are shown: some keep more than what clients see. */
+export interface ViewReducer extends Reducer {
+  /** The JSON text of a row's value. @throws CouchError where the values could not be reduced */
+  show(reduction: string): string;
+}
+
+/** The rows of a view as they were at one moment. Must be closed; what is open for long keeps old tables on the disk. */
+export interface ViewSnapshot {
+  readonly view: ViewDefinition;
+  readonly reducer: ViewReducer | undefined;
+  readonly collate: (a: unknown, b: unknown) => number;
+  readonly root: Root;
+  readonly nodes: NodeReader;
+  /** The database's sequence up to which the rows are; the rows are exactly those of that moment, or newer. */
+  readonly updateSeq: number;
+  close(): Promise<void>;
+}
+
+/** Whether a query waits for the index to catch up with the database, or takes it as it is, or has it updated after. */
+export type UpdateMode = 'true' | 'false' | 'lazy';
+
+/** What `_info` of a design document tells of its index. */
+export interface IndexInfo {
+  readonly signature: string;
+  readonly language: Language;
+  readonly updaterRunning: boolean;
+  readonly waitingClients: number;
+  readonly updateSeq: number;
+  readonly purgeSeq: number;
+  /** Changes that are not in the index yet. */
+  readonly pending: number;
+  readonly sizes: { readonly file: number; readonly external: number; readonly active: number };
+}
