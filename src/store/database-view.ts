@@ -18,6 +18,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import type { CompactionProgress } from './compact.js';
+import type { IndexStore } from './indexes.js';
 
 /** A database as somebody may see it: everything is passed on, but for what a subclass has rules for. */
 export class DatabaseView implements Database {
@@ -53,6 +54,10 @@ export class DatabaseView implements Database {
 
   get rules(): Rules {
     return this.inner.rules;
+  }
+
+  get indexes(): IndexStore {
+    return this.inner.indexes;
   }
 
   info(): Promise<DatabaseInfo> {

@@ -58,6 +58,8 @@ export const chunks = new Sublevel('causeway-chunks');
 export const attachmentUses = new Sublevel('causeway-attachment-uses');
 /** Uploads whose chunks belong to no attachment: under way, or to be removed. */
 export const uploads = new Sublevel('causeway-uploads');
+/** What indexes over the documents keep, each below a name of its own: `name/…`; see indexes.ts. */
+export const indexes = new Sublevel('causeway-indexes');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -77,6 +79,7 @@ export const ALL: readonly Sublevel[] = [
   chunks,
   attachmentUses,
   uploads,
+  indexes,
   meta,
 ];
 

@@ -6,6 +6,7 @@ import { Backoff } from './backoff.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { Events } from './events.js';
 import { asRefusal, asWriteFailure, isNoSpace } from './failures.js';
+import { LevelIndexes } from './indexes.js';
 import * as layout from './layout.js';
 import { type NewLevel, newLevel, openLevel } from './level.js';
 import { LevelReader } from './level-reader.js';
@@ -37,6 +38,7 @@ export interface LevelOptions {
 /** Opens a database in LevelDB, commits to it, opens it again after a failure, and closes it. */
 export abstract class LevelHost extends LevelReader implements WriterHost {
   protected readonly level: ClassicLevel;
+  readonly indexes: LevelIndexes;
   readonly #writer: Writer;
   protected uploads: Uploads | undefined;
   #events = new Events(0);
@@ -67,6 +69,12 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     const make = options.newLevel ?? newLevel;
     this.level = make(folder, { cacheSize: options.cache, writeBufferSize: options.writeBuffer });
     this.#writer = new Writer(this);
+    this.indexes = new LevelIndexes({
+      level: this.level,
+      gate: () => this.#gate,
+      // The writer sees to it, whatever it is asked to write.
+      ready: () => this.submit({ run: () => undefined }),
+    });
     this.positions = this.#newPositions();
     this.#texts = options.texts ?? new RecentTexts();
     this.recent = this.#newRecent();

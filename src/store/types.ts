@@ -238,6 +238,9 @@ export interface Database {
   /** Resolves when everything that was acknowledged is on disk (it always is, but for `batch=ok`). */
   ensureFullCommit(): Promise<void>;
 
+  /** What is kept beside the documents and can be made anew from them. */
+  readonly indexes: IndexStore;
+
   /** Rows of the changes feed after `since`, oldest first (newest first when descending); see changes/feed.ts. */
   changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]>;
   /** How many rows the feed has after this sequence. */
@@ -323,3 +326,4 @@ import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { CompactionProgress } from './compact.js';
+import type { IndexStore } from './indexes.js';

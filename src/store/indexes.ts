@@ -1,0 +1,103 @@
+import type { ClassicLevel } from 'classic-level';
+import * as layout from './layout.js';
+import type { Snapshot } from './level.js';
+import { pagesOf } from './pages.js';
+import type { WriteGate } from './write-gate.js';
+
+/** One thing that a batch does. Keys are the index's own, whatever else is stored. */
+export type IndexOperation =
+  | { readonly type: 'put'; readonly key: string; readonly value: string }
+  | { readonly type: 'del'; readonly key: string };
+
+/** What indexes have stored, as it was at one moment. Must be closed. */
+export interface IndexReader {
+  /** The values of keys, undefined where there is none. */
+  read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
+  close(): Promise<void>;
+}
+
+/**
+ * Where indexes keep what they work out from the documents: beside these, so that it goes where the database goes. Whoever
+ * keeps an index there has to be able to make it anew: a crash may take its last batches, never a part of one.
+ */
+export interface IndexStore {
+  open(): IndexReader;
+  /** Writes a batch as a whole. It is not synced. */
+  write(operations: readonly IndexOperation[]): Promise<void>;
+  /** The first key of each index: what stands before the first `/`. */
+  list(): Promise<readonly string[]>;
+  /** Removes whatever an index has stored, in steps. */
+  remove(index: string): Promise<void>;
+  /** Bytes on the disk, about. */
+  size(index: string): Promise<number>;
+}
+
+/** What a store of indexes needs of its database. */
+export interface IndexHost {
+  readonly level: ClassicLevel;
+  /** Where the writes of the moment pass. */
+  readonly gate: () => WriteGate;
+  /** Resolves once writes are taken again after one failed. @throws CouchError where they are not */
+  readonly ready: () => Promise<void>;
+}
+
+/** Keys removed at a time. */
+const PAGE = 1000;
+
+export class LevelIndexes implements IndexStore {
+  constructor(private readonly host: IndexHost) {}
+
+  open(): IndexReader {
+    const { level } = this.host;
+    const snapshot: Snapshot = level.snapshot();
+    return {
+      read: (keys) => level.getMany(keys.map((key) => layout.indexes.key(key)), { snapshot }),
+      close: () => snapshot.close(),
+    };
+  }
+
+  async write(operations: readonly IndexOperation[]): Promise<void> {
+    if (this.host.gate().failure !== undefined) await this.host.ready();
+    await this.host.gate().run(async () => {
+      const batch = this.host.level.batch();
+      for (const operation of operations) {
+        const key = layout.indexes.key(operation.key);
+        if (operation.type === 'put') batch.put(key, operation.value);
+        else batch.del(key);
+      }
+      await batch.write();
+    });
+  }
+
+  async list(): Promise<readonly string[]> {
+    const names: string[] = [];
+    // From each index on to the first key behind all of its own.
+    for (let from = layout.indexes.start; ; ) {
+      const [key] = await this.host.level.keys({ gte: from, lt: layout.indexes.end, limit: 1 }).all();
+      if (key === undefined) return names;
+      const [name = ''] = layout.indexes.strip(key).split('/', 1);
+      names.push(name);
+      from = layout.indexes.key(behind(name));
+    }
+  }
+
+  async remove(index: string): Promise<void> {
+    const keys = this.host.level.keys(rangeOf(index));
+    for await (const page of pagesOf(keys, PAGE)) {
+      await this.write(page.map((key) => ({ type: 'del', key: layout.indexes.strip(key) })));
+    }
+  }
+
+  size(index: string): Promise<number> {
+    const { gte, lt } = rangeOf(index);
+    return this.host.level.approximateSize(gte, lt);
+  }
+}
+
+/** `0` follows `/`. */
+const behind = (index: string): string => `${index}0`;
+
+const rangeOf = (index: string): { readonly gte: string; readonly lt: string } => ({
+  gte: layout.indexes.key(`${index}/`),
+  lt: layout.indexes.key(behind(index)),
+});
