@@ -89,7 +89,7 @@ function idFilter(filter: ChangesFilter): (row: ChangeRow) => boolean {
 }
 
 /** Many listeners ask this of one row that was just written. */
-const idOf = (row: ChangeRow): string =>
+export const idOf = (row: ChangeRow): string =>
   row.id ?? PLAIN_ID.exec(row.text)?.[1] ?? (JSON.parse(row.text) as { id: string }).id;
 
 /** An id without escapes, as nearly all are. */

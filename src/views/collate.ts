@@ -1,3 +1,5 @@
+import { compareIds } from '../store/order.js';
+
 /** Compares two keys: negative where the first comes first, 0 where an index takes them for one. */
 export type Collation = (a: unknown, b: unknown) => number;
 
@@ -22,8 +24,24 @@ export const collate: Collation = (a, b) => {
   return 0;
 };
 
+/** The order with `"collation": "raw"`: that of Erlang's terms, as CouchDB has JSON in them. */
+export const collateRaw: Collation = (a, b) => {
+  if (typeof a === 'string' && typeof b === 'string') return compareIds(a, b);
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  const kind = RAW_KINDS[kindOf(a)] ?? 0;
+  const difference = kind - (RAW_KINDS[kindOf(b)] ?? 0);
+  if (difference !== 0) return difference;
+  if (Array.isArray(a)) return compareArrays(a, b as readonly unknown[], collateRaw);
+  if (typeof a !== 'object' || a === null) return 0;
+  // A list of pairs in a tuple.
+  return compareMembers(a as Members, b as Members, collateRaw, compareIds);
+};
+
 const ARRAY = 5;
 const OBJECT = 6;
+
+/** Numbers, then the atoms `false`, `null` and `true`, objects, arrays, strings. */
+const RAW_KINDS: readonly number[] = [2, 1, 3, 0, 6, 5, 4];
 
 function kindOf(value: unknown): number {
   switch (typeof value) {

@@ -11,6 +11,8 @@ export interface ViewDefinition {
   readonly map: string;
   /** The source of the reduce function, or the name of a built-in one; undefined where it has none. */
   readonly reduce: string | undefined;
+  /** What else the definition says, as JSON text: Mango's `options`. */
+  readonly options: string;
 }
 
 /** All views of a design document that are kept in one index. */
@@ -19,10 +21,12 @@ export interface ViewGroup {
   readonly id: string;
   readonly language: Language;
   readonly views: readonly ViewDefinition[];
-  /** Of `options`: design documents are mapped, too; the key order is Erlang's instead of Unicode's. */
+  /** Modules that map functions may require, as JSON text; empty where there are none. */
+  readonly lib: string;
+  /** Of `options`: design documents are mapped, too; documents have `_local_seq`; keys are in Erlang's order. */
   readonly includeDesign: boolean;
   readonly localSeq: boolean;
-  readonly rawCollation: ReadonlySet<string>;
+  readonly isRaw: boolean;
   /** 32 hexadecimal digits: what the rows depend on. Two groups of one signature have the same index. */
   readonly signature: string;
 }
@@ -59,4 +63,13 @@ export interface IndexInfo {
   /** Changes that are not in the index yet. */
   readonly pending: number;
   readonly sizes: { readonly file: number; readonly external: number; readonly active: number };
+}
+
+/** What a document emits: for each view of its group, keys and values in turns, as JSON text. */
+export type Emitted = readonly (readonly string[])[];
+
+/** The map functions of a group. */
+export interface Mapper {
+  /** What each document emits, in order. @throws CouchError where a function does not come to an end */
+  map(documents: readonly string[]): Promise<readonly Emitted[]>;
 }

@@ -1,0 +1,77 @@
+import type { Collation } from './collate.js';
+import type { OwnPlace } from './stored-index.js';
+import { comparePlaces, parsed } from './tree/order.js';
+import type { Change } from './tree/types.js';
+import type { Emitted } from './types.js';
+
+/** A document's rows as they are to be from now on. */
+export interface MappedDocument {
+  readonly id: string;
+  /** Where its rows stand so far. */
+  readonly before: readonly OwnPlace[];
+  readonly emitted: Emitted;
+}
+
+/** Where a document's rows stand from now on, and what that changes in each view. */
+export interface DocumentChanges {
+  readonly places: readonly OwnPlace[];
+  /** By view. */
+  readonly changes: readonly (readonly Change[])[];
+}
+
+export function changesOf(
+  { id, before, emitted }: MappedDocument,
+  views: number,
+  collate: Collation,
+): DocumentChanges {
+  const places: OwnPlace[] = [];
+  const changes = Array.from({ length: views }, (_, view) => {
+    const rows = rowsOf(id, emitted[view] ?? [], collate);
+    for (const { key, nth } of rows) places.push({ view, key, nth });
+    const own = before.filter((place) => place.view === view);
+    return own.length === 0 ? rows : [...gone(id, own, rows, collate), ...rows];
+  });
+  return { places, changes };
+}
+
+interface Emission {
+  readonly key: string;
+  readonly value: string;
+  readonly parsed: unknown;
+}
+
+/** Rows of one document with equal keys are told apart by the order in which it emitted them. */
+function rowsOf(id: string, emitted: readonly string[], collate: Collation): readonly Change[] {
+  const [key, value] = emitted;
+  if (key === undefined || value === undefined) return [];
+  if (emitted.length === 2) return [{ id, key, value, nth: 0 }];
+  const emissions: Emission[] = [];
+  for (let at = 0; at < emitted.length; at += 2) {
+    const [text = 'null', row = 'null'] = emitted.slice(at, at + 2);
+    emissions.push({ key: text, value: row, parsed: JSON.parse(text) as unknown });
+  }
+  emissions.sort((a, b) => collate(a.parsed, b.parsed));
+  let nth = 0;
+  return emissions.map((emission, at) => {
+    const last = emissions[at - 1];
+    nth = last !== undefined && collate(last.parsed, emission.parsed) === 0 ? nth + 1 : 0;
+    return { id, key: emission.key, value: emission.value, nth };
+  });
+}
+
+/** What is to be taken out: the places where there will be no row any more. Both stand in the order of the view. */
+function* gone(
+  id: string,
+  before: readonly OwnPlace[],
+  rows: readonly Change[],
+  collate: Collation,
+): Generator<Change> {
+  let at = 0;
+  for (const { key, nth } of before) {
+    const place = parsed({ id, key, nth });
+    const orderOf = (row: Change | undefined): number =>
+      row === undefined ? 1 : comparePlaces(collate, parsed(row), place);
+    while (orderOf(rows[at]) < 0) at++;
+    if (orderOf(rows[at]) !== 0) yield { id, key, nth, value: undefined };
+  }
+}

@@ -1,0 +1,132 @@
+import type { IndexOperation, IndexReader, IndexStore } from '../store/indexes.js';
+import type { NodeReader, NodeWriter, Root } from './tree/types.js';
+
+/** The form of what is stored, and whose order of strings it is in: an index of another one is made anew. */
+const { unicode = '', cldr = '' } = process.versions;
+const FORMAT = `1 ${unicode} ${cldr}`;
+
+/** How far an index is, and where its trees begin. */
+export interface IndexState {
+  /** Everything up to this sequence of the database is in it. */
+  readonly seq: number;
+  readonly purgeSeq: number;
+  /** The highest number that a node has or had. */
+  readonly lastNode: number;
+  /** Of each view of the group. */
+  readonly roots: readonly Root[];
+}
+
+/** Where a document's row of a view stands, so that it is found when the document changes. */
+export interface OwnPlace {
+  /** Which view of the group. */
+  readonly view: number;
+  readonly key: string;
+  readonly nth: number;
+}
+
+const stateKey = (signature: string): string => `${signature}/state`;
+const nodeKey = (signature: string, node: number): string => `${signature}/n/${node.toString(36)}`;
+const documentKey = (signature: string, id: string): string => `${signature}/d/${id}`;
+
+/** The index of one signature at one moment. Must be closed. */
+export class StoredIndex implements NodeReader {
+  readonly #reader: IndexReader;
+
+  private constructor(
+    readonly signature: string,
+    store: IndexStore,
+  ) {
+    this.#reader = store.open();
+  }
+
+  static open(store: IndexStore, signature: string): StoredIndex {
+    return new StoredIndex(signature, store);
+  }
+
+  /** Undefined where nothing is stored, or nothing that could be used. */
+  async state(): Promise<IndexState | undefined> {
+    const [text] = await this.#reader.read([stateKey(this.signature)]);
+    if (text === undefined) return undefined;
+    const { format, roots, ...state } = JSON.parse(text) as { format: string; roots: (Root | null)[] } & Omit<
+      IndexState,
+      'roots'
+    >;
+    return format === FORMAT ? { ...state, roots: roots.map((root) => root ?? undefined) } : undefined;
+  }
+
+  async read(nodes: readonly number[]): Promise<readonly string[]> {
+    const texts = await this.#reader.read(nodes.map((node) => nodeKey(this.signature, node)));
+    return texts.map((text, at) => {
+      if (text === undefined) throw new Error(`a view has lost its node ${String(nodes[at])}`);
+      return text;
+    });
+  }
+
+  /** The places of the rows of documents, in the order of their ids. */
+  async places(ids: readonly string[]): Promise<readonly (readonly OwnPlace[])[]> {
+    const texts = await this.#reader.read(ids.map((id) => documentKey(this.signature, id)));
+    return texts.map((text) => (text === undefined ? [] : readPlaces(text)));
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+}
+
+function readPlaces(text: string): readonly OwnPlace[] {
+  const parts = JSON.parse(text) as (number | string)[];
+  const places: OwnPlace[] = [];
+  for (let at = 0; at < parts.length; at += 3) {
+    const [view, nth, key] = parts.slice(at, at + 3);
+    places.push({ view: Number(view), nth: Number(nth), key: String(key) });
+  }
+  return places;
+}
+
+const placesText = (places: readonly OwnPlace[]): string =>
+  JSON.stringify(places.flatMap(({ view, nth, key }) => [view, nth, key]));
+
+/** What one step of an update writes, in one batch. */
+export class IndexBatch implements NodeWriter {
+  readonly operations: IndexOperation[] = [];
+  #lastNode: number;
+
+  constructor(
+    private readonly index: StoredIndex,
+    lastNode: number,
+  ) {
+    this.#lastNode = lastNode;
+  }
+
+  next(): number {
+    return ++this.#lastNode;
+  }
+
+  read(nodes: readonly number[]): Promise<readonly string[]> {
+    return this.index.read(nodes);
+  }
+
+  put(node: number, value: string): void {
+    this.operations.push({ type: 'put', key: nodeKey(this.index.signature, node), value });
+  }
+
+  delete(node: number): void {
+    this.operations.push({ type: 'del', key: nodeKey(this.index.signature, node) });
+  }
+
+  /** Where the rows of a document stand from now on. */
+  setPlaces(id: string, places: readonly OwnPlace[], had: boolean): void {
+    const key = documentKey(this.index.signature, id);
+    if (places.length > 0) this.operations.push({ type: 'put', key, value: placesText(places) });
+    else if (had) this.operations.push({ type: 'del', key });
+  }
+
+  /** Comes last. @returns the state that is stored with the batch */
+  finish(seq: number, purgeSeq: number, roots: readonly Root[]): IndexState {
+    const state = { seq, purgeSeq, lastNode: this.#lastNode, roots };
+    const value = JSON.stringify({ format: FORMAT, ...state, roots: roots.map((root) => root ?? null) });
+    this.operations.push({ type: 'put', key: stateKey(this.index.signature), value });
+    return state;
+  }
+}
+

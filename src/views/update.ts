@@ -1,0 +1,130 @@
+import { Turns } from '../json/turns.js';
+import type { Database } from '../store/types.js';
+import { type Collation, collate, collateRaw } from './collate.js';
+import { mapDocuments, mappedSince, type MapSource } from './documents.js';
+import { changesOf } from './mapped.js';
+import { IndexBatch, type IndexState, StoredIndex } from './stored-index.js';
+import type { Change } from './tree/types.js';
+import { changeTree } from './tree/update.js';
+import type { Emitted, ViewGroup, ViewReducer } from './types.js';
+
+/** Documents that go into the trees together: the more, the fewer nodes are written more than once. */
+const STEP = 4000;
+/** Characters of keys and values after which a step ends, however few documents it has. */
+const STEP_SIZE = 8 * 1024 * 1024;
+
+/** What an update works with. */
+export interface IndexUpdate extends MapSource {
+  /** Of each view of the group that has one. */
+  readonly reducers: readonly (ViewReducer | undefined)[];
+  /** Ends it, with what was written so far. */
+  readonly signal: AbortSignal;
+  /** Told of each step once it is written. */
+  readonly onStep: (state: IndexState) => void;
+}
+
+/** How keys stand in the views of a group. */
+export const collationOf = ({ isRaw }: ViewGroup): Collation => (isRaw ? collateRaw : collate);
+
+/**
+ * Brings an index to where the database is when it begins, or beyond. It is written in steps, each of them whole, so that
+ * it goes on where it was after whatever ends it.
+ */
+export async function updateIndex(update: IndexUpdate): Promise<void> {
+  const { db, signal, onStep } = update;
+  const until = db.updateSeq;
+  const { purgeSeq } = await db.info();
+  let state = await begin(update, purgeSeq);
+  let step = new Map<string, Emitted>();
+  let size = 0;
+  const write = async (seq: number): Promise<void> => {
+    state = await writeStep(update, state, step, seq, purgeSeq);
+    step = new Map();
+    size = 0;
+    onStep(state);
+  };
+  for await (const { documents, seq } of mappedSince(update, state.seq, until)) {
+    for (const [id, emitted] of documents) {
+      step.set(id, emitted);
+      size += sizeOf(emitted);
+    }
+    if (step.size >= STEP || size >= STEP_SIZE) await write(seq);
+    if (signal.aborted) return;
+  }
+  if (step.size > 0 || state.seq < until) await write(Math.max(state.seq, until));
+}
+
+const sizeOf = (emitted: Emitted): number =>
+  emitted.reduce((sum, rows) => sum + rows.reduce((length, text) => length + text.length, 0), 0);
+
+/** Where the index is, without what was purged since; at its very beginning where there is none to go on with. */
+async function begin(update: IndexUpdate, purgeSeq: number): Promise<IndexState> {
+  const { db, group } = update;
+  const index = StoredIndex.open(db.indexes, group.signature);
+  const stored = await index.state().finally(() => index.close());
+  const isUsable = stored !== undefined && stored.seq <= db.updateSeq && stored.purgeSeq <= purgeSeq;
+  const purged = isUsable ? await purgedSince(db, purgeSeq - stored.purgeSeq) : undefined;
+  if (stored === undefined || purged === undefined) {
+    await db.indexes.remove(group.signature);
+    return { seq: 0, purgeSeq, lastNode: 0, roots: group.views.map(() => undefined) };
+  }
+  if (purged.length === 0) return stored;
+  return writeStep(update, stored, await mapDocuments(update, purged), stored.seq, purgeSeq);
+}
+
+/** The documents of the last so many purges; undefined where some of these are not remembered any more. */
+async function purgedSince(db: Database, count: number): Promise<readonly string[] | undefined> {
+  if (count === 0) return [];
+  let last: string[] = [];
+  for await (const page of db.purges()) last = [...last, ...page.map(({ id }) => id)].slice(-count);
+  return last.length === count ? [...new Set(last)] : undefined;
+}
+
+/** Writes one step. @returns the state of the index behind it */
+async function writeStep(
+  { db, group, reducers }: IndexUpdate,
+  { lastNode, roots: before }: IndexState,
+  documents: ReadonlyMap<string, Emitted>,
+  seq: number,
+  purgeSeq: number,
+): Promise<IndexState> {
+  const compare = collationOf(group);
+  const index = StoredIndex.open(db.indexes, group.signature);
+  try {
+    const batch = new IndexBatch(index, lastNode);
+    const changes = await changesOfAll(index, batch, documents, group.views.length, compare);
+    const roots = [];
+    for (const [view, root] of before.entries()) {
+      const reducer = reducers[view];
+      const rules = { collate: compare, reducers: reducer === undefined ? [] : [reducer] };
+      roots.push(await changeTree(root, changes[view] ?? [], batch, rules));
+    }
+    const state = batch.finish(seq, purgeSeq, roots);
+    await db.indexes.write(batch.operations);
+    return state;
+  } finally {
+    await index.close();
+  }
+}
+
+/** What the documents of a step change in each view. */
+async function changesOfAll(
+  index: StoredIndex,
+  batch: IndexBatch,
+  documents: ReadonlyMap<string, Emitted>,
+  views: number,
+  compare: Collation,
+): Promise<readonly (readonly Change[])[]> {
+  const all: Change[][] = Array.from({ length: views }, () => []);
+  const places = await index.places([...documents.keys()]);
+  const turns = new Turns();
+  let at = 0;
+  for (const [id, emitted] of documents) {
+    const before = places[at++] ?? [];
+    const { places: now, changes } = changesOf({ id, before, emitted }, views, compare);
+    batch.setPlaces(id, now, before.length > 0);
+    for (const [view, own] of changes.entries()) for (const change of own) all[view]?.push(change);
+    await turns.pass();
+  }
+  return all;
+}
