@@ -1,6 +1,6 @@
 import { CouchError } from '../errors.js';
 import type { Call, Outcome } from './protocol.js';
-import type { DesignFunctions, UpdateResult, ValidatedPair } from './types.js';
+import type { DesignFunctions, ReduceRun, UpdateResult, ValidatedPair } from './types.js';
 
 /** The functions of a design document, which run elsewhere. */
 export class CagedFunctions implements DesignFunctions {
@@ -40,6 +40,20 @@ export class CagedFunctions implements DesignFunctions {
       if (typeof outcome === 'boolean') return outcome;
       throw errorOf(outcome);
     });
+  }
+
+  async map(documents: readonly string[]): Promise<readonly (readonly (readonly string[])[])[]> {
+    if (documents.length === 0) return [];
+    const items = documents.map((document) => [document]);
+    const outcomes = await this.run({ kind: 'maps', name: '', items, shared: [] });
+    return outcomes.map((outcome) => JSON.parse(answerOf(outcome)) as string[][]);
+  }
+
+  async reduce(view: string, runs: readonly ReduceRun[], rereduce: boolean): Promise<readonly string[]> {
+    if (runs.length === 0) return [];
+    const items = runs.map(({ keys, values }) => [keys, values]);
+    const outcomes = await this.run({ kind: 'reduces', name: view, items, shared: [String(rereduce)] });
+    return outcomes.map(answerOf);
   }
 
   async update(name: string, document: string, request: string): Promise<UpdateResult> {

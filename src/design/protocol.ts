@@ -1,7 +1,11 @@
 /** What the pool and its threads tell each other. */
 
-/** What a design document can be asked to do: the member of the design document, as CouchDB's protocol names it. */
-export type Kind = 'validate_doc_update' | 'filters' | 'views' | 'updates' | 'shows' | 'rewrites';
+/**
+ * What a design document can be asked to do: the member of the design document, as CouchDB's protocol names it, or `maps`
+ * for all map functions of its views, and `reduces` for the reduce function of one.
+ */
+export type Kind =
+  'validate_doc_update' | 'filters' | 'views' | 'updates' | 'shows' | 'rewrites' | 'maps' | 'reduces';
 
 /** What became of one call: text begins with `R` for a result, with `E` for an error; see guest/main.ts. */
 export type Outcome = boolean | string | null;

@@ -30,6 +30,16 @@ export interface DesignFunctions {
   filter(name: string, documents: readonly string[], request: string): Promise<readonly boolean[]>;
   /** Whether the map function of a view emits anything for each document. */
   filterByView(name: string, documents: readonly string[]): Promise<readonly boolean[]>;
+  /**
+   * What the map functions of all views emit for each document: by view, in the order of their names, keys and values in
+   * turns as JSON text. A function that throws emits nothing for that document.
+   */
+  map(documents: readonly string[]): Promise<readonly (readonly (readonly string[])[])[]>;
+  /**
+   * What the reduce function of a view makes of each run; `null` where it throws.
+   * @param runs of which each has `keys`, a list of `[key, id]` or null for a rereduce, and `values`
+   */
+  reduce(view: string, runs: readonly ReduceRun[], rereduce: boolean): Promise<readonly string[]>;
   /** @param document `null` where there is none */
   update(name: string, document: string, request: string): Promise<UpdateResult>;
   /** @param document `null` where there is none. @returns the response object */
@@ -42,6 +52,11 @@ export interface ValidatedPair {
   readonly document: string;
   /** What it replaces; `null` where there is none. */
   readonly before: string;
+}
+
+export interface ReduceRun {
+  readonly keys: string;
+  readonly values: string;
 }
 
 export interface UpdateResult {

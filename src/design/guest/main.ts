@@ -21,7 +21,10 @@ type Log = (line: string) => void;
 
 let design: Readonly<Record<string, unknown>> = {};
 let log: (message: unknown) => void;
-let emitted = false;
+/** Keys and values in turns, as JSON text, that were emitted since it was emptied. */
+let emitted: string[] = [];
+/** The views of the design document. */
+let views: readonly string[] = [];
 const compiled = new Map<string, DesignFunction>();
 
 /**
@@ -33,9 +36,14 @@ const compiled = new Map<string, DesignFunction>();
 export function load(source: string, write: Log, ...random: readonly number[]): void {
   seed(random);
   design = parse(source) as Readonly<Record<string, unknown>>;
+  views = viewsOf(design.views);
   log = (message) => write(typeof message === 'string' ? message : text(json(plain(message))));
   const offered = {
-    emit: () => void (emitted = true),
+    emit: (key: unknown, value: unknown) => {
+      const [keyText, valueText] = [json(key), json(value)];
+      emitted[emitted.length] = keyText;
+      emitted[emitted.length] = valueText;
+    },
     sum,
     log,
     isArray,
@@ -82,18 +90,21 @@ export function call(kind: Kind, name: string, ...parameters: readonly string[])
 }
 
 function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
-  const run = functionNamed(kind, name);
   const parameters: unknown[] = [];
   for (let i = 0; i < texts.length; i++) parameters[i] = valueOf(i, texts[i] ?? '');
+  if (kind === 'maps') return `R${map(parameters[0])}`;
+  const run = functionNamed(kind, name);
   switch (kind) {
     case 'validate_doc_update':
       return validate(run, parameters);
     case 'filters':
       return apply(run, design, parameters) ? true : false;
     case 'views':
-      emitted = false;
+      emitted = [];
       run(parameters[0]);
-      return emitted;
+      return emitted.length > 0;
+    case 'reduces':
+      return `R${reduce(run, parameters)}`;
     case 'shows':
       return `R${show(run, design, parameters, log)}`;
     case 'updates': {
@@ -107,12 +118,53 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
   }
 }
 
+function viewsOf(value: unknown): readonly string[] {
+  if (typeof value !== 'object' || value === null) return [];
+  return Object.keys(value)
+    .filter((name) => name !== 'lib')
+    .sort();
+}
+
+/** What all views emit for a document, as JSON. */
+function map(document: unknown): string {
+  let all = '';
+  for (let i = 0; i < views.length; i++) {
+    const run = functionNamed('views', views[i] ?? '');
+    emitted = [];
+    try {
+      run(document);
+    } catch (error) {
+      emitted = [];
+      const id = (document as { readonly _id?: unknown })._id;
+      log(`function raised exception (${spell(error)}) with doc._id ${text(id)}`);
+    }
+    all += `${i === 0 ? '' : ','}${json(emitted)}`;
+  }
+  return `[${all}]`;
+}
+
+/** A reduction that fails is null. */
+function reduce(run: DesignFunction, parameters: readonly unknown[]): string {
+  try {
+    return json(run(parameters[0], parameters[1], parameters[2]));
+  } catch (error) {
+    log(`function raised exception (${spell(error)})`);
+    return 'null';
+  }
+}
+
+function pathOf(kind: Kind, name: string): readonly string[] {
+  if (kind === 'views') return ['views', name, 'map'];
+  if (kind === 'reduces') return ['views', name, 'reduce'];
+  return name === '' ? [kind] : [kind, name];
+}
+
 /** The function that was called last: mostly it is called again. */
 let last: { readonly kind: Kind; readonly name: string; readonly run: DesignFunction } | undefined;
 
 function functionNamed(kind: Kind, name: string): DesignFunction {
   if (last?.kind === kind && last.name === name) return last.run;
-  const path = kind === 'views' ? [kind, name, 'map'] : name === '' ? [kind] : [kind, name];
+  const path = pathOf(kind, name);
   const key = path.join('\n');
   let run = compiled.get(key);
   if (run === undefined) {
