@@ -12,6 +12,8 @@ const layers = [
   ['store'],
   ['changes'],
   ['auth', 'pouchdb', 'design'],
+  ['views'],
+  ['find'],
   ['http', 'takeover'],
   ['gateway', 'commands'],
   ['main', 'library'],

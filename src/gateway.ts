@@ -18,6 +18,7 @@ import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { version } from './version.js';
+import { Views } from './views/views.js';
 
 /** How long requests may take to end when the gateway closes. */
 const GRACE_MS = 10_000;
@@ -97,8 +98,11 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   });
   const sandbox = new QuickJsSandbox(functionOptions(settings), log);
   parts.add(() => sandbox.close());
+  const reduceLimit = (): boolean => settings.config.functions.reduceLimit;
+  const views = new Views({ databases, sandbox, reduceLimit, tasks, log });
+  parts.add(() => views.close());
   const server = { uuid: directory.uuid, version };
-  const app = buildApp({ settings, databases, auth, users, log, tasks, sandbox, server });
+  const app = buildApp({ settings, databases, auth, users, log, tasks, sandbox, views, server });
   parts.add(() => closeApp(app, log));
   await listen(app, config);
 

@@ -38,6 +38,7 @@ export const couchKeys: readonly CouchKey[] = [
   like('couchdb/max_attachment_size', 'limits.maxAttachmentSize', UNBOUND),
   like('couchdb/max_dbs_open', 'limits.maxDbsOpen'),
   like('couchdb/os_process_timeout', 'functions.timeout'),
+  like('query_server_config/reduce_limit', 'functions.reduceLimit'),
   like('couchdb/users_db_security_editable', 'users.securityEditable'),
   like('couchdb/changes_doc_ids_optimization_threshold', 'limits.changesDocIdsOptimizationThreshold'),
   like('chttpd/max_http_request_size', 'limits.maxHttpRequestSize', UNBOUND),

@@ -280,6 +280,10 @@ const functions = z.strictObject({
   slowThreads: count(4).describe(
     'How many threads there are at most for functions that take long; all others share as many as there are processors but one.',
   ),
+  reduceLimit: z
+    .boolean()
+    .default(true)
+    .describe('Whether reductions of views that grow with what they are made of are refused.'),
 });
 
 const time = (value: string): z.ZodDefault<z.ZodString> =>

@@ -5,6 +5,7 @@ import type { Settings } from '../config/settings.js';
 import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
+import type { Views } from '../views/views.js';
 
 /** Tells requests apart from people; `Auth` is the real one. */
 export type Authenticator = Pick<Auth, 'authenticate' | 'login' | 'logout' | 'sessionInfo'>;
@@ -18,6 +19,7 @@ export interface Services {
   readonly log: Logger;
   readonly tasks: Tasks;
   readonly sandbox: Sandbox;
+  readonly views: Views;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

@@ -40,6 +40,10 @@ export class DatabaseView implements Database {
     return this.inner.instanceStartTime;
   }
 
+  get purgeSeq(): number {
+    return this.inner.purgeSeq;
+  }
+
   get security(): string {
     return this.inner.security;
   }

@@ -70,6 +70,10 @@ export abstract class LevelReader {
     return this.open.copy.instanceStartTime;
   }
 
+  get purgeSeq(): number {
+    return this.open.state.purgeSeq;
+  }
+
   /** Number of living documents. */
   get docCount(): number {
     return this.open.state.docCount;

@@ -179,6 +179,8 @@ export interface Database {
   readonly events: ChangeEvents;
   info(): Promise<DatabaseInfo>;
   readonly updateSeq: number;
+  /** Grows with each document that is asked to be purged. */
+  readonly purgeSeq: number;
   /** As in `info`: tells databases apart that had this name, one after the other. */
   readonly instanceStartTime: string;
 

@@ -20,7 +20,11 @@ export interface MapSource {
 }
 
 /** What documents that changed emit, page by page; while one is worked on, the next is being mapped. */
-export async function* mappedSince(source: MapSource, since: number, until: number): AsyncGenerator<MappedPage> {
+export async function* mappedSince(
+  source: MapSource,
+  since: number,
+  until: number,
+): AsyncGenerator<MappedPage> {
   yield* oneAhead(mappedInTurn(source, since, until));
 }
 
@@ -37,12 +41,12 @@ async function* oneAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
   try {
     let next = source.next();
     for (;;) {
-      const { done, value } = await next;
-      if (done === true) return;
+      const step = await next;
+      if (step.done === true) return;
       next = source.next();
       // Whoever waits for it hears of its failure.
       next.catch(() => undefined);
-      yield value;
+      yield step.value;
     }
   } finally {
     await source.return(undefined);

