@@ -4,7 +4,7 @@ import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { Snapshot } from './level.js';
 import { readRecord } from './line-record.js';
-import { pagesOf } from './pages.js';
+import { pagesOf, readPages } from './pages.js';
 import type { Positions } from './positions.js';
 import { isLivingText, type StoredRecord } from './record.js';
 import type { ListedDocument, Listing, ListRange, LocalDocument } from './types.js';
@@ -185,24 +185,6 @@ class ListReader {
     this.#left = 0;
     await this.#view.close();
   }
-}
-
-/** No generator: those that are returned before their first step leave everything open. */
-function readPages(reader: ListReader): AsyncIterable<readonly ListedDocument[]> {
-  const end = async (): Promise<IteratorReturnResult<undefined>> => {
-    await reader.close();
-    return { done: true, value: undefined };
-  };
-  const next = async (): Promise<IteratorResult<readonly ListedDocument[], undefined>> => {
-    try {
-      const page = await reader.next();
-      return page.length === 0 ? await end() : { done: false, value: page };
-    } catch (error) {
-      await end();
-      throw error;
-    }
-  };
-  return { [Symbol.asyncIterator]: () => ({ next, return: end }) };
 }
 
 function listed(record: StoredRecord, text: string | undefined, records: boolean): ListedDocument {

@@ -9,66 +9,92 @@ export interface Cursor {
   close(): Promise<void>;
 }
 
-interface Opened<C> {
-  readonly snapshot: Snapshot;
-  readonly cursor: C;
-}
-
 /**
- * One moment of a database, for a reader who may be slow. LevelDB keeps what was overwritten or dropped since, tables
- * on disk included, for as long as a snapshot or an iterator is open: so it is given up after a while, whether or not
- * the reader comes back. One who does goes on in a new one.
+ * One moment of something that is stored, for a reader who may be slow. What was overwritten or dropped since, tables on
+ * disk included, is kept for as long as that is open: so it is given up after a while, whether or not the reader comes
+ * back. One who does goes on in a new one.
  */
-export class View<C extends Cursor> {
-  #opened: Opened<C> | undefined;
+export class Moment<C extends Cursor> {
+  #opened: C | undefined;
   #timer: NodeJS.Timeout | undefined;
   #expires = 0;
   /** What is being closed. */
   #closing: Promise<void> = Promise.resolve();
 
-  /** @param open begins to read where the reader is; what it opened itself it closes where it fails */
-  constructor(
-    private readonly level: ClassicLevel,
-    private readonly open: (snapshot: Snapshot) => Promise<C>,
-  ) {}
+  /** @param open begins to read where the reader is; what it opened it closes itself where it fails */
+  constructor(private readonly open: () => Promise<C>) {}
 
   /** Reads. While that lasts nothing is closed; calls do not overlap. */
-  async read<T>(work: (cursor: C, snapshot: Snapshot) => Promise<T>): Promise<T> {
+  async read<T>(work: (cursor: C) => Promise<T>): Promise<T> {
     clearTimeout(this.#timer);
     if (performance.now() >= this.#expires) this.#giveUp();
     await this.#closing;
-    const { cursor, snapshot } = (this.#opened ??= await this.#open());
-    const result = await work(cursor, snapshot);
+    const result = await work((this.#opened ??= await this.#open()));
     this.#timer = setTimeout(() => {
       this.#giveUp();
     }, this.#expires - performance.now()).unref();
     return result;
   }
 
-  /** Frees everything. A view that is read again is opened again. */
+  /** Frees everything. What is read again is opened again. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#giveUp();
     await this.#closing;
   }
 
-  async #open(): Promise<Opened<C>> {
-    const snapshot = this.level.snapshot();
+  #open(): Promise<C> {
     this.#expires = performance.now() + HOLD;
-    try {
-      return { snapshot, cursor: await this.open(snapshot) };
-    } catch (error) {
-      await snapshot.close();
-      throw error;
-    }
+    return this.open();
   }
 
   #giveUp(): void {
     const opened = this.#opened;
     if (opened === undefined) return;
     this.#opened = undefined;
-    // A database that is closed meanwhile has closed them itself.
-    this.#closing = opened.cursor.close().then(() => opened.snapshot.close());
+    // What is closed meanwhile has closed it itself.
+    this.#closing = opened.close();
+  }
+}
+
+/** A snapshot of LevelDB with what reads it. */
+class Opened<C extends Cursor> {
+  constructor(
+    readonly snapshot: Snapshot,
+    readonly cursor: C,
+  ) {}
+
+  async close(): Promise<void> {
+    await this.cursor.close();
+    await this.snapshot.close();
+  }
+}
+
+/** One moment of a database. */
+export class View<C extends Cursor> {
+  readonly #moment: Moment<Opened<C>>;
+
+  /** @param open begins to read where the reader is; what it opened itself it closes where it fails */
+  constructor(level: ClassicLevel, open: (snapshot: Snapshot) => Promise<C>) {
+    this.#moment = new Moment(async () => {
+      const snapshot = level.snapshot();
+      try {
+        return new Opened(snapshot, await open(snapshot));
+      } catch (error) {
+        await snapshot.close();
+        throw error;
+      }
+    });
+  }
+
+  /** Reads. While that lasts nothing is closed; calls do not overlap. */
+  read<T>(work: (cursor: C, snapshot: Snapshot) => Promise<T>): Promise<T> {
+    return this.#moment.read(({ cursor, snapshot }) => work(cursor, snapshot));
+  }
+
+  /** Frees everything. A view that is read again is opened again. */
+  close(): Promise<void> {
+    return this.#moment.close();
   }
 }
 
