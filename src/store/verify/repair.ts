@@ -39,6 +39,8 @@ export async function repairDatabase(
     await repairSettings(level);
     // Without its counters a database gets all its indexes anew when it is opened.
     await level.clear({ gte: largeBodyKey(0), lte: largeBodyKey(Number.MAX_SAFE_INTEGER) });
+    // What views were made of may not be what is there now.
+    await level.clear({ gte: layout.indexes.start, lt: layout.indexes.end });
     await level.del(layout.meta.key(keys.STATE), { sync: true });
   } finally {
     await level.close();
