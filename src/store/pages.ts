@@ -17,10 +17,7 @@ export async function* pagesOf<T>(reader: Reader<T>, size: number): AsyncGenerat
 export type Pages<T> = AsyncIterable<readonly T[]>;
 
 /** Reads until a page is empty, and closes the reader. No generator: one that is returned before its first step does nothing. */
-export function readPages<T>(reader: {
-  next(): Promise<readonly T[]>;
-  close(): Promise<void>;
-}): Pages<T> {
+export function readPages<T>(reader: { next(): Promise<readonly T[]>; close(): Promise<void> }): Pages<T> {
   const end = async (): Promise<IteratorReturnResult<undefined>> => {
     await reader.close();
     return { done: true, value: undefined };

@@ -144,7 +144,9 @@ class ReductionReader {
     if (reducer === undefined) throw new Error('a view without a reducer is not reduced');
     const reductions = await reduceGroups(reducer, batch);
     const { groupLevel } = this.query;
-    return batch.map(({ place }, at) => rowText(reducer, groupKey(place.key, groupLevel), reductions[at] ?? 'null'));
+    return batch.map(({ place }, at) =>
+      rowText(reducer, groupKey(place.key, groupLevel), reductions[at] ?? 'null'),
+    );
   }
 
   async close(): Promise<void> {
@@ -194,5 +196,7 @@ async function behind(
   const cut = await rank(nodes, root, (place) =>
     sameGroup(place, last) ? !descending : comparePlaces(collate, place, last) < 0,
   );
-  return descending ? { from, to: Math.min(to, Math.max(from, cut)) } : { from: Math.max(from, Math.min(to, cut)), to };
+  return descending
+    ? { from, to: Math.min(to, Math.max(from, cut)) }
+    : { from: Math.max(from, Math.min(to, cut)), to };
 }

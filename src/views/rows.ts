@@ -181,5 +181,7 @@ async function behind(
     const order = comparePlaces(collate, place, last);
     return order < 0 || (order === 0 && !descending);
   });
-  return descending ? { from, to: Math.min(to, Math.max(from, cut)) } : { from: Math.max(from, Math.min(to, cut)), to };
+  return descending
+    ? { from, to: Math.min(to, Math.max(from, cut)) }
+    : { from: Math.max(from, Math.min(to, cut)), to };
 }

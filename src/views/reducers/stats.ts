@@ -69,7 +69,9 @@ function merge(a: Stats, b: Stats): Stats {
 }
 
 const refusal = (what: string): NotCountable =>
-  new NotCountable(`The _stats function requires that map values be numbers or arrays of numbers, not '${what}'`);
+  new NotCountable(
+    `The _stats function requires that map values be numbers or arrays of numbers, not '${what}'`,
+  );
 
 function statsOf(value: unknown): Stats {
   if (typeof value === 'number') {

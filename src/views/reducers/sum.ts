@@ -34,8 +34,10 @@ class NotSummable extends Error {
  */
 export function sum(limited: boolean): ViewReducer {
   return {
-    reduce: (runs) => foldAll(runs, (rows) => total(rows, ({ value }) => value, limited ? sizeOfRows : undefined)),
-    rereduce: (runs) => foldAll(runs, (parts) => total(parts, (part) => part, limited ? sizeOfParts : undefined)),
+    reduce: (runs) =>
+      foldAll(runs, (rows) => total(rows, ({ value }) => value, limited ? sizeOfRows : undefined)),
+    rereduce: (runs) =>
+      foldAll(runs, (parts) => total(parts, (part) => part, limited ? sizeOfParts : undefined)),
     show: (reduction) => reduction,
   };
 }
@@ -63,7 +65,7 @@ function* total<T>(
   return overflow(text, items, sizeOf) ?? text;
 }
 
-const isFailure = (value: Summable): boolean => value instanceof Map && value.get('error') === ERROR;
+const isFailure = (value: Summable): boolean => isMembers(value) && value.get('error') === ERROR;
 
 const failure = (reason: string, cause: Summable): string =>
   `{"error":"${ERROR}","reason":${quote(reason)},"caused_by":${write(cause)}}`;
@@ -71,7 +73,7 @@ const failure = (reason: string, cause: Summable): string =>
 // ---- adding ---------------------------------------------------------------------------------------------------
 
 function add(value: Summable, sum: Summable): Summable {
-  if (value instanceof Map) return addMembers(value, sum);
+  if (isMembers(value)) return addMembers(value, sum);
   if (typeof value === 'number') {
     if (typeof sum === 'number') return finite(value + sum, value);
     if (isArray(sum)) return addArrays(sum, [value]);
@@ -81,6 +83,8 @@ function add(value: Summable, sum: Summable): Summable {
   }
   throw new NotSummable(value);
 }
+
+const isMembers = (value: Summable): value is Members => value instanceof Map;
 
 const isArray = (value: Summable): value is readonly Summable[] => Array.isArray(value);
 
@@ -104,7 +108,7 @@ function addArrays(sum: readonly Summable[], values: readonly Summable[]): Summa
 /** Names come in the order of their bytes where something was added. */
 function addMembers(value: Members, sum: Summable): Summable {
   if (sum === 0) return value;
-  if (!(sum instanceof Map)) throw new NotSummable(value);
+  if (!isMembers(sum)) throw new NotSummable(value);
   const added = new Map<string, Summable>();
   for (const name of [...new Set([...value.keys(), ...sum.keys()])].sort(compareIds)) {
     const [a, b] = [value.get(name), sum.get(name)];
@@ -128,8 +132,8 @@ function mapped(value: unknown): Summable {
 
 function write(value: Summable): string {
   if (isArray(value)) return `[${value.map(write).join(',')}]`;
-  if (!(value instanceof Map)) return JSON.stringify(value);
-  return `{${Array.from(value as Members, ([name, member]) => `${quote(name)}:${write(member)}`).join(',')}}`;
+  if (!isMembers(value)) return JSON.stringify(value);
+  return `{${Array.from(value, ([name, member]) => `${quote(name)}:${write(member)}`).join(',')}}`;
 }
 
 // ---- overflow -------------------------------------------------------------------------------------------------
@@ -149,7 +153,10 @@ function overflow<T>(
 }
 
 const sizeOfRows = (rows: readonly Row[]): number =>
-  1 + termSize(rows.map(({ key, id, value }) => [[JSON.parse(key), id], JSON.parse(value)]));
+  1 +
+  termSize(
+    rows.map(({ key, id, value }) => [[JSON.parse(key) as unknown, id], JSON.parse(value) as unknown]),
+  );
 
 const sizeOfParts = (parts: readonly string[]): number =>
   1 + termSize(parts.map((part) => [[], JSON.parse(part) as unknown]));

@@ -1,0 +1,51 @@
+import { collate } from '../../src/views/collate.js';
+import type { Change, NodeWriter, Root } from '../../src/views/tree/types.js';
+import { changeTree } from '../../src/views/tree/update.js';
+import type { ViewReducer, ViewSnapshot } from '../../src/views/types.js';
+
+/** A view whose nodes are in memory; all are kept, so that snapshots stay as they were. */
+export class MemoryView {
+  readonly #nodes = new Map<number, string>();
+  #root: Root;
+  #open = 0;
+  reads = 0;
+
+  constructor(private readonly reducer?: ViewReducer) {}
+
+  async change(changes: readonly Change[]): Promise<void> {
+    const store: NodeWriter = {
+      next: () => this.#nodes.size + 1,
+      put: (node, text) => this.#nodes.set(node, text),
+      delete: () => undefined,
+      read: (nodes) => this.#read(nodes),
+    };
+    const reducers = this.reducer === undefined ? [] : [this.reducer];
+    this.#root = await changeTree(this.#root, changes, store, { collate, reducers });
+  }
+
+  #read(nodes: readonly number[]): Promise<readonly string[]> {
+    this.reads += nodes.length;
+    return Promise.resolve(nodes.map((node) => this.#nodes.get(node) ?? ''));
+  }
+
+  /** Snapshots that nobody closed. */
+  get open(): number {
+    return this.#open;
+  }
+
+  readonly snapshot = (): Promise<ViewSnapshot> => {
+    this.#open++;
+    return Promise.resolve({
+      view: { name: 'v', map: '""', reduce: undefined, options: 'null' },
+      reducer: this.reducer,
+      collate,
+      root: this.#root,
+      nodes: { read: (nodes) => this.#read(nodes) },
+      updateSeq: 7,
+      close: () => {
+        this.#open--;
+        return Promise.resolve();
+      },
+    });
+  };
+}
