@@ -1,8 +1,12 @@
 import { badRequest, queryParseError } from '../errors.js';
+import { elements, members } from '../json/text.js';
 import type { ListRange } from '../store/types.js';
+import type { GroupLevel } from '../views/reductions.js';
+import type { UpdateMode } from '../views/types.js';
+import type { Exchange } from './exchange.js';
 import { jsonParameter, parseBoolean, parseCount } from './query.js';
 
-/** The parameters that `_all_docs` and its relatives share with views. */
+/** The parameters of `_all_docs`, its relatives, and views. */
 export interface ListQuery {
   startKey: unknown;
   endKey: unknown;
@@ -14,14 +18,21 @@ export interface ListQuery {
   skip: number;
   limit: number;
   includeDocs: boolean;
-  conflicts: boolean;
+  conflicts: boolean | undefined;
   attachments: boolean;
   /** How attachments are compressed is shown. */
   encodingInfo: boolean;
   updateSeq: boolean;
-  reduce: boolean;
-  grouped: boolean;
+  /** Means nothing for documents. */
+  update: UpdateMode;
+  reduce: boolean | undefined;
+  group: boolean | undefined;
+  groupLevel: number | undefined;
+  isPartitioned: boolean;
 }
+
+/** No limit may be as large as that. */
+const MOST = 2n ** 59n;
 
 export const emptyListQuery = (): ListQuery => ({
   startKey: undefined,
@@ -34,12 +45,15 @@ export const emptyListQuery = (): ListQuery => ({
   skip: 0,
   limit: Infinity,
   includeDocs: false,
-  conflicts: false,
+  conflicts: undefined,
   attachments: false,
   encodingInfo: false,
   updateSeq: false,
-  reduce: false,
-  grouped: false,
+  update: 'true',
+  reduce: undefined,
+  group: undefined,
+  groupLevel: undefined,
+  isPartitioned: false,
 });
 
 /**
@@ -82,12 +96,14 @@ function readParameter(query: ListQuery, key: string, value: unknown, decoded: b
       break;
     case 'limit':
       query.limit = parseCount(value, decoded);
+      if (query.limit > MOST)
+        throw queryParseError(`Limit is too large, must not exceed ${String(MOST - 1n)}`);
       break;
     case 'skip':
       query.skip = parseCount(value, decoded);
       break;
     case 'group_level':
-      query.grouped = parseCount(value, decoded) > 0;
+      query.groupLevel = parseCount(value, decoded);
       break;
     default:
       readSwitch(query, key, value);
@@ -128,7 +144,7 @@ function readSwitch(query: ListQuery, key: string, value: unknown): void {
       query.reduce = parseBoolean(value);
       break;
     case 'group':
-      query.grouped = parseBoolean(value);
+      query.group = parseBoolean(value);
       break;
     case 'sorted':
       parseBoolean(value);
@@ -136,27 +152,94 @@ function readSwitch(query: ListQuery, key: string, value: unknown): void {
     case 'stale':
     case 'stable':
     case 'update':
-      readFreshness(key, value);
+      readFreshness(query, key, value);
       break;
     case 'partition':
-      throw queryParseError('`partition` parameter is not supported on this db');
+      query.isPartitioned = true;
+      break;
   }
 }
 
-const FRESHNESS: Readonly<Record<string, readonly unknown[]>> = {
-  stale: ['ok', 'update_after'],
-  stable: ['true', 'false', true, false],
-  update: ['true', 'false', 'lazy', true, false],
+/** What the values of these say of the index, if anything. */
+const FRESHNESS = {
+  stale: new Map<unknown, UpdateMode>([
+    ['ok', 'false'],
+    ['update_after', 'lazy'],
+  ]),
+  stable: new Map<unknown, undefined>(['true', 'false', true, false].map((value) => [value, undefined])),
+  update: new Map<unknown, UpdateMode>([
+    ['true', 'true'],
+    [true, 'true'],
+    ['false', 'false'],
+    [false, 'false'],
+    ['lazy', 'lazy'],
+  ]),
 };
 
-function readFreshness(key: string, value: unknown): void {
-  if (!FRESHNESS[key]?.includes(value)) throw queryParseError(`Invalid value for \`${key}\`.`);
+function readFreshness(query: ListQuery, key: keyof typeof FRESHNESS, value: unknown): void {
+  const values = FRESHNESS[key];
+  if (!values.has(value)) throw queryParseError(`Invalid value for \`${key}\`.`);
+  query.update = values.get(value) ?? query.update;
 }
 
-/** What CouchDB refuses for a list of documents. @throws CouchError */
-export function checkListQuery({ keys, startKey, endKey, reduce, grouped }: ListQuery): void {
-  if (reduce) throw queryParseError('Reduce is invalid for map-only views.');
-  if (grouped) throw queryParseError('Invalid use of grouping on a map view.');
+/**
+ * The queries of a `/queries`, each with the parameters of the URL that it does not overrule itself; which keys and
+ * groups are meant must stand in it. @throws CouchError
+ */
+export async function readQueries(exchange: Exchange): Promise<readonly ListQuery[]> {
+  const given = (await exchange.bodyMembers()).get('queries');
+  if (given === undefined) throw badRequest('POST body must include `queries` parameter.');
+  const texts = elements(given);
+  if (texts === undefined) throw badRequest('`queries` member must be an array.');
+  const shared = readListQuery(emptyListQuery(), exchange.query);
+  return texts.map((text) => {
+    const own = members(text);
+    if (own === undefined) throw badRequest('each of `queries` must be an object');
+    const query = { ...shared, keys: undefined, group: undefined, groupLevel: undefined };
+    return readListQuery(query, values(own), true);
+  });
+}
+
+/** The members of a body, each parsed. */
+export function* values(texts: Iterable<readonly [string, string]>): Generator<readonly [string, unknown]> {
+  for (const [key, text] of texts) yield [key, JSON.parse(text)];
+}
+
+// ---- what does not go together --------------------------------------------------------------------------------
+
+/** What is listed: documents, rows of a view, or what these reduce to. */
+export type Listed = 'documents' | 'rows' | 'reductions';
+
+/** What CouchDB refuses. @throws CouchError */
+export function checkListQuery(query: ListQuery, listed: Listed = 'documents'): void {
+  const level = groupLevelOf(query);
+  if (listed === 'reductions') {
+    if (query.keys !== undefined && level !== 'exact') {
+      throw queryParseError('Multi-key fetches for reduce views must use `group=true`');
+    }
+  } else if (query.reduce === true) {
+    throw queryParseError('Reduce is invalid for map-only views.');
+  }
+  checkKeys(query);
+  if (listed === 'reductions') {
+    if (query.includeDocs) throw queryParseError('`include_docs` is invalid for reduce');
+    if (query.conflicts !== undefined) throw queryParseError('`conflicts` is invalid for reduce views.');
+  } else if (level !== 0) {
+    throw queryParseError('Invalid use of grouping on a map view.');
+  }
+  if (!query.isPartitioned) return;
+  const where = listed === 'documents' ? 'on this db' : 'in this design doc';
+  throw queryParseError(`\`partition\` parameter is not supported ${where}`);
+}
+
+/** @throws CouchError */
+export function groupLevelOf({ group, groupLevel }: ListQuery): GroupLevel {
+  if (groupLevel === undefined) return group === true ? 'exact' : 0;
+  if (group !== false || groupLevel === 0) return groupLevel;
+  throw queryParseError("Can't specify group=false and group_level>0 at the same time");
+}
+
+function checkKeys({ keys, startKey, endKey }: ListQuery): void {
   if (keys === undefined || keys.length === 0) return;
   if (startKey === undefined && endKey === undefined) return;
   if (keys.length === 1 && keys[0] === startKey && keys[0] === endKey) return;

@@ -35,8 +35,11 @@ export function first(query: Query, key: string): string | undefined {
   return undefined;
 }
 
-/** A value as CouchDB quotes it in its messages. */
-const shown = (value: unknown): string => (value === '' ? '[]' : JSON.stringify(value));
+/** A value as CouchDB quotes it in its messages, by where it stood. */
+function shown(value: unknown, decoded = false): string {
+  if (decoded && typeof value === 'string') return `<<${JSON.stringify(value)}>>`;
+  return value === '' ? '[]' : JSON.stringify(value);
+}
 
 export function parseBoolean(value: unknown): boolean {
   if (typeof value === 'boolean') return value;
@@ -59,7 +62,7 @@ export function parseCount(value: unknown, decoded = false): number {
       : typeof value === 'string' && !decoded
         ? integer(value)
         : undefined;
-  if (count === undefined) throw queryParseError(`Invalid value for integer: ${shown(value)}`);
+  if (count === undefined) throw queryParseError(`Invalid value for integer: ${shown(value, decoded)}`);
   if (count < 0) throw queryParseError(`Invalid value for positive integer: ${shown(value)}`);
   return count;
 }

@@ -83,6 +83,7 @@ export class Server {
   readonly log: Logger;
   readonly tasks: Tasks;
   readonly sandbox: Services['sandbox'];
+  readonly views: Services['views'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
@@ -113,6 +114,7 @@ export class Server {
     this.log = services.log;
     this.tasks = services.tasks;
     this.sandbox = services.sandbox;
+    this.views = services.views;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

@@ -126,6 +126,8 @@ class SlowCage {
         return new Promise((resolve) => this.#release.push(() => resolve(documents.map(() => false))));
       },
       filterByView: () => Promise.reject(new Error('not asked for')),
+      map: () => Promise.reject(new Error('not asked for')),
+      reduce: () => Promise.reject(new Error('not asked for')),
       update: () => Promise.reject(new Error('not asked for')),
       show: () => Promise.reject(new Error('not asked for')),
       rewrite: () => Promise.reject(new Error('not asked for')),

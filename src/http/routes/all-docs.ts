@@ -1,7 +1,6 @@
 import type { AddResource } from './index.js';
 import { conflictsOf } from '../../changes/rows.js';
-import { badRequest } from '../../errors.js';
-import { elements, members, valuesInTurns } from '../../json/text.js';
+import { valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import type { DocumentExtras } from '../../store/document.js';
 import type {
@@ -20,11 +19,14 @@ import {
   idRange,
   keysOf,
   readListQuery,
+  readQueries,
   type ListQuery,
+  values,
 } from '../list-query.js';
 import { jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
-import { CHUNK_SIZE, sendStream } from '../stream.js';
+import { sendStream } from '../stream.js';
+import { head, results, table, withLineEnd } from '../table.js';
 
 /** Which documents a listing is about. */
 type Space = '_all_docs' | '_design_docs' | '_local_docs';
@@ -81,10 +83,6 @@ async function listKeys(exchange: Exchange, db: Database, space: Space): Promise
   await answer(exchange, db, space, readListQuery(query, exchange.query));
 }
 
-function* values(texts: Map<string, string>): Generator<readonly [string, unknown]> {
-  for (const [key, text] of texts) yield [key, JSON.parse(text)];
-}
-
 async function answer(exchange: Exchange, db: Database, space: Space, query: ListQuery): Promise<void> {
   checkListQuery(query);
   await sendStream(exchange, () => withLineEnd(filledListing(db, listing(db, space, query))));
@@ -92,33 +90,11 @@ async function answer(exchange: Exchange, db: Database, space: Space, query: Lis
 
 /** Several queries, answered one after the other. */
 async function queries(exchange: Exchange, db: Database, space: Space): Promise<void> {
-  const given = (await exchange.bodyMembers()).get('queries');
-  if (given === undefined) throw badRequest('POST body must include `queries` parameter.');
-  const texts = elements(given);
-  if (texts === undefined) throw badRequest('`queries` member must be an array.');
-  const all = texts.map((text) => {
-    const own = members(text);
-    if (own === undefined) throw badRequest('each of `queries` must be an object');
-    const query = readListQuery(readListQuery(emptyListQuery(), exchange.query), values(own), true);
-    checkListQuery(query);
-    return query;
-  });
-  await sendStream(exchange, () => results(db, space, all));
-}
-
-async function* results(db: Database, space: Space, all: readonly ListQuery[]): AsyncGenerator<string> {
-  let separator = '{"results":[\r\n';
-  for (const query of all) {
-    yield separator;
-    yield* filledListing(db, listing(db, space, query));
-    separator = ',\r\n';
-  }
-  yield all.length === 0 ? '{"results":[\r\n]}\n' : '\r\n]}\n';
-}
-
-async function* withLineEnd(texts: AsyncIterable<string>): AsyncGenerator<string> {
-  yield* texts;
-  yield '\n';
+  const all = await readQueries(exchange);
+  for (const query of all) checkListQuery(query);
+  await sendStream(exchange, () =>
+    results(all.map((query) => () => filledListing(db, listing(db, space, query)))),
+  );
 }
 
 // ---- listings -------------------------------------------------------------------------------------------------
@@ -134,10 +110,12 @@ async function* ranged(db: Database, space: Space, query: ListQuery): AsyncGener
   const found = await db.list({
     ...range,
     bodies: query.includeDocs,
-    records: query.includeDocs && query.conflicts,
+    records: query.includeDocs && query.conflicts === true,
   });
   const total = space === '_all_docs' ? found.total : await db.countRange(PREFIXES[space], DESIGN_END);
-  yield* table(head(total, Math.min(total, found.offset), seq), found.pages, (row) => listedRow(row, query));
+  yield* table(head(seq, { total, offset: Math.min(total, found.offset) }), found.pages, (row) =>
+    listedRow(row, query),
+  );
 }
 
 /** A range that does not leave the design documents. */
@@ -162,7 +140,7 @@ function listedRow(row: ListedDocument, query: ListQuery): string {
 
 function shown(text: string, record: DocumentRecord | undefined, query: ListQuery): string {
   const { attachments, conflicts, encodingInfo } = query;
-  const extras = conflicts && record !== undefined ? { conflicts: conflictsOf(record) } : NOTHING;
+  const extras = conflicts === true && record !== undefined ? { conflicts: conflictsOf(record) } : NOTHING;
   return shownText(text, extras, { wanted: attachments ? ALL : NONE, encodingInfo });
 }
 
@@ -170,7 +148,9 @@ const NOTHING: DocumentExtras = {};
 
 async function* locals(db: Database, query: ListQuery): AsyncGenerator<string> {
   const seq = query.updateSeq ? db.token(db.updateSeq) : undefined;
-  yield* table(head(null, null, seq), db.listLocal(idRange(query)), (row) => localRow(row, query));
+  yield* table(head(seq, { total: null, offset: null }), db.listLocal(idRange(query)), (row) =>
+    localRow(row, query),
+  );
 }
 
 function localRow({ id, rev, text }: LocalDocument, { includeDocs }: ListQuery): string {
@@ -192,7 +172,7 @@ async function* keyed(
   const wanted =
     prefix === '' ? chosen : chosen.filter((key) => typeof key === 'string' && key.startsWith(prefix));
   yield* table(
-    head(await totalOf(db, space), null, query.updateSeq ? null : undefined),
+    head(query.updateSeq ? null : undefined, { total: await totalOf(db, space), offset: null }),
     keyedPages(db, wanted, query),
     (row) => keyedRow(db, row, query),
   );
@@ -242,31 +222,4 @@ function keyedRow(db: Database, { item: { key, record }, text }: Read<Keyed>, qu
 function keyedLocal(db: Database, id: string, query: ListQuery): string {
   const local = db.getLocal(id);
   return local === undefined ? `{"key":${JSON.stringify(id)},"error":"not_found"}` : localRow(local, query);
-}
-
-// ---- framing --------------------------------------------------------------------------------------------------
-
-function head(total: number | null, offset: number | null, updateSeq: string | null | undefined): string {
-  const seq = updateSeq === undefined ? '' : `"update_seq":${JSON.stringify(updateSeq)},`;
-  return `{"total_rows":${String(total)},"offset":${String(offset)},${seq}"rows":[\r\n`;
-}
-
-/** Puts rows together to chunks of some size. */
-async function* table<T>(
-  first: string,
-  pages: AsyncIterable<readonly T[]>,
-  rowOf: (row: T) => string,
-): AsyncGenerator<string> {
-  let chunk = first;
-  let separator = '';
-  for await (const page of pages) {
-    for (const row of page) {
-      chunk += separator + rowOf(row);
-      separator = ',\r\n';
-      if (chunk.length < CHUNK_SIZE) continue;
-      yield chunk;
-      chunk = '';
-    }
-  }
-  yield `${chunk}\r\n]}`;
 }

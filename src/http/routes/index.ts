@@ -20,6 +20,7 @@ import { settingsRoutes } from './settings.js';
 import { showRoutes } from './show.js';
 import { unsupportedRoutes } from './unsupported.js';
 import { updateRoutes } from './update.js';
+import { viewRoutes } from './views.js';
 
 export type AddResource = (resource: Resource) => void;
 
@@ -45,5 +46,6 @@ export function allRoutes(add: AddResource): void {
   showRoutes(add);
   updateRoutes(add);
   rewriteRoutes(add);
+  viewRoutes(add);
   unsupportedRoutes(add);
 }

@@ -95,9 +95,6 @@ function temporaryViews(add: AddResource): void {
 
 /** What a design document can be asked to do; each needs the document to be there. */
 const DESIGN_ACTIONS = [
-  { path: '_view/:function', allow: 'GET,POST,HEAD', methods: ['GET', 'POST'], what: 'Views are' },
-  { path: '_view/:function/queries', allow: 'POST', methods: ['POST'], what: 'Views are' },
-  { path: '_info', allow: 'GET', methods: ['GET'], what: 'Views are' },
   { path: '_search/*', allow: 'GET,POST', methods: ['GET', 'POST'], what: 'Full-text search is' },
   { path: '_nouveau/*', allow: 'GET,POST', methods: ['GET', 'POST'], what: 'Full-text search is' },
 ] as const;
