@@ -37,7 +37,8 @@ export async function spanOf(snapshot: ViewSnapshot, range: RowRange): Promise<S
   const start = startKey === undefined ? undefined : await cut(startKey, startDocid, descending);
   const end = endKey === undefined ? undefined : await cut(endKey, endDocid, inclusiveEnd !== descending);
   const [from = 0, to = total] = descending ? [end, start] : [start, end];
-  return { from, to: Math.max(from, to) };
+  // One that ends before it begins has its place at its start.
+  return descending ? { from: Math.min(from, to), to } : { from, to: Math.max(from, to) };
 }
 
 /** Whether a row stands before a cut, which is before the rows with a key and document, or behind them. */

@@ -190,6 +190,11 @@ describe('rows of a view', () => {
         if (first !== undefined && (query.keys === undefined || query.skip === 0)) {
           expect(found.offset).toBe(inOrder(stored, query.descending).indexOf(first));
         }
+        if (query.keys === undefined) {
+          const behindStart = { ...query, endKey: undefined, skip: 0, limit: Infinity };
+          const before = stored.length - expectedRows(stored, behindStart).length;
+          expect(found.offset).toBe(Math.min(stored.length, before + query.skip));
+        }
         expect(found.offset).toBeLessThanOrEqual(stored.length);
         await all(found.pages);
       }),
