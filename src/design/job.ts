@@ -14,12 +14,14 @@ export interface Machine {
   readonly database: string;
   /** Of the design document. */
   readonly id: string;
-  /** Its functions kept a thread for long, and count as slow until then. */
+  /** Its functions kept a thread for long, and are expected to do so again, until then. */
   slowUntil: number;
 }
 
 /** A call with many items, which threads work off in portions. */
 export class Job {
+  /** It is for the threads that slow functions have. */
+  isSlow: boolean;
   readonly done: Promise<readonly Outcome[]>;
   readonly #outcomes: (Outcome | undefined)[];
   #resolve!: (outcomes: readonly Outcome[]) => void;
@@ -35,6 +37,7 @@ export class Job {
     readonly call: Call,
     private readonly timeout: number,
   ) {
+    this.isSlow = performance.now() < machine.slowUntil;
     this.#outcomes = new Array<Outcome | undefined>(call.items.length).fill(undefined);
     this.done = new Promise((resolve, reject) => {
       this.#resolve = resolve;

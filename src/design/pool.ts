@@ -6,16 +6,20 @@ import { Job, type Machine } from './job.js';
 import { CRASHED, TIMED_OUT, type Call, type Limits, type Outcome, type Report } from './protocol.js';
 import { Thread } from './thread.js';
 
-/** A thread that works at one order for longer than this is slow. */
+/** A function that takes longer than this for one document is slow. */
 const SLOW_MS = 75;
+/** Unless it had a processor for less than this: then it is the machine that is slow. */
+const SLOW_PROCESSOR_MS = SLOW_MS / 2;
 /** How often running threads are looked at. */
 const WATCH_MS = 25;
-/** How long a machine whose functions were slow counts as slow. */
-const SLOW_FOR_MS = 10_000;
+/** How long functions that were slow count as slow. */
+const SLOW_FOR_MS = 60_000;
 /** How long a thread may take to notice that its time is over. */
 const GRACE_MS = 500;
 /** How long it may take to notice that it is to stop: it is in the way of others. */
 const STOP_MS = 100;
+/** How long a thread may take to begin. */
+const START_MS = 30_000;
 /** Threads without work end after this time. */
 const IDLE_MS = 30_000;
 
@@ -34,9 +38,13 @@ interface Seat {
   job: Job | undefined;
   /** When it got its work, or was done with it. */
   since: number;
+  /** The item that it was at when it was looked at, since when, and the processor's time that it had by then. */
+  sight: { readonly item: number; readonly since: number; readonly processorTime: number | undefined };
   /** It was asked to leave its order, it was ended, or it was ended because an item took too long. */
   ending: 'asked' | 'ended' | 'timed out' | undefined;
 }
+
+const UNSEEN: Seat['sight'] = { item: -1, since: 0, processorTime: undefined };
 
 /** Tells what happens to those who care. */
 export interface PoolListener {
@@ -111,7 +119,7 @@ export class Pool {
     if (this.#isClosed || this.#module === undefined) return;
     for (const [database, jobs] of this.#waiting) {
       for (const isSlow of [false, true]) {
-        const index = jobs.findIndex(({ machine }) => isSlowNow(machine) === isSlow);
+        const index = jobs.findIndex((job) => job.isSlow === isSlow);
         const job = jobs[index];
         if (job === undefined || this.#isServed(database, isSlow)) continue;
         const seat = this.#seatFor(job.machine, isSlow, this.#module);
@@ -133,16 +141,24 @@ export class Pool {
   /** A free thread, rather one that has the machine, or a new one where there may be more. */
   #seatFor({ number }: Machine, isSlow: boolean, module: WebAssembly.Module): Seat | undefined {
     let idle: Seat | undefined;
-    let count = 0;
     for (const seat of this.#seats.values()) {
-      if (seat.isSlow !== isSlow) continue;
-      count++;
-      if (seat.job !== undefined || seat.ending !== undefined) continue;
+      if (seat.isSlow !== isSlow || seat.job !== undefined || seat.ending !== undefined) continue;
       if (seat.thread.has(number)) return seat;
       idle ??= seat;
     }
-    const most = isSlow ? this.options.slowThreads : QUICK_THREADS;
-    return idle ?? (count < most ? this.#open(isSlow, module) : undefined);
+    return idle ?? (this.#count(isSlow) < this.#most(isSlow) ? this.#open(isSlow, module) : undefined);
+  }
+
+  #count(isSlow: boolean): number {
+    let count = 0;
+    for (const seat of this.#seats.values()) if (seat.isSlow === isSlow) count++;
+    return count;
+  }
+
+  /** Where functions turn out to be slow, one more takes the others' work while they do. */
+  #most(isSlow: boolean): number {
+    if (isSlow) return this.options.slowThreads;
+    return QUICK_THREADS + (this.#count(true) > 0 ? 1 : 0);
   }
 
   #open(isSlow: boolean, module: WebAssembly.Module): Seat {
@@ -155,7 +171,8 @@ export class Pool {
         onEnd: (ended, error) => this.#onEnd(ended, error),
       },
     );
-    const seat: Seat = { thread, isSlow, job: undefined, since: 0, ending: undefined };
+    const since = performance.now();
+    const seat: Seat = { thread, isSlow, job: undefined, since, sight: UNSEEN, ending: undefined };
     this.#seats.set(thread, seat);
     this.#watch ??= setInterval(() => this.#look(), WATCH_MS).unref();
     return seat;
@@ -165,6 +182,7 @@ export class Pool {
     const { number, design } = job.machine;
     seat.job = job;
     seat.since = performance.now();
+    seat.sight = UNSEEN;
     seat.thread.run(number, design, job.take());
   }
 
@@ -176,10 +194,14 @@ export class Pool {
     if (seat === undefined || job === undefined) return;
     for (const line of log) this.listener.onLog(line, job.machine);
     const now = performance.now();
-    job.accept(outcomes, now - seat.since);
+    const time = now - seat.since;
+    // What turns out to be quick is trusted again.
+    if (seat.isSlow) job.machine.slowUntil = time > SLOW_MS ? now + SLOW_FOR_MS : 0;
+    job.accept(outcomes, time);
     seat.job = undefined;
     seat.since = now;
-    seat.ending = undefined;
+    // One that is being ended came back too late to stay.
+    if (seat.ending === 'asked') seat.ending = undefined;
     this.#leave(job);
   }
 
@@ -193,10 +215,10 @@ export class Pool {
     const job = seat?.job;
     if (job === undefined || this.#isClosed) return;
     // What it had done of the order is lost and done anew; the item that it was at is answered.
-    if (seat?.ending === 'timed out') job.settle(thread.item, TIMED_OUT);
+    if (seat?.ending === 'timed out') job.settle(Math.max(0, thread.item), TIMED_OUT);
     if (seat?.ending === undefined) {
       this.listener.onCrash(error, job.machine);
-      job.settle(thread.item, CRASHED);
+      job.settle(Math.max(0, thread.item), CRASHED);
     }
     this.#leave(job);
   }
@@ -212,18 +234,24 @@ export class Pool {
   #look(): void {
     const now = performance.now();
     for (const seat of this.#seats.values()) {
-      const { job, ending } = seat;
+      const { job, ending, since } = seat;
       if (ending === 'ended' || ending === 'timed out') continue;
-      const time = now - seat.since;
-      if (job === undefined) {
-        if (time > IDLE_MS) this.#end(seat, 'ended');
-      } else if (ending === 'asked') {
-        if (time > SLOW_MS + STOP_MS) this.#end(seat, 'ended');
-      } else if (time > this.options.timeout + SLOW_MS + GRACE_MS) {
-        this.#end(seat, 'timed out');
-      } else if (time > SLOW_MS && !seat.isSlow) {
-        this.#slowDown(seat, job.machine, now);
-      }
+      if (job !== undefined) this.#lookAt(seat, job, now);
+      else if (now - since > IDLE_MS) this.#end(seat, 'ended');
+    }
+  }
+
+  #lookAt(seat: Seat, job: Job, now: number): void {
+    const { thread, ending } = seat;
+    const { item } = thread;
+    if (item !== seat.sight.item) seat.sight = { item, since: now, processorTime: thread.processorTime };
+    const time = now - (item < 0 ? seat.since : seat.sight.since);
+    if (ending === 'asked') {
+      if (time > SLOW_MS + STOP_MS) this.#end(seat, 'ended');
+    } else if (time > (item < 0 ? START_MS : this.options.timeout + GRACE_MS)) {
+      this.#end(seat, 'timed out');
+    } else if (item >= 0 && time > SLOW_MS && !seat.isSlow && hadProcessor(seat)) {
+      this.#slowDown(seat, job, now);
     }
   }
 
@@ -233,20 +261,28 @@ export class Pool {
     void seat.thread.end();
   }
 
-  #slowDown(seat: Seat, machine: Machine, now: number): void {
-    machine.slowUntil = now + SLOW_FOR_MS;
-    let slow = 0;
-    for (const { isSlow } of this.#seats.values()) if (isSlow) slow++;
-    if (slow >= this.options.slowThreads || this.#isServed(machine.database, true)) {
+  #slowDown(seat: Seat, job: Job, now: number): void {
+    job.isSlow = true;
+    job.machine.slowUntil = now + SLOW_FOR_MS;
+    if (this.#count(true) >= this.#most(true) || this.#isServed(job.machine.database, true)) {
       seat.ending = 'asked';
       seat.thread.stop();
     } else {
       seat.isSlow = true;
       seat.thread.yieldProcessor();
-      this.#dispatch();
     }
+    // A thread takes a while to start, so it does that before it is missed.
+    if (this.#module !== undefined && this.#count(false) < this.#most(false)) this.#open(false, this.#module);
+    this.#dispatch();
   }
 }
 
-const isSlowNow = ({ slowUntil }: Machine): boolean => slowUntil > 0 && performance.now() < slowUntil;
+/** Whether what a thread was doing since it was seen to begin can be called slow. */
+function hadProcessor({ thread, sight }: Seat): boolean {
+  const now = thread.processorTime;
+  return (
+    now === undefined || sight.processorTime === undefined || now - sight.processorTime > SLOW_PROCESSOR_MS
+  );
+}
+
 const stopping = (): Error => unavailable('The server is stopping.');

@@ -51,7 +51,7 @@ export interface ThreadData {
 
 /** Numbers that a thread and its pool see at any time, whatever the thread does. */
 export const signs = {
-  /** Which item of its order the thread works at. */
+  /** Which item of its order the thread works at; negative before the first. */
   item: 0,
   /** The thread's number in the operating system; 0 where it has none. */
   tid: 1,

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { setPriority, constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { signs, type Call, type Limits, type Order, type Report, type ThreadData } from './protocol.js';
@@ -51,7 +52,7 @@ export class Thread {
 
   /** @param design the text of the design document, in case that it does not have the machine */
   run(machine: number, design: string, call: Call): void {
-    Atomics.store(this.#signs, signs.item, 0);
+    Atomics.store(this.#signs, signs.item, -1);
     Atomics.store(this.#signs, signs.stop, 0);
     const drop = [...this.#unwanted];
     this.#unwanted.clear();
@@ -65,7 +66,7 @@ export class Thread {
     this.#unwanted.add(machine);
   }
 
-  /** Which item of its order it works at. */
+  /** Which item of its order it works at; negative before the first. */
   get item(): number {
     return Atomics.load(this.#signs, signs.item);
   }
@@ -75,12 +76,25 @@ export class Thread {
     Atomics.store(this.#signs, signs.stop, 1);
   }
 
+  /** Milliseconds for which it had a processor since it began; undefined where the system does not say. */
+  get processorTime(): number | undefined {
+    try {
+      const [nanoseconds = ''] = readFileSync(`/proc/self/task/${this.#tid}/schedstat`, 'utf8').split(' ');
+      return Number(nanoseconds) / 1e6;
+    } catch {
+      return undefined;
+    }
+  }
+
+  get #tid(): number {
+    return Atomics.load(this.#signs, signs.tid);
+  }
+
   /** Gives everything else the processor first, for good. */
   yieldProcessor(): void {
-    const tid = Atomics.load(this.#signs, signs.tid);
-    if (tid === 0) return;
+    if (this.#tid === 0) return;
     try {
-      setPriority(tid, constants.priority.PRIORITY_LOW);
+      setPriority(this.#tid, constants.priority.PRIORITY_LOW);
     } catch {
       // It is a favour to the others, and they can do without.
     }
