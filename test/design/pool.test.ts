@@ -146,7 +146,7 @@ describe('a thread that ends', () => {
     cage = await openCage({ memory: 2 ** 30, maxOutput: 1e9 });
     try {
       const functions = await cage.of({
-        shows: { s: 'function (doc) { return doc ? "x" : new Array(6e8).join("x") }' },
+        shows: { s: 'function (doc) { return doc ? "x" : new Array(3e8).join("x") }' },
       });
       await expect(functions.show('s', 'null', '{}')).rejects.toMatchObject(LOST);
       expect(await functions.show('s', '{}', '{}')).toBe('{"body":"x"}');
