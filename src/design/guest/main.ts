@@ -1,6 +1,6 @@
 import type { Kind, Outcome } from '../protocol.js';
 import { compile, requireWithin, type DesignFunction } from './compile.js';
-import { describe, Failure, spell, type Thrown } from './failures.js';
+import { describe, Failure, isMessage, spell, type Thrown } from './failures.js';
 import { seed } from './random.js';
 import { valueOf } from './repeated.js';
 import { provides, registerType } from './mime.js';
@@ -198,7 +198,8 @@ function validate(run: DesignFunction, parameters: readonly unknown[]): Outcome 
     return null;
   } catch (error) {
     const thrown = error as Thrown;
-    if (thrown === null || thrown === undefined || (thrown.name && thrown.stack)) throw error;
+    if (thrown === null || thrown === undefined || (thrown.name && thrown.stack) || isMessage(thrown))
+      throw error;
     return `E${verdict(error)}`;
   }
 }
