@@ -82,8 +82,7 @@ export class Judging {
   ): Promise<readonly Judged[]> {
     const records = await this.source.getMany(edits.map(({ id }) => id));
     const pending = await inTurns(this.#select(judged, edits, records));
-    const pages = new BodyPages(this.source).pages(pending, ({ base }) => base);
-    for await (const page of pages) {
+    for await (const page of this.#pages(pending)) {
       const shown = await inTurns(this.#show(judged, page));
       const changes = shown.map(({ change }) => change);
       const errors = await judge.judge(rules, changes);
@@ -93,6 +92,13 @@ export class Judging {
       }
     }
     return judged;
+  }
+
+  /** Those that replace nothing are shown all at once: that costs a third less than to show them page by page. */
+  async *#pages(pending: readonly Pending[]): AsyncGenerator<readonly Read<Pending>[]> {
+    const [replacing, others] = [pending.filter(({ base }) => base), pending.filter(({ base }) => !base)];
+    if (others.length > 0) yield others.map((item) => ({ item, text: undefined }));
+    yield* new BodyPages(this.source).pages(replacing, ({ base }) => base);
   }
 
   /** What would be written, but for design documents: those are for admins, and no function judges them. */

@@ -110,9 +110,18 @@ describe('a judge is shown', () => {
       { _id: 'a', _rev: `9-${hash('9')}` },
       { _id: 'new', _revisions: revisions('2', '1') },
     );
-    const shown = judge.shown.map(({ before }) => (before as { _rev: string } | null)?._rev);
-    expect(shown).toEqual([`3-${hash('3')}`, `2-${hash('2')}`, undefined, undefined, undefined]);
-    expect(judge.shown[0]?.before).toEqual({
+    const shown = new Map(
+      judge.shown.map(({ document, before }) => [(document as { _rev: string })._rev, before]),
+    );
+    const before = [...shown].map(([rev, one]) => [rev, (one as { _rev: string } | null)?._rev]);
+    expect(Object.fromEntries(before)).toEqual({
+      [`5-${hash('5')}`]: `3-${hash('3')}`,
+      [`4-${hash('c')}`]: `2-${hash('2')}`,
+      [`2-${hash('d')}`]: undefined,
+      [`9-${hash('9')}`]: undefined,
+      [`2-${hash('2')}`]: undefined,
+    });
+    expect(shown.get(`5-${hash('5')}`)).toEqual({
       _id: 'a',
       _rev: `3-${hash('3')}`,
       _deleted: true,
