@@ -94,7 +94,7 @@ export class Judging {
     return judged;
   }
 
-  /** Those that replace nothing are shown all at once: that costs a third less than to show them page by page. */
+  /** Those that replace nothing are shown all at once: each page is one more way to a thread and back. */
   async *#pages(pending: readonly Pending[]): AsyncGenerator<readonly Read<Pending>[]> {
     const [replacing, others] = [pending.filter(({ base }) => base), pending.filter(({ base }) => !base)];
     if (others.length > 0) yield others.map((item) => ({ item, text: undefined }));

@@ -10,6 +10,7 @@ const PASSED_ON = [
   'ensureFullCommit',
   'events',
   'info',
+  'instanceStartTime',
   'name',
   'openAttachments',
   'parseToken',
