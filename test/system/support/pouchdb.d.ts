@@ -23,6 +23,9 @@ declare module 'pouchdb-node' {
     batches_limit?: number;
     heartbeat?: number;
     timeout?: number;
+    filter?: string;
+    view?: string;
+    query_params?: Readonly<Record<string, string>>;
     back_off_function?: (delay: number) => number;
   }
 
