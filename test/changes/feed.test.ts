@@ -1,5 +1,5 @@
 import { describe, expect, test, vi } from 'vitest';
-import { openFeed, type ChangesQuery } from '../../src/changes/feed.js';
+import { openFeed, type ChangesFilter, type ChangesQuery } from '../../src/changes/feed.js';
 import { compileFields, compileSelector } from '../../src/changes/selector.js';
 import { Events } from '../../src/store/events.js';
 import type { LevelDatabase } from '../../src/store/level-database.js';
@@ -582,5 +582,40 @@ describe('events', () => {
     events.subscribe(listener('c'));
     expect(heard.slice(-2)).toEqual(['b closed', 'c closed']);
     expect(events.size).toBe(0);
+  });
+});
+
+describe('a function that judges', () => {
+  const silent = { kind: 'function', judge: () => new Promise<never>(() => undefined) } as const;
+
+  test.each(['normal', 'longpoll', 'continuous'] as const)(
+    'a %s feed is over at once when it is aborted meanwhile, and has passed over nothing',
+    async (feed) => {
+      const db = await sample();
+      const abort = new AbortController();
+      const judge = vi.fn(silent.judge);
+      const text = textOf(db, { feed, filter: { kind: 'function', judge } }, abort.signal);
+      await vi.waitFor(() => expect(judge).toHaveBeenCalledOnce());
+      abort.abort();
+      const [end = ''] = /"last_seq":.*/.exec(await text) ?? [];
+      expect(numberOf((JSON.parse(`{${end}`) as Answer).last_seq)).toBe(0);
+      expect(db.events.size).toBe(0);
+    },
+  );
+
+  test('what it lets through is shown, whatever it judges at once', async () => {
+    const db = await sample();
+    const asked: string[] = [];
+    const judge: Extract<ChangesFilter, { kind: 'function' }>['judge'] = (revisions) => {
+      asked.push(...revisions.map(({ record, rev }) => `${record.id} ${rev}`));
+      return Promise.resolve(revisions.map(({ rev }) => rev === '1-x' || rev.startsWith('2-')));
+    };
+    const { results } = await answer(db, { style: 'all_docs', filter: { kind: 'function', judge } });
+    expect(results.map(({ id, changes }) => [id, changes.length])).toEqual([
+      ['c', 2],
+      ['b', 1],
+      ['a', 1],
+    ]);
+    expect(asked.length).toBe(5);
   });
 });
