@@ -1,4 +1,4 @@
-import { AUTH_DESIGN } from '../auth/users/design.js';
+import { AUTH_DESIGN } from '../auth/users/auth-design.js';
 import { USERS } from '../auth/users/ids.js';
 import { ValidatedView } from '../design/validation.js';
 import type { Database } from '../store/types.js';

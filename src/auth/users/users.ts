@@ -7,7 +7,7 @@ import type { Account, AccountOrNone } from '../accounts.js';
 import type { Users as UsersOfAuth } from '../auth.js';
 import { derivePassword, type HashTarget, type PasswordHash } from '../password.js';
 import type { UserContext } from '../usercontext.js';
-import { AUTH_DESIGN, authDesign } from './design.js';
+import { AUTH_DESIGN, authDesign } from './auth-design.js';
 import { Directory } from './directory.js';
 import { userId, USERS } from './ids.js';
 import { bodyOf, withHash, withoutHash } from './password-members.js';

@@ -2,7 +2,7 @@ import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { parseSecurity } from '../../../src/auth/security.js';
-import { authDesign } from '../../../src/auth/users/design.js';
+import { authDesign } from '../../../src/auth/users/auth-design.js';
 import { type Members, refuseUser } from '../../../src/auth/users/rules.js';
 import type { UserContext } from '../../../src/auth/usercontext.js';
 
