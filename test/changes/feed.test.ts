@@ -616,6 +616,6 @@ describe('a function that judges', () => {
       ['b', 1],
       ['a', 1],
     ]);
-    expect(asked.length).toBe(5);
+    expect(asked).toHaveLength(7);
   });
 });
