@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { collate } from '../../src/views/collate.js';
+import { collate } from '../../src/store/collate.js';
 import { readNode, Inner } from '../../src/views/tree/node.js';
 import { comparePlaces, parsed, type Parsed } from '../../src/views/tree/order.js';
 import { groups, type Portion, rank, slices } from '../../src/views/tree/read.js';

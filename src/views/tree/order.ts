@@ -1,5 +1,5 @@
 import { compareIds } from '../../store/order.js';
-import type { Collation } from '../collate.js';
+import type { Collation } from '../../store/collate.js';
 import type { Place } from './types.js';
 
 /** A place whose key has been parsed. */

@@ -1,5 +1,5 @@
 import { inTurns, type Work } from '../../json/turns.js';
-import type { Collation } from '../collate.js';
+import type { Collation } from '../../store/collate.js';
 import { Inner, Leaf, readNode } from './node.js';
 import { comparePlaces, type Parsed, parsed } from './order.js';
 import { divide, inners, type Kind, leaves, TARGET } from './pieces.js';
