@@ -10,6 +10,7 @@ const layers = [
   ['json', 'config', 'observe'],
   ['revtree'],
   ['store'],
+  ['selector'],
   ['changes'],
   ['auth', 'pouchdb', 'design'],
   ['views'],

@@ -29,6 +29,8 @@ export const invalidJson = (): CouchError => badRequest('invalid UTF-8 JSON');
 export const invalidRev = (): CouchError => badRequest('Invalid rev format');
 export const illegalDocid = (reason: string): CouchError => new CouchError(400, 'illegal_docid', reason);
 export const docValidation = (reason: string): CouchError => new CouchError(400, 'doc_validation', reason);
+/** What is wrong with a Mango request has a word of its own. */
+export const mangoError = (error: string, reason: string): CouchError => new CouchError(400, error, reason);
 export const unauthorized = (reason: string): CouchError => new CouchError(401, 'unauthorized', reason);
 export const forbidden = (reason: string): CouchError => new CouchError(403, 'forbidden', reason);
 export const notFound = (reason = 'missing'): CouchError => new CouchError(404, 'not_found', reason);
@@ -57,6 +59,9 @@ export const unavailable = (reason: string, cause?: unknown): CouchError =>
   new CouchError(503, 'service_unavailable', reason, { cause });
 export const internalError = (reason: string, cause?: unknown): CouchError =>
   new CouchError(500, 'internal_server_error', reason, { cause });
+/** CouchDB's own words where it was set up without full-text search, which this server never has. */
+export const searchMissing = (type: string): CouchError =>
+  new CouchError(503, 'required index service unavailable', type);
 /** The disk is full, which CouchDB answers so where it watches that itself. */
 export const insufficientStorage = (cause?: unknown): CouchError =>
   new CouchError(507, 'insufficient_storage', 'There is not enough room on the disk.', { cause });

@@ -1,10 +1,11 @@
 import type { ChangesFilter, ChangesQuery } from '../changes/query.js';
 import { conflictsOf } from '../changes/rows.js';
-import { compileFields, compileSelector } from '../changes/selector.js';
 import type { DesignFunctions } from '../design/types.js';
-import { badRequest } from '../errors.js';
+import { badRequest, CouchError } from '../errors.js';
 import { valuesInTurns } from '../json/text.js';
 import { inTurns, type Work } from '../json/turns.js';
+import { compileFields, parseFields } from '../selector/fields.js';
+import { compileSelector } from '../selector/match.js';
 import type { Database } from '../store/types.js';
 import { shownText, STUBS } from './attachment-text.js';
 import { designDocument, requireFunction } from './design-functions.js';
@@ -86,9 +87,29 @@ const MAX_SELECTOR = 100_000;
 
 function selectorFilter(exchange: Exchange, body: ChangesBody | undefined): ChangesFilter {
   if (exchange.method !== 'POST') throw badRequest('Selector must be specified in POST payload');
-  const matches = compileSelector(selectorPart(body, 'selector') ?? null);
-  const project = compileFields(selectorPart(body, 'fields'));
+  const matches = forFilter(() => compileSelector(objectOf(selectorPart(body, 'selector'))));
+  const project = forFilter(() => compileFields(fieldsOf(selectorPart(body, 'fields'))));
   return { kind: 'selector', matches, ...(project && { project }) };
+}
+
+/** Of what is wrong with a selector CouchDB tells here the sentence alone. */
+function forFilter<T>(compile: () => T): T {
+  try {
+    return compile();
+  } catch (error) {
+    throw error instanceof CouchError && error.status === 400 ? badRequest(error.reason) : error;
+  }
+}
+
+function objectOf(selector: unknown): unknown {
+  if (typeof selector === 'object' && selector !== null && !Array.isArray(selector)) return selector;
+  throw badRequest('Selector error: expected a JSON object');
+}
+
+function fieldsOf(fields: unknown): readonly string[] {
+  if (fields === undefined) return [];
+  if (!Array.isArray(fields)) throw badRequest('Selector error: fields must be JSON array');
+  return parseFields(fields);
 }
 
 function selectorPart(body: ChangesBody | undefined, name: 'selector' | 'fields'): unknown {

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { openFeed, type ChangesFilter, type ChangesQuery } from '../../src/changes/feed.js';
-import { compileFields, compileSelector } from '../../src/changes/selector.js';
+import { compileFields } from '../../src/selector/fields.js';
+import { compileSelector } from '../../src/selector/match.js';
 import { Events } from '../../src/store/events.js';
 import type { LevelDatabase } from '../../src/store/level-database.js';
 import { newFolder, openDatabase, put, replicate, revOf } from '../support/store.js';
@@ -243,47 +244,6 @@ describe('a filtered feed', () => {
     expect(shown.results.map(({ doc }) => doc)).toEqual([{ v: 'y' }, { v: 2 }, { v: 3 }]);
     const deleted = compileSelector({ _deleted: true });
     expect(idsOf(await answer(db, { filter: { kind: 'selector', matches: deleted } }))).toEqual(['b']);
-  });
-});
-
-describe('a selector', () => {
-  test.each([
-    [[]],
-    ['x'],
-    [null],
-    [{ $and: {} }],
-    [{ $or: [1] }],
-    [{ $not: [] }],
-    [{ $bad: 1 }],
-    [{ a: { $bad: 1 } }],
-  ])('that is none is refused with 400: %j', (selector) => {
-    expect(() => compileSelector(selector)).toThrow(expect.objectContaining({ status: 400 }) as Error);
-  });
-
-  test('with an operator that is not supported is refused with 501', () => {
-    expect(() => compileSelector({ a: { $regex: '(a+)+$' } })).toThrow(
-      expect.objectContaining({ status: 501 }) as Error,
-    );
-  });
-
-  test('takes everything when it is empty', () => {
-    expect(compileSelector({})({ any: 1 })).toBe(true);
-  });
-
-  test('projects own members only, whatever they are called (I13)', () => {
-    const document = JSON.parse('{"__proto__":{"x":1,"y":2},"a":{"b":{"c":1,"d":2}},"s":"x"}') as Record<
-      string,
-      unknown
-    >;
-    const projected = (...fields: string[]): string => JSON.stringify(compileFields(fields)?.(document));
-    expect(projected('__proto__.x')).toBe('{"__proto__":{"x":1}}');
-    expect(projected('a.b.c', 'a.b.d', 's.length', 'constructor', 'none')).toBe('{"a":{"b":{"c":1,"d":2}}}');
-    expect(JSON.stringify(compileFields(['__proto__', 'toString', 'a'])?.({ a: 1 }))).toBe('{"a":1}');
-    expect(({} as { x?: number }).x).toBeUndefined();
-    expect(JSON.stringify(document)).toContain('"c":1,"d":2');
-    expect(compileFields([])).toBeUndefined();
-    expect(() => compileFields('a')).toThrow();
-    expect(() => compileFields([1])).toThrow();
   });
 });
 

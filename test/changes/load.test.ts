@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { openFeed, type ChangesFilter, type ChangesQuery } from '../../src/changes/feed.js';
-import { compileFields, compileSelector } from '../../src/changes/selector.js';
+import { compileFields } from '../../src/selector/fields.js';
+import { compileSelector } from '../../src/selector/match.js';
 import type { LevelDatabase } from '../../src/store/level-database.js';
 import { newFolder, openDatabase, put, replicate } from '../support/store.js';
 

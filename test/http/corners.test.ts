@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import { compileSelector } from '../../src/changes/selector.js';
 import { startApp, type Answer, type TestApp } from './app.js';
 
 let it: TestApp;
@@ -203,64 +202,7 @@ describe('_changes', () => {
   });
 });
 
-describe('a selector', () => {
-  const document = {
-    _id: 'a',
-    n: 2,
-    s: 'b',
-    list: [1, 'x', { y: 1 }],
-    o: { p: { q: null }, r: 1 },
-    'd.t': 1,
-  };
-
-  test.each<[object, boolean]>([
-    [{ n: { $ne: 1 } }, true],
-    [{ none: { $ne: 1 } }, false],
-    [{ none: { $nin: [1] } }, false],
-    [{ none: { $not: { $gt: 1 } } }, false],
-    [{ n: { $not: { $gt: 2 } } }, true],
-    [{ $nor: [{ none: 1 }] }, false],
-    [{ $nor: [{ n: 1 }, { s: 'c' }] }, true],
-    [{ $not: { n: 1, s: 'b' } }, true],
-    [{ $not: { $and: [{ n: 2 }, { s: 'b' }] } }, false],
-    [{ none: { $exists: false } }, true],
-    [{ $not: { none: { $exists: true } } }, true],
-    [{ n: { $exists: false } }, false],
-    [{ 'n.x': { $exists: false } }, false],
-    [{ $or: [] }, true],
-    [{ n: { $gt: 1, $lt: 3 } }, true],
-    [{ n: { $gt: null } }, true],
-    [{ n: { $lt: '' } }, true],
-    [{ s: { $gt: 'A', $lt: 'C' } }, true],
-    [{ o: { p: { q: null } } }, true],
-    [{ 'o.p.q': null }, true],
-    [{ 'o.p': { $eq: { q: null } } }, true],
-    [{ o: {} }, false],
-    [{ 'd\\.t': 1 }, true],
-    [{ 'list.1': 'x' }, true],
-    [{ 'list.3': { $exists: false } }, false],
-    [{ list: { $in: ['x'] } }, true],
-    [{ list: { $nin: ['x'] } }, false],
-    [{ n: { $in: [] } }, false],
-    [{ list: { $all: [1, 'x'] } }, true],
-    [{ list: { $all: [] } }, false],
-    [{ list: { $elemMatch: { $gt: 'w', $lt: 'z' } } }, true],
-    [{ list: { $elemMatch: { y: 1 } } }, true],
-    [{ list: { $not: { $elemMatch: { y: 2 } } } }, true],
-    [{ list: { $allMatch: { $gte: 1 } } }, true],
-    [{ list: { $size: 3 } }, true],
-    [{ list: { $not: { $size: 3 } } }, false],
-    [{ o: { $keyMapMatch: { $eq: 'r' } } }, true],
-    [{ n: { $mod: [2, 0] } }, true],
-    [{ n: { $type: 'number' } }, true],
-    [{ 'o.p.q': { $type: 'null' } }, true],
-    [{ s: { $beginsWith: 'b' } }, true],
-    [{ n: { $beginsWith: '2' } }, false],
-    [{ toString: { $exists: true } }, false],
-  ])('%j', (selector, fits) => {
-    expect(compileSelector(selector)(document)).toBe(fits);
-  });
-
+describe('a selector as a filter', () => {
   test.each([
     [{ $gt: 1 }],
     [{ n: { $in: 1 } }],

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { compileFields, compileSelector } from '../../src/changes/selector.js';
+import { compileFields } from '../../src/selector/fields.js';
+import { compileSelector } from '../../src/selector/match.js';
 import { startApp, type Answer, type TestApp } from '../http/app.js';
 
 let it: TestApp;
