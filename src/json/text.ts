@@ -63,6 +63,10 @@ export function parseJson(text: string): unknown {
  */
 export const members = (text: string): Map<string, string> | undefined => atOnce(readMembers(text));
 
+/** What stands in an object at a path, as text: so objects keep the order of their members; `null` for nothing. */
+export const textAt = (text: string, path: readonly string[]): string =>
+  path.reduce((object, name) => members(object)?.get(name) ?? 'null', text);
+
 /** `members` of a text that may be long. */
 export const membersInTurns = (text: string): MaybeLater<Map<string, string> | undefined> =>
   inTurns(readMembers(text));

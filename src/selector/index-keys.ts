@@ -15,6 +15,9 @@ export interface Column {
   readonly direction: Direction;
 }
 
+/** An index with more columns is none. */
+export const MOST_COLUMNS = 100;
+
 /** What Mango keeps in a view, as a design document has it in the place of a map function. */
 export interface IndexDefinition {
   readonly columns: readonly Column[];
@@ -38,7 +41,7 @@ export function parseDefinition(map: string): IndexDefinition | undefined {
 
 function read(map: string): IndexDefinition | undefined {
   const fields = members(members(map)?.get('fields') ?? 'null');
-  if (fields === undefined) return undefined;
+  if (fields === undefined || fields.size > MOST_COLUMNS) return undefined;
   const columns: Column[] = [];
   for (const [field, text] of fields) {
     const direction: unknown = JSON.parse(text);

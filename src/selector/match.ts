@@ -50,8 +50,11 @@ function field(path: Path, test: Test): Predicate {
 export const comparisonOf = (path: Path): Collation =>
   path.length === 1 && path[0] === '_id' ? compareRaw : collate;
 
-const compareRaw: Collation = (a, b) =>
-  typeof a === 'string' && typeof b === 'string' ? compareIds(a, b) : collate(a, b);
+/** Texts come behind everything else there. */
+const compareRaw: Collation = (a, b) => {
+  if (typeof a !== 'string') return typeof b === 'string' ? -1 : collate(a, b);
+  return typeof b === 'string' ? compareIds(a, b) : 1;
+};
 
 /** What an operator says of a value that is there. */
 function operation({ operator, argument, within, finds }: Test, compare: Collation): Predicate {

@@ -1,4 +1,4 @@
-import { define, joinPath } from './path.js';
+import { joinPath } from './path.js';
 import type { Json, Selector, Test } from './types.js';
 
 /** A selector in its normal form as JSON, as `_explain` and design documents have it. */
@@ -11,11 +11,8 @@ export function selectorJson(selector: Selector): Json {
       return { [`$${selector.kind}`]: selector.parts.map(selectorJson) };
     case 'not':
       return { $not: selectorJson(selector.part) };
-    case 'field': {
-      const json = {};
-      define(json, joinPath(selector.path), testJson(selector.test));
-      return json;
-    }
+    case 'field':
+      return { [joinPath(selector.path)]: testJson(selector.test) };
   }
 }
 

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { notFound } from '../errors.js';
+import { textAt } from '../json/text.js';
 import type { Database } from '../store/types.js';
 import type { Language, ViewDefinition, ViewGroup } from './types.js';
 
@@ -13,15 +14,17 @@ export function readGroup(db: Database, id: string): ViewGroup {
   const record = db.get(id);
   if (record === undefined) throw notFound('missing');
   if (record.deleted) throw notFound('deleted');
-  return groupOf(id, JSON.parse(db.read(record, record.winner) ?? '{}') as Members);
+  return groupOf(id, db.read(record, record.winner) ?? '{}');
 }
 
-export function groupOf(id: string, { language, views, options }: Members): ViewGroup {
+/** @param text of the design document */
+export function groupOf(id: string, text: string): ViewGroup {
+  const { language, views, options } = JSON.parse(text) as Members;
   const { include_design: includeDesign, local_seq: localSeq, collation } = isObject(options) ? options : {};
   const spoken: Language = language === 'query' ? 'query' : 'javascript';
   const parts = {
     language: spoken,
-    views: viewsOf(isObject(views) ? views : {}),
+    views: viewsOf(isObject(views) ? views : {}, spoken === 'query' ? text : undefined),
     lib: isObject(views) && isObject(views.lib) ? JSON.stringify(views.lib) : '',
     includeDesign: includeDesign === true,
     localSeq: localSeq === true,
@@ -30,17 +33,20 @@ export function groupOf(id: string, { language, views, options }: Members): View
   return { id, signature: createHash('md5').update(JSON.stringify(parts)).digest('hex'), ...parts };
 }
 
-/** In the order of their names, so that the order in which they are written makes no other index. */
-function viewsOf(views: Members): readonly ViewDefinition[] {
+/**
+ * In the order of their names, so that the order in which they are written makes no other index.
+ * @param ordered the text of the design document, where the order of what stands for a map function counts
+ */
+function viewsOf(views: Members, ordered: string | undefined): readonly ViewDefinition[] {
   return Object.entries(views)
     .filter(([name]) => name !== 'lib')
     .sort(([a], [b]) => (a < b ? -1 : 1))
-    .flatMap(([name, view]) => (isObject(view) ? [viewOf(name, view)] : []));
+    .flatMap(([name, view]) => (isObject(view) ? [viewOf(name, view, ordered)] : []));
 }
 
-const viewOf = (name: string, { map, reduce, options }: Members): ViewDefinition => ({
+const viewOf = (name: string, { map, reduce, options }: Members, ordered?: string): ViewDefinition => ({
   name,
-  map: JSON.stringify(map ?? null),
+  map: ordered === undefined ? JSON.stringify(map ?? null) : textAt(ordered, ['views', name, 'map']),
   reduce: typeof reduce === 'string' && reduce !== '' ? reduce : undefined,
   options: JSON.stringify(options ?? null),
 });

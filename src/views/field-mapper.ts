@@ -1,9 +1,25 @@
-import { notImplemented } from '../errors.js';
-import type { Mapper, ViewGroup } from './types.js';
+import { inTurns, type Work } from '../json/turns.js';
+import { indexer, parseDefinition } from '../selector/index-keys.js';
+import type { Json } from '../selector/types.js';
+import type { Emitted, Mapper, ViewGroup } from './types.js';
 
-/** The map of Mango's indexes. */
-export function fieldMapper(group: ViewGroup): Mapper {
-  throw notImplemented(
-    `The index ${group.id} is Mango's, which is not supported by this version of Causeway.`,
-  );
+/** The map of Mango's indexes: what they are to have of each document. */
+export function fieldMapper({ views }: ViewGroup): Mapper {
+  const keysOf = views.map(({ map }) => {
+    const definition = parseDefinition(map);
+    return definition && indexer(definition);
+  });
+  function* mapped(documents: readonly string[]): Work<readonly Emitted[]> {
+    const emitted: Emitted[] = [];
+    for (const text of documents) {
+      const document = JSON.parse(text) as Json;
+      emitted.push(keysOf.map((keyOf) => row(keyOf?.(document))));
+      yield;
+    }
+    return emitted;
+  }
+  return { map: async (documents) => inTurns(mapped(documents)) };
 }
+
+const row = (key: readonly unknown[] | undefined): readonly string[] =>
+  key === undefined ? [] : [JSON.stringify(key), 'null'];

@@ -1,4 +1,4 @@
-import type { Collation } from './collate.js';
+import type { Collation } from '../store/collate.js';
 import type { OwnPlace } from './stored-index.js';
 import { comparePlaces, parsed } from './tree/order.js';
 import type { Change } from './tree/types.js';

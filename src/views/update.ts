@@ -1,6 +1,6 @@
 import { Turns } from '../json/turns.js';
 import type { Database } from '../store/types.js';
-import { type Collation, collate, collateRaw } from './collate.js';
+import { type Collation, collate, collateRaw } from '../store/collate.js';
 import { mapDocuments, mappedSince, type MapSource } from './documents.js';
 import { changesOf } from './mapped.js';
 import { IndexBatch, type IndexState, StoredIndex } from './stored-index.js';

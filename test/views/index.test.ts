@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { collate } from '../../src/views/collate.js';
+import { collate } from '../../src/store/collate.js';
 import { slices } from '../../src/views/tree/read.js';
 import type { UpdateMode } from '../../src/views/types.js';
 import { startApp, type TestApp } from '../http/app.js';

@@ -1,6 +1,6 @@
 import { elements } from '../../json/text.js';
 import type { Work } from '../../json/turns.js';
-import { collate } from '../collate.js';
+import { collate } from '../../store/collate.js';
 import type { ViewReducer } from '../types.js';
 import { foldAll } from './fold.js';
 
