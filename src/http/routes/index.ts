@@ -10,6 +10,7 @@ import { configRoutes } from './config.js';
 import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
 import { documentRoutes } from './documents.js';
+import { findRoutes } from './find.js';
 import { nodeRoutes } from './node.js';
 import { purgeRoutes } from './purge.js';
 import { revsRoutes } from './revs.js';
@@ -47,5 +48,6 @@ export function allRoutes(add: AddResource): void {
   updateRoutes(add);
   rewriteRoutes(add);
   viewRoutes(add);
+  findRoutes(add);
   unsupportedRoutes(add);
 }

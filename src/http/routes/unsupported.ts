@@ -12,7 +12,6 @@ import { json, onDatabase, onServer, type DatabaseHandler, type Operation } from
 /** What CouchDB has and this version has not: refused for that reason once everything else has been checked. */
 export function unsupportedRoutes(add: AddResource): void {
   serverWide(add);
-  mango(add);
   temporaryViews(add);
   designFunctions(add);
   listFunctions(add);
@@ -74,15 +73,6 @@ function database(
     return [method, method === 'POST' ? json(operation) : operation] as const;
   });
   add({ path: `/:db/${path}`, allow, methods: Object.fromEntries(operations), other: onDatabase(right) });
-}
-
-function mango(add: AddResource): void {
-  const refusal = refuseBody('Mango is');
-  database(add, '_find', 'POST', { POST: refusal });
-  database(add, '_explain', 'POST', { POST: refusal });
-  database(add, '_index', 'GET,POST', { GET: refuse('Mango is'), POST: refusal });
-  database(add, '_index/_bulk_delete', 'POST', { POST: refusal });
-  database(add, '_index/:name/*', 'DELETE', { DELETE: refuse('Mango is') });
 }
 
 /** CouchDB has had none since 2.0, and says so whatever the method. */

@@ -1,0 +1,77 @@
+import { textAt } from '../json/text.js';
+import { Turns } from '../json/turns.js';
+import { parseDefinition } from '../selector/index-keys.js';
+import { selectorJson } from '../selector/text.js';
+import { isObject, type Json } from '../selector/types.js';
+import { compareIds } from '../store/order.js';
+import type { Database } from '../store/types.js';
+import type { Index } from './types.js';
+
+/** The documents by their ids, for which nothing has to be kept. */
+export const ALL_DOCS: Index = {
+  ddoc: null,
+  name: '_all_docs',
+  type: 'special',
+  columns: [{ field: '_id', path: ['_id'], direction: 'asc' }],
+  partial: undefined,
+};
+
+const DESIGN_DOCUMENTS = { start: '_design/', end: '_design0', inclusiveEnd: false, offset: false };
+
+/** What was read of a database, and of which revisions of its design documents. */
+interface Known {
+  readonly revisions: string;
+  readonly indexes: readonly Index[];
+}
+
+const known = new WeakMap<Database, Known>();
+
+/** All indexes of a database: its ids, then those of its design documents in the order of their ids. */
+export async function indexesOf(db: Database): Promise<readonly Index[]> {
+  const revisions = await revisionsOf(db);
+  const before = known.get(db);
+  if (before?.revisions === revisions) return before.indexes;
+  const indexes = await readIndexes(db);
+  known.set(db, { revisions, indexes });
+  return indexes;
+}
+
+async function revisionsOf(db: Database): Promise<string> {
+  const { pages } = await db.list(DESIGN_DOCUMENTS);
+  let text = '';
+  for await (const page of pages) for (const { id, rev } of page) text += `${id}\0${rev}\0`;
+  return text;
+}
+
+async function readIndexes(db: Database): Promise<readonly Index[]> {
+  const indexes = [ALL_DOCS];
+  const turns = new Turns();
+  const { pages } = await db.list({ ...DESIGN_DOCUMENTS, bodies: true });
+  for await (const page of pages) {
+    for (const { id, text } of page) {
+      if (text !== undefined) indexes.push(...indexesIn(id, text));
+      await turns.pass();
+    }
+  }
+  return indexes;
+}
+
+/** The indexes that a design document defines. @param text of the document */
+export function indexesIn(ddoc: string, text: string): readonly Index[] {
+  const { language, views } = JSON.parse(text) as Json;
+  if (language !== 'query' || !isObject(views)) return [];
+  return Object.entries(views)
+    .sort(([a], [b]) => compareIds(a, b))
+    .flatMap(([name, view]) => {
+      if (!isObject(view) || !isObject(view.options) || !isObject(view.map)) return [];
+      const definition = parseDefinition(textAt(text, ['views', name, 'map']));
+      return definition === undefined ? [] : [{ ddoc, name, type: 'json' as const, ...definition }];
+    });
+}
+
+/** An index as `_index` and `_explain` show it. */
+export function indexJson({ ddoc, name, type, columns, partial }: Index): Json {
+  const filter = partial === undefined ? {} : { partial_filter_selector: selectorJson(partial) };
+  const def = { fields: columns.map(({ field, direction }) => ({ [field]: direction })), ...filter };
+  return { ddoc, name, type, ...(type === 'json' ? { partitioned: false } : {}), def };
+}
