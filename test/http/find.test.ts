@@ -61,9 +61,11 @@ describe('the planner', () => {
     await index(db, ['a'], 'a');
     await index(db, ['a', 'b'], 'ab');
     await index(db, ['a'], 'another');
+    await index(db, ['b', 'd'], '0bd');
     expect(await chosen(db, { selector: { a: 1 } })).toBe('a');
     expect(await chosen(db, { selector: { a: 1, b: 2 } })).toBe('ab');
     expect(await chosen(db, { selector: { b: 1, c: 2 } })).toBe('b');
+    expect(await chosen(db, { selector: { b: 1, d: { $regex: 'x' } } })).toBe('b');
     expect(await chosen(db, { selector: { c: 1 } })).toBe('_all_docs');
     expect(await chosen(db, { selector: { $or: [{ a: 1 }, { b: 1 }] } })).toBe('_all_docs');
     expect(await chosen(db, { selector: { $or: [{ a: 1 }, { a: 2 }] } })).toBe('a');
