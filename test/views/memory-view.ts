@@ -1,4 +1,4 @@
-import { collate } from '../../src/views/collate.js';
+import { collate } from '../../src/store/collate.js';
 import type { Change, NodeWriter, Root } from '../../src/views/tree/types.js';
 import { changeTree } from '../../src/views/tree/update.js';
 import type { ViewReducer, ViewSnapshot } from '../../src/views/types.js';

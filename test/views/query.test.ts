@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { compareIds } from '../../src/store/order.js';
-import { collate } from '../../src/views/collate.js';
+import { collate } from '../../src/store/collate.js';
 import { type GroupLevel, readReductions, type ReduceQuery } from '../../src/views/reductions.js';
 import { readRows, type RowQuery } from '../../src/views/rows.js';
 import { comparePlaces, parsed } from '../../src/views/tree/order.js';

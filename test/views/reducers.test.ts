@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
-import { collate } from '../../src/views/collate.js';
+import { collate } from '../../src/store/collate.js';
 import { custom, type ReduceFunction } from '../../src/views/reducers/custom.js';
 import { reducerOf } from '../../src/views/reducers/reducers.js';
 import type { Row } from '../../src/views/tree/types.js';
