@@ -4,7 +4,7 @@ import { Turns } from '../json/turns.js';
 import { type Pages, readPages } from '../store/pages.js';
 import { Moment } from '../store/view.js';
 import { REDUCE_OVERFLOW } from './reducers/custom.js';
-import { rangesOf, type RowRange, type Span, spanOf } from './spans.js';
+import { countRanges, rangeAt, type RowRange, type Span, spanOf } from './spans.js';
 import { comparePlaces, type Parsed } from './tree/order.js';
 import { type Group, groups, rank } from './tree/read.js';
 import type { ViewReducer, ViewSnapshot } from './types.js';
@@ -25,9 +25,9 @@ export interface Reductions {
   readonly pages: Pages<string>;
 }
 
-/** Groups that are reduced at once, and rows of theirs, about. */
+/** Groups that are reduced at once, and characters of what they are reduced from, about. */
 const BATCH = 100;
-const BATCH_ROWS = 2000;
+const BATCH_SIZE = 262_144;
 
 /** The view's own is the only one. */
 const REDUCER = 0;
@@ -61,7 +61,6 @@ class GroupCursor {
 }
 
 class ReductionReader {
-  readonly #ranges: readonly RowRange[];
   readonly #moment: Moment<GroupCursor>;
   readonly #turns = new Turns();
   /** Which range is read. */
@@ -75,7 +74,6 @@ class ReductionReader {
     open: () => Promise<ViewSnapshot>,
     private readonly query: ReduceQuery,
   ) {
-    this.#ranges = rangesOf(query);
     this.#moment = new Moment(async () => new GroupCursor(await open()));
     this.#skip = query.skip;
     this.#left = query.limit;
@@ -90,8 +88,8 @@ class ReductionReader {
     if (this.#left <= 0) return [];
     return this.#moment.read(async (cursor) => {
       const batch: Group[] = [];
-      let rows = 0;
-      while (batch.length < Math.min(BATCH, this.#left) && rows < BATCH_ROWS) {
+      let size = 0;
+      while (batch.length < Math.min(BATCH, this.#left) && size < BATCH_SIZE) {
         await this.#turns.pass();
         const group = await this.#group(cursor);
         if (group === undefined) break;
@@ -100,7 +98,7 @@ class ReductionReader {
           continue;
         }
         batch.push(group);
-        rows += rowsOf(group);
+        size += sizeOf(group);
       }
       this.#left -= batch.length;
       return batch.length === 0 ? [] : this.#reduced(cursor.snapshot, batch);
@@ -108,10 +106,8 @@ class ReductionReader {
   }
 
   async #group(cursor: GroupCursor): Promise<Group | undefined> {
-    for (;;) {
-      const range = this.#ranges[this.#at];
-      if (range === undefined) return undefined;
-      cursor.groups ??= await this.#open(cursor.snapshot, range);
+    while (this.#at < countRanges(this.query)) {
+      cursor.groups ??= await this.#open(cursor.snapshot, rangeAt(this.query, this.#at));
       const found = await cursor.groups.next();
       if (found.done !== true) {
         this.#last = found.value.place;
@@ -122,6 +118,7 @@ class ReductionReader {
       this.#last = undefined;
       await this.#turns.pass();
     }
+    return undefined;
   }
 
   /** Groups of a range that were not read yet. */
@@ -155,8 +152,15 @@ class ReductionReader {
   }
 }
 
-const rowsOf = ({ portions }: Group): number =>
-  portions.reduce((sum, portion) => sum + (portion.kind === 'rows' ? portion.rows.length : 1), 0);
+const sizeOf = ({ portions }: Group): number =>
+  portions.reduce(
+    (sum, portion) =>
+      sum +
+      (portion.kind === 'reduced'
+        ? portion.reduction.length
+        : portion.rows.reduce((all, { key, value }) => all + key.length + value.length, 0)),
+    0,
+  );
 
 function groupKey(key: unknown, level: GroupLevel): unknown {
   if (level === 0) return null;

@@ -1,7 +1,7 @@
 import { Turns } from '../json/turns.js';
 import { type Pages, readPages } from '../store/pages.js';
 import { Moment } from '../store/view.js';
-import { limited, rangesOf, type RowRange, skipped, type Span, spanOf } from './spans.js';
+import { countRanges, limited, rangeAt, type RowRange, skipped, type Span, spanOf } from './spans.js';
 import { comparePlaces, type Parsed } from './tree/order.js';
 import { rank, type Slice, slices } from './tree/read.js';
 import type { ViewSnapshot } from './types.js';
@@ -60,7 +60,6 @@ class RowCursor {
 }
 
 class RowReader {
-  readonly #ranges: readonly RowRange[];
   readonly #moment: Moment<RowCursor>;
   readonly #turns = new Turns();
   /** Which range is read. */
@@ -77,8 +76,6 @@ class RowReader {
     open: () => Promise<ViewSnapshot>,
     private readonly query: RowQuery,
   ) {
-    const ranges = rangesOf(query);
-    this.#ranges = query.descending ? ranges.toReversed() : ranges;
     this.#moment = new Moment(async () => new RowCursor(await open()));
     this.#skip = query.skip;
     this.#left = query.limit;
@@ -91,8 +88,8 @@ class RowReader {
       const { descending, skip } = this.query;
       // The first range with rows decides, or the last one.
       let before = 0;
-      for (const [at, range] of this.#ranges.entries()) {
-        const { from, to } = await spanOf(snapshot, range);
+      for (let at = 0; at < countRanges(this.query); at++) {
+        const { from, to } = await spanOf(snapshot, this.#range(at));
         before = descending ? total - to : from;
         this.#at = at;
         if (to > from) break;
@@ -119,10 +116,8 @@ class RowReader {
   }
 
   async #slice(cursor: RowCursor): Promise<Slice | undefined> {
-    for (;;) {
-      const range = this.#ranges[this.#at];
-      if (range === undefined) return undefined;
-      cursor.slices ??= await this.#open(cursor.snapshot, range);
+    while (this.#at < countRanges(this.query)) {
+      cursor.slices ??= await this.#open(cursor.snapshot, this.#range(this.#at));
       const found = await cursor.slices.next();
       if (found.done !== true) return found.value;
       cursor.slices = undefined;
@@ -131,6 +126,12 @@ class RowReader {
       this.#skip -= this.#skipping;
       await this.#turns.pass();
     }
+    return undefined;
+  }
+
+  /** Keys, too, are read backwards. */
+  #range(at: number): RowRange {
+    return rangeAt(this.query, this.query.descending ? countRanges(this.query) - 1 - at : at);
   }
 
   /** Rows of a range that were not given out yet. */

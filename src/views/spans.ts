@@ -23,9 +23,13 @@ export interface Span {
   readonly to: number;
 }
 
-/** The ranges of single keys, or the one that is asked for. */
-export function rangesOf(range: RowRange): readonly RowRange[] {
-  return range.keys?.map((key) => ({ ...range, startKey: key, endKey: key, keys: undefined })) ?? [range];
+/** How many ranges are read one after the other: one for each key, or the one that is asked for. */
+export const countRanges = ({ keys }: RowRange): number => keys?.length ?? 1;
+
+/** One of them; there may be very many. */
+export function rangeAt(range: RowRange, at: number): RowRange {
+  const { keys } = range;
+  return keys === undefined ? range : { ...range, startKey: keys[at], endKey: keys[at], keys: undefined };
 }
 
 /** Which rows a range without `keys` has. */

@@ -115,7 +115,7 @@ describe('_stats', () => {
 
   test.each([
     ['a number', [1.5], one(1.5)],
-    ['numbers', [1, 2], { sum: 3, count: 2, min: 1, max: 2, sumsqr: 5 }],
+    ['numbers', [2, 1, 3], { sum: 6, count: 3, min: 1, max: 3, sumsqr: 14 }],
     ['an array', [[1, 2, 3]], [one(1), one(2), one(3)]],
     ['an empty array', [[]], []],
     [

@@ -2,8 +2,9 @@ import { type Inner, Leaf, readNode } from './node.js';
 import type { Parsed } from './order.js';
 import type { NodeReader, Ref, Root, Row } from './types.js';
 
-/** Nodes that are asked for at once when rows are read on and on. */
+/** Nodes that are asked for at once when rows are read on and on, and characters below them, about. */
 const AHEAD = 16;
+const AHEAD_SIZE = 1 << 18;
 
 async function open(store: NodeReader, { node }: Ref): Promise<Leaf | Inner> {
   const [text = ''] = await store.read([node]);
@@ -83,13 +84,22 @@ async function* below(
   }
   const wanted = within(node.children, from, to);
   if (descending) wanted.reverse();
-  for (let at = 0; at < wanted.length; at += AHEAD) {
-    const page = wanted.slice(at, at + AHEAD);
+  for (let at = 0; at < wanted.length;) {
+    const page = ahead(wanted, at);
+    at += page.length;
     const texts = await store.read(page.map(({ ref }) => ref.node));
     for (const [nth, part] of page.entries()) {
       yield* below(store, { node: readNode(texts[nth] ?? ''), from: part.from, to: part.to }, descending);
     }
   }
+}
+
+/** What is read next, rows of any length in mind. */
+function ahead(wanted: readonly Wanted[], from: number): readonly Wanted[] {
+  let size = 0;
+  const page = wanted.slice(from, from + AHEAD);
+  const large = page.findIndex(({ ref }) => (size += ref.size) > AHEAD_SIZE);
+  return large === -1 ? page : page.slice(0, Math.max(1, large));
 }
 
 interface Wanted {
