@@ -12,6 +12,7 @@ const layers = [
   ['store'],
   ['selector'],
   ['changes'],
+  ['replication'],
   ['auth', 'pouchdb', 'design'],
   ['views'],
   ['find'],

@@ -1,0 +1,166 @@
+import type { CouchError } from '../errors.js';
+
+/** A sequence of a source, as it came: opaque, but for being passed on. */
+export type Sequence = string | number;
+
+/** A JSON object whose members are looked at one by one. */
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** What a peer says of its database. */
+export interface PeerInfo {
+  readonly updateSeq: Sequence;
+  /** Whether it never held a document: then nothing has to be asked about what it lacks. */
+  readonly isEmpty: boolean;
+  /** Another one stands for another life of the database; "0" where the server does not say. */
+  readonly instanceStartTime: string;
+}
+
+/** Which changes are wanted; at most one of the filters is given. */
+export interface ChangesRequest {
+  /** Exclusive. */
+  readonly since: Sequence;
+  /** At most this many rows. */
+  readonly limit: number;
+  /** Only every so many rows need to have a sequence. */
+  readonly seqInterval: number;
+  /** `main_only` where only winners are wanted. */
+  readonly style: 'all_docs' | 'main_only';
+  readonly docIds?: readonly string[];
+  /** Mango, as JSON text. */
+  readonly selector?: string;
+  /** `design/name`, or one that is built in. */
+  readonly filter?: string;
+  readonly queryParams?: JsonObject;
+  /**
+   * Where there is nothing yet: resolves with the first rows, or with none after a while that the peer chooses. A
+   * request without it resolves at once.
+   */
+  readonly wait: boolean;
+}
+
+export interface ChangedDocument {
+  readonly id: string;
+  /** Leaves, the winner first. */
+  readonly revs: readonly string[];
+  /** Missing where the source left it out. */
+  readonly seq: Sequence | undefined;
+}
+
+export interface ChangesPage {
+  /** In the order of the feed. */
+  readonly rows: readonly ChangedDocument[];
+  /** Everything up to here was looked at. */
+  readonly lastSeq: Sequence;
+  /** Rows that follow, where the source knows. */
+  readonly pending: number | undefined;
+}
+
+/** What a target lacks of one document. */
+export interface MissingRevisions {
+  readonly id: string;
+  readonly missing: readonly string[];
+  /** What the target has that the missing ones could descend from: their attachments need not be sent. */
+  readonly possibleAncestors: readonly string[];
+}
+
+/**
+ * A revision as text, which is never changed on its way: JSON with `_id`, `_rev` and `_revisions`. What it has attached
+ * is named in `_attachments`: with `stub`, or with `follows` where the bytes come beside it.
+ */
+export interface RevisionText {
+  readonly id: string;
+  readonly rev: string;
+  readonly text: string;
+}
+
+/** A revision that has attachments. */
+export interface RevisionWithAttachments extends RevisionText {
+  /** The attachments marked with `follows`, in their order. Each must be read, or `return`ed, before the next. */
+  readonly attachments: AsyncIterable<AttachmentStream>;
+}
+
+/** The bytes of an attachment, as they are stored: what the document says of encoding and length is true of them. */
+export interface AttachmentStream {
+  readonly name: string;
+  readonly contentType: string;
+  readonly encoding: 'gzip' | undefined;
+  /** Bytes that follow. */
+  readonly length: number;
+  readonly body: AsyncIterable<Buffer>;
+}
+
+/** What came of a revision that was asked for. */
+export type Fetched =
+  /** Without attachments, or with those alone that the target has. */
+  | { readonly kind: 'document'; readonly document: RevisionText }
+  /** It has attachments: to be fetched by `open`. */
+  | { readonly kind: 'attachments'; readonly id: string; readonly rev: string }
+  /** The source knows nothing of it any more: purged, or never there. */
+  | { readonly kind: 'missing'; readonly id: string; readonly rev: string }
+  /** The source could not read it, or may not show it. */
+  | { readonly kind: 'failed'; readonly id: string; readonly rev: string; readonly error: CouchError };
+
+/** A revision that the target did not take, with the others of its request taken. */
+export interface WriteFailure {
+  readonly id: string;
+  readonly rev: string;
+  readonly error: CouchError;
+}
+
+/** A local document as it is stored, with `_rev`. */
+export type LocalLog = JsonObject;
+
+/**
+ * One side of a replication: a database here, or one behind HTTP. Whatever fails throws a `CouchError` where the peer
+ * said no, and a `PeerUnreachable` where it said nothing that could be understood. An aborted signal ends everything.
+ */
+export interface Peer {
+  /** Names it in answers, logs and checkpoints: a URL that ends with `/`, without credentials. */
+  readonly name: string;
+
+  /** @throws CouchError 404 where there is no such database */
+  info(signal: AbortSignal): Promise<PeerInfo>;
+  /** Makes the database where there is none. @param parameters `q`, `n` and the like */
+  create(parameters: JsonObject, signal: AbortSignal): Promise<void>;
+
+  /** The winner of a document as JSON; undefined where there is none. */
+  get(id: string, signal: AbortSignal): Promise<JsonObject | undefined>;
+  /** A document whose id begins with `_local/`. */
+  getLocal(id: string, signal: AbortSignal): Promise<LocalLog | undefined>;
+  /** @param log with the `_rev` of the one that it replaces. @returns the new `_rev`. @throws CouchError 409 */
+  putLocal(id: string, log: LocalLog, signal: AbortSignal): Promise<string>;
+
+  changes(request: ChangesRequest, signal: AbortSignal): Promise<ChangesPage>;
+  /** Those of the documents of which something is missing. */
+  revsDiff(documents: readonly ChangedDocument[], signal: AbortSignal): Promise<readonly MissingRevisions[]>;
+
+  /**
+   * Reads many revisions, with their latest descendants where they are no leaves any more: one or more for each that was
+   * asked for, in any order. What is not asked for any more is not read.
+   */
+  fetch(wanted: readonly MissingRevisions[], signal: AbortSignal): AsyncIterable<Fetched>;
+  /**
+   * Reads revisions of one document with their attachments, one after the other.
+   * @param wanted without `possibleAncestors` all attachments come along
+   */
+  open(wanted: MissingRevisions, signal: AbortSignal): AsyncIterable<OpenedRevision>;
+
+  /** Stores revisions as they are. @returns those that were refused one by one. @throws CouchError for all of them */
+  write(documents: readonly RevisionText[], signal: AbortSignal): Promise<readonly WriteFailure[]>;
+  /** Stores one revision with what follows it. @throws CouchError */
+  writeWithAttachments(document: RevisionWithAttachments, signal: AbortSignal): Promise<void>;
+  /** Resolves when everything that was written is on disk. @returns `instanceStartTime` */
+  ensureFullCommit(signal: AbortSignal): Promise<string>;
+
+  /** Frees what it holds. Nothing runs any more. */
+  close(): Promise<void>;
+}
+
+export type OpenedRevision =
+  | { readonly kind: 'document'; readonly document: RevisionWithAttachments }
+  | { readonly kind: 'missing'; readonly id: string; readonly rev: string };
+
+/** The peer is away, too slow, or answers something that is no answer. */
+export class PeerUnreachable extends Error {
+  override readonly name = 'PeerUnreachable';
+}

@@ -1,0 +1,65 @@
+import type { CouchError } from '../errors.js';
+import type { HistoryEntry } from './checkpoint-log.js';
+import type { ReplicationOptions, ReplicationTuning } from './options.js';
+import type { Peer, Sequence } from './peer.js';
+import type { ReplicationProgress } from './progress.js';
+
+/** A revision that the target will never take. */
+export interface Refusal {
+  readonly id: string;
+  readonly rev: string;
+  /** Why: mostly 403 `forbidden` or 401 `unauthorized`, or 400 or 413 for what the target cannot store. */
+  readonly error: CouchError;
+}
+
+/** What somebody hears of a replication. */
+export interface ReplicationListener {
+  /** A revision was refused for good. No checkpoint passes it before the promise resolves; a failure ends the run. */
+  onRefused?(refusal: Refusal): void | Promise<void>;
+  /** A revision failed for no lasting reason, and is tried again: the run goes on with others meanwhile. */
+  onHeld?(refusal: Refusal): void;
+  /** Something of the progress changed; called often. */
+  onProgress?(): void;
+  /** A request failed and is repeated; for logs. Messages hold no credentials. */
+  onRetry?(error: Error): void;
+}
+
+export interface ReplicationSpec {
+  /** As `replicationId` makes it: names the checkpoints. */
+  readonly id: string;
+  readonly source: Peer;
+  readonly target: Peer;
+  readonly options: ReplicationOptions;
+  /** What is left out is as in `TUNING`. */
+  readonly tuning?: Partial<ReplicationTuning>;
+  readonly listener?: ReplicationListener;
+}
+
+/** What a run came to, as `_replicate` answers it. */
+export interface ReplicationResult {
+  /** There was nothing to do since the last checkpoint. */
+  readonly noChanges: boolean;
+  /** Missing where nothing was ever recorded. */
+  readonly checkpoint?: {
+    readonly sessionId: string;
+    readonly sourceLastSeq: Sequence;
+    /** The newest first. */
+    readonly history: readonly HistoryEntry[];
+  };
+  /** When it began and ended; HTTP dates. */
+  readonly startTime: string;
+  readonly endTime: string;
+}
+
+/** A replication that runs. */
+export interface Replication {
+  readonly progress: ReplicationProgress;
+  /**
+   * Resolves at the end of the source's feed, of a continuous one never. Rejects with a `CouchError` or
+   * `PeerUnreachable` when it cannot go on: whoever starts it again begins at the last checkpoint.
+   * Rejects with the reason of `cancel` once that is done.
+   */
+  readonly done: Promise<ReplicationResult>;
+  /** Ends it at once; resolves when a last checkpoint is written, if that was possible, and nothing runs any more. */
+  cancel(reason?: Error): Promise<void>;
+}
