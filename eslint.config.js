@@ -7,7 +7,7 @@ import tseslint from 'typescript-eslint';
  * what shares a line does not know of each other.
  */
 const layers = [
-  ['json', 'config', 'observe'],
+  ['json', 'config', 'observe', 'multipart'],
   ['revtree'],
   ['store'],
   ['selector'],

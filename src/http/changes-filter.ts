@@ -7,7 +7,7 @@ import { inTurns, type Work } from '../json/turns.js';
 import { compileFields, parseFields } from '../selector/fields.js';
 import { compileSelector } from '../selector/match.js';
 import type { Database } from '../store/types.js';
-import { shownText, STUBS } from './attachment-text.js';
+import { shownText, STUBS } from '../store/attachments/text.js';
 import { designDocument, requireFunction } from './design-functions.js';
 import type { Exchange } from './exchange.js';
 import { jsonParameter } from './query.js';

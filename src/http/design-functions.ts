@@ -3,7 +3,7 @@ import { conflictsOf } from '../changes/rows.js';
 import { notFound } from '../errors.js';
 import { documentText } from '../store/document.js';
 import type { Database } from '../store/types.js';
-import { shownText, STUBS } from './attachment-text.js';
+import { shownText, STUBS } from '../store/attachments/text.js';
 import { isLocal } from './writes.js';
 
 /** A design document as it is at the moment. */

@@ -5,9 +5,9 @@ import type { ParsedDocument } from '../store/document.js';
 import type { AttachmentEdit, DocumentEdit } from '../store/types.js';
 import type { Exchange } from './exchange.js';
 import type { Intake } from './intake.js';
-import { MultipartError } from './multipart/errors.js';
-import { parseHeaderParameters, parseMultipartType } from './multipart/parameters.js';
-import { type MultipartPart, MultipartReader } from './multipart/reader.js';
+import { MultipartError } from '../multipart/errors.js';
+import { parseHeaderParameters, parseMultipartType } from '../multipart/parameters.js';
+import { type MultipartPart, MultipartReader } from '../multipart/reader.js';
 
 /** The boundary of a `multipart/related` body; undefined for bodies of another type. @throws CouchError 400 */
 export function relatedBoundary(exchange: Exchange): string | undefined {

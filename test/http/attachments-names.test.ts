@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { type Answer, startApp, type TestApp } from './app.js';
-import { parseHeaderParameters } from '../../src/http/multipart/parameters.js';
-import { MultipartReader } from '../../src/http/multipart/reader.js';
+import { parseHeaderParameters } from '../../src/multipart/parameters.js';
+import { MultipartReader } from '../../src/multipart/reader.js';
 
 /** What files may be called, and what trips up careless code. */
 const NAMES = [

@@ -11,7 +11,7 @@ import type {
   LocalDocument,
   StoredRevision,
 } from '../../store/types.js';
-import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
+import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import type { Exchange } from '../exchange.js';
 import {
   checkListQuery,

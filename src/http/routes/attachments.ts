@@ -13,12 +13,12 @@ import type {
   Revisions,
 } from '../../store/types.js';
 import { acceptedEncodings } from '../accept.js';
-import { withReader } from '../attachment-text.js';
+import { withReader } from '../../store/attachments/text.js';
 import { CAGE } from '../caged.js';
 import { matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
-import { newBoundary } from '../multipart/writer.js';
+import { newBoundary } from '../../multipart/writer.js';
 import { parseRanges, type Range } from '../ranges.js';
 import { onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';

@@ -3,7 +3,7 @@ import { openFeed, type ChangesQuery } from '../../changes/feed.js';
 import { badRequest } from '../../errors.js';
 import { membersInTurns } from '../../json/text.js';
 import type { Database } from '../../store/types.js';
-import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
+import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import { type ChangesBody, filterOf } from '../changes-filter.js';
 import type { Exchange } from '../exchange.js';
 import { lifetimeOf, sendFeed, sinceOf } from '../feed.js';

@@ -23,12 +23,12 @@ import {
   shownText,
   STUBS,
   withReader,
-} from '../attachment-text.js';
+} from '../../store/attachments/text.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
 import { etagOf, matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
-import { documentEntity, newBoundary } from '../multipart/writer.js';
+import { documentEntity, newBoundary } from '../../multipart/writer.js';
 import { relatedBoundary, relatedEdit } from '../related.js';
 import { onDatabase, type DatabaseHandler } from '../resource.js';
 import { sendStream } from '../stream.js';

@@ -9,7 +9,7 @@ import { onlyKeys, parseFind, positive, required, useIndex, valueOf } from '../.
 import { planFind, planToRun } from '../../find/plan.js';
 import { editOf, parseDocument, validateDocid } from '../../store/document.js';
 import type { AttachmentEdit, Database } from '../../store/types.js';
-import { shownText, STUBS } from '../attachment-text.js';
+import { shownText, STUBS } from '../../store/attachments/text.js';
 import { errorBody, methodNotAllowed } from '../errors.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';

@@ -8,9 +8,9 @@ import type { AttachmentEdit, Database, DocumentEdit } from '../../store/types.j
 import { requireContentType } from '../body.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
-import { MultipartError } from '../multipart/errors.js';
-import { parseHeaderParameters, parseMultipartType } from '../multipart/parameters.js';
-import { type MultipartPart, MultipartReader } from '../multipart/reader.js';
+import { MultipartError } from '../../multipart/errors.js';
+import { parseHeaderParameters, parseMultipartType } from '../../multipart/parameters.js';
+import { type MultipartPart, MultipartReader } from '../../multipart/reader.js';
 import { brokenBody, partText } from '../related.js';
 import { checkWrite, isLocal } from '../writes.js';
 

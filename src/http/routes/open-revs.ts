@@ -2,11 +2,11 @@ import { shownFor } from './documents.js';
 import { notFound } from '../../errors.js';
 import type { DocumentExtras } from '../../store/document.js';
 import type { AttachmentReader, Database, DocumentRecord } from '../../store/types.js';
-import { filled, followedText, shownText, withReader } from '../attachment-text.js';
+import { filled, followedText, shownText, withReader } from '../../store/attachments/text.js';
 import type { DocumentQuery } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
-import { openRevsBody } from '../multipart/mixed.js';
-import { documentEntity, type Entity, errorEntity, newBoundary } from '../multipart/writer.js';
+import { openRevsBody } from '../mixed.js';
+import { documentEntity, type Entity, errorEntity, newBoundary } from '../../multipart/writer.js';
 import { sendStream } from '../stream.js';
 
 /** Leaves of a document, or the revisions that a client names: each once, the oldest generation first. */

@@ -6,7 +6,7 @@ import type { Database, DocumentRecord, StoredRevision } from '../../store/types
 import { readReductions } from '../../views/reductions.js';
 import { readRows, type ViewRow } from '../../views/rows.js';
 import type { ViewSnapshot } from '../../views/types.js';
-import { ALL, filledListing, NONE, shownText } from '../attachment-text.js';
+import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import type { Exchange } from '../exchange.js';
 import { emptyListQuery, groupLevelOf, readQueries } from '../list-query.js';
 import { json, onDatabase } from '../resource.js';

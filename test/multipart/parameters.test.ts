@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { parseHeaderParameters, parseMultipartType } from '../../src/http/multipart/parameters.js';
+import { parseHeaderParameters, parseMultipartType } from '../../src/multipart/parameters.js';
 
 const parsed = (header: string) => {
   const { value, parameters } = parseHeaderParameters(header);

@@ -5,10 +5,10 @@ import { Readable } from 'node:stream';
 import { createGunzip, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { MultipartError } from '../../src/http/multipart/errors.js';
-import { bulkGetBody, bulkGetDocument, openRevsBody } from '../../src/http/multipart/mixed.js';
-import { parseMultipartType } from '../../src/http/multipart/parameters.js';
-import { MultipartReader, type MultipartPart } from '../../src/http/multipart/reader.js';
+import { MultipartError } from '../../src/multipart/errors.js';
+import { bulkGetBody, bulkGetDocument, openRevsBody } from '../../src/http/mixed.js';
+import { parseMultipartType } from '../../src/multipart/parameters.js';
+import { MultipartReader, type MultipartPart } from '../../src/multipart/reader.js';
 import {
   documentEntity,
   errorEntity,
@@ -16,7 +16,7 @@ import {
   type Chunk,
   type Entity,
   type FollowingAttachment,
-} from '../../src/http/multipart/writer.js';
+} from '../../src/multipart/writer.js';
 
 // ---- sources and what is read from them -----------------------------------------------------------------------
 

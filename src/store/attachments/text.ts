@@ -1,8 +1,8 @@
-import type { Attachment } from '../store/attachments/members.js';
-import { shownLength, stub, withAttachments } from '../store/attachments/shown.js';
-import type { DocumentExtras } from '../store/document.js';
-import type { AttachmentReader, Database, DocumentRecord } from '../store/types.js';
-import type { FollowingAttachment } from './multipart/writer.js';
+import type { Attachment } from './members.js';
+import { shownLength, stub, withAttachments } from './shown.js';
+import type { DocumentExtras } from '../document.js';
+import type { AttachmentReader, Database, DocumentRecord } from '../types.js';
+import type { FollowingAttachment } from '../../multipart/writer.js';
 
 /** Whether an attachment is sent with its bytes, or is but named. */
 export type Wanted = (attachment: Attachment) => boolean;

@@ -1,5 +1,11 @@
-import { CHUNK_SIZE } from '../stream.js';
-import { documentEntity, singleLine, type Chunk, type Entity, type FollowingAttachment } from './writer.js';
+import { CHUNK_SIZE } from './stream.js';
+import {
+  documentEntity,
+  singleLine,
+  type Chunk,
+  type Entity,
+  type FollowingAttachment,
+} from '../multipart/writer.js';
 
 type Entities = AsyncIterable<Entity> | Iterable<Entity>;
 

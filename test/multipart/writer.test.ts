@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { bulkGetBody, bulkGetDocument, openRevsBody } from '../../src/http/multipart/mixed.js';
-import { parseHeaderParameters } from '../../src/http/multipart/parameters.js';
+import { bulkGetBody, bulkGetDocument, openRevsBody } from '../../src/http/mixed.js';
+import { parseHeaderParameters } from '../../src/multipart/parameters.js';
 import {
   documentEntity,
   errorEntity,
@@ -9,7 +9,7 @@ import {
   newBoundary,
   type Chunk,
   type FollowingAttachment,
-} from '../../src/http/multipart/writer.js';
+} from '../../src/multipart/writer.js';
 
 const attachment = (name: string, type: string, ...chunks: (string | Uint8Array)[]): FollowingAttachment => {
   const body = chunks.map((chunk) => Buffer.from(chunk));
