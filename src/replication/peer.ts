@@ -1,4 +1,5 @@
 import type { CouchError } from '../errors.js';
+import type { FollowingAttachment } from '../multipart/writer.js';
 
 /** A sequence of a source, as it came: opaque, but for being passed on. */
 export type Sequence = string | number;
@@ -75,26 +76,19 @@ export interface RevisionText {
 
 /** A revision that has attachments. */
 export interface RevisionWithAttachments extends RevisionText {
-  /** The attachments marked with `follows`, in their order. Each must be read, or `return`ed, before the next. */
-  readonly attachments: AsyncIterable<AttachmentStream>;
-}
-
-/** The bytes of an attachment, as they are stored: what the document says of encoding and length is true of them. */
-export interface AttachmentStream {
-  readonly name: string;
-  readonly contentType: string;
-  readonly encoding: 'gzip' | undefined;
-  /** Bytes that follow. */
-  readonly length: number;
-  readonly body: AsyncIterable<Buffer>;
+  /**
+   * Those marked with `follows`, in their order, as they are stored. Their bodies must be read in this order, each once
+   * and to its end, before the next revision is asked for.
+   */
+  readonly attachments: readonly FollowingAttachment[];
 }
 
 /** What came of a revision that was asked for. */
 export type Fetched =
-  /** Without attachments, or with those alone that the target has. */
+  /** Without attachments. */
   | { readonly kind: 'document'; readonly document: RevisionText }
-  /** It has attachments: to be fetched by `open`. */
-  | { readonly kind: 'attachments'; readonly id: string; readonly rev: string }
+  /** It has attachments, or the source cannot send many at once: to be fetched by `open`. */
+  | { readonly kind: 'apart'; readonly id: string; readonly rev: string }
   /** The source knows nothing of it any more: purged, or never there. */
   | { readonly kind: 'missing'; readonly id: string; readonly rev: string }
   /** The source could not read it, or may not show it. */
@@ -136,9 +130,9 @@ export interface Peer {
 
   /**
    * Reads many revisions, with their latest descendants where they are no leaves any more: one or more for each that was
-   * asked for, in any order. What is not asked for any more is not read.
+   * asked for, in any order, as they come. What is not asked for any more is not read.
    */
-  fetch(wanted: readonly MissingRevisions[], signal: AbortSignal): AsyncIterable<Fetched>;
+  fetch(wanted: readonly MissingRevisions[], signal: AbortSignal): AsyncIterable<readonly Fetched[]>;
   /**
    * Reads revisions of one document with their attachments, one after the other.
    * @param wanted without `possibleAncestors` all attachments come along

@@ -33,5 +33,5 @@ export interface LocalPeerOptions {
    * The filter of a name such as `design/filter`.
    * @throws CouchError 404 where there is none
    */
-  filter(database: Database, name: string, queryParams: JsonObject): Promise<ChangesFilter>;
+  readonly filter: (database: Database, name: string, queryParams: JsonObject) => Promise<ChangesFilter>;
 }

@@ -1,0 +1,126 @@
+import { randomBytes } from 'node:crypto';
+import { CouchError, conflict } from '../errors.js';
+import { type CommonPoint, compareLogs, type HistoryEntry, newLog } from './checkpoint-log.js';
+import type { LocalLog, Peer, Sequence } from './peer.js';
+import type { Counters } from './progress.js';
+
+/** How often a log is written again when somebody else wrote it meanwhile. */
+const ATTEMPTS = 3;
+
+/** The `instance_start_time` of a server that does not say. */
+const UNKNOWN = '0';
+
+/** A side of the replication, and what is known of its log. */
+interface Side {
+  readonly peer: Peer;
+  readonly instance: string;
+  /** Of the stored log. */
+  rev: unknown;
+}
+
+/** Where a replication begins, and who the peers were then. */
+export interface CheckpointStart {
+  readonly id: string;
+  readonly source: Peer;
+  readonly target: Peer;
+  readonly sourceInstance: string;
+  readonly targetInstance: string;
+}
+
+/** Reads and writes the checkpoints of one run, on both sides. */
+export class Checkpoints {
+  readonly #document: string;
+  readonly #sides: readonly [source: Side, target: Side];
+  readonly #startTime = new Date().toUTCString();
+  #common: CommonPoint = { seq: 0, history: [] };
+  #startSeq: Sequence = 0;
+  #log: LocalLog | undefined;
+
+  constructor({ id, source, target, sourceInstance, targetInstance }: CheckpointStart) {
+    this.#document = `_local/${id}`;
+    this.#sides = [
+      { peer: source, instance: sourceInstance, rev: undefined },
+      { peer: target, instance: targetInstance, rev: undefined },
+    ];
+  }
+
+  get startTime(): string {
+    return this.#startTime;
+  }
+
+  /** The log as it was read or written last; undefined where the sides have nothing in common yet. */
+  get log(): LocalLog | undefined {
+    return this.#log;
+  }
+
+  /** Finds out what both sides know of. */
+  async read(signal: AbortSignal): Promise<CommonPoint> {
+    const [source, target] = await Promise.all(
+      this.#sides.map(({ peer }) => peer.getLocal(this.#document, signal)),
+    );
+    this.#sides[0].rev = source?._rev;
+    this.#sides[1].rev = target?._rev;
+    this.#common = compareLogs(source, target);
+    const [entry] = this.#common.history;
+    if (entry !== undefined) this.#log = newLog(entry, this.#common.history.slice(1));
+    return this.#common;
+  }
+
+  /** The run begins here; where that is not what `read` found, for another reason. */
+  startAt(seq: Sequence): void {
+    this.#startSeq = seq;
+  }
+
+  /**
+   * Records that everything up to a sequence is written. Each record has a session of its own: a side that was put back
+   * to an older state is then known by the session that it has.
+   * @throws CouchError 409 where a database is not the one any more with which the run began
+   */
+  async write(seq: Sequence, counters: Counters, signal: AbortSignal): Promise<void> {
+    await Promise.all(this.#sides.map((side) => this.#commit(side, signal)));
+    const entry = this.#entry(seq, counters);
+    const log = newLog(entry, this.#common.history);
+    for (const side of this.#sides) await this.#put(side, log, signal);
+    this.#common = { seq, history: log.history as readonly HistoryEntry[] };
+    this.#log = log;
+  }
+
+  #entry(seq: Sequence, counters: Counters): HistoryEntry {
+    return {
+      session_id: randomBytes(16).toString('hex'),
+      start_time: this.#startTime,
+      end_time: new Date().toUTCString(),
+      start_last_seq: this.#startSeq,
+      end_last_seq: seq,
+      recorded_seq: seq,
+      missing_checked: counters.missingChecked,
+      missing_found: counters.missingFound,
+      docs_read: counters.docsRead,
+      docs_written: counters.docsWritten,
+      doc_write_failures: counters.docWriteFailures,
+      bulk_get_docs: counters.bulkGetDocs,
+      bulk_get_attempts: counters.bulkGetAttempts,
+    };
+  }
+
+  async #commit({ peer, instance }: Side, signal: AbortSignal): Promise<void> {
+    const now = await peer.ensureFullCommit(signal);
+    if (now !== instance && now !== UNKNOWN && instance !== UNKNOWN)
+      throw new CouchError(409, 'database_replaced', `${peer.name} was made anew during the replication.`);
+  }
+
+  /** Somebody else may have written the log: the newer one counts, for it says no more than it knows. */
+  async #put(side: Side, log: LocalLog, signal: AbortSignal): Promise<void> {
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      try {
+        const revised = typeof side.rev === 'string' ? { ...log, _rev: side.rev } : log;
+        side.rev = await side.peer.putLocal(this.#document, revised, signal);
+        return;
+      } catch (error) {
+        if (!(error instanceof CouchError) || error.status !== 409) throw error;
+        side.rev = (await side.peer.getLocal(this.#document, signal))?._rev;
+      }
+    }
+    throw conflict();
+  }
+}

@@ -1,0 +1,35 @@
+import { CouchError } from '../errors.js';
+import { JsonError } from '../json/reader.js';
+import { PeerUnreachable } from './peer.js';
+
+/**
+ * What a failure of a request means:
+ * - `passing`: the same request may succeed a little later;
+ * - `content`: something in the request is not taken; each part of it may be, or not;
+ * - `lasting`: nothing that is asked will be answered: the database is gone, or the account may not.
+ */
+export type Meaning = 'passing' | 'content' | 'lasting';
+
+const PASSING = new Set([408, 425, 429]);
+const CONTENT = new Set([400, 409, 412, 413, 414, 415]);
+
+export function meaningOf(error: unknown): Meaning {
+  if (error instanceof PeerUnreachable || error instanceof JsonError) return 'passing';
+  if (!(error instanceof CouchError)) return 'lasting';
+  const { status } = error;
+  if (PASSING.has(status) || (status >= 500 && status !== 501)) return 'passing';
+  return CONTENT.has(status) ? 'content' : 'lasting';
+}
+
+/** Whether a target says no to one document for good. */
+export function isRefusal({ status }: CouchError): boolean {
+  return status === 400 || status === 401 || status === 403 || status === 413;
+}
+
+/** The failure of one document in the form in which it is reported. */
+export function asCouchError(error: unknown): CouchError {
+  if (error instanceof CouchError) return error;
+  if (error instanceof PeerUnreachable)
+    return new CouchError(500, 'unreachable', error.message, { cause: error });
+  throw error;
+}

@@ -1,0 +1,24 @@
+import type { CouchError } from '../errors.js';
+import type { ReplicationOptions, ReplicationTuning } from './options.js';
+import type { MissingRevisions, Peer } from './peer.js';
+import type { Retrying } from './retrying.js';
+import type { Ticket } from './sequence-tracker.js';
+import type { Statistics } from './statistics.js';
+
+/** What the parts of one run share. */
+export interface RunContext {
+  readonly source: Peer;
+  readonly target: Peer;
+  readonly options: ReplicationOptions;
+  readonly tuning: ReplicationTuning;
+  readonly statistics: Statistics;
+  readonly retrying: Retrying;
+  /** Aborted when the run is over, for whatever reason. */
+  readonly signal: AbortSignal;
+  /** Something of the progress changed. */
+  changed(): void;
+  /** Reports a revision that is refused for good. */
+  refused(id: string, rev: string, error: CouchError): Promise<void>;
+  /** Takes revisions that are to be tried again later; the ticket is held until then. */
+  hold(wanted: MissingRevisions, error: CouchError, ticket: Ticket): void;
+}

@@ -1,0 +1,285 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { CouchError } from '../errors.js';
+import { readBatches, type Batch, type FeedState } from './changes-reader.js';
+import { Checkpoints } from './checkpoints.js';
+import { historyOf } from './checkpoint-log.js';
+import { meaningOf } from './failures.js';
+import { Held } from './held.js';
+import { TUNING, type ReplicationTuning } from './options.js';
+import type { ChangedDocument, MissingRevisions, Peer, PeerInfo, Sequence } from './peer.js';
+import type { ReplicationProgress } from './progress.js';
+import type { Replication, ReplicationResult, ReplicationSpec } from './replication.js';
+import { Retrying } from './retrying.js';
+import type { RunContext } from './run-context.js';
+import { SequenceTracker, type Ticket } from './sequence-tracker.js';
+import { Statistics } from './statistics.js';
+import { Transfer } from './transfer.js';
+
+/** Milliseconds that a last checkpoint may take where a run ends early. */
+const LAST_CHECKPOINT = 5_000;
+
+/** Starts to replicate. Nothing of it runs any more once `done` is settled. */
+export function startReplication(spec: ReplicationSpec): Replication {
+  const run = new Run(spec);
+  const done = run.run();
+  return {
+    get progress() {
+      return run.progress;
+    },
+    done,
+    cancel: async (reason = new Error('The replication was cancelled.')) => {
+      run.end(reason);
+      await done.catch(() => undefined);
+    },
+  };
+}
+
+class Run implements RunContext {
+  readonly source: Peer;
+  readonly target: Peer;
+  readonly options: ReplicationSpec['options'];
+  readonly tuning: ReplicationTuning;
+  readonly statistics = new Statistics();
+  readonly retrying: Retrying;
+  readonly #ending = new AbortController();
+  readonly #feed: FeedState = { sourceSeq: 0, changesPending: null };
+  readonly #held: Held;
+  readonly #transfer: Transfer;
+  #tracker = new SequenceTracker(0, () => undefined);
+  /** Up to here both sides have a checkpoint. */
+  #committed: Sequence = 0;
+
+  constructor(private readonly spec: ReplicationSpec) {
+    this.source = spec.source;
+    this.target = spec.target;
+    this.options = spec.options;
+    this.tuning = { ...TUNING, ...spec.tuning };
+    this.retrying = new Retrying(this.tuning, this.signal, (error) => this.spec.listener?.onRetry?.(error));
+    this.#transfer = new Transfer(this);
+    this.#held = new Held({
+      tuning: this.tuning,
+      forEver: this.options.continuous === true,
+      signal: this.signal,
+      move: (wanted, ticket) => this.#transfer.move(wanted, ticket),
+      fail: (error) => this.end(error),
+    });
+  }
+
+  get signal(): AbortSignal {
+    return this.#ending.signal;
+  }
+
+  get progress(): ReplicationProgress {
+    const { missingChecked, missingFound, docsRead, docsWritten, docWriteFailures } = this.statistics;
+    const { bulkGetDocs, bulkGetAttempts, bytesWritten } = this.statistics;
+    return {
+      missingChecked,
+      missingFound,
+      docsRead,
+      docsWritten,
+      docWriteFailures,
+      bulkGetDocs,
+      bulkGetAttempts,
+      bytesWritten,
+      held: this.#held.size,
+      changesPending: this.#feed.changesPending,
+      checkpointedSourceSeq: this.#committed,
+      sourceSeq: this.#feed.sourceSeq,
+      throughSeq: this.#tracker.through,
+    };
+  }
+
+  end(reason: unknown): void {
+    if (!this.signal.aborted) this.#ending.abort(reason);
+  }
+
+  changed(): void {
+    this.spec.listener?.onProgress?.();
+  }
+
+  async refused(id: string, rev: string, error: CouchError): Promise<void> {
+    this.statistics.docWriteFailures++;
+    await this.spec.listener?.onRefused?.({ id, rev, error });
+    this.changed();
+  }
+
+  hold(wanted: MissingRevisions, error: CouchError, ticket: Ticket): void {
+    this.#held.add(wanted, error, ticket);
+    for (const rev of wanted.missing) this.spec.listener?.onHeld?.({ id: wanted.id, rev, error });
+    this.changed();
+  }
+
+  async run(): Promise<ReplicationResult> {
+    const { checkpoints, since, skipsDiff } = await this.#prepare();
+    const pacing = new AbortController();
+    const pacer = this.#checkpointNowAndThen(checkpoints, AbortSignal.any([pacing.signal, this.signal]));
+    try {
+      await this.#work(skipsDiff);
+      await this.#held.settled();
+      this.signal.throwIfAborted();
+      if (this.#held.givenUp !== undefined) throw this.#held.givenUp;
+      pacing.abort();
+      await pacer;
+      await this.#checkpoint(checkpoints, this.signal);
+    } catch (error) {
+      this.end(error);
+      await Promise.all([pacer, this.#held.settled()]);
+      await this.#lastCheckpoint(checkpoints);
+      throw this.#reason;
+    }
+    this.end(new Error('The replication is over.'));
+    return resultOf(checkpoints, this.#tracker.through === since);
+  }
+
+  /** Why it ended: what came first. */
+  get #reason(): Error {
+    const reason: unknown = this.signal.reason;
+    return reason instanceof Error ? reason : new Error(String(reason));
+  }
+
+  // ---- beginning ------------------------------------------------------------------------------------------------
+
+  async #prepare(): Promise<{ checkpoints: Checkpoints; since: Sequence; skipsDiff: boolean }> {
+    const { createTarget, createTargetParams = {}, sinceSeq } = this.options;
+    const { source, target, signal } = this;
+    const from = await this.#open(source);
+    if (createTarget === true)
+      await this.retrying.run(() => target.create(createTargetParams, signal)).catch(refusedBy(target));
+    const to = await this.#open(target);
+    const checkpoints = new Checkpoints({
+      id: this.spec.id,
+      source,
+      target,
+      sourceInstance: from.instanceStartTime,
+      targetInstance: to.instanceStartTime,
+    });
+    const common = await this.retrying.run(() => checkpoints.read(signal));
+    const since = sinceSeq ?? common.seq;
+    checkpoints.startAt(since);
+    this.statistics.restore(common.history[0]);
+    this.#feed.sourceSeq = this.#committed = since;
+    this.#tracker = new SequenceTracker(since, () => this.changed());
+    return { checkpoints, since, skipsDiff: to.isEmpty };
+  }
+
+  #open(peer: Peer): Promise<PeerInfo> {
+    return this.retrying.run(() => peer.info(this.signal)).catch(refusedBy(peer));
+  }
+
+  // ---- working --------------------------------------------------------------------------------------------------
+
+  /** Several workers take one batch after the other. */
+  async #work(skipsDiff: boolean): Promise<void> {
+    const { source, options, tuning, retrying, signal } = this;
+    const batches = readBatches(source, options, tuning, retrying, this.#feed, signal);
+    const work = async (): Promise<void> => {
+      for (;;) {
+        const next = await batches.next();
+        if (next.done === true) return;
+        // Batches begin in the order of the feed: nothing may be awaited in between.
+        await this.#replicate(next.value, this.#tracker.begin(next.value.seq), skipsDiff);
+      }
+    };
+    try {
+      const workers = Array.from({ length: tuning.workers }, () =>
+        work().catch((error: unknown) => {
+          this.end(error);
+        }),
+      );
+      await Promise.all(workers);
+    } finally {
+      await batches.return(undefined);
+    }
+    signal.throwIfAborted();
+  }
+
+  async #replicate({ rows, isBacklog }: Batch, ticket: Ticket, skipsDiff: boolean): Promise<void> {
+    const missing = skipsDiff && isBacklog ? rows.map(asMissing) : await this.#diff(rows);
+    this.statistics.missingChecked += countRevs(rows.map(({ revs }) => revs));
+    this.statistics.missingFound += countRevs(missing.map((one) => one.missing));
+    if (missing.length > 0) await this.#transfer.move(missing, ticket);
+    ticket.release();
+    this.changed();
+  }
+
+  /** Asks what the target lacks; for less at once where that is too much for it. */
+  async #diff(rows: readonly ChangedDocument[]): Promise<readonly MissingRevisions[]> {
+    if (rows.length === 0) return [];
+    try {
+      return await this.retrying.run(() => this.target.revsDiff(rows, this.signal));
+    } catch (error) {
+      if (rows.length === 1 || meaningOf(error) !== 'content') throw error;
+      const middle = rows.length >> 1;
+      return [...(await this.#diff(rows.slice(0, middle))), ...(await this.#diff(rows.slice(middle)))];
+    }
+  }
+
+  // ---- checkpoints ----------------------------------------------------------------------------------------------
+
+  /** Resolves when the run ends. */
+  async #checkpointNowAndThen(checkpoints: Checkpoints, signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await sleep(this.tuning.checkpointInterval, undefined, { signal }).catch(() => undefined);
+      if (signal.aborted) return;
+      try {
+        await this.#checkpoint(checkpoints, this.signal);
+      } catch (error) {
+        // What passes is tried again next time.
+        if (meaningOf(error) !== 'passing') this.end(error);
+      }
+    }
+  }
+
+  async #checkpoint(checkpoints: Checkpoints, signal: AbortSignal): Promise<void> {
+    // What comes through while this is written is for the next one.
+    const { through } = this.#tracker;
+    if (through === this.#committed || this.options.useCheckpoints === false) return;
+    await this.retrying.run(() => checkpoints.write(through, this.progress, signal));
+    this.#committed = through;
+    this.changed();
+  }
+
+  /** A run that ends early need not do again what it did. */
+  async #lastCheckpoint(checkpoints: Checkpoints): Promise<void> {
+    try {
+      await this.#checkpoint(checkpoints, AbortSignal.timeout(LAST_CHECKPOINT));
+    } catch {
+      // Why the run ended matters more.
+    }
+  }
+}
+
+/** What is said of a database that cannot be used, as CouchDB does. */
+const refusedBy =
+  ({ name }: Peer) =>
+  (error: unknown): never => {
+    if (!(error instanceof CouchError)) throw error;
+    const { status } = error;
+    if (status === 404) throw new CouchError(500, 'db_not_found', `could not open ${name}`, { cause: error });
+    if (status === 401 || status === 403)
+      throw new CouchError(401, 'unauthorized', `unauthorized to access or create database ${name}`, {
+        cause: error,
+      });
+    throw error;
+  };
+
+const asMissing = ({ id, revs }: ChangedDocument): MissingRevisions => ({
+  id,
+  missing: revs,
+  possibleAncestors: [],
+});
+
+const countRevs = (lists: readonly (readonly string[])[]): number =>
+  lists.reduce((sum, { length }) => sum + length, 0);
+
+function resultOf({ log, startTime }: Checkpoints, noChanges: boolean): ReplicationResult {
+  const times = { startTime, endTime: new Date().toUTCString() };
+  if (log === undefined) return { noChanges, ...times };
+  const history = historyOf(log);
+  const sessionId = log.session_id as string;
+  return {
+    noChanges,
+    checkpoint: { sessionId, sourceLastSeq: log.source_last_seq as Sequence, history },
+    ...times,
+  };
+}

@@ -1,0 +1,256 @@
+import { CouchError } from '../errors.js';
+import { BatchSize } from './batch-size.js';
+import { asCouchError, isRefusal, meaningOf } from './failures.js';
+import type { Fetched, MissingRevisions, OpenedRevision, RevisionText } from './peer.js';
+import type { RunContext } from './run-context.js';
+import type { Ticket } from './sequence-tracker.js';
+import { requireAlive, Writing } from './writing.js';
+
+/** Documents of one batch that are fetched one by one at the same time. */
+const APART = 4;
+
+/** Brings revisions from the source to the target. */
+export class Transfer {
+  readonly #size: BatchSize;
+  readonly #writing: Writing;
+
+  constructor(private readonly context: RunContext) {
+    this.#size = new BatchSize({ count: context.tuning.batchSize, bytes: Infinity });
+    this.#writing = new Writing(context);
+  }
+
+  /** Each of the revisions is written, refused, held or gone from the source when this returns. */
+  async move(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<void> {
+    if (this.context.options.useBulkGet === false) {
+      await this.#openAll(wanted, ticket);
+      return;
+    }
+    const apart = new Apart(wanted);
+    const outbox = new Outbox(this.#writing, ticket, ({ id, rev }) =>
+      this.#open({ id, missing: [rev], possibleAncestors: [] }, ticket),
+    );
+    for (let left = wanted, failures = 0; left.length > 0;) {
+      const piece = left.slice(0, this.#size.count);
+      const received = new Received();
+      try {
+        await this.#fetch(piece, received, outbox, apart, ticket);
+        this.#size.grow();
+        failures = 0;
+        left = left.slice(piece.length);
+      } catch (error) {
+        if (received.isWriting || meaningOf(error) === 'lasting') throw error;
+        this.#size.shrink(piece.length);
+        failures = received.isEmpty ? failures + 1 : 1;
+        left = left.filter((one) => !received.has(one));
+        if (piece.length === 1 && this.context.retrying.isEnough(failures)) {
+          await requireAlive(this.context.source, error, this.context.signal);
+          for (const one of piece) this.context.hold(one, asCouchError(error), ticket);
+          left = left.filter((one) => !piece.includes(one));
+          failures = 0;
+        } else {
+          await this.context.retrying.pause(failures, error);
+        }
+      }
+    }
+    await outbox.flush();
+    await this.#openAll(apart.list(), ticket);
+  }
+
+  async #fetch(
+    piece: readonly MissingRevisions[],
+    received: Received,
+    outbox: Outbox,
+    apart: Apart,
+    ticket: Ticket,
+  ): Promise<void> {
+    const { source, statistics, signal } = this.context;
+    statistics.bulkGetAttempts += piece.reduce((sum, { missing }) => sum + missing.length, 0);
+    for await (const page of source.fetch(piece, signal)) {
+      for (const one of page) {
+        received.note(one);
+        if (one.kind === 'document') {
+          statistics.docsRead++;
+          statistics.bulkGetDocs++;
+          const writing = outbox.add(one.document);
+          if (writing !== undefined) await received.during(writing);
+        } else if (one.kind === 'apart') {
+          apart.note(one.id, one.rev);
+        } else if (one.kind === 'failed') {
+          this.context.hold({ id: one.id, missing: [one.rev], possibleAncestors: [] }, one.error, ticket);
+        }
+      }
+    }
+  }
+
+  async #openAll(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<void> {
+    const queue = wanted.values();
+    const work = async (): Promise<void> => {
+      for (const one of queue) await this.#open(one, ticket);
+    };
+    await Promise.all(Array.from({ length: Math.min(APART, wanted.length) }, work));
+  }
+
+  /** Brings revisions of one document with what is attached to them. */
+  async #open(wanted: MissingRevisions, ticket: Ticket): Promise<void> {
+    for (let asked = wanted, failures = 0; ;) {
+      const done = new Set<string>();
+      try {
+        for await (const opened of this.context.source.open(asked, this.context.signal)) {
+          if (opened.kind === 'document') {
+            await this.#writeOpened(opened, asked, ticket);
+            done.add(opened.document.rev);
+          }
+        }
+        return;
+      } catch (error) {
+        const missing = asked.missing.filter((rev) => !done.has(rev));
+        if (isGone(error) || missing.length === 0) return;
+        if (meaningOf(error) === 'lasting') throw error;
+        asked = { ...asked, missing };
+        failures++;
+        if (this.context.retrying.isEnough(failures)) {
+          await requireAlive(this.context.source, error, this.context.signal);
+          await requireAlive(this.context.target, error, this.context.signal);
+          this.context.hold(asked, asCouchError(error), ticket);
+          return;
+        }
+        await this.context.retrying.pause(failures, error);
+      }
+    }
+  }
+
+  /** @throws what may pass when it is tried again, and what lasts */
+  async #writeOpened(
+    { document }: Extract<OpenedRevision, { kind: 'document' }>,
+    asked: MissingRevisions,
+    ticket: Ticket,
+  ): Promise<void> {
+    const { statistics, target, signal } = this.context;
+    statistics.docsRead++;
+    const again = (): Promise<void> => this.#onMissingStub({ ...asked, missing: [document.rev] }, ticket);
+    if (document.attachments.length === 0) {
+      await this.#writing.write([document], ticket, again);
+      return;
+    }
+    try {
+      await target.writeWithAttachments(document, signal);
+      statistics.docsWritten++;
+      statistics.bytesWritten += document.attachments.reduce(
+        (sum, { length }) => sum + length,
+        document.text.length,
+      );
+      this.context.changed();
+    } catch (error) {
+      if (!(error instanceof CouchError) || meaningOf(error) === 'passing') throw error;
+      if (error.status === 412) await again();
+      else if (isRefusal(error)) await this.#refuse(document, error);
+      else throw error;
+    }
+  }
+
+  /** A request for one document says no in the same way as a database that the account may not use. */
+  async #refuse({ id, rev }: RevisionText, error: CouchError): Promise<void> {
+    if (error.status === 401 || error.status === 403)
+      await requireAlive(this.context.target, error, this.context.signal);
+    await this.context.refused(id, rev, error);
+  }
+
+  /** The target lacks attachments that it should have: sends all of them, once. */
+  async #onMissingStub(asked: MissingRevisions, ticket: Ticket): Promise<void> {
+    if (asked.possibleAncestors.length > 0) await this.#open({ ...asked, possibleAncestors: [] }, ticket);
+    else this.context.hold(asked, new CouchError(412, 'missing_stub', 'an attachment is missing'), ticket);
+  }
+}
+
+/** Whether the source says that it does not have a document. */
+const isGone = (error: unknown): boolean =>
+  error instanceof CouchError &&
+  error.status === 404 &&
+  (error.reason === 'missing' || error.reason === 'deleted');
+
+/** What came of a request before it failed. */
+class Received {
+  readonly #ids = new Set<string>();
+  #last: string | undefined;
+  /** What fails meanwhile is not the source. */
+  isWriting = false;
+
+  get isEmpty(): boolean {
+    return this.#last === undefined;
+  }
+
+  note(one: Fetched): void {
+    const { id } = one.kind === 'document' ? one.document : one;
+    this.#ids.add(id);
+    this.#last = id;
+  }
+
+  async during(writing: Promise<void>): Promise<void> {
+    this.isWriting = true;
+    await writing;
+    this.isWriting = false;
+  }
+
+  /** Whether all of it came for certain: more may have been to come of the last document, and of one with several revisions. */
+  has({ id, missing }: MissingRevisions): boolean {
+    return missing.length === 1 && id !== this.#last && this.#ids.has(id);
+  }
+}
+
+/** Gathers revisions to requests. While one is written the next are gathered. */
+class Outbox {
+  #documents: RevisionText[] = [];
+  #bytes = 0;
+  #writing: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly writing: Writing,
+    private readonly ticket: Ticket,
+    private readonly onMissingStub: (document: RevisionText) => Promise<void>,
+  ) {}
+
+  /** @returns what has to be waited for before more is added */
+  add(document: RevisionText): Promise<void> | undefined {
+    this.#documents.push(document);
+    this.#bytes += document.text.length;
+    const { count, bytes } = this.writing.size;
+    if (this.#documents.length < count && this.#bytes < bytes) return undefined;
+    return this.#next();
+  }
+
+  async flush(): Promise<void> {
+    await this.#next();
+    await this.#writing;
+  }
+
+  async #next(): Promise<void> {
+    const documents = this.#documents;
+    this.#documents = [];
+    this.#bytes = 0;
+    await this.#writing;
+    if (documents.length === 0) return;
+    this.#writing = this.writing.write(documents, this.ticket, this.onMissingStub);
+    // It may fail before anybody waits for it.
+    this.#writing.catch(() => undefined);
+  }
+}
+
+/** Revisions that have to be fetched one by one, with what the target has of their documents. */
+class Apart {
+  readonly #revs = new Map<string, string[]>();
+
+  constructor(private readonly wanted: readonly MissingRevisions[]) {}
+
+  note(id: string, rev: string): void {
+    const revs = this.#revs.get(id);
+    if (revs === undefined) this.#revs.set(id, [rev]);
+    else if (!revs.includes(rev)) revs.push(rev);
+  }
+
+  list(): readonly MissingRevisions[] {
+    return this.wanted.flatMap(({ id, possibleAncestors }) => {
+      const missing = this.#revs.get(id);
+      return missing === undefined ? [] : [{ id, missing, possibleAncestors }];
+    });
+  }
+}
