@@ -24,6 +24,8 @@ export class ElementStream {
   #ended = false;
   /** The element that is read, as far as it came in earlier chunks. */
   #parts: Buffer[] = [];
+  /** What came since the last element, and what is around elements before that. */
+  #gap: Buffer[] = [];
   readonly #rest: Buffer[] = [];
   #restLength = 0;
 
@@ -44,9 +46,11 @@ export class ElementStream {
       const c = chunk[at++];
       if (c === QUOTE) {
         this.#inString = true;
+        this.#escaped = false;
       } else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
         if (this.#depth++ !== level || c !== OPEN_BRACE) continue;
         this.#note(chunk.subarray(from, at - 1));
+        this.#closeGap();
         from = at - 1;
       } else if (c === CLOSE_BRACE || c === CLOSE_BRACKET) {
         if (--this.#depth < 0) throw new JsonError('brackets do not match');
@@ -68,27 +72,32 @@ export class ElementStream {
    */
   end(): Readonly<Record<string, unknown>> {
     if (!this.#ended || this.#depth !== 0) throw new JsonError('ended early');
-    const rest: unknown = JSON.parse(Buffer.concat(this.#rest).toString());
+    const rest: unknown = JSON.parse(Buffer.concat([...this.#rest, ...this.#gap]).toString());
     if (typeof rest !== 'object' || rest === null) throw new JsonError('not an object');
     return rest as Readonly<Record<string, unknown>>;
   }
 
-  /** Goes on in a string. @returns where it ends, or the chunk */
+  /** Goes on in a string. @returns what follows it, or the end of the chunk */
   #string(chunk: Buffer, start: number): number {
-    let at = start;
-    if (this.#escaped) {
-      this.#escaped = false;
-      at++;
-    }
-    for (; at < chunk.length; at++) {
-      const c = chunk[at];
-      if (c === QUOTE) {
-        this.#inString = false;
-        return at + 1;
+    for (let at = start; ;) {
+      const quote = chunk.indexOf(QUOTE, at);
+      const end = quote < 0 ? chunk.length : quote;
+      // An odd number of backslashes makes the quote a part of the string.
+      let backslashes = end;
+      while (backslashes > start && chunk[backslashes - 1] === BACKSLASH) backslashes--;
+      const before = backslashes === start && this.#escaped ? 1 : 0;
+      const isEscaped = (end - backslashes + before) % 2 === 1;
+      if (quote < 0) {
+        this.#escaped = isEscaped;
+        return end;
       }
-      if (c === BACKSLASH && ++at === chunk.length) this.#escaped = true;
+      this.#escaped = false;
+      if (!isEscaped) {
+        this.#inString = false;
+        return quote + 1;
+      }
+      at = quote + 1;
     }
-    return chunk.length;
   }
 
   #element(last: Buffer): string {
@@ -99,17 +108,23 @@ export class ElementStream {
     return bytes.toString('utf8');
   }
 
-  /** Keeps what is not of an element, but for the commas between elements. */
   #note(bytes: Buffer): void {
-    if (bytes.length === 0 || (bytes.length === 1 && bytes[0] === COMMA)) return;
-    let isSeparator = true;
-    for (let at = 0; isSeparator && at < bytes.length; at++) {
-      const c = bytes[at] ?? 0;
-      isSeparator = c === COMMA || c === 0x20 || (c >= 0x09 && c <= 0x0d);
-    }
-    if (isSeparator) return;
+    if (bytes.length === 0) return;
     this.#restLength += bytes.length;
     if (this.#restLength > REST_LIMIT) throw new JsonError('too much beside what was asked for');
-    this.#rest.push(Buffer.from(bytes));
+    this.#gap.push(bytes);
   }
+
+  /** An element begins: what only parted it from the one before is dropped with it. */
+  #closeGap(): void {
+    const bytes = this.#gap.length === 1 ? this.#gap[0] : Buffer.concat(this.#gap);
+    if (bytes !== undefined && !isSeparator(bytes)) this.#rest.push(Buffer.from(bytes));
+    else this.#restLength -= bytes?.length ?? 0;
+    this.#gap = [];
+  }
+}
+
+/** A comma with white space around it. */
+function isSeparator(bytes: Buffer): boolean {
+  return bytes.every((c) => c === COMMA || c === 0x20 || (c >= 0x09 && c <= 0x0d));
 }
