@@ -21,6 +21,7 @@ interface Options {
   readonly rounds: number;
   readonly delay: number;
   readonly couchdb?: string;
+  readonly way?: readonly string[];
 }
 
 /** A way to replicate the documents from one database to a new one. */
@@ -45,6 +46,7 @@ export async function main(args: readonly string[]): Promise<number> {
     .option('--size <bytes>', 'bytes of a document, about', Number, 2000)
     .option('--rounds <number>', 'rounds of each; the median counts', Number, 3)
     .option('--delay <milliseconds>', 'of a round trip to the far servers of the last way', Number, 100)
+    .option('--way <name...>', 'only these')
     .option('--couchdb <url>', 'with the name and password of an admin');
   command.parse(args, { from: 'user' });
   await bench(command.opts<Options>());
@@ -54,7 +56,8 @@ export async function main(args: readonly string[]): Promise<number> {
 async function bench(options: Options): Promise<void> {
   const cleanUp: (() => Promise<unknown>)[] = [];
   try {
-    const ways = await prepare(options, cleanUp);
+    const all = await prepare(options, cleanUp);
+    const ways = all.filter(({ name }) => options.way?.includes(name) !== false);
     const results = ways.map(() => [] as Figures[]);
     for (let round = 1; round <= options.rounds; round++) {
       for (const [at, way] of ways.entries()) {

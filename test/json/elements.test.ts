@@ -42,7 +42,7 @@ describe('objects taken out of a JSON text', () => {
     ];
     for (let size = 1; size < 60; size++) {
       const { elements } = read(JSON.stringify({ results: rows }), 4, size);
-      expect(elements).toEqual(rows.flatMap(({ docs }) => docs));
+      expect(elements).toEqual(rows.flatMap(({ docs }): readonly unknown[] => docs));
     }
   });
 

@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Peer } from '../../src/replication/peer.js';
+import type { ReplicationTuning } from '../../src/replication/options.js';
+import type { ReplicationListener } from '../../src/replication/replication.js';
+import { startReplication } from '../../src/replication/run.js';
+import { startApp, type TestApp } from '../http/app.js';
+import { type Fault, type FaultyProxy, startFaultyProxy } from '../support/faulty-proxy.js';
+import { HASTY, httpPeer, localPeer } from '../support/peers.js';
+import '../support/seed.js';
+import { attachmentsMember, following, revision } from './acceptance.js';
+import { expectNoneAhead, expectSame } from './replicas.js';
+
+const never = new AbortController().signal;
+const ID = 'faults';
+
+let app: TestApp;
+let proxy: FaultyProxy;
+beforeAll(async () => {
+  app = await startApp();
+  proxy = await startFaultyProxy(app.port);
+});
+afterAll(async () => {
+  await proxy.close();
+  await app.stop();
+});
+
+let count = 0;
+const hashOf = (number: number): string => number.toString(16).padStart(32, 'f');
+
+/** A source with documents, conflicts and attachments. */
+async function fill(peer: Peer, documents = 60): Promise<void> {
+  await peer.create({}, never);
+  const numbers = Array.from({ length: documents }, (_, n) => n);
+  await peer.write(
+    numbers.map((n) => revision(`doc${n}`, [hashOf(n)], `"n":${n},"text":"${'x'.repeat(n * 10)}"`)),
+    never,
+  );
+  await peer.write([revision('doc1', [hashOf(1000)]), revision('doc2', [hashOf(1001), hashOf(2)])], never);
+  for (let n = 0; n < 4; n++) {
+    const attachments = [following('a', randomBytes(20_000 * n)), following('b', Buffer.from('short'))];
+    const document = revision(`with${n}`, [hashOf(2000 + n)], attachmentsMember(attachments));
+    await peer.writeWithAttachments({ ...document, attachments }, never);
+  }
+}
+
+interface Sides {
+  readonly source: Peer;
+  readonly target: Peer;
+  /** The same databases without the proxy. */
+  readonly plain: readonly [source: Peer, target: Peer];
+}
+
+/** Databases here and behind the proxy, the source filled. */
+async function sides(direction: 'pull' | 'push', documents?: number): Promise<Sides> {
+  const [from, to] = [`db${++count}`, `db${++count}`];
+  const here = (name: string): Peer => localPeer(app.databases, name);
+  const behind = (name: string): Peer =>
+    httpPeer(`http://127.0.0.1:${proxy.port}/${name}/`, {
+      headers: { 'x-test-user': 'admin' },
+      timeout: 300,
+    });
+  await fill(here(from), documents);
+  await here(to).create({}, never);
+  return {
+    source: direction === 'pull' ? behind(from) : here(from),
+    target: direction === 'push' ? behind(to) : here(to),
+    plain: [here(from), here(to)],
+  };
+}
+
+const replicate = (
+  { source, target }: Sides,
+  listener: ReplicationListener = {},
+  tuning: Partial<ReplicationTuning> = {},
+) =>
+  startReplication({
+    id: ID,
+    source,
+    target,
+    options: {},
+    tuning: { ...HASTY, batchSize: 16, batchBytes: 3000, checkpointInterval: 5, ...tuning },
+    listener,
+  });
+
+const fault: fc.Arbitrary<Fault> = fc.oneof(
+  fc.constantFrom(500, 502, 503, 408).map((status) => ({ kind: 'answer', status }) as const),
+  fc.constant({ kind: 'answer', status: 429, retryAfter: 0 } as const),
+  fc.nat(3000).map((after) => ({ kind: 'reset', after }) as const),
+  fc.nat(3000).map((after) => ({ kind: 'truncated', after }) as const),
+  fc.nat(3000).map((after) => ({ kind: 'cut', after }) as const),
+);
+const silence = fc.constant<Fault>({ kind: 'silence' });
+/** What happens to requests, one after the other. */
+const course = fc.array(
+  fc.oneof(
+    { weight: 12, arbitrary: fc.constant(undefined) },
+    { weight: 4, arbitrary: fault },
+    { weight: 1, arbitrary: silence },
+  ),
+  { maxLength: 40 },
+);
+
+describe.each(['pull', 'push'] as const)('a %s over a line that fails', (direction) => {
+  it('brings everything in the end, and no checkpoint runs ahead', async () => {
+    await fc.assert(
+      fc.asyncProperty(course, async (faults) => {
+        const both = await sides(direction);
+        const queue = faults.values();
+        proxy.faults = () => queue.next().value;
+        for (let run = 1; ; run++) {
+          const failure = await replicate(both).done.then(
+            () => undefined,
+            (error: unknown) => error,
+          );
+          await expectNoneAhead(...both.plain, ID);
+          if (failure === undefined) break;
+          // Each fault ends a run at most.
+          expect(run).toBeLessThanOrEqual(faults.length);
+        }
+        proxy.faults = () => undefined;
+        await expectSame(...both.plain);
+      }),
+      { numRuns: 10 },
+    );
+  });
+
+  it('goes on with smaller requests where large ones fail', async () => {
+    const both = await sides(direction);
+    const sizes: number[] = [];
+    const path = direction === 'pull' ? '_bulk_get' : '_bulk_docs';
+    let failing = 3;
+    proxy.faults = (_method, url) =>
+      url.includes(path) && failing-- > 0 ? { kind: 'answer', status: 503 } : undefined;
+    await replicate(both, { onRetry: () => sizes.push(1) }, { workers: 1 }).done;
+    expect(sizes).toHaveLength(3);
+    await expectSame(...both.plain);
+  });
+
+  it('ends when the account may not go on, and begins again at its checkpoint', async () => {
+    const both = await sides(direction, 300);
+    let allowed = 12;
+    proxy.faults = () =>
+      allowed-- > 0
+        ? undefined
+        : { kind: 'answer', status: 401, body: '{"error":"unauthorized","reason":"no more"}' };
+    await expect(replicate(both).done).rejects.toMatchObject({ status: 401 });
+    await expectNoneAhead(...both.plain, ID);
+    proxy.faults = () => undefined;
+    await replicate(both).done;
+    await expectSame(...both.plain);
+  });
+
+  it('ends when the other side is away for longer than it is patient', async () => {
+    const both = await sides(direction);
+    let left = 6;
+    proxy.faults = () => (left-- > 0 ? undefined : { kind: 'cut', after: 0 });
+    await expect(replicate(both).done).rejects.toMatchObject({ name: 'PeerUnreachable' });
+    proxy.faults = () => undefined;
+    await replicate(both).done;
+    await expectSame(...both.plain);
+  });
+});
