@@ -340,7 +340,9 @@ describe('what a target refuses', () => {
         })),
       info: async (signal) => ({ ...(await target.info(signal)), isEmpty: false }),
     });
-    await start(source, mistaken).done;
+    const held: unknown[] = [];
+    await start(source, mistaken, {}, { listener: { onHeld: (one) => held.push(one) } }).done;
+    expect(held).toEqual([]);
     await expectSame(source, target);
   });
 });
