@@ -59,6 +59,8 @@ async function bench(options: Options): Promise<void> {
     const all = await prepare(options, cleanUp);
     const ways = all.filter(({ name }) => options.way?.includes(name) !== false);
     const results = ways.map(() => [] as Figures[]);
+    // Most of it is the compiler's.
+    print(`here ${((await anonymousMemory(process.pid)) / 1e6).toFixed(0)} MB before`);
     for (let round = 1; round <= options.rounds; round++) {
       for (const [at, way] of ways.entries()) {
         const figures = await measure(way, round, options.documents);
