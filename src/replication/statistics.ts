@@ -11,7 +11,6 @@ export class Statistics implements Counters {
   bulkGetDocs = 0;
   bulkGetAttempts = 0;
   bytesWritten = 0;
-  held = 0;
 
   /** Goes on where an earlier run stopped. */
   restore(entry: HistoryEntry | undefined): void {

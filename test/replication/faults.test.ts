@@ -122,7 +122,7 @@ describe.each(['pull', 'push'] as const)('a %s over a line that fails', (directi
         proxy.faults = () => undefined;
         await expectSame(...both.plain);
       }),
-      { numRuns: 10 },
+      { numRuns: 6 },
     );
   });
 

@@ -20,6 +20,14 @@ describePeer('a database behind HTTP', () =>
   ),
 );
 
+describePeer('a database behind HTTP that packs what it sends', () =>
+  Promise.resolve(
+    httpPeer(`http://127.0.0.1:${app.port}/db${++count}/`, {
+      headers: { 'x-test-user': 'admin', 'accept-encoding': 'gzip' },
+    }),
+  ),
+);
+
 const couchdb = process.env.COUCHDB_URL;
 if (couchdb !== undefined) {
   describePeer('a database of a CouchDB', () => {

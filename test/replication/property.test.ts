@@ -115,6 +115,6 @@ it.each([
       await expectNoneAhead(source, target, 'property');
       expect(await replicate(() => undefined).done).toMatchObject({ noChanges: true });
     }),
-    { numRuns: 12 },
+    { numRuns: 8 },
   );
 });

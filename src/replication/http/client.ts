@@ -41,9 +41,9 @@ export class HttpClient {
     this.timeout = options.timeout ?? TIMEOUT;
     this.#url = new URL(options.url);
     this.#headers = {
-      ...options.headers,
       // On one machine to pack takes longer than to send.
       ...(isLoopback(this.#url.hostname) ? {} : { 'accept-encoding': 'gzip' }),
+      ...options.headers,
     };
   }
 
@@ -78,12 +78,14 @@ export class HttpClient {
   async #dispatch(url: URL, request: HttpRequest): Promise<Dispatcher.ResponseData> {
     const { method, accept = 'application/json', body, signal } = request;
     const type = typeof body === 'string' ? { 'content-type': 'application/json' } : {};
+    // Credentials are for the server that they were given for.
+    const own = url.origin === this.#url.origin ? this.#headers : {};
     try {
       return await this.options.dispatcher.request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,
-        headers: { ...this.#headers, ...type, accept, ...request.headers },
+        headers: { ...own, ...type, accept, ...request.headers },
         ...(body !== undefined && { body }),
         signal,
         headersTimeout: this.timeout,

@@ -25,6 +25,8 @@ import { openRevs } from './open-revs.js';
 import type { HttpPeerOptions } from './options.js';
 import { documentPath, queryString } from './paths.js';
 
+/** What servers answer to a path that they do not know. */
+const UNKNOWN_PATH = new Set([404, 405, 501]);
 /** What servers answer that do not know `_bulk_get`. */
 const NO_BULK_GET = new Set([400, 404, 405, 501]);
 
@@ -149,11 +151,20 @@ export class HttpPeer implements Peer {
   }
 
   async ensureFullCommit(signal: AbortSignal): Promise<string> {
-    const answer = asObject(
-      await this.#client.json({ method: 'POST', path: '_ensure_full_commit', body: '', signal }),
-    );
-    const { instance_start_time: start } = answer;
-    return typeof start === 'string' ? start : '0';
+    try {
+      const answer = await this.#client.json({
+        method: 'POST',
+        path: '_ensure_full_commit',
+        body: '',
+        signal,
+      });
+      const { instance_start_time: start } = asObject(answer);
+      return typeof start === 'string' ? start : '0';
+    } catch (error) {
+      if (!(error instanceof CouchError) || !UNKNOWN_PATH.has(error.status)) throw error;
+      // A server that does not know it, or no database any more.
+      return (await this.info(signal)).instanceStartTime;
+    }
   }
 
   /** Its connections are the dispatcher's. */
