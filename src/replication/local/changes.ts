@@ -1,6 +1,6 @@
 import type { ChangesFilter } from '../../changes/query.js';
 import { presentRows, type RowQuery, sourceRows } from '../../changes/rows.js';
-import { compileSelector } from '../../changes/selector.js';
+import { compileSelector } from '../../selector/match.js';
 import { Waiter } from '../../changes/waiter.js';
 import { BodyPages } from '../../store/body-pages.js';
 import type { ChangeRow, Database, StoredRevision } from '../../store/types.js';
