@@ -6,6 +6,7 @@ import { historyOf } from './checkpoint-log.js';
 import { meaningOf } from './failures.js';
 import { Held } from './held.js';
 import { TUNING, type ReplicationTuning } from './options.js';
+import { PeerUnreachable } from './peer.js';
 import type { ChangedDocument, MissingRevisions, Peer, PeerInfo, Sequence } from './peer.js';
 import type { ReplicationProgress } from './progress.js';
 import type { Replication, ReplicationResult, ReplicationSpec } from './replication.js';
@@ -253,15 +254,23 @@ class Run implements RunContext {
 const refusedBy =
   ({ name }: Peer) =>
   (error: unknown): never => {
+    if (error instanceof PeerUnreachable) throw unreachable(error, name);
     if (!(error instanceof CouchError)) throw error;
     const { status } = error;
     if (status === 404) throw new CouchError(500, 'db_not_found', `could not open ${name}`, { cause: error });
-    if (status === 401 || status === 403)
+    if (status === 403) throw new CouchError(403, 'forbidden', name, { cause: error });
+    if (status === 401)
       throw new CouchError(401, 'unauthorized', `unauthorized to access or create database ${name}`, {
         cause: error,
       });
     throw error;
   };
+
+function unreachable(cause: PeerUnreachable, name: string): CouchError {
+  const isUnknown = cause.cause instanceof Error && 'code' in cause.cause && cause.cause.code === 'ENOTFOUND';
+  if (isUnknown) return new CouchError(500, 'nxdomain', `could not resolve ${name}`, { cause });
+  return new CouchError(500, 'unreachable', `could not open ${name}: ${cause.message}`, { cause });
+}
 
 const asMissing = ({ id, revs }: ChangedDocument): MissingRevisions => ({
   id,
