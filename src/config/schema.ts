@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { cors } from './cors-schema.js';
 import { jwtSchema } from './jwt.js';
 import { proxySchema } from './proxy.js';
+import { replication } from './replication-schema.js';
 
 declare module 'zod' {
   interface GlobalMeta {
@@ -359,6 +360,7 @@ const everyKey = z.strictObject({
   store: store.prefault({}),
   compaction: compaction.prefault({}),
   functions: functions.prefault({}),
+  replication: replication.prefault({}),
 });
 
 /** The same, but for ways to log in that would let nobody in, or everybody. */

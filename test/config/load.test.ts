@@ -321,6 +321,8 @@ describe('the keys', () => {
       'cors.credentials',
       'cors.hosts',
       'limits.maxDocumentIdLength',
+      'replication.origins',
+      'replication.caFile',
     ]);
   });
 });
@@ -361,6 +363,8 @@ describe('the configuration as it is shown', () => {
       'proxy.secret',
       'cors.credentials',
       'limits.maxDocumentIdLength',
+      'replication.origins',
+      'replication.caFile',
     ];
     for (const key of keys.filter(({ name }) => !unset.includes(name)))
       expect(shown).toContain(`# ${key.doc}\n`);
