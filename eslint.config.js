@@ -15,7 +15,7 @@ const layers = [
   ['replication'],
   ['auth', 'pouchdb', 'design'],
   ['views'],
-  ['find'],
+  ['find', 'replicator'],
   ['http', 'takeover'],
   ['gateway', 'commands'],
   ['main', 'library'],
@@ -26,7 +26,7 @@ const layerRules = layers.flatMap((names, level) =>
     const beside = names.filter((other) => other !== name);
     const forbidden = [...beside, ...layers.slice(level + 1).flat()];
     const pattern = {
-      regex: `^\\.{1,2}/(.*/)?(${forbidden.join('|')})(/|\\.js$)`,
+      regex: `^(\\.{1,2}/)+(${forbidden.join('|')})(/|\\.js$)`,
       message: `src/${name} stands below this layer, or beside it, and may not know of it.`,
     };
     return {

@@ -13,6 +13,8 @@ export interface ShownTask extends TaskFields {
 
 /** Something that runs for a while. Whoever began it ends it. */
 export interface Task {
+  /** As it is shown. */
+  readonly pid: string;
   /** Shows these fields instead of what they were. */
   update(fields: TaskFields): void;
   end(): void;
@@ -20,20 +22,22 @@ export interface Task {
 
 /** What runs in the background, for whoever wants to look. */
 export class Tasks {
-  readonly #running = new Set<{ fields: TaskFields & ShownTask }>();
+  readonly #running = new Set<{ fields: ShownTask; readonly live: () => TaskFields }>();
   #count = 0;
 
   /** The oldest first. */
   list(): readonly ShownTask[] {
-    return Array.from(this.#running, ({ fields }) => fields);
+    return Array.from(this.#running, ({ fields, live }) => ({ ...fields, ...live() }));
   }
 
-  begin(fields: TaskFields): Task {
+  /** @param live what is asked for each time that somebody looks; for what changes all the time */
+  begin(fields: TaskFields, live: () => TaskFields = () => NONE): Task {
     const now = seconds();
     const pid = `<0.${String(++this.#count)}.0>`;
-    const task = { fields: { ...fields, pid, started_on: now, updated_on: now } };
+    const task = { fields: { ...fields, pid, started_on: now, updated_on: now }, live };
     this.#running.add(task);
     return {
+      pid,
       update: (changed) => {
         task.fields = { ...task.fields, ...changed, updated_on: seconds() };
       },
@@ -43,5 +47,7 @@ export class Tasks {
     };
   }
 }
+
+const NONE: TaskFields = {};
 
 const seconds = (): number => Math.floor(Date.now() / 1000);

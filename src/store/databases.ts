@@ -66,6 +66,7 @@ export class Databases {
   readonly #idle = new Set<Slot>();
   readonly #memory: MemoryBudget;
   readonly #compactions: Compactions;
+  readonly #creationListeners: ((name: string) => void)[] = [];
 
   private constructor(
     private readonly folders: Folders,
@@ -106,6 +107,11 @@ export class Databases {
     return (this.#sorted ??= [...this.#names].sort());
   }
 
+  /** Calls `listener` after each database that is made. */
+  onCreate(listener: (name: string) => void): void {
+    this.#creationListeners.push(listener);
+  }
+
   /** Makes a database; resolves once it is on disk. @returns false where it exists. */
   async create(name: string): Promise<boolean> {
     return this.#step(name, async (slot) => {
@@ -115,6 +121,7 @@ export class Databases {
       this.#names.add(name);
       this.#sorted = undefined;
       await this.#tell(name, 'created');
+      for (const listener of this.#creationListeners) listener(name);
       return true;
     });
   }

@@ -1,0 +1,64 @@
+import { requireRight } from '../auth/rights.js';
+import { isDatabaseAdmin, securityOf } from '../auth/security.js';
+import type { UserContext } from '../auth/usercontext.js';
+import { databaseMissing, forbidden, notImplemented, unauthorized, type CouchError } from '../errors.js';
+import type { LocalAccess } from '../replication/local/options.js';
+import { DatabaseView } from '../store/database-view.js';
+import type { Databases } from '../store/databases.js';
+import { isDatabaseName } from '../store/names.js';
+import type { Database, DocumentEdit, EditResult, WriteOptions } from '../store/types.js';
+import { writeSingly } from './write-singly.js';
+
+export interface AccessServices {
+  readonly databases: Databases;
+  /** A database by the rules that it has besides its security object. */
+  readonly viewOf: (db: Database, user: UserContext) => Database;
+}
+
+/**
+ * A database of this server as a user may use it.
+ * @param who asked anew each time: a continuous replication may outlive an account. @throws CouchError 401
+ */
+export function accessFor(
+  name: string,
+  who: () => UserContext | Promise<UserContext>,
+  { databases, viewOf }: AccessServices,
+): LocalAccess {
+  return {
+    use: async (work) => {
+      const user = await who();
+      return databases.use(name, (db) => {
+        requireRight('member', user, securityOf(db.security));
+        return work(new DesignGuard(viewOf(db, user), user));
+      });
+    },
+    create: async () => {
+      requireRight('serverAdmin', await who());
+      if (!isDatabaseName(name)) throw databaseMissing();
+      await databases.create(name);
+    },
+  };
+}
+
+/** What HTTP asks before it writes: design documents are for admins of the database. */
+class DesignGuard extends DatabaseView {
+  readonly #refusal: CouchError | undefined;
+
+  constructor(inner: Database, user: UserContext) {
+    super(inner);
+    const reason = 'You are not a db or server admin.';
+    if (!isDatabaseAdmin(user, securityOf(inner.security)))
+      this.#refusal = user.name === null ? unauthorized(reason) : forbidden(reason);
+  }
+
+  override write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
+    if (this.validators.size > 0)
+      return Promise.reject(notImplemented('Validation functions are not run by this version of Causeway.'));
+    const refusal = this.#refusal;
+    if (refusal === undefined) return this.inner.write(edits, options);
+    return writeSingly(this.inner, edits, options, (edit) => {
+      if (edit.id.startsWith('_design/')) throw refusal;
+      return edit;
+    });
+  }
+}

@@ -1,0 +1,183 @@
+import { readFile } from 'node:fs/promises';
+import type { Agent } from 'undici';
+import type { AuthHeaders, AuthResult, Client } from '../auth/auth.js';
+import type { UserContext } from '../auth/usercontext.js';
+import type { ChangesFilter } from '../changes/query.js';
+import type { Config } from '../config/schema.js';
+import { CouchError, notFound, notImplemented } from '../errors.js';
+import { newAgent } from '../replication/http/agent.js';
+import { HttpPeer } from '../replication/http/peer.js';
+import { type EndpointIdentity, type ReplicationId, replicationId } from '../replication/id.js';
+import type { LocalPeerOptions } from '../replication/local/options.js';
+import { LocalPeer } from '../replication/local/peer.js';
+import type { JsonObject, Peer } from '../replication/peer.js';
+import type { Database } from '../store/types.js';
+import { accessFor, type AccessServices } from './access.js';
+import { type Endpoint, isObject } from './endpoint.js';
+import type { JobSpec } from './jobs.js';
+import { guardedLookup, mayFollow, requireAddresses, requireOrigin, type Resolve } from './origins.js';
+import type { OwnServer } from './own-server.js';
+import type { ReplicationRequest } from './request.js';
+
+export interface PeerServices extends AccessServices {
+  /** Read at each use: it may change. */
+  readonly config: Pick<Config, 'replication'>;
+  /** Finds out whose credentials somebody gave for this server. @throws CouchError 401 and others */
+  authenticate(headers: AuthHeaders, client: Client): Promise<AuthResult>;
+  /** What the rules for documents are at the moment. */
+  limits(): Pick<LocalPeerOptions, 'documents' | 'attachments'>;
+  readonly resolve: Resolve;
+  /** Tells the replications of this server from those of others. */
+  readonly uuid: string;
+}
+
+/** For whom a replication runs. */
+export type Behalf = Pick<JobSpec, 'as' | 'isAdmin'>;
+
+/** Both sides of a replication. Must be closed. */
+export interface OpenedPeers {
+  readonly source: Peer;
+  readonly target: Peer;
+  close(): Promise<void>;
+}
+
+/** Where failed log-ins of replications are counted. */
+const CLIENT: Client = { secure: false, address: 'replicator' };
+
+/** Headers that say who sends a request. */
+const CREDENTIALS = new Set(['authorization', 'cookie', 'proxy-authorization']);
+
+/** Makes the peers of replications. */
+export class Peers {
+  constructor(
+    private readonly services: PeerServices,
+    private readonly own: OwnServer,
+  ) {}
+
+  /** Refuses what a user may not name. @throws CouchError 403 */
+  require({ source, target }: Pick<ReplicationRequest, 'source' | 'target'>, isAdmin: boolean): void {
+    for (const endpoint of [source, target])
+      if (this.#databaseOf(endpoint) === undefined)
+        requireOrigin(endpoint.url, isAdmin, this.services.config.replication);
+  }
+
+  /** @throws CouchError 403 for what may not be connected to */
+  async open(request: ReplicationRequest, behalf: Behalf): Promise<OpenedPeers> {
+    this.require(request, behalf.isAdmin);
+    const remote = [request.source, request.target].filter((one) => this.#databaseOf(one) === undefined);
+    for (const { url } of remote) await requireAddresses(url, this.services.resolve);
+    const agent = remote.length === 0 ? undefined : await this.#newAgent(request);
+    const source = this.#peer(request.source, request, behalf, agent);
+    const target = this.#peer(request.target, request, behalf, agent);
+    const close = async (): Promise<void> => {
+      await Promise.all([source.close(), target.close()]);
+      await agent?.destroy();
+    };
+    return { source, target, close };
+  }
+
+  /** Names a replication; the code of a filter function is part of what it is. @throws CouchError 404 where there is none */
+  async identify(request: ReplicationRequest, behalf: Behalf, signal: AbortSignal): Promise<ReplicationId> {
+    const { filter } = request.options;
+    const isFunction = filter !== undefined && !filter.startsWith('_');
+    const filterCode = isFunction ? await this.#filterCode(filter, request, behalf, signal) : undefined;
+    return replicationId({
+      serverUuid: this.services.uuid,
+      source: identityOf(request.source, behalf.as),
+      target: identityOf(request.target, behalf.as),
+      options: request.options,
+      ...(filterCode !== undefined && { filterCode }),
+    });
+  }
+
+  async #filterCode(
+    filter: string,
+    request: ReplicationRequest,
+    behalf: Behalf,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const [design = '', ...rest] = filter.split('/');
+    const peers = await this.open({ ...request, target: request.source }, behalf);
+    try {
+      const { source } = peers;
+      const document = await source.get(`_design/${design}`, signal).catch(unlessMissing);
+      if (document === undefined)
+        throw notFound(
+          `Couldn't open document \`_design/${design}\` from source database \`${source.name}\`: {error,<<"not_found">>}`,
+        );
+      return codeIn(document, design, rest.join('/'), source.name);
+    } finally {
+      await peers.close();
+    }
+  }
+
+  #databaseOf({ database, url }: Endpoint): string | undefined {
+    return database ?? this.own.databaseAt(url);
+  }
+
+  async #newAgent({ http }: ReplicationRequest): Promise<Agent> {
+    const { caFile } = this.services.config.replication;
+    return newAgent({
+      connections: http.connections,
+      lookup: guardedLookup(this.services.resolve),
+      ...(caFile !== undefined && { ca: await readFile(caFile) }),
+    });
+  }
+
+  #peer(endpoint: Endpoint, request: ReplicationRequest, behalf: Behalf, agent: Agent | undefined): Peer {
+    const name = this.#databaseOf(endpoint);
+    if (name !== undefined) return this.#localPeer(name, endpoint, behalf);
+    if (agent === undefined) throw new TypeError('a peer behind HTTP needs an agent');
+    const rules = this.services.config.replication;
+    return new HttpPeer({
+      url: endpoint.url,
+      headers: endpoint.headers,
+      dispatcher: agent,
+      timeout: request.http.timeout,
+      mayFollow: (to) => mayFollow(endpoint.url, to, behalf.isAdmin, rules),
+    });
+  }
+
+  /** A database that was named by a URL is used with the credentials that came with it, and no others. */
+  #localPeer(name: string, { url, headers, database }: Endpoint, { as }: Behalf): Peer {
+    const { services } = this;
+    const who = async (): Promise<UserContext> =>
+      database === undefined ? (await services.authenticate(headers, CLIENT)).user : as;
+    const { documents, attachments } = services.limits();
+    return new LocalPeer({
+      name: url,
+      access: accessFor(name, who, services),
+      documents,
+      attachments,
+      filter: refuseFunctions,
+    });
+  }
+}
+
+function refuseFunctions(_database: Database, name: string): Promise<ChangesFilter> {
+  return Promise.reject(
+    notImplemented(`Filter functions (${name}) are not supported by this version of Causeway.`),
+  );
+}
+
+const identityOf = ({ url, user, headers, database }: Endpoint, as: UserContext): EndpointIdentity => ({
+  name: url,
+  user: database === undefined ? user : as.name,
+  headers: Object.fromEntries(Object.entries(headers).filter(([header]) => !CREDENTIALS.has(header))),
+});
+
+const unlessMissing = (error: unknown): undefined => {
+  if (error instanceof CouchError && error.status === 404) return undefined;
+  throw error;
+};
+
+/** @throws CouchError 404 */
+function codeIn(document: JsonObject, design: string, name: string, database: string): string {
+  const { filters } = document;
+  const key = isObject(filters) ? name : 'filters';
+  const code = isObject(filters) && Object.hasOwn(filters, name) ? filters[name] : undefined;
+  if (typeof code === 'string') return code.trim();
+  throw notFound(
+    `Couldn't parse filter code from document ${design} on \`${database}\`  Error: {not_found,<<"missing json key: ${key}">>}`,
+  );
+}

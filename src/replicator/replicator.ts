@@ -1,0 +1,199 @@
+import { lookup } from 'node:dns/promises';
+import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
+import { Queue } from '../auth/users/queue.js';
+import type { Config } from '../config/schema.js';
+import { CouchError, notFound, unauthorized } from '../errors.js';
+import { PeerUnreachable } from '../replication/peer.js';
+import type { Logger } from '../observe/log.js';
+import type { Tasks } from '../observe/tasks.js';
+import type { Database } from '../store/types.js';
+import { REPLICATOR, type Members } from './documents.js';
+import type { Endpoint } from './endpoint.js';
+import { InvalidReplication } from './invalid.js';
+import { type DocumentPlace, Jobs, type JobSpec, type ScheduledJob } from './jobs.js';
+import { OwnServer } from './own-server.js';
+import { Peers, type PeerServices } from './peers.js';
+import { parseCancellation, parseRequest } from './request.js';
+import { run } from './running.js';
+import { shownResult, type Shown, type Unscheduled } from './shown.js';
+import { type DocumentRules, ReplicatorView } from './view.js';
+import { Watcher } from './watcher.js';
+
+export interface ReplicatorServices extends Omit<PeerServices, 'config' | 'resolve'> {
+  /** Read at each use: it may change. */
+  readonly config: Pick<Config, 'replication' | 'admins'>;
+  readonly tasks: Tasks;
+  readonly log: Pick<Logger, 'error' | 'info' | 'warn'>;
+  /** Finds the addresses of names; as the system does, when left out. */
+  readonly resolve?: PeerServices['resolve'];
+  /** See `JobsOptions`. */
+  readonly firstBackoff?: number;
+}
+
+/** What `_replicate` answers. */
+export interface Answer {
+  readonly status: number;
+  readonly body: Shown;
+}
+
+/** What there is once it is known where the server listens. */
+interface Parts {
+  readonly own: OwnServer;
+  readonly peers: Peers;
+  readonly watcher: Watcher;
+}
+
+/** CouchDB's replicator: what is asked of `_replicate`, and what documents of replicator databases ask for. */
+export class Replicator {
+  readonly #jobs: Jobs;
+  readonly #writes = new Queue();
+  #parts: Parts | undefined;
+  readonly #stop = new AbortController();
+
+  constructor(private readonly services: ReplicatorServices) {
+    const { config, log, tasks, firstBackoff } = services;
+    this.#jobs = new Jobs({
+      config,
+      log,
+      run: (spec) => run(spec, { peers: this.#running.peers, tasks, log }),
+      onCompleted: (place, job) => this.#running.watcher.completed(place, job),
+      ...(firstBackoff !== undefined && { firstBackoff }),
+    });
+  }
+
+  /** @throws CouchError where the store fails */
+  async prepare(): Promise<void> {
+    await this.services.databases.create(REPLICATOR);
+  }
+
+  /** Begins to replicate. @param url where the server listens */
+  start(url: string): void {
+    const { services } = this;
+    const own = new OwnServer(url);
+    const resolve = services.resolve ?? ((hostname: string) => lookup(hostname, { all: true }));
+    const peers = new Peers({ ...services, resolve }, own);
+    const watcher = new Watcher({ ...services, peers, jobs: this.#jobs });
+    this.#parts = { own, peers, watcher };
+    services.databases.onCreate((name) => watcher.follow(name));
+    watcher.start();
+  }
+
+  get #running(): Parts {
+    if (this.#parts === undefined) throw new Error('the replicator was not started');
+    return this.#parts;
+  }
+
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#parts?.watcher.close();
+    await this.#jobs.close();
+  }
+
+  /** To be called when the configuration has changed. */
+  reconsider(): void {
+    this.#jobs.schedule();
+  }
+
+  // ---- what it shows --------------------------------------------------------------------------------------------
+
+  job(id: string): ScheduledJob | undefined {
+    return this.#jobs.get(id);
+  }
+
+  jobs(): readonly ScheduledJob[] {
+    return this.#jobs.list();
+  }
+
+  /** What is known of a document that is not at its end. */
+  document(place: DocumentPlace): Unscheduled | ScheduledJob | undefined {
+    return this.#running.watcher.find(place);
+  }
+
+  /** A replicator database as a user may see it. */
+  view(db: Database, user: UserContext): Database {
+    return new ReplicatorView(db, user, this.#rules, this.#writes);
+  }
+
+  readonly #rules: DocumentRules = {
+    isAdmin: (name) => Object.hasOwn(this.services.config.admins, name),
+    check: (members, owner) => {
+      try {
+        const request = parseRequest(members, this.services.config.replication);
+        this.#running.peers.require(request, this.#rules.isAdmin(owner));
+      } catch (error) {
+        throw error instanceof InvalidReplication ? error.refusal : error;
+      }
+    },
+  };
+
+  // ---- _replicate -----------------------------------------------------------------------------------------------
+
+  /**
+   * Does what the body of a request asks for: replicates to the end, begins a continuous replication, or cancels one.
+   * @throws CouchError, PeerUnreachable
+   */
+  async replicate(body: Members, user: UserContext): Promise<Answer> {
+    try {
+      const cancellation = parseCancellation(body);
+      if (cancellation?.id !== undefined) return await this.#cancel(cancellation.id, user);
+      const spec = await this.#specOf(body, user);
+      return cancellation === undefined ? await this.#run(spec) : await this.#cancel(spec.id.full, user);
+    } catch (error) {
+      if (error instanceof InvalidReplication) return failure(error.answer);
+      throw error;
+    }
+  }
+
+  async #specOf(body: Members, user: UserContext): Promise<JobSpec> {
+    const { own, peers } = this.#running;
+    const named = (database: string): Endpoint => ({
+      url: own.urlOf(database),
+      headers: {},
+      user: user.name,
+      database,
+    });
+    const request = parseRequest(body, this.services.config.replication, named);
+    const behalf = { as: user, isAdmin: isServerAdmin(user) };
+    peers.require(request, behalf.isAdmin);
+    const id = await peers.identify(request, behalf, this.#stop.signal);
+    return { ...behalf, id, request, user: user.name, document: undefined, startTime: Date.now() };
+  }
+
+  /** What runs already is joined. */
+  async #run(spec: JobSpec): Promise<Answer> {
+    const id = spec.id.full;
+    const { options } = spec.request;
+    this.#requireOwn(this.#jobs.get(id), spec.as);
+    this.#jobs.add(spec);
+    if (options.continuous === true) return { status: 202, body: { ok: true, _local_id: id } };
+    try {
+      return { status: 200, body: shownResult(await this.#jobs.result(id), options.docIds !== undefined) };
+    } catch (error) {
+      return failed(error);
+    }
+  }
+
+  /** @throws CouchError 401, 404 */
+  async #cancel(id: string, user: UserContext): Promise<Answer> {
+    const job = this.#jobs.get(id);
+    if (job === undefined) throw notFound();
+    this.#requireOwn(job, user);
+    await this.#jobs.remove(id);
+    return { status: 200, body: { ok: true, _local_id: id } };
+  }
+
+  /** @throws CouchError 401 for the replication of somebody else */
+  #requireOwn(job: ScheduledJob | undefined, user: UserContext): void {
+    if (job === undefined || isServerAdmin(user) || job.spec.user === user.name) return;
+    throw unauthorized('You are not a server admin.');
+  }
+}
+
+/** What failed somewhere else is no failure of this server. @throws whatever else it is */
+function failed(error: unknown): Answer {
+  if (error instanceof PeerUnreachable) return failure(new CouchError(500, 'error', error.message));
+  if (!(error instanceof CouchError) || (error.status !== 500 && error.status >= 400)) throw error;
+  return failure(new CouchError(500, error.error, error.reason));
+}
+
+const failure = ({ status, error, reason }: CouchError): Answer => ({ status, body: { error, reason } });

@@ -1,0 +1,83 @@
+import type { Logger } from '../observe/log.js';
+import type { TaskFields, Tasks } from '../observe/tasks.js';
+import type { Refusal, Replication, ReplicationResult } from '../replication/replication.js';
+import { startReplication } from '../replication/run.js';
+import type { JobSpec, Run } from './jobs.js';
+import type { Peers } from './peers.js';
+import { liveStatistics } from './shown.js';
+
+export interface RunServices {
+  readonly peers: Peers;
+  readonly tasks: Tasks;
+  readonly log: Pick<Logger, 'info' | 'warn'>;
+}
+
+/** Runs a replication, seen in `_active_tasks` meanwhile. */
+export function run(spec: JobSpec, { peers, tasks, log }: RunServices): Run {
+  let replication: Replication | undefined;
+  let isStopped = false;
+  let updated = Math.floor(Date.now() / 1000);
+  const task = tasks.begin(taskOf(spec), () => ({
+    ...(replication && liveStatistics(replication.progress)),
+    updated_on: updated,
+  }));
+
+  const listener = {
+    onProgress: () => {
+      updated = Math.floor(Date.now() / 1000);
+    },
+    onRefused: ({ id, rev, error }: Refusal) => {
+      const { error: kind, reason } = error;
+      log.warn(
+        { replication: spec.id.full, target: spec.request.target.url, doc: id, rev, error: kind, reason },
+        'a document was refused by the target of a replication',
+      );
+    },
+    onRetry: (error: Error) => {
+      log.info(
+        { replication: spec.id.full, reason: error.message },
+        'a request of a replication is repeated',
+      );
+    },
+  };
+
+  const work = async (): Promise<ReplicationResult> => {
+    const opened = await peers.open(spec.request, spec);
+    try {
+      const { source, target } = opened;
+      const { options, tuning } = spec.request;
+      replication = startReplication({ id: spec.id.base, source, target, options, tuning, listener });
+      if (isStopped) await replication.cancel();
+      return await replication.done;
+    } finally {
+      await opened.close();
+    }
+  };
+  const done = work().finally(() => task.end());
+  return {
+    pid: task.pid,
+    get progress() {
+      return replication?.progress;
+    },
+    done,
+    stop: async () => {
+      isStopped = true;
+      await replication?.cancel();
+      await done.catch(() => undefined);
+    },
+  };
+}
+
+function taskOf({ id, request, document, user }: JobSpec): TaskFields {
+  return {
+    type: 'replication',
+    user,
+    replication_id: id.full,
+    database: document?.database ?? null,
+    doc_id: document?.id ?? null,
+    source: request.source.url,
+    target: request.target.url,
+    continuous: request.options.continuous ?? false,
+    checkpoint_interval: request.tuning.checkpointInterval ?? null,
+  };
+}
