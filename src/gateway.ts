@@ -11,6 +11,7 @@ import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
 import { QuickJsSandbox } from './design/sandbox.js';
 import { buildApp } from './http/app.js';
+import { createReplicator } from './http/replicator.js';
 import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
@@ -101,13 +102,30 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   const reduceLimit = (): boolean => settings.config.functions.reduceLimit;
   const views = new Views({ databases, sandbox, reduceLimit, tasks, log });
   parts.add(() => views.close());
-  const server = { uuid: directory.uuid, version };
-  const app = buildApp({ settings, databases, auth, users, log, tasks, sandbox, views, server });
+  const services = {
+    settings,
+    databases,
+    auth,
+    users,
+    log,
+    tasks,
+    sandbox,
+    views,
+    server: { uuid: directory.uuid, version },
+  };
+  const replicator = createReplicator(services);
+  await replicator.prepare().catch((error: unknown) => {
+    log.error({ err: error }, 'the database of the replications cannot be used');
+  });
+  const app = buildApp({ ...services, replicator });
   parts.add(() => closeApp(app, log));
   await listen(app, config);
+  const url = urlOf(app.server.address() as AddressInfo);
+  parts.add(() => replicator.close());
+  replicator.start(url);
 
   return {
-    url: urlOf(app.server.address() as AddressInfo),
+    url,
     data: directory.path,
     passwordFile: settings.passwordFile,
     close: () => parts.close(),

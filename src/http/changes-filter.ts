@@ -1,6 +1,6 @@
 import type { ChangesFilter, ChangesQuery } from '../changes/query.js';
 import { conflictsOf } from '../changes/rows.js';
-import type { DesignFunctions } from '../design/types.js';
+import type { DesignFunctions, Sandbox } from '../design/types.js';
 import { badRequest, CouchError } from '../errors.js';
 import { valuesInTurns } from '../json/text.js';
 import { inTurns, type Work } from '../json/turns.js';
@@ -42,20 +42,13 @@ export async function filterOf(
     case '_view': {
       const view = exchange.parameter('view') ?? '';
       if (view === '') throw badRequest('`view` filter parameter is not provided.');
-      const { functions, name } = functionAt(exchange, db, view, 'views', 'view');
-      return {
-        kind: 'function',
-        judge: judge(conflicts, (documents) => functions.filterByView(name, documents)),
-      };
+      return viewFilter(exchange.server.sandbox, db, view, conflicts);
     }
     default: {
       if (name.startsWith('_')) throw badRequest('unknown builtin filter name');
-      const { functions, name: filter } = functionAt(exchange, db, name, 'filters', 'filter');
-      const request = await requestObject(exchange, db, undefined, seenOf(exchange, body));
-      return {
-        kind: 'function',
-        judge: judge(conflicts, (documents) => functions.filter(filter, documents, request)),
-      };
+      return functionFilter(exchange.server.sandbox, db, name, conflicts, () =>
+        requestObject(exchange, db, undefined, seenOf(exchange, body)),
+      );
     }
   }
 }
@@ -122,9 +115,38 @@ function selectorPart(body: ChangesBody | undefined, name: 'selector' | 'fields'
 
 // ---- functions ------------------------------------------------------------------------------------------------
 
+/** Lets documents pass for which the map function of a view emits something. @throws CouchError 400, 404 */
+export function viewFilter(sandbox: Sandbox, db: Database, path: string, conflicts: boolean): ChangesFilter {
+  const { functions, name } = functionAt(sandbox, db, path, 'views', 'view');
+  return {
+    kind: 'function',
+    judge: judge(conflicts, (documents) => functions.filterByView(name, documents)),
+  };
+}
+
+/**
+ * Lets documents pass that a filter function lets pass.
+ * @param requestOf what the function sees of the request, as JSON
+ * @throws CouchError 400, 404
+ */
+export async function functionFilter(
+  sandbox: Sandbox,
+  db: Database,
+  path: string,
+  conflicts: boolean,
+  requestOf: () => Promise<string>,
+): Promise<ChangesFilter> {
+  const { functions, name } = functionAt(sandbox, db, path, 'filters', 'filter');
+  const request = await requestOf();
+  return {
+    kind: 'function',
+    judge: judge(conflicts, (documents) => functions.filter(name, documents, request)),
+  };
+}
+
 /** A function of a design document as it is now: a feed keeps it, whatever becomes of the document. @throws CouchError */
 function functionAt(
-  exchange: Exchange,
+  sandbox: Sandbox,
   db: Database,
   path: string,
   kind: 'filters' | 'views',
@@ -136,7 +158,7 @@ function functionAt(
     throw badRequest(`\`${parameter}\` must be of the form \`designname/${parameter}name\``);
   const design = designDocument(db, designName);
   requireFunction(design, kind, name);
-  return { functions: exchange.server.sandbox.design(db, design.id), name };
+  return { functions: sandbox.design(db, design.id), name };
 }
 
 /** A body that is JSON is a value to a filter. */

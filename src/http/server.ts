@@ -6,6 +6,7 @@ import type { Sections } from '../config/runtime.js';
 import type { Settings } from '../config/settings.js';
 import { connectionsWithin } from '../observe/handles.js';
 import type { Tasks } from '../observe/tasks.js';
+import type { Replicator } from '../replicator/replicator.js';
 import type { Databases } from '../store/databases.js';
 import type { DocumentLimits } from '../store/document.js';
 import { BodyBudget } from './body-budget.js';
@@ -84,6 +85,7 @@ export class Server {
   readonly tasks: Tasks;
   readonly sandbox: Services['sandbox'];
   readonly views: Services['views'];
+  readonly replicator: Replicator;
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
@@ -115,6 +117,7 @@ export class Server {
     this.tasks = services.tasks;
     this.sandbox = services.sandbox;
     this.views = services.views;
+    this.replicator = services.replicator;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

@@ -4,6 +4,7 @@ import type { Users } from '../auth/users/users.js';
 import type { Settings } from '../config/settings.js';
 import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
+import type { Replicator } from '../replicator/replicator.js';
 import type { Databases } from '../store/databases.js';
 import type { Views } from '../views/views.js';
 
@@ -20,6 +21,7 @@ export interface Services {
   readonly tasks: Tasks;
   readonly sandbox: Sandbox;
   readonly views: Views;
+  readonly replicator: Replicator;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

@@ -3,6 +3,7 @@ import { securityOf } from '../auth/security.js';
 import { USERS } from '../auth/users/ids.js';
 import { requireOwn } from '../auth/users/view.js';
 import { conflict, CouchError } from '../errors.js';
+import { isReplicatorDatabase } from '../replicator/documents.js';
 import { localRev } from '../store/document.js';
 import type { Database, DocumentEdit } from '../store/types.js';
 import { checkDesignDocument } from './design-document.js';
@@ -67,7 +68,9 @@ export async function writeLocal(db: Database, edit: DocumentEdit): Promise<stri
  * to be hashed; a request has to answer for the memory that it takes meanwhile.
  */
 export const isForLater = (exchange: Exchange, db: Database, { attachments }: DocumentEdit): boolean =>
-  exchange.parameter('batch') === 'ok' && attachments === undefined && db.name !== USERS;
+  exchange.parameter('batch') === 'ok' && attachments === undefined && !hasRules(db.name);
+
+const hasRules = (name: string): boolean => name === USERS || isReplicatorDatabase(name);
 
 /** Writes a document for which nobody waits. */
 export function writeLater(exchange: Exchange, db: Database, edit: DocumentEdit): void {

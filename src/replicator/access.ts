@@ -1,7 +1,7 @@
 import { requireRight } from '../auth/rights.js';
 import { isDatabaseAdmin, securityOf } from '../auth/security.js';
 import type { UserContext } from '../auth/usercontext.js';
-import { databaseMissing, forbidden, notImplemented, unauthorized, type CouchError } from '../errors.js';
+import { databaseMissing, forbidden, unauthorized, type CouchError } from '../errors.js';
 import type { LocalAccess } from '../replication/local/options.js';
 import { DatabaseView } from '../store/database-view.js';
 import type { Databases } from '../store/databases.js';
@@ -52,8 +52,6 @@ class DesignGuard extends DatabaseView {
   }
 
   override write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
-    if (this.validators.size > 0)
-      return Promise.reject(notImplemented('Validation functions are not run by this version of Causeway.'));
     const refusal = this.#refusal;
     if (refusal === undefined) return this.inner.write(edits, options);
     return writeSingly(this.inner, edits, options, (edit) => {

@@ -4,7 +4,7 @@ import type { AuthHeaders, AuthResult, Client } from '../auth/auth.js';
 import type { UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Config } from '../config/schema.js';
-import { CouchError, notFound, notImplemented } from '../errors.js';
+import { CouchError, notFound } from '../errors.js';
 import { newAgent } from '../replication/http/agent.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { type EndpointIdentity, type ReplicationId, replicationId } from '../replication/id.js';
@@ -24,6 +24,13 @@ export interface PeerServices extends AccessServices {
   readonly config: Pick<Config, 'replication'>;
   /** Finds out whose credentials somebody gave for this server. @throws CouchError 401 and others */
   authenticate(headers: AuthHeaders, client: Client): Promise<AuthResult>;
+  /**
+   * A filter of a database here that is a function.
+   * @param user for whom documents are chosen
+   * @param name as `filter` of `_changes` has it; `_view` for the map function that the parameters name
+   * @throws CouchError 404 where there is none
+   */
+  filter(db: Database, user: UserContext, name: string, parameters: JsonObject): Promise<ChangesFilter>;
   /** What the rules for documents are at the moment. */
   limits(): Pick<LocalPeerOptions, 'documents' | 'attachments'>;
   readonly resolve: Resolve;
@@ -149,15 +156,9 @@ export class Peers {
       access: accessFor(name, who, services),
       documents,
       attachments,
-      filter: refuseFunctions,
+      filter: async (db, filter, parameters) => services.filter(db, await who(), filter, parameters),
     });
   }
-}
-
-function refuseFunctions(_database: Database, name: string): Promise<ChangesFilter> {
-  return Promise.reject(
-    notImplemented(`Filter functions (${name}) are not supported by this version of Causeway.`),
-  );
 }
 
 const identityOf = ({ url, user, headers, database }: Endpoint, as: UserContext): EndpointIdentity => ({

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises';
 import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
-import { Queue } from '../auth/users/queue.js';
+import { Queue } from '../store/queue.js';
 import type { Config } from '../config/schema.js';
 import { CouchError, notFound, unauthorized } from '../errors.js';
 import { PeerUnreachable } from '../replication/peer.js';

@@ -1,4 +1,4 @@
-import { compileSelector } from '../changes/selector.js';
+import { compileSelector } from '../selector/match.js';
 import type { Config } from '../config/schema.js';
 import { CouchError } from '../errors.js';
 import type { ReplicationOptions, ReplicationTuning } from '../replication/options.js';

@@ -1,7 +1,7 @@
 import { isDatabaseAdmin, securityOf } from '../auth/security.js';
 import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import { bodyOf } from '../auth/users/password-members.js';
-import type { Queue } from '../auth/users/queue.js';
+import type { Queue } from '../store/queue.js';
 import { forbidden, unauthorized, type CouchError } from '../errors.js';
 import { members } from '../json/text.js';
 import { DatabaseView } from '../store/database-view.js';
@@ -40,7 +40,7 @@ export class ReplicatorView extends DatabaseView {
   constructor(
     inner: Database,
     private readonly user: UserContext,
-    private readonly rules: DocumentRules,
+    private readonly judgement: DocumentRules,
     private readonly writes: Queue,
   ) {
     super(inner);
@@ -123,7 +123,7 @@ export class ReplicatorView extends DatabaseView {
     texts.set('owner', JSON.stringify(owner));
     const body = bodyOf(texts);
     // One that failed does nothing, and may be corrected in steps.
-    if (texts.get('_replication_state') !== '"failed"') this.rules.check(membersOf(`{${body}}`), owner);
+    if (texts.get('_replication_state') !== '"failed"') this.judgement.check(membersOf(`{${body}}`), owner);
     return { ...edit, body };
   }
 
@@ -141,7 +141,7 @@ export class ReplicatorView extends DatabaseView {
     if (owner === undefined || owner === null || owner === name) return name;
     const maySay = this.#isAdmin && typeof owner === 'string';
     // What an admin of the server may do is not an admin's of the database to give.
-    if (!maySay || (this.rules.isAdmin(owner) && !isServerAdmin(this.user))) throw notOwn();
+    if (!maySay || (this.judgement.isAdmin(owner) && !isServerAdmin(this.user))) throw notOwn();
     return owner;
   }
 }

@@ -14,6 +14,7 @@ const { COUCHDB_URL } = process.env;
 
 /** Where the answer to those who have no right is another one than CouchDB's, and why. */
 const DIFFERENCES: readonly (readonly [route: RegExp, why: string])[] = [
+  [/^GET \/_replicate$/, 'CouchDB says that there is no body, whoever asks'],
   [/^PUT \/:db\/_(security|revs_limit)$/, 'CouchDB fails with 500 for members'],
   [
     /\/_users\/_(purged_infos_limit|purge|sync_shards|design_docs|local_docs)\b/,

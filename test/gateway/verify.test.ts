@@ -67,7 +67,8 @@ const linesOf = (stdout: string): Line[] =>
 test('a whole data directory is clean, and stays as it was', async () => {
   const { code, stdout, stderr } = await runProgram(['verify', '--data', whole]);
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  const [users, notes, orders, all] = stdout.split('\n');
+  const [replicator, users, notes, orders, all] = stdout.split('\n');
+  expect(replicator).toMatch(/^_replicator: clean; 0 documents, /);
   expect(users).toMatch(/^_users: clean; 1 document, /);
   expect(notes).toMatch(
     /^notes\/2026: clean; 1 document, 0 deleted; 1 body, [0-9]+ bytes; 1 attachment, 5.2 MB$/,
@@ -75,8 +76,13 @@ test('a whole data directory is clean, and stays as it was', async () => {
   expect(orders).toMatch(
     /^orders: clean; 30 documents, 0 deleted; 30 bodies, [0-9.]+ kB; 0 attachments, 0 bytes$/,
   );
-  expect(all).toBe('3 databases: 0 problems, 0 notes');
-  expect((await readdir(path.join(whole, 'databases'))).sort()).toEqual(['_users', 'notes%2F2026', 'orders']);
+  expect(all).toBe('4 databases: 0 problems, 0 notes');
+  expect((await readdir(path.join(whole, 'databases'))).sort()).toEqual([
+    '_replicator',
+    '_users',
+    'notes%2F2026',
+    'orders',
+  ]);
 });
 
 test('problems end it with 1, and say how to mend them; repairing does', async () => {
@@ -103,7 +109,7 @@ test('problems end it with 1, and say how to mend them; repairing does', async (
     document: '0',
     mend: expect.any(String) as string,
   });
-  expect(lines.at(-1)).toEqual({ type: 'summary', databases: 3, problems: 30, notes: 3 });
+  expect(lines.at(-1)).toEqual({ type: 'summary', databases: 4, problems: 30, notes: 4 });
   const repaired = await runProgram(['verify', '--data', data, '--repair', '--json']);
   expect(repaired.code).toBe(0);
   expect(linesOf(repaired.stdout).filter(({ type }) => type === 'repaired')).toHaveLength(1);
@@ -143,7 +149,7 @@ test('plain copies are PouchDB’s, and only of what is whole', async () => {
   const { code, stdout } = await runProgram(['verify', '--data', data, '--to-pouchdb', target]);
   expect(code).toBe(1);
   expect(stdout).toMatch(/^ {2}not copied: mend it first/m);
-  expect((await readdir(target)).sort()).toEqual(['_users', 'notes%2F2026']);
+  expect((await readdir(target)).sort()).toEqual(['_replicator', '_users', 'notes%2F2026']);
   const pouch = new PouchProcess();
   const copy = path.join(target, 'notes%2F2026');
   await pouch.open(copy);

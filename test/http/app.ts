@@ -12,6 +12,7 @@ import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
 import { QuickJsSandbox } from '../../src/design/sandbox.js';
+import { createReplicator } from '../../src/http/replicator.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
@@ -77,7 +78,11 @@ const CHEAP: PasswordHasher = {
 };
 
 /** The HTTP interface over a real store in a new folder, listening on a port of its own. */
-export async function startApp(values: Record<string, unknown> = {}, services: Partial<Services> = {}) {
+export async function startApp(
+  values: Record<string, unknown> = {},
+  services: Partial<Services> = {},
+  tuning?: Parameters<typeof createReplicator>[1],
+) {
   const folder = await mkdtemp(path.join(tmpdir(), 'causeway-test-'));
   const settings = await Settings.open({ values: { data: folder, ...values } }, folder, CHEAP);
   const { config } = settings;
@@ -100,7 +105,7 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
     tasks,
     log,
   });
-  const app = buildApp({
+  const parts = {
     settings,
     databases,
     auth: NAMES,
@@ -111,9 +116,12 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
     views,
     server,
     ...services,
-  });
+  };
+  const replicator = services.replicator ?? createReplicator(parts, tuning);
+  const app = buildApp({ ...parts, replicator });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
+  replicator.start(`http://127.0.0.1:${port}`);
 
   return {
     app,
@@ -128,6 +136,7 @@ export async function startApp(values: Record<string, unknown> = {}, services: P
     request: (method: string, url: string, options?: RequestOptions) => send(port, method, url, options),
     raw: (bytes: string | Buffer, patience?: number) => sendRaw(port, bytes, patience),
     async stop() {
+      await replicator.close();
       await app.close();
       await views.close();
       await sandbox.close();

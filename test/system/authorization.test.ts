@@ -128,6 +128,6 @@ it('forged sessions, passwords and log-ins give nobody a right, and the server g
     const authorization = `Basic ${Buffer.from(pair).toString('base64')}`;
     expect((await fetch(`${gateway.url}/`, { headers: { authorization } })).status).toBe(200);
   }
-  expect(await gateway.couch.get('/_all_dbs')).toEqual(['_users', 'private']);
+  expect(await gateway.couch.get('/_all_dbs')).toEqual(['_replicator', '_users', 'private']);
   expect(gateway.program.stderr).not.toContain('"level"');
 }, 600_000);

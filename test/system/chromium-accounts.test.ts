@@ -151,7 +151,7 @@ describe.runIf(await hasBrowser())('accounts in Chromium, from a page of another
     expect(await ask('POST', '/_session', form)).toMatchObject([200, { ok: true }]);
     expect(await ask('GET', '/_session')).toMatchObject([200, { userCtx: { roles: ['_admin'] } }]);
     expect(await ask('PUT', '/made')).toEqual([201, { ok: true }]);
-    expect(await ask('GET', '/_all_dbs')).toEqual([200, ['_users', 'made', 'notes']]);
+    expect(await ask('GET', '/_all_dbs')).toEqual([200, ['_replicator', '_users', 'made', 'notes']]);
     expect(await ask('GET', CONFIG)).toMatchObject([200, { vendor: {} }]);
     expect(await ask('DELETE', '/_session', '')).toEqual([200, { ok: true }]);
     expect(await ask('GET', '/_all_dbs')).toMatchObject([401, {}]);

@@ -139,11 +139,16 @@ describe.runIf(canMount())('on a disk of 32 MB', () => {
       });
       expect((await ask('GET', `/${name}`)).status).toBe(404);
     }
-    expect(await gateway.couch.get('/_all_dbs')).toEqual(['_users', 'db', 'doomed']);
+    expect(await gateway.couch.get('/_all_dbs')).toEqual(['_replicator', '_users', 'db', 'doomed']);
     expect((await ask('DELETE', '/doomed')).status).toBe(200);
     await until('writes go on', async () => (await ask('PUT', '/db/later', '{}')).status === 201);
     await until('databases can be made', async () => (await ask('PUT', '/one')).status === 201);
-    expect(readdirSync(path.join(gateway.data, 'databases')).sort()).toEqual(['_users', 'db', 'one']);
+    expect(readdirSync(path.join(gateway.data, 'databases')).sort()).toEqual([
+      '_replicator',
+      '_users',
+      'db',
+      'one',
+    ]);
   });
 
   it('the server stops and starts on a full disk, or says in a line why it does not; then all is there', async () => {

@@ -30,16 +30,11 @@ async function show(exchange: Exchange, db: Database): Promise<void> {
   exchange.json(200, await databaseInfo(db));
 }
 
-/** Databases with rules of their own, which this version cannot keep. */
-const NOT_YET = new Set(['_replicator']);
-
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 
 async function create(exchange: Exchange): Promise<void> {
   checkOptions(exchange);
   const name = exchange.param('db');
-  if (NOT_YET.has(name))
-    throw notImplemented(`The database ${name} is not supported by this version of Causeway.`);
   if (!isDatabaseName(name)) throw NAME.test(name) ? tooLong(name) : illegalName(name);
   const { databases, users } = exchange.server;
   if (!(await databases.create(name))) throw databaseExists();

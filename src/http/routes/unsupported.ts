@@ -25,14 +25,6 @@ const refuse = (what: string): (() => never) => {
   };
 };
 
-/** An operation that takes a JSON object, which is still looked at. */
-const refuseBody =
-  (what: string) =>
-  async (exchange: Exchange): Promise<void> => {
-    await exchange.bodyMembers();
-    refuse(what)();
-  };
-
 // ---- the server -----------------------------------------------------------------------------------------------
 
 function serverWide(add: AddResource): void {
@@ -40,23 +32,9 @@ function serverWide(add: AddResource): void {
   const server = (path: string, allow: string, methods: Record<string, Operation>): void =>
     add({ path, allow, methods, other });
 
-  for (const path of ['/_scheduler/jobs', '/_scheduler/jobs/*', '/_scheduler/docs', '/_scheduler/docs/*']) {
-    server(path, 'GET,HEAD', { GET: onServer('serverAdmin', refuse('Replication by the server is')) });
-  }
-  server('/_scheduler', 'GET,HEAD', {
-    GET: onServer('serverAdmin', () => {
-      throw notFound('missing');
-    }),
-  });
   for (const path of ['/_reshard', '/_reshard/*']) {
     server(path, 'GET,HEAD', { GET: onServer('serverAdmin', refuse('Resharding is')) });
   }
-  add({
-    path: '/_replicate',
-    allow: 'POST',
-    methods: { POST: json(onServer('authenticated', refuseBody('Replication by the server is'))) },
-    other: onServer('authenticated'),
-  });
 }
 
 // ---- databases ------------------------------------------------------------------------------------------------

@@ -1,0 +1,48 @@
+import type { UserContext } from '../auth/usercontext.js';
+import type { ChangesFilter } from '../changes/query.js';
+import type { Sandbox } from '../design/types.js';
+import { badRequest } from '../errors.js';
+import type { JsonObject } from '../replication/peer.js';
+import type { Database } from '../store/types.js';
+import { functionFilter, viewFilter } from './changes-filter.js';
+import { databaseInfo } from './routes/info.js';
+
+/** Filter functions for replications from databases here: they see what they would see of a request for changes. */
+export const replicationFilter =
+  (sandbox: Sandbox) =>
+  async (db: Database, user: UserContext, name: string, parameters: JsonObject): Promise<ChangesFilter> => {
+    if (name !== '_view')
+      return functionFilter(sandbox, db, name, false, () => requestText(db, user, name, parameters));
+    const { view } = parameters;
+    if (typeof view !== 'string') throw badRequest('`view` filter parameter is not provided.');
+    return viewFilter(sandbox, db, view, false);
+  };
+
+async function requestText(
+  db: Database,
+  { name, roles }: UserContext,
+  filter: string,
+  parameters: JsonObject,
+): Promise<string> {
+  const texts = Object.entries(parameters).map(([key, value]) => [
+    key,
+    typeof value === 'string' ? value : JSON.stringify(value),
+  ]);
+  const path = [db.name, '_changes'];
+  return JSON.stringify({
+    info: JSON.parse(await databaseInfo(db)) as unknown,
+    id: null,
+    method: 'GET',
+    requested_path: path,
+    path,
+    raw_path: `/${path.join('/')}`,
+    query: { filter, ...(Object.fromEntries(texts) as object) },
+    headers: {},
+    body: 'undefined',
+    peer: '127.0.0.1',
+    form: {},
+    cookie: {},
+    userCtx: { db: db.name, name, roles },
+    secObj: JSON.parse(db.security) as unknown,
+  });
+}

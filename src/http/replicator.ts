@@ -1,0 +1,44 @@
+import type { UserContext } from '../auth/usercontext.js';
+import { Replicator, type ReplicatorServices } from '../replicator/replicator.js';
+import type { Database } from '../store/types.js';
+import { typePattern } from './intake.js';
+import { replicationFilter } from './replication-filter.js';
+import { viewFor } from './seen.js';
+import type { Services } from './services.js';
+
+type Parts = Omit<Services, 'replicator'>;
+
+/** The replicator, which uses databases here by the rules that requests have. */
+export function createReplicator(
+  { settings, databases, auth, users, log, tasks, sandbox, server }: Parts,
+  tuning: Pick<ReplicatorServices, 'firstBackoff' | 'resolve'> = {},
+): Replicator {
+  const { config } = settings;
+  const viewOf = (db: Database, user: UserContext): Database =>
+    viewFor({ sandbox, users, replicator }, user, db, () => false);
+  const replicator: Replicator = new Replicator({
+    ...tuning,
+    config,
+    databases,
+    log,
+    tasks,
+    uuid: server.uuid,
+    viewOf,
+    filter: replicationFilter(sandbox),
+    authenticate: (headers, client) => auth.authenticate(headers, client),
+    limits: () => {
+      const { limits, attachments } = config;
+      const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
+      return {
+        documents: { maxSize, maxIdLength },
+        attachments: {
+          maxSize: limits.maxAttachmentSize,
+          compressible: typePattern(attachments.compressibleTypes),
+          compressionLevel: attachments.compressionLevel,
+        },
+      };
+    },
+  });
+  settings.onChange(() => replicator.reconsider());
+  return replicator;
+}

@@ -1,0 +1,29 @@
+import type { AddResource } from './index.js';
+import { badRequest } from '../../errors.js';
+import type { Exchange } from '../exchange.js';
+import { json, onServer } from '../resource.js';
+
+export function replicateRoutes(add: AddResource): void {
+  add({
+    path: '/_replicate',
+    allow: 'POST',
+    methods: {
+      POST: json(onServer('authenticated', replicate)),
+      // CouchDB reads the body before it looks at the method.
+      GET: onServer('authenticated', () => {
+        throw badRequest('Missing request body');
+      }),
+    },
+    other: onServer('authenticated'),
+  });
+}
+
+/** Answers when the replication is over, or begun where it is continuous. It goes on whether or not anybody waits. */
+async function replicate(exchange: Exchange): Promise<void> {
+  const members = await exchange.bodyMembers();
+  const entries = Array.from(members, ([name, text]) => [name, JSON.parse(text) as unknown] as const);
+  exchange.forgetBody();
+  const { replicator } = exchange.server;
+  const { status, body } = await replicator.replicate(Object.fromEntries(entries), exchange.user);
+  exchange.json(status, JSON.stringify(body));
+}
