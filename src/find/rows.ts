@@ -191,7 +191,7 @@ async function* positions(
   if (page.length > 0) yield page;
 }
 
-/** Which rows of an index a query is about, by their numbers. */
+/** Which rows of an index a query is about, by their numbers. Where there is no bound, none has to be looked for. */
 async function numbers(
   { nodes, root, collate }: ViewSnapshot,
   ranges: readonly Range[],
@@ -199,15 +199,28 @@ async function numbers(
   after: Position | undefined,
 ): Promise<{ from: number; to: number }> {
   const { start, end } = keysOf(ranges);
-  let from = await rank(nodes, root, ({ key }) => collate(key, start) < 0);
-  let to = await rank(nodes, root, ({ key }) => collate((key as unknown[]).slice(0, end.length), end) <= 0);
-  if (after !== undefined) {
-    const last: unknown = JSON.parse(after.key);
-    const order = ({ key, id }: Parsed): number => collate(key, last) || compareIds(id, after.id);
-    if (descending) to = Math.min(to, await rank(nodes, root, (place) => order(place) < 0));
-    else from = Math.max(from, await rank(nodes, root, (place) => order(place) <= 0));
-  }
-  return { from, to };
+  const before = (isBefore: (place: Parsed) => boolean): Promise<number> => rank(nodes, root, isBefore);
+  const beginning = (key: unknown): readonly unknown[] => (key as readonly unknown[]).slice(0, end.length);
+  const [from, to, behind] = await Promise.all([
+    start.length === 0 ? 0 : before(({ key }) => collate(key, start) < 0),
+    end.length === 0 ? (root?.rows ?? 0) : before(({ key }) => collate(beginning(key), end) <= 0),
+    after && before(isUpTo(after, collate, descending)),
+  ]);
+  if (behind === undefined) return { from, to };
+  return descending ? { from, to: Math.min(to, behind) } : { from: Math.max(from, behind), to };
+}
+
+/** Whether a row comes in the index before the end of a page, or is that; of one that goes backwards, only before. */
+function isUpTo(
+  { key, id }: Position,
+  collate: ViewSnapshot['collate'],
+  descending: boolean,
+): (place: Parsed) => boolean {
+  const last: unknown = JSON.parse(key);
+  return (place) => {
+    const order = collate(place.key, last) || compareIds(place.id, id);
+    return descending ? order < 0 : order <= 0;
+  };
 }
 
 /**
