@@ -1,4 +1,5 @@
 import type { AddResource } from './index.js';
+import { USERS } from '../../auth/users/ids.js';
 import { conflict, CouchError, mangoError, notFound } from '../../errors.js';
 import { erlangTerm } from '../../json/erlang.js';
 import { designId, parseIndex, withIndex, withoutIndexes } from '../../find/design.js';
@@ -22,32 +23,32 @@ export function findRoutes(add: AddResource): void {
   add({
     path: '/:db/_find',
     allow: 'POST',
-    methods: { POST: json(onDatabase('lister', postFind)) },
-    other: onDatabase('lister'),
+    methods: { POST: json(onDatabase('member', postFind)) },
+    other: onDatabase('member'),
   });
   add({
     path: '/:db/_explain',
     allow: 'POST',
-    methods: { POST: json(onDatabase('lister', postExplain)) },
-    other: onDatabase('lister'),
+    methods: { POST: json(onDatabase('member', postExplain)) },
+    other: onDatabase('member'),
   });
   add({
     path: '/:db/_index',
     allow: 'GET,POST',
-    methods: { GET: onDatabase('lister', listIndexes), POST: json(onDatabase('lister', makeIndex)) },
-    other: onDatabase('lister'),
+    methods: { GET: onDatabase('member', listIndexes), POST: json(onDatabase('member', makeIndex)) },
+    other: onDatabase('member'),
   });
   add({
     path: '/:db/_index/_bulk_delete',
     allow: 'POST',
-    methods: { POST: json(onDatabase('lister', bulkDelete)) },
-    other: onDatabase('lister'),
+    methods: { POST: json(onDatabase('member', bulkDelete)) },
+    other: onDatabase('member'),
   });
   add({
     path: '/:db/_index/:name/*',
     allow: 'DELETE',
-    methods: { DELETE: onDatabase('lister', deleteIndex) },
-    other: onDatabase('lister', refuseMethod),
+    methods: { DELETE: onDatabase('member', deleteIndex) },
+    other: onDatabase('member', refuseMethod),
   });
 }
 
@@ -60,6 +61,7 @@ async function postFind(exchange: Exchange, db: Database): Promise<void> {
   const source = {
     db,
     indexes: exchange.server.views,
+    isRestricted: db.name === USERS,
     show: (stored: string, extras: Parameters<typeof shownText>[1]) => shownText(stored, extras, STUBS),
   };
   await sendStream(exchange, (signal) => find(source, plan, query, signal));
