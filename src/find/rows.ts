@@ -26,8 +26,6 @@ export interface FoundRow extends Position {
 export interface Source {
   readonly db: Database;
   readonly indexes: IndexOpener;
-  /** Whether the user may not see all that an index has: every document is read then. */
-  readonly isRestricted: boolean;
   /** A stored text as clients get it. */
   readonly show: (stored: string, extras: DocumentExtras) => string;
 }
@@ -106,7 +104,7 @@ async function* rowsOfIndex(
   const bodies = new BodyPages<StoredRevision | undefined>(source.db);
   const first = Math.max(1, Math.min(MOST, query.limit + query.skip));
   for await (const page of places(source, plan, query, after, first)) {
-    if (plan.isCovering && !source.isRestricted)
+    if (plan.isCovering)
       yield page.map((row) => ({ ...row, text: undefined, known: known(plan.index, row) }));
     else yield* withDocuments(source, page, query, bodies);
   }

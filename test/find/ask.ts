@@ -17,7 +17,7 @@ export async function ask(db: Database, indexes: IndexOpener, body: object): Pro
   const query = parseFind(new Map(texts), undefined);
   const plan = planToRun(await indexesOf(db), query);
   let answer = '';
-  const source = { db, indexes, isRestricted: false, show: documentText };
+  const source = { db, indexes, show: documentText };
   for await (const chunk of find(source, plan, query, new AbortController().signal)) answer += chunk;
   return JSON.parse(answer) as Found;
 }

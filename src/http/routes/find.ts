@@ -1,5 +1,4 @@
 import type { AddResource } from './index.js';
-import { USERS } from '../../auth/users/ids.js';
 import { conflict, CouchError, mangoError, notFound } from '../../errors.js';
 import { erlangTerm } from '../../json/erlang.js';
 import { designId, parseIndex, withIndex, withoutIndexes } from '../../find/design.js';
@@ -61,7 +60,6 @@ async function postFind(exchange: Exchange, db: Database): Promise<void> {
   const source = {
     db,
     indexes: exchange.server.views,
-    isRestricted: db.name === USERS,
     show: (stored: string, extras: Parameters<typeof shownText>[1]) => shownText(stored, extras, STUBS),
   };
   await sendStream(exchange, (signal) => find(source, plan, query, signal));

@@ -382,6 +382,21 @@ describe('public members', () => {
     ]);
     expect((await open.ask('GET', '/_users/_changes', NOBODY)).status).toBe(401);
   });
+
+  test('are all that can be found, also where there is an index on others', async () => {
+    const index = { index: { fields: ['secretly'] }, ddoc: 'i', name: 'x' };
+    expect((await open.ask('POST', '/_users/_index', { json: index })).status).toBe(200);
+    const found = async (options: object, more: object): Promise<unknown> => {
+      const json = { selector: { secretly: 'mine' }, fields: ['secretly'], use_index: 'i', ...more };
+      const { body } = await open.ask('POST', '/_users/_find', { ...options, json });
+      return (body as { docs: unknown }).docs;
+    };
+    expect(await found({}, {})).toEqual([{ secretly: 'mine' }]);
+    expect(await found(NOBODY, {})).toEqual([]);
+    expect(await found(NOBODY, { selector: { motto: 'Hello' }, fields: ['secretly', 'motto'] })).toEqual([
+      { motto: 'Hello' },
+    ]);
+  });
 });
 
 test('a password in clear is nowhere on the disk', async () => {
