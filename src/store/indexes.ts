@@ -80,7 +80,7 @@ export class LevelIndexes implements IndexStore {
   async list(): Promise<readonly string[]> {
     const names: string[] = [];
     // From each index on to the first key behind all of its own.
-    for (let from = layout.indexes.start; ; ) {
+    for (let from = layout.indexes.start; ;) {
       const [key] = await this.host.level.keys({ gte: from, lt: layout.indexes.end, limit: 1 }).all();
       if (key === undefined) return names;
       const [name = ''] = layout.indexes.strip(key).split('/', 1);
