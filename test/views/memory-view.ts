@@ -9,6 +9,9 @@ export class MemoryView {
   #root: Root;
   #open = 0;
   reads = 0;
+  /** What snapshots say of themselves. */
+  updateSeq = 7;
+  map = '""';
 
   constructor(private readonly reducer?: ViewReducer) {}
 
@@ -36,12 +39,12 @@ export class MemoryView {
   readonly snapshot = (): Promise<ViewSnapshot> => {
     this.#open++;
     return Promise.resolve({
-      view: { name: 'v', map: '""', reduce: undefined, options: 'null' },
+      view: { name: 'v', map: this.map, reduce: undefined, options: 'null' },
       reducer: this.reducer,
       collate,
       root: this.#root,
       nodes: { read: (nodes) => this.#read(nodes) },
-      updateSeq: 7,
+      updateSeq: this.updateSeq,
       close: () => {
         this.#open--;
         return Promise.resolve();

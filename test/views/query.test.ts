@@ -3,6 +3,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { compareIds } from '../../src/store/order.js';
 import { collate } from '../../src/store/collate.js';
 import { type GroupLevel, readReductions, type ReduceQuery } from '../../src/views/reductions.js';
+import { reopened } from '../../src/views/reopened.js';
 import { readRows, type RowQuery } from '../../src/views/rows.js';
 import { comparePlaces, parsed } from '../../src/views/tree/order.js';
 import type { Change, Row } from '../../src/views/tree/types.js';
@@ -267,6 +268,28 @@ describe('rows of a view', () => {
     await found.pages[Symbol.asyncIterator]().return?.();
     expect(view.open).toBe(0);
   });
+});
+
+test.each([
+  ['is older', { updateSeq: 6 }],
+  ['has another function', { map: '"other"', updateSeq: 9 }],
+])('a slow reader does not go on in a view that %s', async (_what, changes) => {
+  const view = await viewOf([{ key: '1', id: 'a', nth: 0, value: '1' }]);
+  const asked: boolean[] = [];
+  const open = reopened((isFirst) => {
+    asked.push(isFirst);
+    return view.snapshot();
+  });
+  await (await open()).close();
+  view.updateSeq = 8;
+  await (await open()).close();
+  Object.assign(view, changes);
+  await expect(open()).rejects.toMatchObject({
+    status: 503,
+    reason: 'The view was changed while it was read.',
+  });
+  expect(asked).toEqual([true, false, false]);
+  expect(view.open).toBe(0);
 });
 
 describe('reductions of a view', () => {

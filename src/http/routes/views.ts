@@ -4,6 +4,7 @@ import { conflictsOf } from '../../changes/rows.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import type { Database, DocumentRecord, StoredRevision } from '../../store/types.js';
 import { readReductions } from '../../views/reductions.js';
+import { reopened } from '../../views/reopened.js';
 import { readRows, type ViewRow } from '../../views/rows.js';
 import type { ViewSnapshot } from '../../views/types.js';
 import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
@@ -61,13 +62,15 @@ async function queries(exchange: Exchange, db: Database): Promise<void> {
 }
 
 async function* answer(exchange: Exchange, db: Database, asked: ViewQuery): AsyncGenerator<string> {
-  let { update } = asked;
-  const open = (): Promise<ViewSnapshot> => {
-    const opened = exchange.server.views.open(db, designOf(exchange), exchange.param('function'), update);
-    // Who goes on where a slow reader stopped waits for nothing.
-    update = 'false';
-    return opened;
-  };
+  // Who goes on where a slow reader stopped waits for nothing.
+  const open = reopened((isFirst) =>
+    exchange.server.views.open(
+      db,
+      designOf(exchange),
+      exchange.param('function'),
+      isFirst ? asked.update : 'false',
+    ),
+  );
   if (asked.listed === 'rows') yield* filledListing(db, rows(db, open, asked));
   else yield* reductions(db, open, asked);
 }
