@@ -201,7 +201,33 @@ const WRITES: readonly Write[] = [
         json: { new_edits: false, docs: [{ _id: 'it', _rev: REPLICATED, is }] },
       }),
   },
+  {
+    route: '* /:db/_design/:name/_update/*',
+    way: 'an update function',
+    send: async (is) => {
+      await design(WRITERS);
+      return request('POST', '/_design/writers/_update/write', { json: { is } });
+    },
+  },
+  {
+    route: '* /:db/_design/:name/_rewrite/*',
+    way: 'a rewritten PUT',
+    send: async (is) => {
+      await design(WRITERS);
+      return request('PUT', '/_design/writers/_rewrite/there', { json: { is } });
+    },
+  },
 ];
+
+const WRITERS = {
+  updates: {
+    write: 'function (doc, req) { return [{ _id: "it", is: JSON.parse(req.body).is }, "{}"]; }',
+  },
+  rewrites: [{ from: 'there', to: '../../it', method: 'PUT' }],
+};
+
+/** Makes a design document of which others make use; it may be there. */
+const design = (members: object): Promise<Answer> => request('PUT', '/_design/writers', { json: members });
 
 /** Routes by which no document is written that functions judge. */
 const OTHERS: Readonly<Record<string, readonly string[]>> = {
@@ -224,6 +250,9 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
     'POST /:db/_design/:name',
     'PUT /:db/_design/:name/*',
     'DELETE /:db/_design/:name/*',
+    'POST /:db/_index',
+    'POST /:db/_index/_bulk_delete',
+    'DELETE /:db/_index/:name/*',
   ],
   'local documents': ['PUT /:db/_local/:name', 'DELETE /:db/_local/:name', 'POST /:db/_local/:name'],
   reading: [
@@ -237,6 +266,13 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
     'POST /:db/_revs_diff',
     'POST /:db/_missing_revs',
     'POST /:db/_changes',
+    'POST /:db/_design/:name/_view/:function',
+    'POST /:db/_design/:name/_view/:function/queries',
+    ...['', '/:function', '/:function/:view', '/:function/:design/:view', '/:function/:design/:view/*'].map(
+      (more) => `POST /:db/_design/:name/_list${more}`,
+    ),
+    'POST /:db/_find',
+    'POST /:db/_explain',
   ],
 };
 
