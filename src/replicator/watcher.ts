@@ -63,7 +63,11 @@ export class Watcher {
   /** From now on, as long as it is there; what is no replicator database is passed over. */
   follow(name: string): void {
     if (!isReplicatorDatabase(name) || this.#followed.has(name) || this.#stop.signal.aborted) return;
-    const following = this.#follow(name).finally(() => this.#followed.delete(name));
+    const following = this.#follow(name).finally(() => {
+      this.#followed.delete(name);
+      // Another of the same name may have been made meanwhile.
+      if (this.services.databases.exists(name)) this.follow(name);
+    });
     this.#followed.set(name, following);
   }
 

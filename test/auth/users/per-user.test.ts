@@ -116,6 +116,10 @@ describe('a user’s own database', () => {
     await it.put('x'.repeat(200), { password: 'x' });
     await it.put('ann', { password: 'x' });
     await until('it is there', () => exists(`userdb-${hex('ann')}`));
-    expect((await it.ask('GET', '/_all_dbs')).body).toEqual(['_users', `userdb-${hex('ann')}`]);
+    expect((await it.ask('GET', '/_all_dbs')).body).toEqual([
+      '_replicator',
+      '_users',
+      `userdb-${hex('ann')}`,
+    ]);
   });
 });
