@@ -67,10 +67,10 @@ export class Judging {
   }
 
   /** Judges a part of the batch, in order. Conflicts come first, as in CouchDB, and are told no more than that. */
-  verdicts(edits: readonly DocumentEdit[], rules: Rules): Promise<readonly Judged[]> {
+  verdicts(edits: readonly DocumentEdit[], rules: Rules): readonly Judged[] | Promise<readonly Judged[]> {
     const judged = edits.map((edit): Judged => ({ edit }));
     const judge = this.#judge;
-    if (judge === undefined || rules.validators.length === 0) return Promise.resolve(judged);
+    if (judge === undefined || rules.validators.length === 0) return judged;
     return this.#parts.add(() => this.#ask(judge, rules, edits, judged));
   }
 

@@ -69,7 +69,9 @@ export class LevelDatabase extends LevelHost implements Database {
   async #writePortion({ edits, weight }: Portion, judging: Judging): Promise<readonly EditResult[]> {
     for (;;) {
       const { rules } = this;
-      const judged = await judging.verdicts(edits, rules);
+      const verdicts = judging.verdicts(edits, rules);
+      // Where nobody judges nothing is waited for: what is sent first is written first.
+      const judged = verdicts instanceof Promise ? await verdicts : verdicts;
       const written = await this.#writeGood(judged, weight, judging.newEdits, rules);
       if (written !== undefined) return resultsOf(judged, written);
     }
