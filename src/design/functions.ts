@@ -42,6 +42,14 @@ export class CagedFunctions implements DesignFunctions {
     });
   }
 
+  async compileViews(): Promise<void> {
+    const [outcome] = await this.run({ kind: 'compiles', name: '', items: [[]], shared: [] });
+    if (outcome !== null) {
+      const error = errorOf(outcome);
+      throw error.error === 'compilation_error' ? new CouchError(400, error.error, error.reason) : error;
+    }
+  }
+
   async map(documents: readonly string[]): Promise<readonly (readonly (readonly string[])[])[]> {
     if (documents.length === 0) return [];
     const items = documents.map((document) => [document]);

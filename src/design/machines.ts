@@ -50,6 +50,11 @@ export class Machines {
     return machine;
   }
 
+  /** A machine for a text that no document has yet. Whoever asks for it drops it. */
+  passing({ name }: Database, id: string, design: string): Machine {
+    return { number: ++this.#count, design, database: name, id, slowUntil: 0 };
+  }
+
   #makeRoom(): void {
     for (const [key, oldest] of this.#known) {
       if (this.#known.size <= 1 || (this.#size <= MAX_SIZE && this.#known.size <= MAX_COUNT)) break;

@@ -2,10 +2,19 @@
 
 /**
  * What a design document can be asked to do: the member of the design document, as CouchDB's protocol names it, or `maps`
- * for all map functions of its views, and `reduces` for the reduce function of one.
+ * for all map functions of its views, `reduces` for the reduce function of one, and `compiles` for the functions of all
+ * views, which are compiled and not called.
  */
 export type Kind =
-  'validate_doc_update' | 'filters' | 'views' | 'updates' | 'shows' | 'rewrites' | 'maps' | 'reduces';
+  | 'validate_doc_update'
+  | 'filters'
+  | 'views'
+  | 'updates'
+  | 'shows'
+  | 'rewrites'
+  | 'maps'
+  | 'reduces'
+  | 'compiles';
 
 /** What became of one call: text begins with `R` for a result, with `E` for an error; see guest/main.ts. */
 export type Outcome = boolean | string | null;

@@ -29,6 +29,15 @@ export class QuickJsSandbox implements Sandbox {
     return new CagedFunctions((call) => this.#pool.run(machine, call));
   }
 
+  async compileViews(db: Database, id: string, design: string): Promise<void> {
+    const machine = this.#machines.passing(db, id, design);
+    try {
+      await new CagedFunctions((call) => this.#pool.run(machine, call)).compileViews();
+    } finally {
+      this.#pool.drop(machine.number);
+    }
+  }
+
   reset(): void {
     this.#machines.clear();
   }

@@ -9,6 +9,14 @@ export interface Sandbox {
    * @throws CouchError 404 where there is none
    */
   design(db: Database, id: string): DesignFunctions;
+  /**
+   * Compiles the functions of the views of a design document that is to be written; none of them is called.
+   * @param db that is to have it
+   * @param id with `_design/`
+   * @param design its text
+   * @throws CouchError 400 where one does not compile
+   */
+  compileViews(db: Database, id: string, design: string): Promise<void>;
   /** Forgets all that functions have kept: each starts anew when it is called next. */
   reset(): void;
   /** Ends what runs; calls that wait are answered with 503. */

@@ -56,9 +56,13 @@ const MAX_RANK = 100;
 
 const invalid = (reason: string): CouchError => new CouchError(400, 'invalid_design_doc', reason);
 
-/** @param body the members of the document, without braces. @throws CouchError 400 */
-export function checkDesignDocument(body: string): void {
-  const document = JSON.parse(`{${body}}`) as Json;
+/**
+ * @param text the document
+ * @returns whether there are functions in JavaScript to be compiled before it is written
+ * @throws CouchError 400
+ */
+export function checkDesignDocument(text: string): boolean {
+  const document = JSON.parse(text) as Json;
   for (const rule of RULES) checkPath(document, rule, []);
   const map: readonly Kind[] = document.language === 'query' ? OBJECT : ['string'];
   checkPath(
@@ -83,7 +87,14 @@ export function checkDesignDocument(body: string): void {
   if (isObject(document.options) && document.options.partitioned === true) {
     throw invalid('partitioned option cannot be true in a non-partitioned database.');
   }
+  return isJavaScript(document.language) && isObject(document.views) && !isEmpty(document.views);
 }
+
+/** CouchDB asks for the language without regard to its case; functions in any that it does not know are kept as they are. */
+const isJavaScript = (language: unknown): boolean =>
+  language === undefined || (typeof language === 'string' && language.toLowerCase() === 'javascript');
+
+const isEmpty = (value: Json): boolean => Object.keys(value).length === 0;
 
 function checkPath(value: Json, [step, ...rest]: readonly Step[], path: readonly string[]): void {
   if (step === undefined) return;

@@ -15,19 +15,22 @@ export const isDesign = (id: string): boolean => id.startsWith('_design/');
 
 /**
  * Refuses what the user may not write before anything is asked of the database: design documents are for database
- * admins. What functions of design documents say of the others is found out when they are written (seen.ts).
+ * admins, and the functions of their views must compile. What functions of design documents say of the others is found
+ * out when they are written (seen.ts).
  * @throws CouchError
  */
-export function checkWrite(
+export async function checkWrite(
   exchange: Exchange,
   db: Database,
   edit: Pick<DocumentEdit, 'id' | 'deleted' | 'body'>,
-): void {
+): Promise<void> {
   const { id } = edit;
   if (db.name === USERS && !isLocal(id)) requireOwn(id, exchange.user);
   if (isDesign(id)) {
     requireRight('databaseAdmin', exchange.user, securityOf(db.security));
-    if (!edit.deleted) checkDesignDocument(edit.body);
+    if (edit.deleted) return;
+    const text = `{${edit.body}}`;
+    if (checkDesignDocument(text)) await exchange.server.sandbox.compileViews(db, id, text);
   }
 }
 

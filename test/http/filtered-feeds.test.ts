@@ -132,6 +132,7 @@ class SlowCage {
       show: () => Promise.reject(new Error('not asked for')),
       rewrite: () => Promise.reject(new Error('not asked for')),
     }),
+    compileViews: () => Promise.reject(new Error('not asked for')),
     reset: () => undefined,
     close: () => Promise.resolve(),
   };

@@ -25,7 +25,11 @@ afterAll(() => it.stop());
 async function prepare(): Promise<void> {
   await it.request('PUT', '/db');
   await it.request('PUT', '/a%2Fb');
-  const docs = [{ _id: 'doc', v: 1 }, { _id: 'a/b' }, { _id: '_design/d', views: { v: { map: 'x' } } }];
+  const docs = [
+    { _id: 'doc', v: 1 },
+    { _id: 'a/b' },
+    { _id: '_design/d', views: { v: { map: 'function (doc) {}' } } },
+  ];
   await it.request('POST', '/db/_bulk_docs', { json: { docs } });
   await it.request('PUT', '/db/_local/l', { json: { v: 1 } });
   await it.request('PUT', '/db/with/file', { text: 'x'.repeat(5000) });

@@ -17,6 +17,30 @@ export function compile(source: unknown): DesignFunction {
   return value as DesignFunction;
 }
 
+/** @param views of a design document. @throws Failure where a function of any of them does not compile */
+export function compileViews(views: unknown): void {
+  if (typeof views !== 'object' || views === null) return;
+  for (const [name, view] of Object.entries(views).sort(([a], [b]) => (a < b ? -1 : 1))) {
+    if (typeof view !== 'object' || view === null) continue;
+    const { map, reduce } = view as { readonly map?: unknown; readonly reduce?: unknown };
+    // In CouchDB a library with a module of this name is a view like the others.
+    if (typeof map !== 'string') continue;
+    compileFor(`map function in the '${name}' view`, map);
+    if (typeof reduce === 'string' && reduce[0] !== '_') {
+      compileFor(`reduce function in the '${name}' view`, reduce);
+    }
+  }
+}
+
+function compileFor(what: string, source: string): void {
+  try {
+    compile(source);
+  } catch (error) {
+    if (!(error instanceof Failure) || error.error !== 'compilation_error') throw error;
+    throw new Failure(error.error, `Compilation of the ${what} failed: ${error.reason}`);
+  }
+}
+
 const NAMELESS = 'function name expected';
 
 /**

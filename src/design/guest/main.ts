@@ -1,5 +1,5 @@
 import type { Kind, Outcome } from '../protocol.js';
-import { compile, requireWithin, type DesignFunction } from './compile.js';
+import { compile, compileViews, requireWithin, type DesignFunction } from './compile.js';
 import { describe, Failure, isMessage, spell, type Thrown } from './failures.js';
 import { seed } from './random.js';
 import { valueOf } from './repeated.js';
@@ -93,6 +93,10 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
   const parameters: unknown[] = [];
   for (let i = 0; i < texts.length; i++) parameters[i] = valueOf(i, texts[i] ?? '');
   if (kind === 'maps') return `R${map(parameters[0])}`;
+  if (kind === 'compiles') {
+    compileViews(design.views);
+    return null;
+  }
   const run = functionNamed(kind, name);
   switch (kind) {
     case 'validate_doc_update':

@@ -161,7 +161,7 @@ async function put(exchange: Exchange, db: Database, id: string): Promise<void> 
   if (revisions.ids.length === 0) validateDocid(id, exchange.server.documents.maxIdLength);
   const edit = revisedEdit(db, id, revisions);
   requireLeaf(db, edit);
-  checkWrite(exchange, db, edit);
+  await checkWrite(exchange, db, edit);
   const contentType = exchange.header('content-type') ?? 'application/octet-stream';
   await Intake.during(exchange, db, async (intake) => {
     intake.requireCount(id, (edit.attachments?.size ?? 0) + 1);
@@ -222,7 +222,7 @@ async function remove(exchange: Exchange, db: Database, id: string): Promise<voi
   const edit = revisedEdit(db, id, revisions);
   const attachments = new Map(edit.attachments);
   if (!attachments.delete(name)) throw missing();
-  checkWrite(exchange, db, edit);
+  await checkWrite(exchange, db, edit);
   await answer(exchange, db, { ...edit, attachments }, 200);
 }
 

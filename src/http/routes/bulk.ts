@@ -3,7 +3,7 @@ import { badRequest, conflict, CouchError } from '../../errors.js';
 import { inChunks } from '../../json/chunks.js';
 import { quote } from '../../json/quote.js';
 import { JsonReader } from '../../json/reader.js';
-import { inTurns, nextTurn, type Work } from '../../json/turns.js';
+import { inTurns, nextTurn, Turns, type Work } from '../../json/turns.js';
 import { isWhole, type ParsedDocument, readDocument } from '../../store/document.js';
 import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
@@ -159,7 +159,8 @@ async function writeBatch(
   edits: readonly DocumentEdit[],
   newEdits: boolean,
 ): Promise<readonly Outcome[]> {
-  const { outcomes, locals, others } = await inTurns(judge(exchange, db, edits, newEdits));
+  const refused = await refusals(exchange, db, edits);
+  const { outcomes, locals, others } = await inTurns(judge(db, edits, newEdits, refused));
   for (const [index, { at, edit }] of locals.entries()) {
     outcomes[at] = await localOutcome(db, edit);
     // Where there is nothing to write it does not wait for anything.
@@ -190,17 +191,17 @@ interface Judged {
 }
 
 function* judge(
-  exchange: Exchange,
   db: Database,
   edits: readonly DocumentEdit[],
   newEdits: boolean,
+  refused: ReadonlyMap<number, CouchError>,
 ): Work<Judged> {
   const outcomes = new Array<Outcome>(edits.length);
   const locals: Placed[] = [];
   const others: Placed[] = [];
   const strict = newEdits && looksForParents(db, edits);
   for (const [at, edit] of edits.entries()) {
-    const refusal = edit.id.startsWith('_') ? refused(exchange, db, edit) : undefined;
+    const refusal = refused.get(at);
     if (refusal !== undefined) outcomes[at] = { error: refusal };
     else if (isLocal(edit.id)) locals.push({ at, edit });
     else if (strict && lacksParent(db, edit)) outcomes[at] = { error: conflict() };
@@ -235,15 +236,25 @@ async function localOutcome(db: Database, edit: DocumentEdit): Promise<Outcome> 
   }
 }
 
-/** Why one document of a batch may not be written, while the others may. */
-function refused(exchange: Exchange, db: Database, edit: DocumentEdit): CouchError | undefined {
-  try {
-    checkWrite(exchange, db, edit);
-    return undefined;
-  } catch (error) {
-    if (error instanceof CouchError && error.status < 500) return error;
-    throw error;
+/** Why some documents of a batch may not be written, while the others may: by their places. */
+async function refusals(
+  exchange: Exchange,
+  db: Database,
+  edits: readonly DocumentEdit[],
+): Promise<ReadonlyMap<number, CouchError>> {
+  const refused = new Map<number, CouchError>();
+  const turns = new Turns();
+  for (const [at, edit] of edits.entries()) {
+    if (!edit.id.startsWith('_')) continue;
+    try {
+      await checkWrite(exchange, db, edit);
+    } catch (error) {
+      if (!(error instanceof CouchError) || error.status >= 500) throw error;
+      refused.set(at, error);
+    }
+    await turns.pass();
   }
+  return refused;
 }
 
 // ---- answering ------------------------------------------------------------------------------------------------

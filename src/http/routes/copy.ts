@@ -14,7 +14,7 @@ export async function copyDocument(exchange: Exchange, db: Database, id: string)
   const target = destination(exchange);
   validateDocid(target.id, exchange.server.documents.maxIdLength);
   const edit: DocumentEdit = { ...target, ...editOf(sourceText(db, id, rev), 'shared') };
-  checkWrite(exchange, db, edit);
+  await checkWrite(exchange, db, edit);
   const copied = await writeOne(db, edit, true);
   const headers = ['ETag', `"${copied}"`, ...locationOf(exchange, db, edit.id)];
   exchange.json(201, writtenBody(edit.id, copied), headers);

@@ -92,7 +92,7 @@ async function post(exchange: Exchange, db: Database): Promise<void> {
     makeId: () => server.uuids.next(),
     ...server.documents,
   });
-  checkWrite(exchange, db, given);
+  await checkWrite(exchange, db, given);
   const id = JSON.stringify(given.id);
   await Intake.during(exchange, db, async (intake) => {
     const edit = await intake.edit(given, true);

@@ -272,7 +272,7 @@ async function judged(
 ): Promise<ParsedDocument> {
   const given = await parseDocument(text, { newEdits, id, ...exchange.server.documents });
   const parsed = { ...given, revisions: editedRevisions(exchange, given.revisions) };
-  checkWrite(exchange, db, parsed);
+  await checkWrite(exchange, db, parsed);
   return parsed;
 }
 
@@ -284,7 +284,7 @@ async function remove(exchange: Exchange, db: Database, id: string): Promise<voi
   living(db.get(id));
   const revisions = editedRevisions(exchange, { start: 0, ids: [] });
   const edit = { id, revisions, deleted: true, body: '' };
-  checkWrite(exchange, db, edit);
+  await checkWrite(exchange, db, edit);
   await writeAndAnswer(exchange, db, edit, true, false);
 }
 

@@ -24,11 +24,11 @@ export async function postForm(exchange: Exchange, db: Database, id: string): Pr
   const type = parseMultipartType(header);
   if (type === undefined) throw badRequest('The multipart body has no boundary.');
   // Who may not write the document need not send any of it.
-  checkWrite(exchange, db, { id, deleted: true, body: '' });
+  await checkWrite(exchange, db, { id, deleted: true, body: '' });
   await Intake.during(exchange, db, async (intake) => {
     const form = await readForm(exchange, intake, type.boundary);
     const edit = await formEdit(exchange, db, intake, id, form);
-    checkWrite(exchange, db, edit);
+    await checkWrite(exchange, db, edit);
     const attachments = new Map(form.files);
     for (const [name, one] of edit.attachments ?? []) if (!attachments.has(name)) attachments.set(name, one);
     await writeAndAnswer(exchange, db, { ...edit, attachments }, true, false);

@@ -54,7 +54,7 @@ async function update(exchange: Exchange, db: Database): Promise<void> {
 async function write(exchange: Exchange, db: Database, text: string): Promise<readonly string[]> {
   const options = { newEdits: true, makeId: () => '', ...exchange.server.documents };
   const parsed = await parseDocument(text, options);
-  checkWrite(exchange, db, parsed);
+  await checkWrite(exchange, db, parsed);
   return Intake.during(exchange, db, async (intake) => {
     const edit = await intake.edit(parsed, true);
     const rev = await writeOne(db, edit, true);
