@@ -1,10 +1,14 @@
 import { CouchError } from '../errors.js';
+import type { ListRows } from './lists.js';
 import type { Call, Outcome } from './protocol.js';
 import type { DesignFunctions, ReduceRun, UpdateResult, ValidatedPair } from './types.js';
 
 /** The functions of a design document, which run elsewhere. */
 export class CagedFunctions implements DesignFunctions {
-  constructor(private readonly run: (call: Call) => Promise<readonly Outcome[]>) {}
+  constructor(
+    private readonly run: (call: Call) => Promise<readonly Outcome[]>,
+    private readonly runList: (call: Call, rows: ListRows) => AsyncGenerator<string, Outcome | undefined>,
+  ) {}
 
   async validate(
     pairs: readonly ValidatedPair[],
@@ -74,6 +78,12 @@ export class CagedFunctions implements DesignFunctions {
 
   show(name: string, document: string, request: string): Promise<string> {
     return this.#answer('shows', name, [document, request]);
+  }
+
+  async *list(name: string, head: string, request: string, rows: ListRows): AsyncGenerator<string> {
+    const call: Call = { kind: 'lists', name, items: [[head, request]], shared: [] };
+    const outcome = yield* this.runList(call, rows);
+    if (outcome !== undefined) yield answerOf(outcome);
   }
 
   async rewrite(request: string): Promise<string | undefined> {

@@ -1,9 +1,7 @@
-import { TIMED_OUT, type Call, type Outcome } from './protocol.js';
+import { TIMED_OUT, TIMEOUTS, type Call, type Outcome } from './protocol.js';
 
 /** Characters of JSON text that go to a thread at once, unless one item has more. */
 const ORDER_SIZE = 1024 * 1024;
-/** All items of a call together may take as long as so many calls. */
-const TIMEOUTS = 12;
 
 /** What functions of one design document run in; threads know it by its number. */
 export interface Machine {

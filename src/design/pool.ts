@@ -1,7 +1,6 @@
-import { readFile } from 'node:fs/promises';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { unavailable } from '../errors.js';
+import { engineModule } from './engine-module.js';
 import { Job, type Machine } from './job.js';
 import { CRASHED, TIMED_OUT, type Call, type Limits, type Outcome, type Report } from './protocol.js';
 import { Thread } from './thread.js';
@@ -65,7 +64,6 @@ export class Pool {
   readonly #waiting = new Map<string, Job[]>();
   readonly #seats = new Map<Thread, Seat>();
   #module: WebAssembly.Module | undefined;
-  #loading: Promise<void> | undefined;
   #watch: NodeJS.Timeout | undefined;
   #isClosed = false;
 
@@ -77,7 +75,7 @@ export class Pool {
   /** Makes the calls. @returns what became of each item; all from the first failure on count for nothing, but in validations */
   async run(machine: Machine, call: Call): Promise<readonly Outcome[]> {
     if (call.items.length === 0) return [];
-    if (this.#module === undefined) await (this.#loading ??= this.#load());
+    this.#module ??= await engineModule();
     if (this.#isClosed) throw stopping();
     const job = new Job(machine, call, this.options.timeout);
     this.#queue(job, 'last');
@@ -98,11 +96,6 @@ export class Pool {
     const seats = Array.from(this.#seats.values());
     for (const { job } of seats) job?.fail(stopping());
     await Promise.all(seats.map(({ thread }) => thread.end()));
-  }
-
-  async #load(): Promise<void> {
-    const file = createRequire(import.meta.url).resolve('quickjs-wasi/quickjs.wasm');
-    this.#module = await WebAssembly.compile(await readFile(file));
   }
 
   // ---- who is next --------------------------------------------------------------------------------------------
@@ -168,6 +161,7 @@ export class Pool {
       { timeout, memory, maxOutput, maxKept },
       {
         onReport: (reporting, report) => this.#onReport(reporting, report),
+        onSaid: () => undefined,
         onEnd: (ended, error) => this.#onEnd(ended, error),
       },
     );

@@ -11,6 +11,7 @@ export type Kind =
   | 'views'
   | 'updates'
   | 'shows'
+  | 'lists'
   | 'rewrites'
   | 'maps'
   | 'reduces'
@@ -51,6 +52,18 @@ export interface Report {
   readonly log: readonly string[];
 }
 
+/** What a thread says while a list function runs. It goes on when it is given an answer. */
+export interface Said {
+  /** JSON of the response object, where the answer begins; else empty. */
+  readonly start: string;
+  readonly output: string;
+  /** Whether it wants rows. Else the answer says only that there is room for more. */
+  readonly wantsRows: boolean;
+}
+
+/** Rows as JSON text; none at the end of all. */
+export type Given = readonly string[];
+
 /** What every thread is given. */
 export interface ThreadData {
   readonly module: WebAssembly.Module;
@@ -60,13 +73,15 @@ export interface ThreadData {
 
 /** Numbers that a thread and its pool see at any time, whatever the thread does. */
 export const signs = {
-  /** Which item of its order the thread works at; negative before the first. */
+  /** Which item of its order the thread works at, or which row; negative before the first. */
   item: 0,
   /** The thread's number in the operating system; 0 where it has none. */
   tid: 1,
   /** Not 0: the thread is to leave its work where it is. */
   stop: 2,
-  length: 3,
+  /** How often it was given rows, for which it waits. */
+  given: 3,
+  length: 4,
 } as const;
 
 export interface Limits {
@@ -82,6 +97,9 @@ export interface Limits {
 
 /** An outcome where the function gives none. CouchDB says so of a process that runs functions. */
 export const failed = (reason: string): string => `E${JSON.stringify(['os_process_error', reason])}`;
+
+/** All items of a call together, and all rows of a list, may take as long as so many calls. */
+export const TIMEOUTS = 12;
 
 export const TIMED_OUT = failed('OS process timed out.');
 export const CRASHED = failed('{exit_status,1}');

@@ -2,23 +2,31 @@ import { notFound } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Database } from '../store/types.js';
 import { CagedFunctions } from './functions.js';
+import type { Machine } from './job.js';
+import { Lists } from './lists.js';
 import { Machines } from './machines.js';
-import { Pool, type PoolOptions } from './pool.js';
+import { Pool, type PoolListener, type PoolOptions } from './pool.js';
 import type { DesignFunctions, Sandbox } from './types.js';
 
 /** Runs functions in WebAssembly, in threads of their own. */
 export class QuickJsSandbox implements Sandbox {
   readonly #pool: Pool;
+  readonly #lists: Lists;
   readonly #machines: Machines;
 
   /** @param options see `functions` in the schema of the configuration; they may change at any time */
   constructor(options: PoolOptions, log: Logger) {
-    this.#pool = new Pool(options, {
+    const listener: PoolListener = {
       onLog: (line, { database, id }) => log.info({ db: database, ddoc: id, line }, 'a function logged'),
       onCrash: (error, { database, id }) =>
         log.error({ err: error, db: database, ddoc: id }, 'a thread that runs functions ended'),
+    };
+    this.#pool = new Pool(options, listener);
+    this.#lists = new Lists(options, listener);
+    this.#machines = new Machines((machine) => {
+      this.#pool.drop(machine);
+      this.#lists.drop(machine);
     });
-    this.#machines = new Machines((machine) => this.#pool.drop(machine));
   }
 
   design(db: Database, id: string): DesignFunctions {
@@ -26,13 +34,13 @@ export class QuickJsSandbox implements Sandbox {
     if (record === undefined) throw notFound('missing');
     if (record.deleted) throw notFound('deleted');
     const machine = this.#machines.get(db, record);
-    return new CagedFunctions((call) => this.#pool.run(machine, call));
+    return this.#functions(machine);
   }
 
   async compileViews(db: Database, id: string, design: string): Promise<void> {
     const machine = this.#machines.passing(db, id, design);
     try {
-      await new CagedFunctions((call) => this.#pool.run(machine, call)).compileViews();
+      await this.#functions(machine).compileViews();
     } finally {
       this.#pool.drop(machine.number);
     }
@@ -42,7 +50,14 @@ export class QuickJsSandbox implements Sandbox {
     this.#machines.clear();
   }
 
-  close(): Promise<void> {
-    return this.#pool.close();
+  async close(): Promise<void> {
+    await Promise.all([this.#pool.close(), this.#lists.close()]);
+  }
+
+  #functions(machine: Machine): CagedFunctions {
+    return new CagedFunctions(
+      (call) => this.#pool.run(machine, call),
+      (call, rows) => this.#lists.run(machine, call, rows),
+    );
   }
 }

@@ -1,7 +1,16 @@
 import { readFileSync } from 'node:fs';
 import { setPriority, constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { signs, type Call, type Limits, type Order, type Report, type ThreadData } from './protocol.js';
+import {
+  signs,
+  type Call,
+  type Given,
+  type Limits,
+  type Order,
+  type Report,
+  type Said,
+  type ThreadData,
+} from './protocol.js';
 
 /** Megabytes. What the engine calls within itself takes room on the processor's stack, too. */
 const STACK_MB = 16;
@@ -10,6 +19,8 @@ const HEAP_MB = 256;
 
 export interface ThreadListener {
   onReport(thread: Thread, report: Report): void;
+  /** A list function said something, and waits for what it is given. */
+  onSaid(thread: Thread, said: Said): void;
   /** It ended, be it by itself or by `end`. */
   onEnd(thread: Thread, error: Error | undefined): void;
 }
@@ -37,7 +48,11 @@ export class Thread {
     // It lives as long as its pool wants it, and keeps no process from ending.
     this.#worker.unref();
     let failure: Error | undefined;
-    this.#worker.on('message', (report: Report) => {
+    this.#worker.on('message', (report: Report | Said) => {
+      if ('output' in report) {
+        listener.onSaid(this, report);
+        return;
+      }
       this.#machines.clear();
       for (const machine of report.machines) this.#machines.add(machine);
       listener.onReport(this, report);
@@ -59,6 +74,13 @@ export class Thread {
     for (const unwanted of drop) this.#machines.delete(unwanted);
     const order: Order = { machine, design: this.has(machine) ? undefined : design, call, drop };
     this.#worker.postMessage(order);
+  }
+
+  /** Lets a list function go on. */
+  give(rows: Given): void {
+    this.#worker.postMessage(rows);
+    Atomics.add(this.#signs, signs.given, 1);
+    Atomics.notify(this.#signs, signs.given);
   }
 
   /** Does not keep a machine any longer. */

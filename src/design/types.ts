@@ -1,5 +1,6 @@
 import type { CouchError } from '../errors.js';
 import type { Database } from '../store/types.js';
+import type { ListRows } from './lists.js';
 
 /** Runs the functions of design documents, where they reach nothing but what they are given. */
 export interface Sandbox {
@@ -52,6 +53,13 @@ export interface DesignFunctions {
   update(name: string, document: string, request: string): Promise<UpdateResult>;
   /** @param document `null` where there is none. @returns the response object */
   show(name: string, document: string, request: string): Promise<string>;
+  /**
+   * What a list function answers: JSON of the response object that it begins with, then texts. It ends early where its
+   * rows say that nobody wants it any more. Its rows are closed when it has begun and comes to its end.
+   * @param head what stands above the rows
+   * @throws CouchError before the first, or between two
+   */
+  list(name: string, head: string, request: string, rows: ListRows): AsyncGenerator<string>;
   /** What a rewrite function makes of a request; undefined where it says nothing. */
   rewrite(request: string): Promise<string | undefined>;
 }

@@ -2,20 +2,23 @@ import { CHUNK_SIZE } from './stream.js';
 
 /** The form in which CouchDB sends rows, a line for each. */
 
-/**
- * What stands above the rows.
- * @param updateSeq left out where undefined
- * @param counts of the listing; reductions have none
- */
-export function head(
-  updateSeq: string | null | undefined,
-  counts?: { readonly total: number | null; readonly offset: number | null },
-): string {
-  const totals =
-    counts === undefined ? '' : `"total_rows":${String(counts.total)},"offset":${String(counts.offset)},`;
-  const seq = updateSeq === undefined ? '' : `"update_seq":${JSON.stringify(updateSeq)},`;
-  return `{${totals}${seq}"rows":[\r\n`;
+/** What stands above the rows. */
+export interface Head {
+  /** Left out where undefined. */
+  readonly updateSeq: string | null | undefined;
+  /** Of the listing; reductions have none. */
+  readonly counts: { readonly total: number | null; readonly offset: number | null } | undefined;
 }
+
+/** Its members as JSON. */
+export function headMembers({ updateSeq, counts }: Head): readonly string[] {
+  const totals =
+    counts === undefined ? [] : [`"total_rows":${String(counts.total)}`, `"offset":${String(counts.offset)}`];
+  return updateSeq === undefined ? totals : [...totals, `"update_seq":${JSON.stringify(updateSeq)}`];
+}
+
+export const head = (updateSeq: Head['updateSeq'], counts?: Head['counts']): string =>
+  `{${[...headMembers({ updateSeq, counts }), '"rows":[\r\n'].join(',')}`;
 
 /** Puts rows together to chunks of some size. */
 export async function* table<T>(

@@ -22,13 +22,22 @@ export interface ViewQuery extends ListQuery {
 
 /** The parameters of the URL and, with POST, of the body, which they overrule. @throws CouchError */
 export async function readViewQuery(exchange: Exchange): Promise<ListQuery> {
+  return viewQuery(exchange, exchange.method === 'POST' ? await exchange.bodyMembers() : undefined);
+}
+
+/** @param body the members of a body, each as JSON. @throws CouchError */
+export async function viewQuery(
+  exchange: Exchange,
+  body: ReadonlyMap<string, string> | undefined,
+): Promise<ListQuery> {
   const query = emptyListQuery();
-  if (exchange.method === 'POST') readListQuery(query, await bodyParameters(exchange), true);
+  if (body !== undefined) readListQuery(query, await bodyParameters(body), true);
   return readListQuery(query, exchange.query);
 }
 
-async function bodyParameters(exchange: Exchange): Promise<readonly (readonly [string, unknown])[]> {
-  const body = await exchange.bodyMembers();
+async function bodyParameters(
+  body: ReadonlyMap<string, string>,
+): Promise<readonly (readonly [string, unknown])[]> {
   const queries = body.get('queries');
   if (queries !== undefined) {
     if (!queries.startsWith('[')) throw badRequest('`queries` member must be an array.');

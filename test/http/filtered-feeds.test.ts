@@ -131,6 +131,9 @@ class SlowCage {
       update: () => Promise.reject(new Error('not asked for')),
       show: () => Promise.reject(new Error('not asked for')),
       rewrite: () => Promise.reject(new Error('not asked for')),
+      list: () => {
+        throw new Error('not asked for');
+      },
     }),
     compileViews: () => Promise.reject(new Error('not asked for')),
     reset: () => undefined,

@@ -26,7 +26,7 @@ export function compileViews(views: unknown): void {
     // In CouchDB a library with a module of this name is a view like the others.
     if (typeof map !== 'string') continue;
     compileFor(`map function in the '${name}' view`, map);
-    if (typeof reduce === 'string' && reduce[0] !== '_') {
+    if (typeof reduce === 'string' && !reduce.startsWith('_')) {
       compileFor(`reduce function in the '${name}' view`, reduce);
     }
   }

@@ -1,6 +1,7 @@
 import type { Kind, Outcome } from '../protocol.js';
 import { compile, compileViews, requireWithin, type DesignFunction } from './compile.js';
 import { describe, Failure, isMessage, spell, type Thrown } from './failures.js';
+import { getRow, list, type Tell } from './list.js';
 import { seed } from './random.js';
 import { valueOf } from './repeated.js';
 import { provides, registerType } from './mime.js';
@@ -15,12 +16,14 @@ import {
   stringify,
   text,
 } from './primordials.js';
-import { getRow, rewrite, send, show, start, update } from './render.js';
+import { send, start } from './output.js';
+import { rewrite, show, update } from './render.js';
 
 type Log = (line: string) => void;
 
 let design: Readonly<Record<string, unknown>> = {};
 let log: (message: unknown) => void;
+let tell: Tell;
 /** Keys and values in turns, as JSON text, that were emitted since it was emptied. */
 let emitted: string[] = [];
 /** The views of the design document. */
@@ -31,9 +34,11 @@ const compiled = new Map<string, DesignFunction>();
  * Makes this context that of a design document.
  * @param source its text
  * @param write where lines of logs go
+ * @param feed takes what a list function says, and gives it rows
  * @param random four whole numbers of 32 bits
  */
-export function load(source: string, write: Log, ...random: readonly number[]): void {
+export function load(source: string, write: Log, feed: Tell, ...random: readonly number[]): void {
+  tell = feed;
   seed(random);
   design = parse(source) as Readonly<Record<string, unknown>>;
   views = viewsOf(design.views);
@@ -111,6 +116,8 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
       return `R${reduce(run, parameters)}`;
     case 'shows':
       return `R${show(run, design, parameters, log)}`;
+    case 'lists':
+      return `R${list(run, design, parameters, tell, log)}`;
     case 'updates': {
       const { document, response } = update(run, design, parameters, log);
       return `R${document.length}:${document}${response}`;

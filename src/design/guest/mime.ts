@@ -48,16 +48,16 @@ export interface Wish {
   readonly headers?: { readonly Accept?: string };
 }
 
-/** What the function answers with to a request, and the content type of that. */
-export function provide(
+/** What answers a request, and the content type of that. */
+export function provider(
   request: Wish,
   design: object,
-): { readonly answer: unknown; readonly type: string | undefined } {
+): { readonly provide: Provider; readonly type: string | undefined } {
   const format = request.query?.format;
   const accept = request.headers?.Accept;
   const { name, type } = choose(format, accept);
   const chosen = providers.find(([candidate]) => candidate === name);
-  if (chosen !== undefined) return { answer: chosen[1].call(design), type };
+  if (chosen !== undefined) return { provide: () => chosen[1].call(design), type };
   const supported = providers.map(([candidate]) => types.get(candidate)?.join(', ') ?? candidate);
   throw new Failure(
     'not_acceptable',

@@ -1,6 +1,7 @@
 import { Failure, namesItsError, spell, type Thrown } from './failures.js';
 import type { DesignFunction } from './compile.js';
-import { forgetProviders, hasProviders, provide, type Wish } from './mime.js';
+import { forgetProviders, hasProviders, provider, type Wish } from './mime.js';
+import { forgetOutput, hasOutput, startedWith, takeOutput } from './output.js';
 import { apply, isArray, json } from './primordials.js';
 
 /** What functions answer with, as it is sent to the client. */
@@ -9,26 +10,8 @@ interface Response {
   body?: unknown;
 }
 
-let chunks: string[] = [];
-let started: Readonly<Record<string, unknown>> = {};
-
-/** Begins an answer in pieces. */
-export function start(response?: Readonly<Record<string, unknown>>): void {
-  started = response ?? {};
-}
-
-export function send(chunk: unknown): void {
-  chunks.push(spell(chunk));
-}
-
-/** Only list functions have rows. */
-export function getRow(): null {
-  return null;
-}
-
 function begin(): void {
-  chunks = [];
-  started = {};
+  forgetOutput();
   forgetProviders();
 }
 
@@ -48,15 +31,14 @@ export function show(
   try {
     begin();
     let response = wrap(orObject(apply(run, design, parameters))) as Response;
-    if (chunks.length > 0) {
-      response.headers = { ...response.headers, ...started };
-      response.body = chunks.join('') + text(response.body);
-      chunks = [];
+    if (hasOutput()) {
+      response.headers = { ...response.headers, ...startedWith() };
+      response.body = takeOutput() + text(response.body);
     }
     if (hasProviders()) {
-      const { answer, type } = provide(request, design);
-      const provided = wrap(orObject(answer)) as Response;
-      response.body = text(response.body) + chunks.join('') + text(provided.body);
+      const { provide, type } = provider(request, design);
+      const provided = wrap(orObject(provide())) as Response;
+      response.body = text(response.body) + takeOutput() + text(provided.body);
       response = withType(response, type);
     }
     if (!isResponse(response)) throw new Failure('render_error', 'undefined response from show function');
@@ -109,7 +91,7 @@ export function rewrite(
   }
 }
 
-const text = (value: unknown): string => (value ? spell(value) : '');
+export const text = (value: unknown): string => (value ? spell(value) : '');
 
 function orObject(value: unknown): unknown {
   if (value) return value;
@@ -128,7 +110,7 @@ function withType(response: Response, type: string | undefined): Response {
 }
 
 /** What the client sees of an error, unless it says that itself. */
-function asRenderError(error: unknown, kind: string, log: (message: unknown) => void): unknown {
+export function asRenderError(error: unknown, kind: string, log: (message: unknown) => void): unknown {
   const thrown = error as Thrown;
   if (namesItsError(thrown)) return error;
   const stack = thrown === null || thrown === undefined ? undefined : thrown.stack;

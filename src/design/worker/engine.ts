@@ -15,7 +15,18 @@ const MAX_STACK_SIZE = 512 * 1024;
 
 /** The code around functions, which the engine runs as modules. */
 const GUEST = new URL('../guest/', import.meta.url);
-const MODULES = ['main', 'compile', 'failures', 'mime', 'primordials', 'random', 'render', 'repeated'];
+const MODULES = [
+  'main',
+  'compile',
+  'failures',
+  'list',
+  'mime',
+  'output',
+  'primordials',
+  'random',
+  'render',
+  'repeated',
+];
 
 /** An engine that has run the code around functions, to be copied: that takes less time than running it. */
 export interface Template {

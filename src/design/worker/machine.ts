@@ -1,17 +1,43 @@
 import { randomFillSync } from 'node:crypto';
 import type { JSValueHandle, QuickJS } from 'quickjs-wasi';
-import { failed, TIMED_OUT, type Call, type Limits, type Outcome } from '../protocol.js';
+import { failed, TIMED_OUT, TIMEOUTS, type Call, type Limits, type Outcome } from '../protocol.js';
+import type { Dialogue } from './dialogue.js';
 import { copyOf, type Template } from './engine.js';
 
 /** Asked by the engine every so often; what it says is over cannot go on by catching that. */
 class Clock {
   #deadline = Infinity;
+  /** That of a list function with all its rows. */
+  #last = Infinity;
 
-  /** @param isStopped whether somebody has it stop */
-  constructor(private readonly isStopped: () => boolean) {}
+  /**
+   * @param timeout milliseconds for a call, or for a row
+   * @param isStopped whether somebody has it stop
+   */
+  constructor(
+    private readonly timeout: number,
+    private readonly isStopped: () => boolean,
+  ) {}
 
-  start(milliseconds: number): void {
-    this.#deadline = performance.now() + milliseconds;
+  start(): void {
+    const now = performance.now();
+    this.#deadline = now + this.timeout;
+    this.#last = now + this.timeout * TIMEOUTS;
+  }
+
+  /** What others take their time for does not count. */
+  wait<T>(run: () => T): T {
+    const begin = performance.now();
+    const result = run();
+    const time = performance.now() - begin;
+    this.#deadline += time;
+    this.#last += time;
+    return result;
+  }
+
+  /** There is a new row to work at. */
+  renew(): void {
+    this.#deadline = Math.min(performance.now() + this.timeout, this.#last);
   }
 
   get isOver(): boolean {
@@ -26,6 +52,8 @@ export interface MachineSurroundings {
   readonly limits: Limits;
   /** Whether it is to leave what it does. */
   readonly isStopped: () => boolean;
+  /** What list functions get their rows from. */
+  readonly dialogue: Dialogue;
   /** Takes what functions log. */
   readonly log: (line: string) => void;
 }
@@ -49,8 +77,8 @@ export class Machine {
   ) {}
 
   static async start(design: string, surroundings: MachineSurroundings): Promise<Machine> {
-    const { template, limits, log } = surroundings;
-    const clock = new Clock(surroundings.isStopped);
+    const { template, limits, dialogue, log } = surroundings;
+    const clock = new Clock(limits.timeout, surroundings.isStopped);
     let memory: WebAssembly.Memory = { buffer: new ArrayBuffer(0) };
     const engine = await copyOf(template, {
       wasi: (ofEngine) => {
@@ -64,9 +92,16 @@ export class Machine {
       log(line.toString());
       return engine.undefined;
     });
+    const tell = engine.newFunction('tell', (start, output, wantsRow) => {
+      const [begin, text, wants] = [start.toString(), output.toString(), wantsRow.toBoolean()];
+      const row = clock.wait(() => dialogue.tell(begin, text, wants));
+      if (row === undefined) return engine.null;
+      clock.renew();
+      return engine.newString(row);
+    });
     const random = Array.from(randomFillSync(new Int32Array(4)), (number) => engine.newNumber(number));
     const load = engine.importHandle(template.load);
-    engine.callFunction(load, engine.undefined, engine.newString(design), write, ...random);
+    engine.callFunction(load, engine.undefined, engine.newString(design), write, tell, ...random);
     return new Machine(design, engine, engine.importHandle(template.call), memory, clock, surroundings);
   }
 
@@ -79,7 +114,7 @@ export class Machine {
   call(item: readonly string[], [kind, name, ...shared]: Shared): Outcome | undefined {
     const { engine, clock, surroundings } = this;
     if (kind === undefined || name === undefined) throw new TypeError('a call has a kind and a name');
-    clock.start(surroundings.limits.timeout);
+    clock.start();
     const own = item.map((text) => engine.newString(text));
     try {
       const result = engine.callFunction(this.entry, engine.undefined, kind, name, ...own, ...shared);

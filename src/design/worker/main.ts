@@ -1,6 +1,7 @@
 import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { signs, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
+import { Dialogue } from './dialogue.js';
 import { createTemplate } from './engine.js';
 import { Machine, type MachineSurroundings } from './machine.js';
 
@@ -17,10 +18,13 @@ const MAX_LINE = 8192;
 const data = workerData as ThreadData;
 Atomics.store(data.signs, signs.tid, threadNumber());
 
+const dialogue = new Dialogue(data.signs);
+
 const surroundings: Promise<MachineSurroundings> = createTemplate(data.module).then((template) => ({
   template,
   limits: data.limits,
   isStopped: () => Atomics.load(data.signs, signs.stop) !== 0,
+  dialogue,
   log: (line) => {
     if (lines.length < MAX_LINES) lines.push(line.length > MAX_LINE ? `${line.slice(0, MAX_LINE)}…` : line);
   },
@@ -53,6 +57,7 @@ async function run({ machine: id, design = '', call, drop }: Order): Promise<Rep
     }
     const outcome = machine.call(item, shared);
     if (outcome === undefined) break;
+    if (call.kind === 'lists') dialogue.end();
     outcomes.push(outcome);
     if (performance.now() - begin > SLICE_MS) break;
   }

@@ -11,6 +11,7 @@ import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
 import { documentRoutes } from './documents.js';
 import { findRoutes } from './find.js';
+import { listRoutes } from './list.js';
 import { nodeRoutes } from './node.js';
 import { purgeRoutes } from './purge.js';
 import { replicateRoutes } from './replicate.js';
@@ -53,5 +54,6 @@ export function allRoutes(add: AddResource): void {
   rewriteRoutes(add);
   viewRoutes(add);
   findRoutes(add);
+  listRoutes(add);
   unsupportedRoutes(add);
 }

@@ -2,10 +2,8 @@ import { NODE } from './server.js';
 import type { AddResource } from './index.js';
 import { badRequest, CouchError, notFound, notImplemented } from '../../errors.js';
 import type { Right } from '../../auth/rights.js';
-import { invalidPath } from '../../design/invalid-path.js';
-import { isObject } from '../../design/values.js';
 import type { Database } from '../../store/types.js';
-import { designDocument, requireFunction } from '../design-functions.js';
+import { designDocument } from '../design-functions.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase, onServer, type DatabaseHandler, type Operation } from '../resource.js';
 
@@ -14,7 +12,6 @@ export function unsupportedRoutes(add: AddResource): void {
   serverWide(add);
   temporaryViews(add);
   designFunctions(add);
-  listFunctions(add);
   partitions(add);
   clusters(add);
 }
@@ -81,33 +78,6 @@ function designFunctions(add: AddResource): void {
       other: onDatabase('member'),
     });
   }
-}
-
-/** They run over the rows of views; whatever is missing is said before that. */
-function listFunctions(add: AddResource): void {
-  const path = '/:db/_design/:name/_list';
-  const resource = (more: string, run: DatabaseHandler): void =>
-    add({
-      path: path + more,
-      allow: 'GET,POST,HEAD',
-      methods: { GET: onDatabase('member', run), POST: onDatabase('member', run) },
-      other: onDatabase('member'),
-    });
-  const invalid = (exchange: Exchange, db: Database): never => {
-    designDocument(db, exchange.param('name'));
-    throw invalidPath('list');
-  };
-  for (const more of ['', '/:function', '/:function/:design/:view/*']) resource(more, invalid);
-  for (const more of ['/:function/:view', '/:function/:design/:view']) resource(more, refuseList);
-}
-
-function refuseList(exchange: Exchange, db: Database): never {
-  const { name = '', design = name } = exchange.params;
-  const withList = designDocument(db, name);
-  requireFunction(withList, 'lists', exchange.param('function'));
-  const { views } = designDocument(db, design).value;
-  if (!isObject(views) || !Object.hasOwn(views, exchange.param('view'))) throw notFound('missing_named_view');
-  return refuse('List functions are')();
 }
 
 /** No database here is partitioned, and that is what CouchDB would say. */

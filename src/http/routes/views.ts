@@ -12,7 +12,7 @@ import type { Exchange } from '../exchange.js';
 import { emptyListQuery, groupLevelOf, readQueries } from '../list-query.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
-import { head, results, table, withLineEnd } from '../table.js';
+import { type Head, head, results, table, withLineEnd } from '../table.js';
 import { checkedQuery, readViewQuery, type ViewQuery } from '../view-query.js';
 
 export function viewRoutes(add: AddResource): void {
@@ -62,37 +62,54 @@ async function queries(exchange: Exchange, db: Database): Promise<void> {
 }
 
 async function* answer(exchange: Exchange, db: Database, asked: ViewQuery): AsyncGenerator<string> {
+  const name = exchange.param('function');
+  const { updateSeq, counts, pages } = await viewTable(exchange, db, designOf(exchange), name, asked);
+  const rows = table(head(updateSeq, counts), pages, (row) => row);
+  yield* asked.listed === 'rows' ? filledListing(db, rows) : rows;
+}
+
+/** What is answered to a query of a view. */
+export interface ViewTable extends Head {
+  /** Rows as JSON, in which bytes of attachments are but marked. Must be iterated to its end or `return`ed. */
+  readonly pages: AsyncIterable<readonly string[]>;
+}
+
+/** @param id of the design document. @throws CouchError what updating the view threw */
+export function viewTable(
+  { server }: Exchange,
+  db: Database,
+  id: string,
+  name: string,
+  asked: ViewQuery,
+): Promise<ViewTable> {
   // Who goes on where a slow reader stopped waits for nothing.
-  const open = reopened((isFirst) =>
-    exchange.server.views.open(
-      db,
-      designOf(exchange),
-      exchange.param('function'),
-      isFirst ? asked.update : 'false',
-    ),
-  );
-  if (asked.listed === 'rows') yield* filledListing(db, rows(db, open, asked));
-  else yield* reductions(db, open, asked);
+  const open = reopened((isFirst) => server.views.open(db, id, name, isFirst ? asked.update : 'false'));
+  return asked.listed === 'rows' ? rows(db, open, asked) : reductions(db, open, asked);
 }
 
-async function* rows(
+async function rows(db: Database, open: () => Promise<ViewSnapshot>, asked: ViewQuery): Promise<ViewTable> {
+  const { total, offset, updateSeq: seq, pages } = await readRows(open, asked);
+  const updateSeq = asked.updateSeq ? db.token(seq) : undefined;
+  const texts = asked.includeDocs
+    ? mapped(withDocuments(db, pages), (found) => rowWithDocument(found, asked))
+    : mapped(pages, (row) => `${rowText(row)}}`);
+  return { updateSeq, counts: { total, offset }, pages: texts };
+}
+
+async function reductions(
   db: Database,
   open: () => Promise<ViewSnapshot>,
   asked: ViewQuery,
-): AsyncGenerator<string> {
-  const { total, offset, updateSeq, pages } = await readRows(open, asked);
-  const first = head(asked.updateSeq ? db.token(updateSeq) : undefined, { total, offset });
-  if (!asked.includeDocs) yield* table(first, pages, (row) => `${rowText(row)}}`);
-  else yield* table(first, withDocuments(db, pages), (found) => rowWithDocument(found, asked));
+): Promise<ViewTable> {
+  const { updateSeq: seq, pages } = await readReductions(open, { ...asked, groupLevel: groupLevelOf(asked) });
+  return { updateSeq: asked.updateSeq ? db.token(seq) : undefined, counts: undefined, pages };
 }
 
-async function* reductions(
-  db: Database,
-  open: () => Promise<ViewSnapshot>,
-  asked: ViewQuery,
-): AsyncGenerator<string> {
-  const { updateSeq, pages } = await readReductions(open, { ...asked, groupLevel: groupLevelOf(asked) });
-  yield* table(head(asked.updateSeq ? db.token(updateSeq) : undefined), pages, (row) => row);
+async function* mapped<T>(
+  pages: AsyncIterable<readonly T[]>,
+  rowOf: (row: T) => string,
+): AsyncGenerator<readonly string[]> {
+  for await (const page of pages) yield page.map(rowOf);
 }
 
 const rowText = ({ id, key, value }: ViewRow): string => `{"id":${id},"key":${key},"value":${value}`;
