@@ -242,14 +242,14 @@ export class Lists {
     const now = performance.now();
     for (const seat of this.#seats.values()) {
       const { thread, machine, sight } = seat;
-      if (!seat.isBehind && thread.item >= 0) {
-        seat.isBehind = true;
-        thread.yieldProcessor();
-      }
       if (machine === undefined) {
         if (now - sight.since > IDLE_MS) this.#end(seat, 'ended');
       } else if (seat.hear === undefined || thread.item !== sight.row) {
         seat.sight = { row: thread.item, since: now };
+      } else if (sight.row >= 0 && !seat.isBehind) {
+        // One that needs long for a row is in nobody's way.
+        seat.isBehind = true;
+        thread.yieldProcessor();
       } else if (now - sight.since > (sight.row < 0 ? START_MS : this.limits.timeout + GRACE_MS)) {
         this.#end(seat, 'timed out');
       }

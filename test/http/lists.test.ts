@@ -92,11 +92,6 @@ describe.each(SERVERS)('list functions in %s', (_name, start) => {
     ['own/k', `200 ${JSON_TYPE} ["_design/l",2]`],
     ['provides/k', `200 ${HTML} [abc]`, ACCEPT('text/html')],
     ['provides/k', '200 text/plain; charset=utf-8 [T]', ACCEPT('text/plain')],
-    [
-      'provides/k',
-      `406 ${JSON_TYPE} {"error":"not_acceptable","reason":"Content-Type a/b not supported, try one of: text/html; charset=utf-8, text/plain; charset=utf-8, txt"}`,
-      ACCEPT('a/b'),
-    ],
     ['registered/k?format=foo', '200 a/foo F'],
     [
       'empty/k',
@@ -117,6 +112,9 @@ describe.each(SERVERS)('list functions in %s', (_name, start) => {
   test('what does not begin an answer is told as an error', async () => {
     expect(await peer.ask('GET /_design/l/_list/unknown/k')).toContain(`500 ${JSON_TYPE} {"error":"external`);
     expect(await peer.ask('GET /_design/l/_list/broken/k')).toContain(`500 ${JSON_TYPE} {"error":"compil`);
+    expect(await peer.ask('GET /_design/l/_list/provides/k', ACCEPT('a/b'))).toContain(
+      `406 ${JSON_TYPE} {"error":"not_acceptable","reason":"Content-Type a/b not supported, try one of: text/`,
+    );
     expect(await peer.ask('HEAD /_design/l/_list/text/k')).toBe(`200 ${JSON_TYPE}`);
     expect(await peer.ask('HEAD /_design/l/_list/throws/k')).toBe(`500 ${JSON_TYPE}`);
   });
@@ -139,8 +137,8 @@ describe('list functions that take long', () => {
 
   beforeAll(async () => {
     app = await startApp({
-      functions: { timeout: 700, memory: 32 * MiB },
-      limits: { progressTimeout: 1000, minTransferRate: 1000 },
+      functions: { timeout: 400, memory: 32 * MiB },
+      limits: { progressTimeout: 400, minTransferRate: 1000 },
     });
     await app.request('PUT', '/db');
     const docs = Array.from({ length: 100 }, (_, n) => ({ _id: `d${String(n)}` }));
@@ -219,8 +217,8 @@ describe('list functions that take long', () => {
 
   test('wait for slow clients, without keeping what they do not take, and give them up', async () => {
     const before = process.memoryUsage().rss;
-    await inParallel(Array.from({ length: 12 }), 12, () => ask('large'));
-    await until('all have asked', async () => (await connections()) === 12);
+    await inParallel(Array.from({ length: 6 }), 6, () => ask('large'));
+    await until('all have asked', async () => (await connections()) === 6);
     const waiting = list('count', '?limit=1');
     expect((await app.request('GET', '/db/d1')).status).toBe(200);
     // There are threads for four of them at a time.
