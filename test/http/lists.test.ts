@@ -172,11 +172,9 @@ describe('list functions that take long', () => {
   const connections = (): Promise<number> =>
     new Promise((resolve) => app.app.server.getConnections((_error, count) => resolve(count)));
 
-  /** A client that asks, and reads nothing. */
   async function ask(name: string, port = app.port): Promise<Wire> {
     const wire = await Wire.open(port);
     wires.push(wire);
-    wire.pause();
     await wire.send(`GET /db/_design/l/_list/${name}/v HTTP/1.1\r\nHost: x\r\nX-Test-User: admin\r\n\r\n`);
     return wire;
   }
@@ -217,7 +215,7 @@ describe('list functions that take long', () => {
 
   test('wait for slow clients, without keeping what they do not take, and give them up', async () => {
     const before = process.memoryUsage().rss;
-    await inParallel(Array.from({ length: 6 }), 6, () => ask('large'));
+    await inParallel(Array.from({ length: 6 }), 6, async () => (await ask('large')).pause());
     await until('all have asked', async () => (await connections()) === 6);
     const waiting = list('count', '?limit=1');
     expect((await app.request('GET', '/db/d1')).status).toBe(200);
@@ -232,14 +230,13 @@ describe('list functions that take long', () => {
     await patient.request('PUT', '/db');
     const views = { v: { map: 'function (doc) { emit(doc._id); }' } };
     const lists = {
-      loop: 'function () { while (true); }',
-      begun: 'function () { getRow(); while (true); }',
+      begun: 'function () { send("begun"); getRow(); while (true); }',
       text: 'function () { return "text"; }',
     };
     await patient.request('PUT', '/db/_design/l', { json: { views, lists } });
-    const asked = await inParallel(['loop', 'begun', 'loop', 'begun', 'loop', 'begun'], 6, (name) =>
-      ask(name, patient.port),
-    );
+    const asked = await inParallel(Array.from({ length: 6 }), 6, () => ask('begun', patient.port));
+    const running = (): number => asked.filter(({ rest }) => rest.includes('begun')).length;
+    await until('there are as many as there may be', () => running() === 4);
     const waiting = patient.request('GET', '/db/_design/l/_list/text/v');
     for (const wire of asked) wire.cut();
     expect((await waiting).text).toBe('text');
