@@ -141,7 +141,7 @@ describe('list functions that take long', () => {
       limits: { progressTimeout: 400, minTransferRate: 1000 },
     });
     await app.request('PUT', '/db');
-    const docs = Array.from({ length: 100 }, (_, n) => ({ _id: `d${String(n)}` }));
+    const docs = Array.from({ length: 100 }, (_, n) => ({ _id: `d${String(n)}`, pad: 'x'.repeat(3000) }));
     await app.request('POST', '/db/_bulk_docs', { json: { docs } });
     const views = {
       v: { map: 'function (doc) { for (var i = 0; i < 200; i++) { emit(doc._id, i); } }' },
@@ -182,7 +182,8 @@ describe('list functions that take long', () => {
   test('go on with as many rows as there are, in flat memory', async () => {
     await list('count', '?limit=100');
     const before = process.memoryUsage().rss;
-    const { text } = await list('count');
+    // That is more than a machine may take.
+    const { text } = await list('count', '?include_docs=true');
     expect(text.slice(-7)).toBe('rr20000');
     expect(process.memoryUsage().rss - before).toBeLessThan(64 * MiB);
   });

@@ -92,12 +92,16 @@ export class Machine {
       log(line.toString());
       return engine.undefined;
     });
+    // The engine takes a copy of what it is given.
+    let given: JSValueHandle | undefined;
     const tell = engine.newFunction('tell', (start, output, wantsRow) => {
       const [begin, text, wants] = [start.toString(), output.toString(), wantsRow.toBoolean()];
       const row = clock.wait(() => dialogue.tell(begin, text, wants));
       if (row === undefined) return engine.null;
       clock.renew();
-      return engine.newString(row);
+      given?.dispose();
+      given = engine.newString(row);
+      return given;
     });
     const random = Array.from(randomFillSync(new Int32Array(4)), (number) => engine.newNumber(number));
     const load = engine.importHandle(template.load);
