@@ -226,6 +226,6 @@ async function writeDesign(
   const parsed = await parseDocument(`{${members.join(',')}}`, options);
   const kept = deleted || attachments === undefined ? {} : { attachments };
   const edit = { id, revisions: parsed.revisions, deleted, body: parsed.body, ...kept };
-  checkWrite(exchange, db, edit);
+  await checkWrite(exchange, db, edit);
   await writeOne(db, edit, true);
 }

@@ -1,6 +1,6 @@
 import { NODE } from './server.js';
 import type { AddResource } from './index.js';
-import { badRequest, CouchError, notFound, notImplemented } from '../../errors.js';
+import { badRequest, CouchError, notImplemented } from '../../errors.js';
 import type { Right } from '../../auth/rights.js';
 import type { Database } from '../../store/types.js';
 import { designDocument } from '../design-functions.js';
