@@ -29,6 +29,8 @@ export class Job {
   /** The first item without an outcome. */
   #first = 0;
   #milliseconds = 0;
+  /** Nobody waits for it any more. */
+  #isGivenUp = false;
 
   constructor(
     readonly machine: Machine,
@@ -73,6 +75,7 @@ export class Job {
 
   /** Answers whoever waits, where nothing is left to do. @returns whether that is so */
   finish(): boolean {
+    if (this.#isGivenUp) return true;
     const isOver = this.#milliseconds > this.timeout * TIMEOUTS;
     // A document that may not be written says nothing of the others; what else fails, fails as a whole.
     const isStopped = this.call.kind !== 'validate_doc_update' && this.#outcomes.some(isFailure);
@@ -82,6 +85,7 @@ export class Job {
   }
 
   fail(error: unknown): void {
+    this.#isGivenUp = true;
     this.#reject(error);
   }
 }

@@ -72,15 +72,27 @@ export class Pool {
     private readonly listener: PoolListener,
   ) {}
 
-  /** Makes the calls. @returns what became of each item; all from the first failure on count for nothing, but in validations */
-  async run(machine: Machine, call: Call): Promise<readonly Outcome[]> {
+  /**
+   * Makes the calls.
+   * @param signal fires when nobody waits for them any more
+   * @returns what became of each item; all from the first failure on count for nothing, but in validations
+   * @throws the reason of the signal, where it fires
+   */
+  async run(machine: Machine, call: Call, signal?: AbortSignal): Promise<readonly Outcome[]> {
     if (call.items.length === 0) return [];
     this.#module ??= await engineModule();
     if (this.#isClosed) throw stopping();
+    signal?.throwIfAborted();
     const job = new Job(machine, call, this.options.timeout);
-    this.#queue(job, 'last');
-    this.#dispatch();
-    return job.done;
+    const giveUp = (): void => this.#giveUp(job, signal?.reason);
+    signal?.addEventListener('abort', giveUp);
+    try {
+      this.#queue(job, 'last');
+      this.#dispatch();
+      return await job.done;
+    } finally {
+      signal?.removeEventListener('abort', giveUp);
+    }
   }
 
   /** Threads need not keep this any more. */
@@ -106,6 +118,16 @@ export class Pool {
     if (where === 'first') jobs.unshift(job);
     else jobs.push(job);
     this.#waiting.set(database, jobs);
+  }
+
+  /** A thread that works at it is to leave it. */
+  #giveUp(job: Job, reason: unknown): void {
+    job.fail(reason);
+    const { database } = job.machine;
+    const others = this.#waiting.get(database)?.filter((other) => other !== job) ?? [];
+    if (others.length > 0) this.#waiting.set(database, others);
+    else this.#waiting.delete(database);
+    for (const seat of this.#seats.values()) if (seat.job === job) askToLeave(seat);
   }
 
   #dispatch(): void {
@@ -190,7 +212,8 @@ export class Pool {
     const now = performance.now();
     const time = now - seat.since;
     // What turns out to be quick is trusted again.
-    if (seat.isSlow) job.machine.slowUntil = time > SLOW_MS ? now + SLOW_FOR_MS : 0;
+    if (seat.isSlow && seat.ending === undefined)
+      job.machine.slowUntil = time > SLOW_MS ? now + SLOW_FOR_MS : 0;
     job.accept(outcomes, time);
     seat.job = undefined;
     seat.since = now;
@@ -208,7 +231,8 @@ export class Pool {
     }
     const job = seat?.job;
     if (job === undefined || this.#isClosed) return;
-    // What it had done of the order is lost and done anew; the item that it was at is answered.
+    // What it had done of the order is lost and done anew, but for the time; the item that it was at is answered.
+    if (seat !== undefined) job.accept([], performance.now() - seat.since);
     if (seat?.ending === 'timed out') job.settle(Math.max(0, thread.item), TIMED_OUT);
     if (seat?.ending === undefined) {
       this.listener.onCrash(error, job.machine);
@@ -240,11 +264,13 @@ export class Pool {
     const { item } = thread;
     if (item !== seat.sight.item) seat.sight = { item, since: now, processorTime: thread.processorTime };
     const time = now - (item < 0 ? seat.since : seat.sight.since);
-    if (ending === 'asked') {
+    if (item < 0) {
+      if (time > START_MS) this.#end(seat, 'timed out');
+    } else if (ending === 'asked') {
       if (time > SLOW_MS + STOP_MS) this.#end(seat, 'ended');
-    } else if (time > (item < 0 ? START_MS : this.options.timeout + GRACE_MS)) {
+    } else if (time > this.options.timeout + GRACE_MS) {
       this.#end(seat, 'timed out');
-    } else if (item >= 0 && time > SLOW_MS && !seat.isSlow && hadProcessor(seat)) {
+    } else if (time > SLOW_MS && !seat.isSlow && hadProcessor(seat)) {
       this.#slowDown(seat, job, now);
     }
   }
@@ -259,8 +285,7 @@ export class Pool {
     job.isSlow = true;
     job.machine.slowUntil = now + SLOW_FOR_MS;
     if (this.#count(true) >= this.#most(true) || this.#isServed(job.machine.database, true)) {
-      seat.ending = 'asked';
-      seat.thread.stop();
+      askToLeave(seat);
     } else {
       seat.isSlow = true;
       seat.thread.yieldProcessor();
@@ -269,6 +294,11 @@ export class Pool {
     if (this.#module !== undefined && this.#count(false) < this.#most(false)) this.#open(false, this.#module);
     this.#dispatch();
   }
+}
+
+function askToLeave(seat: Seat): void {
+  seat.ending ??= 'asked';
+  seat.thread.stop();
 }
 
 /** Whether what a thread was doing since it was seen to begin can be called slow. */

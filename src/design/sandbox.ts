@@ -29,12 +29,12 @@ export class QuickJsSandbox implements Sandbox {
     });
   }
 
-  design(db: Database, id: string): DesignFunctions {
+  design(db: Database, id: string, signal?: AbortSignal): DesignFunctions {
     const record = db.get(id);
     if (record === undefined) throw notFound('missing');
     if (record.deleted) throw notFound('deleted');
     const machine = this.#machines.get(db, record);
-    return this.#functions(machine);
+    return this.#functions(machine, signal);
   }
 
   async compileViews(db: Database, id: string, design: string): Promise<void> {
@@ -54,9 +54,9 @@ export class QuickJsSandbox implements Sandbox {
     await Promise.all([this.#pool.close(), this.#lists.close()]);
   }
 
-  #functions(machine: Machine): CagedFunctions {
+  #functions(machine: Machine, signal?: AbortSignal): CagedFunctions {
     return new CagedFunctions(
-      (call) => this.#pool.run(machine, call),
+      (call) => this.#pool.run(machine, call, signal),
       (call, rows) => this.#lists.run(machine, call, rows),
     );
   }

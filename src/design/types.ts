@@ -7,9 +7,10 @@ export interface Sandbox {
   /**
    * The functions of a design document as its winner has them now.
    * @param id with `_design/`
+   * @param signal fires when nobody waits for what they say; all calls throw its reason then
    * @throws CouchError 404 where there is none
    */
-  design(db: Database, id: string): DesignFunctions;
+  design(db: Database, id: string, signal?: AbortSignal): DesignFunctions;
   /**
    * Compiles the functions of the views of a design document that is to be written; none of them is called.
    * @param db that is to have it

@@ -62,6 +62,7 @@ export class Exchange {
   #share: BodyShare | undefined;
   /** Whether the client sends its body only when it is told to. */
   #isAwaited: boolean;
+  #departure: AbortSignal | undefined;
 
   constructor(
     readonly server: Server,
@@ -195,6 +196,11 @@ export class Exchange {
     this.#share?.giveBack();
   }
 
+  /** Fires with a `ClientGone` when the client leaves before it has its answer. */
+  get departure(): AbortSignal {
+    return (this.#departure ??= departureOf(this.response));
+  }
+
   /** The value of a JSON body. @throws CouchError, JsonError */
   async bodyValue(limit?: number): Promise<unknown> {
     return parseJson(await this.bodyText(limit));
@@ -310,6 +316,14 @@ export class Exchange {
       return path;
     }
   }
+}
+
+function departureOf(response: ServerResponse): AbortSignal {
+  const controller = new AbortController();
+  const leave = (): void => controller.abort(new ClientGone('the client left'));
+  if (response.destroyed) leave();
+  else response.once('close', () => (response.writableFinished ? undefined : leave()));
+  return controller.signal;
 }
 
 /** How CouchDB has those log in who did not say how they want to be asked. */

@@ -140,6 +140,67 @@ describe('functions that take long', () => {
   });
 });
 
+describe('a call with many documents', () => {
+  it('ends in time, though its function does not let go of a thread', async () => {
+    cage = await openCage({ timeout: 100 });
+    try {
+      const functions = await cage.of({
+        validate_doc_update: 'function (doc) { if (doc.n < 10) new Array(4e8).join("") }',
+      });
+      const pairs = Array.from({ length: 11 }, (_, n) => ({ document: `{"n":${n}}`, before: 'null' }));
+      const verdicts = await functions.validate(pairs, '{}', '{}');
+      expect(verdicts.map((verdict) => verdict?.error)).toEqual(pairs.map(() => LOST.error));
+    } finally {
+      await cage.close();
+    }
+  });
+
+  it('keeps the thread where there is no room for its design document', async () => {
+    cage = await openCage({ memory: 2 ** 20 });
+    try {
+      const functions = await cage.of({
+        validate_doc_update: 'function () {}',
+        large: Array.from({ length: 1e5 }, () => ({})),
+      });
+      const verdicts = await functions.validate(
+        Array(3).fill({ document: '{}', before: 'null' }),
+        '{}',
+        '{}',
+      );
+      expect(verdicts.map((verdict) => verdict?.error)).toEqual(Array(3).fill(LOST.error));
+      expect(cage.app.errors.join('')).not.toContain('a thread that runs functions ended');
+    } finally {
+      await cage.close();
+    }
+  });
+});
+
+describe('a call that nobody waits for', () => {
+  it('is not made, or left where it is', async () => {
+    cage = await openCage({ timeout: 600_000 });
+    try {
+      await cage.app.request('PUT', '/left');
+      await cage.write('left', {
+        shows: { s: 'function () { for (;;); }', quick: 'function () { return "x" }' },
+      });
+      const gone = new Error('gone');
+      const departure = new AbortController();
+      const left = await cage.functions('left', departure.signal);
+      const here = await cage.functions('left');
+      await here.show('quick', 'null', '{}');
+      const calls = Promise.allSettled([1, 2, 3].map(() => left.show('s', 'null', '{}')));
+      await setImmediate();
+      const answer = here.show('quick', 'null', '{}');
+      departure.abort(gone);
+      expect(await answer).toBe('{"body":"x"}');
+      expect(await calls).toEqual(Array(3).fill({ status: 'rejected', reason: gone }));
+      await expect(left.show('quick', 'null', '{}')).rejects.toBe(gone);
+    } finally {
+      await cage.close();
+    }
+  });
+});
+
 describe('a thread that ends', () => {
   it('is replaced', async () => {
     // More text than a thread has room for.

@@ -25,8 +25,8 @@ export async function openCage(functions: Readonly<Record<string, number>> = {})
     app,
     write,
     /** The functions of `_design/d` in a database, as they are now. */
-    functions: (name: string): Promise<DesignFunctions> =>
-      use(name, (db) => app.sandbox.design(db, '_design/d')),
+    functions: (name: string, signal?: AbortSignal): Promise<DesignFunctions> =>
+      use(name, (db) => app.sandbox.design(db, '_design/d', signal)),
     /** Those of a new database. */
     async of(design: object): Promise<DesignFunctions> {
       const name = `db${++count}`;

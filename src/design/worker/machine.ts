@@ -119,8 +119,8 @@ export class Machine {
     const { engine, clock, surroundings } = this;
     if (kind === undefined || name === undefined) throw new TypeError('a call has a kind and a name');
     clock.start();
-    const own = item.map((text) => engine.newString(text));
     try {
+      const own = item.map((text) => engine.newString(text));
       const result = engine.callFunction(this.entry, engine.undefined, kind, name, ...own, ...shared);
       for (const handle of own) handle.dispose();
       const outcome = this.#read(result);
@@ -130,7 +130,7 @@ export class Machine {
       // The engine gave up, in whatever state it was.
       this.isUsable = false;
       if (clock.isOver) return TIMED_OUT;
-      return surroundings.isStopped() ? undefined : failed(error instanceof Error ? error.message : 'error');
+      return surroundings.isStopped() ? undefined : failed(errorMessage(error));
     }
   }
 
@@ -146,3 +146,7 @@ export class Machine {
     return this.memory.buffer.byteLength;
   }
 }
+
+/** What is said of an error of the engine, which has no room to say anything itself where its memory is used up. */
+export const errorMessage = (error: unknown): string =>
+  error instanceof Error && error.message !== '' ? error.message : 'out of memory';

@@ -1,9 +1,9 @@
 import { readlinkSync } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
-import { signs, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
+import { failed, signs, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
 import { Dialogue } from './dialogue.js';
 import { createTemplate } from './engine.js';
-import { Machine, type MachineSurroundings } from './machine.js';
+import { errorMessage, Machine, type MachineSurroundings, type Shared } from './machine.js';
 
 /** A thread that runs functions; see thread.ts. */
 
@@ -46,32 +46,38 @@ function threadNumber(): number {
 async function run({ machine: id, design = '', call, drop }: Order): Promise<Report> {
   const begin = performance.now();
   for (const unwanted of drop) machines.delete(unwanted);
-  let machine = machines.get(id) ?? (await start(design));
-  let shared = machine.share(call);
+  let machine = machines.get(id);
+  let shared: Shared | undefined;
   const outcomes: Outcome[] = [];
-  for (const [index, item] of call.items.entries()) {
-    Atomics.store(data.signs, signs.item, index);
-    if (!machine.isUsable) {
-      machine = await start(machine.design);
-      shared = machine.share(call);
+  try {
+    for (const [index, item] of call.items.entries()) {
+      if (machine?.isUsable !== true) {
+        machine = await Machine.start(machine?.design ?? design, await surroundings);
+        shared = undefined;
+      }
+      Atomics.store(data.signs, signs.item, index);
+      shared ??= machine.share(call);
+      const outcome = machine.call(item, shared);
+      if (outcome === undefined) break;
+      if (call.kind === 'lists') dialogue.end();
+      outcomes.push(outcome);
+      if (performance.now() - begin > SLICE_MS) break;
     }
-    const outcome = machine.call(item, shared);
-    if (outcome === undefined) break;
-    if (call.kind === 'lists') dialogue.end();
-    outcomes.push(outcome);
-    if (performance.now() - begin > SLICE_MS) break;
+  } catch (error) {
+    // There is no room for the design document, or for what the calls have in common: that is so for each of them.
+    machine = undefined;
+    while (outcomes.length < call.items.length) outcomes.push(failed(errorMessage(error)));
   }
-  for (const handle of shared) handle.dispose();
-  keep(id, machine);
+  if (machine === undefined) machines.delete(id);
+  else keep(id, machine, shared);
   const report = { outcomes, machines: [...machines.keys()], log: lines };
   lines = [];
   return report;
 }
 
-const start = async (design: string): Promise<Machine> => Machine.start(design, await surroundings);
-
 /** Keeps the machine, and as many others as there is room for. */
-function keep(id: number, machine: Machine): void {
+function keep(id: number, machine: Machine, shared: Shared = []): void {
+  for (const handle of shared) handle.dispose();
   machines.delete(id);
   if (machine.isUsable && machine.size <= KEPT_SIZE) machines.set(id, machine);
   const { maxKept, memory } = data.limits;

@@ -66,7 +66,7 @@ const encodedText = (text: string): string => encodeURIComponent(text.toWellForm
 // ---- functions ------------------------------------------------------------------------------------------------
 
 async function byFunction(exchange: Exchange, db: Database, design: DesignDocument): Promise<void> {
-  const functions = exchange.server.sandbox.design(db, design.id);
+  const functions = exchange.server.sandbox.design(db, design.id, exchange.departure);
   const body = await anyBody(exchange);
   const json = await functions.rewrite(rewriteObject(exchange, db, body));
   if (json === undefined) throw invalidPath('rewrite');

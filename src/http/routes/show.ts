@@ -35,7 +35,7 @@ async function show(exchange: Exchange, db: Database): Promise<void> {
     exchange.empty(304, headers);
     return;
   }
-  const functions = server.sandbox.design(db, design.id);
+  const functions = server.sandbox.design(db, design.id, exchange.departure);
   const body = seenBody(exchange, await anyBody(exchange));
   const request = await requestObject(exchange, db, id, body);
   const { status = 200, ...answer } = readAnswer(

@@ -38,7 +38,7 @@ async function update(exchange: Exchange, db: Database): Promise<void> {
     exchange.json(405, errorBody(refusal), ['Allow', 'POST,PUT']);
     return;
   }
-  const functions = server.sandbox.design(db, design.id);
+  const functions = server.sandbox.design(db, design.id, exchange.departure);
   const id = params['*'];
   const before = id === undefined ? undefined : seenDocument(db, id);
   const body = seenBody(exchange, await anyBody(exchange));
