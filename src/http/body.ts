@@ -7,7 +7,7 @@ import { decodeInTurns } from '../json/text.js';
 import type { BodyShare } from './body-budget.js';
 import type { Transfer } from './patience.js';
 
-const tooLarge = (): CouchError => new CouchError(413, 'too_large', 'the request entity is too large');
+export const tooLarge = (): CouchError => new CouchError(413, 'too_large', 'the request entity is too large');
 
 /** The client went away before it had sent its whole request: there is nobody to answer. */
 export class ClientGone extends Error {

@@ -8,6 +8,7 @@ import { compileFields, parseFields } from '../selector/fields.js';
 import { compileSelector } from '../selector/match.js';
 import type { Database } from '../store/types.js';
 import { shownText, STUBS } from '../store/attachments/text.js';
+import { tooLarge } from './body.js';
 import { designDocument, requireFunction } from './design-functions.js';
 import type { Exchange } from './exchange.js';
 import { jsonParameter } from './query.js';
@@ -161,13 +162,15 @@ function functionAt(
   return { functions: sandbox.design(db, design.id), name };
 }
 
-/** A body that is JSON is a value to a filter. */
-const seenOf = (exchange: Exchange, body: ChangesBody | undefined): SeenBody =>
-  body === undefined
-    ? exchange.method === 'POST'
-      ? { ...NOTHING_SENT, body: '""' }
-      : NOTHING_SENT
-    : { ...NOTHING_SENT, body: body.text };
+/** A filter gets the body with each document, and a feed keeps it as long as it lasts. */
+const MAX_FILTER_BODY = 1024 * 1024;
+
+/** A body that is JSON is a value to a filter. @throws CouchError 413 */
+function seenOf(exchange: Exchange, body: ChangesBody | undefined): SeenBody {
+  if (body === undefined) return exchange.method === 'POST' ? { ...NOTHING_SENT, body: '""' } : NOTHING_SENT;
+  if (body.text.length > MAX_FILTER_BODY) throw tooLarge();
+  return { ...NOTHING_SENT, body: body.text };
+}
 
 type Judge = Extract<ChangesFilter, { kind: 'function' }>['judge'];
 

@@ -2,7 +2,7 @@ import { invalidJson } from '../errors.js';
 import { quote } from '../json/quote.js';
 import { normalise } from '../json/text.js';
 import type { Database } from '../store/types.js';
-import { readBody } from './body.js';
+import { readBody, tooLarge } from './body.js';
 import type { Exchange } from './exchange.js';
 import { parseQuery, type Query } from './query.js';
 import { databaseInfo } from './routes/info.js';
@@ -11,11 +11,14 @@ import { decodeSegment } from './url.js';
 /** What CouchDB has in the place of a body that was not sent. */
 const NO_BODY = 'undefined';
 
-/** The body of a request, whatever it is; undefined where none is sent. @throws CouchError 408, 413, ClientGone */
+/**
+ * The body of a request, whatever it is, of as many bytes as a document may have: it comes to a function as one text.
+ * Undefined where none is sent. @throws CouchError 408, 413, ClientGone
+ */
 export async function anyBody(exchange: Exchange): Promise<Buffer | undefined> {
   const { 'content-length': length, 'transfer-encoding': coding } = exchange.headers;
   if (length === undefined && coding === undefined) return undefined;
-  return readBody(exchange.incoming, exchange.maxText);
+  return readBody(exchange.incoming, Math.min(exchange.maxText, exchange.server.documents.maxSize));
 }
 
 /** The body of a request to a show or update function, as that sees it, and the form that it may be. */
@@ -24,14 +27,23 @@ export interface SeenBody {
   readonly form: string;
 }
 
-/** @throws CouchError 400 for a form that is not UTF-8 */
+/** Reading a form is not interrupted: it has at most so many bytes, and so many fields. */
+const MAX_FORM = 1024 * 1024;
+const MAX_FIELDS = 10_000;
+
+/** @throws CouchError 400 for a form that is not UTF-8, 413 */
 export function seenBody(exchange: Exchange, bytes: Buffer | undefined): SeenBody {
   const body = bytes?.toString('utf8');
   const isForm = exchange.header('content-type')?.startsWith('application/x-www-form-urlencoded');
   return {
     body: quote(body ?? NO_BODY),
-    form: isForm === true && body !== undefined ? objectOf(parseQuery(body), quote) : '{}',
+    form: isForm === true && body !== undefined ? formOf(body) : '{}',
   };
+}
+
+function formOf(body: string): string {
+  if (body.length > MAX_FORM || body.split(/[&;]/, MAX_FIELDS + 1).length > MAX_FIELDS) throw tooLarge();
+  return objectOf(parseQuery(body), quote);
 }
 
 export const NOTHING_SENT: SeenBody = { body: quote(NO_BODY), form: '{}' };

@@ -146,6 +146,20 @@ class SlowCage {
   }
 }
 
+test('a filter function is sent so much and no more', async () => {
+  const app = await startApp();
+  await app.request('PUT', '/db');
+  await app.request('PUT', '/db/_design/live', { json: design(1) });
+  const post = (length: number) =>
+    app.request('POST', '/db/_changes?filter=live/f', {
+      text: '{}'.padEnd(length),
+      headers: { 'content-type': 'application/json' },
+    });
+  expect((await post(1024 * 1024)).status).toBe(200);
+  expect(await post(1024 * 1024 + 1)).toMatchObject({ status: 413, body: { error: 'too_large' } });
+  await app.stop();
+});
+
 describe('feeds whose function takes long', () => {
   const cage = new SlowCage();
   let app: TestApp;

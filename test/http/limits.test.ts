@@ -49,6 +49,19 @@ describe('up to the limit, and one beyond', () => {
     expect(await put('is-not', 20_001)).toMatchObject(error(413, 'document_too_large', 'is-not'));
   });
 
+  test('bytes and fields that a function is sent', async () => {
+    const shows = { s: 'function (doc, req) { return String(req.body.length) }' };
+    await it.request('PUT', '/db/_design/sent', { json: { shows } });
+    const post = (text: string, type: string) =>
+      it.request('POST', '/db/_design/sent/_show/s', { text, headers: { 'content-type': type } });
+    expect((await post('x'.repeat(20_000), 'text/plain')).text).toBe('20000');
+    expect(await post('x'.repeat(20_001), 'text/plain')).toMatchObject(TOO_LARGE);
+    const form = 'application/x-www-form-urlencoded';
+    expect((await post(`${'a&'.repeat(9_999)}b`, form)).text).toBe('19999');
+    expect(await post('a&'.repeat(10_000), form)).toMatchObject(TOO_LARGE);
+    await it.request('DELETE', '/db/_design/sent');
+  });
+
   test('bytes of an id', async () => {
     const refused = error(400, 'illegal_docid', 'Document id is too long');
     const [fits, tooLong] = ['ä'.repeat(10), 'ä'.repeat(11)];
