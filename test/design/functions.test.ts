@@ -155,6 +155,21 @@ describe('filters', () => {
     expect(await functions.filter('f', [], '{}')).toEqual([]);
   });
 
+  it('judge each of many documents, be they long or take long', async () => {
+    const functions = await cage.of({
+      filters: {
+        f: 'function (doc) { for (var end = Date.now() + doc.ms; Date.now() < end;); return doc.n % 3 === 0 }',
+      },
+      views: { v: { map: 'function (doc) { if (doc.n % 3 === 0) { emit(doc.n); emit(doc.n) } }' } },
+    });
+    const documents = Array.from({ length: 300 }, (_, n) =>
+      JSON.stringify({ n, ms: n % 50 === 7 ? 10 : 0, text: 'x'.repeat(n % 40 === 11 ? 100_000 : n) }),
+    );
+    const passing = documents.map((_, n) => n % 3 === 0);
+    expect(await functions.filter('f', documents, '{}')).toEqual(passing);
+    expect(await functions.filterByView('v', documents)).toEqual(passing);
+  });
+
   it('get the request anew for each document', async () => {
     const functions = await cage.of({
       filters: {

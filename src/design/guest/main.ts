@@ -82,8 +82,8 @@ function plain(message: unknown): unknown {
 
 /**
  * Calls a function of the design document.
- * @param parameters JSON texts
- * @returns for filters, whether the document passes; for validations, null where it may be written; else `R` with the
+ * @param parameters JSON texts; for filters and views the first is an array of documents
+ * @returns for filters and views, `R` with 1 for each document that passes and 0 for others; for validations, null where it may be written; else `R` with the
  *   answer. Where it fails, `E` with `["error","reason"]`.
  */
 export function call(kind: Kind, name: string, ...parameters: readonly string[]): Outcome {
@@ -95,6 +95,7 @@ export function call(kind: Kind, name: string, ...parameters: readonly string[])
 }
 
 function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
+  if (kind === 'filters' || kind === 'views') return `R${passing(kind, functionNamed(kind, name), texts)}`;
   const parameters: unknown[] = [];
   for (let i = 0; i < texts.length; i++) parameters[i] = valueOf(i, texts[i] ?? '');
   if (kind === 'maps') return `R${map(parameters[0])}`;
@@ -106,12 +107,6 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
   switch (kind) {
     case 'validate_doc_update':
       return validate(run, parameters);
-    case 'filters':
-      return apply(run, design, parameters) ? true : false;
-    case 'views':
-      emitted = [];
-      run(parameters[0]);
-      return emitted.length > 0;
     case 'reduces':
       return `R${reduce(run, parameters)}`;
     case 'shows':
@@ -127,6 +122,29 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
       return answer === undefined ? null : `R${answer}`;
     }
   }
+}
+
+/** A digit for each document: whether it passes. */
+function passing(
+  kind: 'filters' | 'views',
+  run: DesignFunction,
+  [documents = '', request = '']: readonly string[],
+): string {
+  const all = parse(documents) as readonly unknown[];
+  let verdicts = '';
+  while (verdicts.length < all.length) {
+    const document = all[verdicts.length];
+    const passes =
+      kind === 'filters' ? apply(run, design, [document, valueOf(1, request)]) : emits(run, document);
+    verdicts += passes ? '1' : '0';
+  }
+  return verdicts;
+}
+
+function emits(run: DesignFunction, document: unknown): boolean {
+  emitted = [];
+  run(document);
+  return emitted.length > 0;
 }
 
 function viewsOf(value: unknown): readonly string[] {

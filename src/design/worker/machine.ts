@@ -136,7 +136,6 @@ export class Machine {
 
   #read(result: JSValueHandle): Outcome {
     if (result.isNull) return null;
-    if (result.isBool) return result.toBoolean();
     const text = result.toString();
     return text.length <= this.surroundings.limits.maxOutput ? text : failed('the answer is too long');
   }

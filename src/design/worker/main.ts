@@ -3,6 +3,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { failed, signs, type Order, type Outcome, type Report, type ThreadData } from '../protocol.js';
 import { Dialogue } from './dialogue.js';
 import { createTemplate } from './engine.js';
+import { Portions } from './portions.js';
 import { errorMessage, Machine, type MachineSurroundings, type Shared } from './machine.js';
 
 /** A thread that runs functions; see thread.ts. */
@@ -49,18 +50,19 @@ async function run({ machine: id, design = '', call, drop }: Order): Promise<Rep
   let machine = machines.get(id);
   let shared: Shared | undefined;
   const outcomes: Outcome[] = [];
+  const portions = new Portions(call);
   try {
-    for (const [index, item] of call.items.entries()) {
+    while (outcomes.length < call.items.length) {
       if (machine?.isUsable !== true) {
         machine = await Machine.start(machine?.design ?? design, await surroundings);
         shared = undefined;
       }
-      Atomics.store(data.signs, signs.item, index);
+      Atomics.store(data.signs, signs.item, outcomes.length);
       shared ??= machine.share(call);
-      const outcome = machine.call(item, shared);
-      if (outcome === undefined) break;
+      const made = portions.run(machine, shared, outcomes.length);
+      if (made === undefined) break;
       if (call.kind === 'lists') dialogue.end();
-      outcomes.push(outcome);
+      outcomes.push(...made);
       if (performance.now() - begin > SLICE_MS) break;
     }
   } catch (error) {
