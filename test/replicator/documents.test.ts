@@ -313,3 +313,28 @@ test('credentials are shown to nobody but the owner and admins, and stand in no 
   expect(log).not.toContain(SECRET);
   expect(log).not.toContain(Buffer.from(jan).toString('base64').slice(0, -4));
 });
+
+test('credentials cannot be found by their index, nor stand in a bookmark', async () => {
+  await put(jan, secretive());
+  const index = { index: { fields: ['source'] }, ddoc: 'sources', name: 'x' };
+  expect((await server.ask('POST', '/own%2F_replicator/_index', { json: index })).status).toBe(200);
+  const find = async (as: string, selector: object) => {
+    const json = { selector, fields: ['source'], use_index: 'sources', execution_stats: true };
+    return (await server.ask('POST', '/own%2F_replicator/_find', { as, json })).body as {
+      docs: readonly { source: string }[];
+      bookmark: string;
+      execution_stats: { total_keys_examined: number };
+    };
+  };
+  const own = urlOf('source', jan);
+  expect((await find(chief, { source: { $gte: own } })).docs.map(({ source }) => source)).toContain(own);
+  const shownToAll = await find(kim, { source: { $gt: '' } });
+  expect(shownToAll.docs.map(({ source }) => source)).toContain(urlOf('source'));
+  expect(
+    JSON.stringify(shownToAll.docs) + Buffer.from(shownToAll.bookmark, 'base64').toString(),
+  ).not.toContain(SECRET);
+  const counts = await Promise.all(
+    [own, `${own}~`].map(async (source) => (await find(kim, { source: { $gte: source } })).execution_stats),
+  );
+  expect(counts[0]?.total_keys_examined).toBe(counts[1]?.total_keys_examined);
+});

@@ -1,4 +1,6 @@
 import type { AddResource } from './index.js';
+import { isDatabaseAdmin, securityOf } from '../../auth/security.js';
+import { USERS } from '../../auth/users/ids.js';
 import { conflict, CouchError, mangoError, notFound } from '../../errors.js';
 import { erlangTerm } from '../../json/erlang.js';
 import { designId, parseIndex, withIndex, withoutIndexes } from '../../find/design.js';
@@ -7,6 +9,8 @@ import { find } from '../../find/find.js';
 import { indexesOf, indexJson } from '../../find/indexes.js';
 import { onlyKeys, parseFind, positive, required, useIndex, valueOf } from '../../find/options.js';
 import { planFind, planToRun } from '../../find/plan.js';
+import type { Index } from '../../find/types.js';
+import { isReplicatorDatabase } from '../../replicator/documents.js';
 import { editOf, parseDocument, validateDocid } from '../../store/document.js';
 import type { AttachmentEdit, Database } from '../../store/types.js';
 import { shownText, STUBS } from '../../store/attachments/text.js';
@@ -56,7 +60,7 @@ export function findRoutes(add: AddResource): void {
 async function postFind(exchange: Exchange, db: Database): Promise<void> {
   const query = parseFind(await exchange.bodyMembers(), exchange.parameter('partition'));
   exchange.forgetBody();
-  const plan = planToRun(await indexesOf(db), query);
+  const plan = planToRun(await usableIndexes(exchange, db), query);
   const source = {
     db,
     indexes: exchange.server.views,
@@ -67,8 +71,19 @@ async function postFind(exchange: Exchange, db: Database): Promise<void> {
 
 async function postExplain(exchange: Exchange, db: Database): Promise<void> {
   const query = parseFind(await exchange.bodyMembers(), exchange.parameter('partition'));
-  const plan = planFind(await indexesOf(db), query);
+  const plan = planFind(await usableIndexes(exchange, db), query);
   exchange.json(200, JSON.stringify(explain(db.name, plan, query)));
+}
+
+/**
+ * Indexes have all of each document. Whoever may see a part of it alone is not answered from them: what is in an index
+ * would show in bookmarks, counts and fields that need no document.
+ */
+async function usableIndexes({ user }: Exchange, db: Database): Promise<readonly Index[]> {
+  const isPartlyHidden = db.name === USERS || isReplicatorDatabase(db.name);
+  const seesAll = !isPartlyHidden || isDatabaseAdmin(user, securityOf(db.security));
+  const indexes = await indexesOf(db);
+  return seesAll ? indexes : indexes.filter(({ type }) => type === 'special');
 }
 
 // ---- indexes --------------------------------------------------------------------------------------------------
