@@ -152,6 +152,12 @@ export class Auth {
     return { user: anonymous, method: undefined };
   }
 
+  /** Who an account is now; undefined where it is gone, or lets nobody in. @throws CouchError where the store fails */
+  async accountOf(name: string): Promise<UserContext | undefined> {
+    const account = await this.#accounts.find(name);
+    return account?.refusal === undefined ? account?.user : undefined;
+  }
+
   /** Begins a session. @throws CouchError 403 after too many wrong passwords, 503 when too many wait to be checked. */
   async login({ name, password, token = '' }: Login, client: Client): Promise<LoginResult> {
     const account = await this.#check(name, Buffer.from(password), client, (totp) => fitsTotp(totp, token));

@@ -26,6 +26,7 @@ export function createReplicator(
     viewOf,
     filter: replicationFilter(sandbox),
     authenticate: (headers, client) => auth.authenticate(headers, client),
+    accountOf: (name) => auth.accountOf(name),
     limits: () => {
       const { limits, attachments } = config;
       const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;

@@ -9,7 +9,7 @@ import type { Databases } from '../store/databases.js';
 import type { Views } from '../views/views.js';
 
 /** Tells requests apart from people; `Auth` is the real one. */
-export type Authenticator = Pick<Auth, 'authenticate' | 'login' | 'logout' | 'sessionInfo'>;
+export type Authenticator = Pick<Auth, 'accountOf' | 'authenticate' | 'login' | 'logout' | 'sessionInfo'>;
 
 /** What the HTTP interface is built on. */
 export interface Services {

@@ -22,6 +22,8 @@ export interface JobSpec {
   readonly request: ReplicationRequest;
   /** Who asked, for whom databases are used that are named without a URL. */
   readonly as: UserContext;
+  /** Whether what they may is what their account may at the time; else a token or a proxy said so once. */
+  readonly hasAccount: boolean;
   /** Who is shown to have asked. */
   readonly user: string | null;
   /** Whether they are a server admin, who may name other servers. */

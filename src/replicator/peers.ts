@@ -4,7 +4,7 @@ import type { AuthHeaders, AuthResult, Client } from '../auth/auth.js';
 import type { UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Config } from '../config/schema.js';
-import { CouchError, notFound } from '../errors.js';
+import { CouchError, notFound, unauthorized } from '../errors.js';
 import { newAgent } from '../replication/http/agent.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { type EndpointIdentity, type ReplicationId, replicationId } from '../replication/id.js';
@@ -24,6 +24,8 @@ export interface PeerServices extends AccessServices {
   readonly config: Pick<Config, 'replication'>;
   /** Finds out whose credentials somebody gave for this server. @throws CouchError 401 and others */
   authenticate(headers: AuthHeaders, client: Client): Promise<AuthResult>;
+  /** Who an account is now; undefined where it is gone. @throws CouchError */
+  accountOf(name: string): Promise<UserContext | undefined>;
   /**
    * A filter of a database here that is a function.
    * @param user for whom documents are chosen
@@ -39,7 +41,7 @@ export interface PeerServices extends AccessServices {
 }
 
 /** For whom a replication runs. */
-export type Behalf = Pick<JobSpec, 'as' | 'isAdmin'>;
+export type Behalf = Pick<JobSpec, 'as' | 'hasAccount' | 'isAdmin'>;
 
 /** Both sides of a replication. Must be closed. */
 export interface OpenedPeers {
@@ -146,10 +148,10 @@ export class Peers {
   }
 
   /** A database that was named by a URL is used with the credentials that came with it, and no others. */
-  #localPeer(name: string, { url, headers, database }: Endpoint, { as }: Behalf): Peer {
+  #localPeer(name: string, { url, headers, database }: Endpoint, behalf: Behalf): Peer {
     const { services } = this;
     const who = async (): Promise<UserContext> =>
-      database === undefined ? (await services.authenticate(headers, CLIENT)).user : as;
+      database === undefined ? (await services.authenticate(headers, CLIENT)).user : this.#asNow(behalf);
     const { documents, attachments } = services.limits();
     return new LocalPeer({
       name: url,
@@ -158,6 +160,14 @@ export class Peers {
       attachments,
       filter: async (db, filter, parameters) => services.filter(db, await who(), filter, parameters),
     });
+  }
+
+  /** An account may lose its rights, or be deleted, while its replications go on. @throws CouchError 401 */
+  async #asNow({ as, hasAccount }: Behalf): Promise<UserContext> {
+    if (!hasAccount || as.name === null) return as;
+    const account = await this.services.accountOf(as.name);
+    if (account === undefined) throw unauthorized('The account that began the replication is gone.');
+    return account;
   }
 }
 

@@ -130,13 +130,14 @@ export class Replicator {
 
   /**
    * Does what the body of a request asks for: replicates to the end, begins a continuous replication, or cancels one.
+   * @param hasAccount whether the user logged in to an account here
    * @throws CouchError, PeerUnreachable
    */
-  async replicate(body: Members, user: UserContext): Promise<Answer> {
+  async replicate(body: Members, user: UserContext, hasAccount: boolean): Promise<Answer> {
     try {
       const cancellation = parseCancellation(body);
       if (cancellation?.id !== undefined) return await this.#cancel(cancellation.id, user);
-      const spec = await this.#specOf(body, user);
+      const spec = await this.#specOf(body, user, hasAccount);
       return cancellation === undefined ? await this.#run(spec) : await this.#cancel(spec.id.full, user);
     } catch (error) {
       if (error instanceof InvalidReplication) return failure(error.answer);
@@ -144,7 +145,7 @@ export class Replicator {
     }
   }
 
-  async #specOf(body: Members, user: UserContext): Promise<JobSpec> {
+  async #specOf(body: Members, user: UserContext, hasAccount: boolean): Promise<JobSpec> {
     const { own, peers } = this.#running;
     const named = (database: string): Endpoint => ({
       url: own.urlOf(database),
@@ -153,7 +154,7 @@ export class Replicator {
       database,
     });
     const request = parseRequest(body, this.services.config.replication, named);
-    const behalf = { as: user, isAdmin: isServerAdmin(user) };
+    const behalf = { as: user, hasAccount, isAdmin: isServerAdmin(user) };
     peers.require(request, behalf.isAdmin);
     const id = await peers.identify(request, behalf, this.#stop.signal);
     return { ...behalf, id, request, user: user.name, document: undefined, startTime: Date.now() };

@@ -227,6 +227,7 @@ export class Watcher {
     const { owner, user_ctx: context } = members;
     const behalf = {
       as: { name: typeof owner === 'string' ? owner : null, roles: [] },
+      hasAccount: false,
       isAdmin: typeof owner === 'string' && Object.hasOwn(this.services.config.admins, owner),
     };
     const id = await this.services.peers.identify(request, behalf, watched.stop.signal);

@@ -55,6 +55,7 @@ export const NAMES: Services['auth'] = {
     const user = typeof name === 'string' ? USERS[name] : anonymous;
     return Promise.resolve({ user: user ?? anonymous, method: undefined });
   },
+  accountOf: () => Promise.resolve(undefined),
   login: ({ name, password }) =>
     Promise.resolve(
       password === 'right'

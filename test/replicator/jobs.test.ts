@@ -61,6 +61,7 @@ function setUp(replication: Record<string, unknown> = {}) {
       request: parseRequest({ ...SIDES, ...members }, config.replication),
       as: { name: 'jan', roles: [] },
       user: 'jan',
+      hasAccount: false,
       isAdmin: false,
       document: document ?? undefined,
       startTime: Date.now(),

@@ -164,6 +164,42 @@ describe('a continuous replication', () => {
   });
 });
 
+describe('an account that began a continuous replication', () => {
+  const begin = async (as: string, target: string) => {
+    await server.ask('PUT', `/${target}`);
+    await server.ask('PUT', `/${target}/_security`, { json: { members: { names: [], roles: ['staff'] } } });
+    await server.ask('PUT', '/source/_security', {
+      json: { members: { names: ['jan', 'bo'], roles: ['staff'] } },
+    });
+    const { body } = await replicate({ source: 'source', target, continuous: true }, as);
+    await until('it copies', async () => (await server.ask('GET', `/${target}/a`)).status === 200);
+    return (body as { _local_id: string })._local_id;
+  };
+  const ended = (id: string) =>
+    until('it ended', async () => {
+      return (await server.ask('GET', `/_scheduler/jobs/${encodeURIComponent(id)}`)).status === 404;
+    });
+
+  it('takes it along when it is deleted', async () => {
+    await server.put('kim', { password: 'pw', roles: ['staff'] });
+    const id = await begin('kim:pw', 'kims');
+    const { _rev } = await server.read('kim');
+    await server.ask('DELETE', `${server.documentOf('kim')}?rev=${String(_rev)}`);
+    await server.ask('PUT', '/source/after-kim', { json: {} });
+    await ended(id);
+    expect((await server.ask('GET', '/kims/after-kim')).status).toBe(404);
+  });
+
+  it('takes it along when it loses the role that it needs', async () => {
+    await server.put('lee', { password: 'pw', roles: ['staff'] });
+    const id = await begin('lee:pw', 'lees');
+    await server.put('lee', { password: 'pw', roles: [] });
+    await server.ask('PUT', '/source/after-lee', { json: {} });
+    await ended(id);
+    expect((await server.ask('GET', '/lees/after-lee')).status).toBe(404);
+  });
+});
+
 test('replication.origins counts for everybody', async () => {
   const rest = http.createServer((_request, response) =>
     response.writeHead(302, { location: urlOf(other, 'there') }).end(),

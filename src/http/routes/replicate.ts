@@ -23,7 +23,8 @@ async function replicate(exchange: Exchange): Promise<void> {
   const members = await exchange.bodyMembers();
   const entries = Array.from(members, ([name, text]) => [name, JSON.parse(text) as unknown] as const);
   exchange.forgetBody();
-  const { replicator } = exchange.server;
-  const { status, body } = await replicator.replicate(Object.fromEntries(entries), exchange.user);
+  const { server, user, authMethod } = exchange;
+  const hasAccount = authMethod === 'default' || authMethod === 'cookie';
+  const { status, body } = await server.replicator.replicate(Object.fromEntries(entries), user, hasAccount);
   exchange.json(status, JSON.stringify(body));
 }
