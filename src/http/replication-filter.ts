@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import type { UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Sandbox } from '../design/types.js';
@@ -31,6 +32,7 @@ async function requestText(
   const path = [db.name, '_changes'];
   return JSON.stringify({
     info: JSON.parse(await databaseInfo(db)) as unknown,
+    uuid: randomBytes(16).toString('hex'),
     id: null,
     method: 'GET',
     requested_path: path,
