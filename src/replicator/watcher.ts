@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Waiter } from '../changes/waiter.js';
 import type { Config } from '../config/schema.js';
@@ -310,12 +311,12 @@ export class Watcher {
 }
 
 /** What a document says besides of how its replication ended. */
-const fingerprintOf = (members: Members): string =>
-  JSON.stringify(
-    Object.entries(members)
-      .filter(([name]) => !name.startsWith('_'))
-      .sort(([a], [b]) => (a < b ? -1 : 1)),
-  );
+function fingerprintOf(members: Members): string {
+  const said = Object.entries(members)
+    .filter(([name]) => !name.startsWith('_'))
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  return hash('sha256', JSON.stringify(said), 'base64url');
+}
 
 const nameIn = (context: unknown): string | null => {
   const name = typeof context === 'object' && context !== null ? (context as Members).name : undefined;
