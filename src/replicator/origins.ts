@@ -1,4 +1,5 @@
 import type { LookupAddress } from 'node:dns';
+import { once } from 'node:events';
 import { isIP, type LookupFunction } from 'node:net';
 import type { CouchError } from '../errors.js';
 import { forbidden } from '../errors.js';
@@ -54,16 +55,37 @@ export function guardedLookup(resolve: Resolve): LookupFunction {
 const familyOf = (family: number | 'IPv4' | 'IPv6'): number =>
   family === 'IPv4' ? 4 : family === 'IPv6' ? 6 : family;
 
-/** Looks before a replication begins, which would try again and again. @throws CouchError 403 */
-export async function requireAddresses(url: string, resolve: Resolve): Promise<void> {
+/**
+ * Looks before a replication begins, which would try again and again.
+ * @param signal ends the wait: a resolver that does not answer takes long to give up
+ * @throws CouchError 403, the reason of `signal`
+ */
+export async function requireAddresses(url: string, resolve: Resolve, signal: AbortSignal): Promise<void> {
   const { hostname, origin } = new URL(url);
   if (isIP(bareHost(hostname)) !== 0) return;
   // A name that is not known may be later on: whoever connects is told.
-  const addresses = await resolve(hostname).catch(() => []);
+  const addresses = await unlessAborted(
+    resolve(hostname).catch(() => []),
+    signal,
+  );
   if (addresses.some(({ address }) => isGuarded(address)))
     throw forbidden(
       `${origin} leads to a link-local address, with which replications may connect only where it stands in replication.origins itself.`,
     );
+}
+
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const waited = new AbortController();
+  const aborted = once(signal, 'abort', { signal: waited.signal }).then(() => {
+    throw signal.reason;
+  });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    aborted.catch(() => undefined);
+    waited.abort();
+  }
 }
 
 /** What a connection fails with whose name leads to an address that has to be named itself. */

@@ -71,10 +71,10 @@ export class Peers {
   }
 
   /** @throws CouchError 403 for what may not be connected to */
-  async open(request: ReplicationRequest, behalf: Behalf): Promise<OpenedPeers> {
+  async open(request: ReplicationRequest, behalf: Behalf, signal: AbortSignal): Promise<OpenedPeers> {
     this.require(request, behalf.isAdmin);
     const remote = [request.source, request.target].filter((one) => this.#databaseOf(one) === undefined);
-    for (const { url } of remote) await requireAddresses(url, this.services.resolve);
+    for (const { url } of remote) await requireAddresses(url, this.services.resolve, signal);
     const agent = remote.length === 0 ? undefined : await this.#newAgent(request);
     const source = this.#peer(request.source, request, behalf, agent);
     const target = this.#peer(request.target, request, behalf, agent);
@@ -106,7 +106,7 @@ export class Peers {
     signal: AbortSignal,
   ): Promise<string> {
     const [design = '', ...rest] = filter.split('/');
-    const peers = await this.open({ ...request, target: request.source }, behalf);
+    const peers = await this.open({ ...request, target: request.source }, behalf, signal);
     try {
       const { source } = peers;
       const document = await source.get(`_design/${design}`, signal).catch(unlessMissing);

@@ -15,7 +15,7 @@ export interface RunServices {
 /** Runs a replication, seen in `_active_tasks` meanwhile. */
 export function run(spec: JobSpec, { peers, tasks, log }: RunServices): Run {
   let replication: Replication | undefined;
-  let isStopped = false;
+  const stopping = new AbortController();
   let updated = Math.floor(Date.now() / 1000);
   const task = tasks.begin(taskOf(spec), () => ({
     ...(replication && liveStatistics(replication.progress)),
@@ -42,12 +42,12 @@ export function run(spec: JobSpec, { peers, tasks, log }: RunServices): Run {
   };
 
   const work = async (): Promise<ReplicationResult> => {
-    const opened = await peers.open(spec.request, spec);
+    const opened = await peers.open(spec.request, spec, stopping.signal);
     try {
       const { source, target } = opened;
       const { options, tuning } = spec.request;
       replication = startReplication({ id: spec.id.base, source, target, options, tuning, listener });
-      if (isStopped) await replication.cancel();
+      if (stopping.signal.aborted) await replication.cancel();
       return await replication.done;
     } finally {
       await opened.close();
@@ -61,7 +61,7 @@ export function run(spec: JobSpec, { peers, tasks, log }: RunServices): Run {
     },
     done,
     stop: async () => {
-      isStopped = true;
+      stopping.abort();
       await replication?.cancel();
       await done.catch(() => undefined);
     },
