@@ -50,8 +50,11 @@ export interface OpenedPeers {
   close(): Promise<void>;
 }
 
-/** Where failed log-ins of replications are counted. */
-const CLIENT: Client = { secure: false, address: 'replicator' };
+/** Where failed log-ins of replications are counted: nobody's keep the replications of somebody else out. */
+const clientOf = ({ name }: UserContext): Client => ({
+  secure: false,
+  address: `replicator of ${name ?? 'nobody'}`,
+});
 
 /** Headers that say who sends a request. */
 const CREDENTIALS = new Set(['authorization', 'cookie', 'proxy-authorization']);
@@ -151,7 +154,9 @@ export class Peers {
   #localPeer(name: string, { url, headers, database }: Endpoint, behalf: Behalf): Peer {
     const { services } = this;
     const who = async (): Promise<UserContext> =>
-      database === undefined ? (await services.authenticate(headers, CLIENT)).user : this.#asNow(behalf);
+      database === undefined
+        ? (await services.authenticate(headers, clientOf(behalf.as))).user
+        : this.#asNow(behalf);
     const { documents, attachments } = services.limits();
     return new LocalPeer({
       name: url,

@@ -104,6 +104,14 @@ describe('_replicate', () => {
     expect((await server.ask('GET', '/made')).status).toBe(404);
   });
 
+  it('lets nobody lock out others by wrong passwords', async () => {
+    for (let tries = 0; tries < 6; tries++)
+      await replicate({ source: urlOf(server, 'source', 'bo:wrong'), target: 'target', doc_ids }, 'jan:pw');
+    const source = urlOf(server, 'source', 'bo:pw');
+    expect((await replicate({ source, target: 'target', doc_ids }, 'jan:pw')).status).toBe(403);
+    expect((await replicate({ source, target: 'target', doc_ids }, 'bo:pw')).status).toBe(200);
+  });
+
   it('says what cannot be reached', async () => {
     const answer = async (source: string) =>
       (await replicate({ source, target: 'target', retries_per_request: 0 })).body;
