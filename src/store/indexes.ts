@@ -26,7 +26,7 @@ export interface IndexStore {
   write(operations: readonly IndexOperation[]): Promise<void>;
   /** The first key of each index: what stands before the first `/`. */
   list(): Promise<readonly string[]>;
-  /** Removes whatever an index has stored, in steps. */
+  /** Removes whatever an index has stored, in steps, the last keys first. Nothing else may write to it meanwhile. */
   remove(index: string): Promise<void>;
   /** Bytes on the disk, about. */
   size(index: string): Promise<number>;
@@ -90,7 +90,7 @@ export class LevelIndexes implements IndexStore {
   }
 
   async remove(index: string): Promise<void> {
-    const keys = this.host.level.keys(rangeOf(index));
+    const keys = this.host.level.keys({ ...rangeOf(index), reverse: true });
     for await (const page of pagesOf(keys, PAGE)) {
       await this.write(page.map((key) => ({ type: 'del', key: layout.indexes.strip(key) })));
     }

@@ -24,6 +24,7 @@ export interface OwnPlace {
   readonly nth: number;
 }
 
+/** The last key of an index, so that it goes first where a crash ends its removal: what is left is no index then. */
 const stateKey = (signature: string): string => `${signature}/state`;
 const nodeKey = (signature: string, node: number): string => `${signature}/n/${node.toString(36)}`;
 const documentKey = (signature: string, id: string): string => `${signature}/d/${id}`;

@@ -31,7 +31,7 @@ export interface ViewsContext {
   readonly log: Logger;
 }
 
-/** An update under way. */
+/** An update or a removal under way. */
 interface Run {
   readonly done: Promise<void>;
   /** Queries that wait for it. */
@@ -40,7 +40,7 @@ interface Run {
 
 /** The indexes of all databases. Each is brought up to date when somebody asks, by one update at a time. */
 export class Views {
-  /** By database and signature. */
+  /** By database and signature: each index is written to by one at a time. */
   readonly #runs = new Map<string, Run>();
   readonly #stop = new AbortController();
 
@@ -108,7 +108,8 @@ export class Views {
     });
     for await (const page of pages) for (const { id } of page) wanted.add(readGroup(db, id).signature);
     for (const index of await db.indexes.list()) {
-      if (!wanted.has(index) && !this.#runs.has(keyOf(db, index))) await db.indexes.remove(index);
+      const key = keyOf(db, index);
+      if (!wanted.has(index) && !this.#runs.has(key)) await this.#begin(key, db.indexes.remove(index)).done;
     }
   }
 
@@ -142,13 +143,14 @@ export class Views {
     });
   }
 
-  /** The update that runs, or one that begins. */
+  /** What runs, or an update that begins. */
   #run(db: Database, group: ViewGroup): Run {
     const key = keyOf(db, group.signature);
-    const running = this.#runs.get(key);
-    if (running !== undefined) return running;
-    const done = this.#update(db, group).finally(() => this.#runs.delete(key));
-    const run = { done, waiting: 0 };
+    return this.#runs.get(key) ?? this.#begin(key, this.#update(db, group));
+  }
+
+  #begin(key: string, work: Promise<void>): Run {
+    const run = { done: work.finally(() => this.#runs.delete(key)), waiting: 0 };
     this.#runs.set(key, run);
     return run;
   }

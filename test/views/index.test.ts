@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { collate } from '../../src/store/collate.js';
+import type { Database } from '../../src/store/types.js';
 import { slices } from '../../src/views/tree/read.js';
 import type { UpdateMode } from '../../src/views/types.js';
 import { startApp, type TestApp } from '../http/app.js';
@@ -187,6 +188,70 @@ describe('the index of a view', () => {
     expect(await task()).toEqual([]);
     expect(await app.databases.use(db, (open) => app.views.info(open, '_design/d'))).toMatchObject({
       pending: 0,
+    });
+  });
+
+  describe('that is being removed', () => {
+    /** A database with the index of so many documents. */
+    async function indexed(length: number): Promise<{ db: string; index: string }> {
+      const db = await newDatabase();
+      const docs = Array.from({ length }, (_, n) => ({ _id: `d${String(n)}`, values: [n] }));
+      await app.request('POST', `/${db}/_bulk_docs`, { json: { docs } });
+      await design(db);
+      await read(db, 'values');
+      const [index = ''] = await app.databases.use(db, (open) => open.indexes.list());
+      return { db, index };
+    }
+
+    /** Whether some of its keys are there: the last of all, and the first and the last of its documents. */
+    async function stored(open: Database, index: string): Promise<readonly boolean[]> {
+      const reader = open.indexes.open();
+      const keys = [`${index}/state`, `${index}/d/d0`, `${index}/d/d999`];
+      const texts = await reader.read(keys).finally(() => reader.close());
+      return texts.map((text) => text !== undefined);
+    }
+
+    test('is none as soon as anything of it is gone', async () => {
+      // More than are removed at a time.
+      const { db, index } = await indexed(2000);
+      await app.databases.use(db, async (open) => {
+        const removal = { isOver: false };
+        const removed = open.indexes.remove(index).then(() => (removal.isOver = true));
+        const moments: (readonly boolean[])[] = [];
+        while (!removal.isOver) moments.push(await stored(open, index));
+        await removed;
+        const cut = moments.filter((moment) => moment.includes(false));
+        expect(cut.length).toBeGreaterThan(0);
+        for (const [hasState] of cut) expect(hasState).toBe(false);
+      });
+    });
+
+    test('is built anew only once all of it is gone', async () => {
+      const { db } = await indexed(3);
+      const { body } = await app.request('GET', `/${db}/_design/d`);
+      await app.request('DELETE', `/${db}/_design/d?rev=${(body as { _rev: string })._rev}`);
+      await app.databases.use(db, async (open) => {
+        let begin: () => void = () => undefined;
+        let release: () => void = () => undefined;
+        const begun = new Promise<void>((resolve) => (begin = resolve));
+        const held = new Promise<void>((resolve) => (release = resolve));
+        const remove = async (name: string): Promise<void> => {
+          begin();
+          await held;
+          await open.indexes.remove(name);
+        };
+        const indexes = { list: () => open.indexes.list(), remove };
+        const removed = app.views.cleanup(Object.create(open, { indexes: { value: indexes } }) as Database);
+        await begun;
+        await design(db);
+        const reading = read(db, 'values');
+        const waiting = () => app.views.info(open, '_design/d').then(({ waitingClients }) => waitingClients);
+        const order = Promise.race([reading.then(() => 'read'), removed.then(() => 'removed')]);
+        await expect.poll(() => Promise.race([waiting(), order])).toBe(1);
+        release();
+        expect(await order).toBe('removed');
+        expect((await reading).rows).toHaveLength(3);
+      });
     });
   });
 });

@@ -14,6 +14,7 @@ import { kill } from './kill.js';
 import { listeners } from './listeners.js';
 import { rows } from './rows.js';
 import { start } from './start.js';
+import { views } from './views.js';
 
 /** Each returns true when it is done, false when another call has to go on with it. */
 const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>> = {
@@ -31,6 +32,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   start,
   databases,
   functions,
+  views,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
