@@ -1,4 +1,5 @@
 import { CouchError } from '../errors.js';
+import { inTurns, type Work } from '../json/turns.js';
 import type { ListRows } from './lists.js';
 import type { Call, Outcome } from './protocol.js';
 import type { DesignFunctions, ReduceRun, UpdateResult, ValidatedPair } from './types.js';
@@ -58,7 +59,7 @@ export class CagedFunctions implements DesignFunctions {
     if (documents.length === 0) return [];
     const items = documents.map((document) => [document]);
     const outcomes = await this.run({ kind: 'maps', name: '', items, shared: [] });
-    return outcomes.map((outcome) => JSON.parse(answerOf(outcome)) as string[][]);
+    return inTurns(emitted(outcomes));
   }
 
   async reduce(view: string, runs: readonly ReduceRun[], rereduce: boolean): Promise<readonly string[]> {
@@ -95,6 +96,15 @@ export class CagedFunctions implements DesignFunctions {
     const [outcome] = await this.run({ kind, name, items: [item], shared: [] });
     return answerOf(outcome);
   }
+}
+
+function* emitted(outcomes: readonly Outcome[]): Work<readonly string[][][]> {
+  const all: string[][][] = [];
+  for (const outcome of outcomes) {
+    all.push(JSON.parse(answerOf(outcome)) as string[][]);
+    yield;
+  }
+  return all;
 }
 
 function answerOf(outcome: Outcome | undefined): string {

@@ -1,4 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
+import { inTurns, type Work } from '../json/turns.js';
 import * as layout from './layout.js';
 import type { Snapshot } from './level.js';
 import { pagesOf } from './pages.js';
@@ -41,6 +42,8 @@ export interface IndexHost {
   readonly ready: () => Promise<void>;
 }
 
+type Batch = ReturnType<ClassicLevel['batch']>;
+
 /** Keys removed at a time. */
 const PAGE = 1000;
 
@@ -66,15 +69,15 @@ export class LevelIndexes implements IndexStore {
 
   async write(operations: readonly IndexOperation[]): Promise<void> {
     if (this.host.gate().failure !== undefined) await this.host.ready();
-    await this.host.gate().run(async () => {
-      const batch = this.host.level.batch();
-      for (const operation of operations) {
-        const key = layout.indexes.key(operation.key);
-        if (operation.type === 'put') batch.put(key, operation.value);
-        else batch.del(key);
-      }
-      await batch.write();
-    });
+    // Where the database is opened again meanwhile, this is still the gate that nothing passes.
+    const gate = this.host.gate();
+    const batch = this.host.level.batch();
+    try {
+      await inTurns(fill(batch, operations));
+      await gate.run(() => batch.write());
+    } finally {
+      await batch.close();
+    }
   }
 
   async list(): Promise<readonly string[]> {
@@ -99,6 +102,15 @@ export class LevelIndexes implements IndexStore {
   size(index: string): Promise<number> {
     const { gte, lt } = rangeOf(index);
     return this.host.level.approximateSize(gte, lt);
+  }
+}
+
+function* fill(batch: Batch, operations: readonly IndexOperation[]): Work<void> {
+  for (const operation of operations) {
+    const key = layout.indexes.key(operation.key);
+    if (operation.type === 'put') batch.put(key, operation.value);
+    else batch.del(key);
+    yield;
   }
 }
 

@@ -1,3 +1,5 @@
+import { sorting } from '../json/sort.js';
+import type { Work } from '../json/turns.js';
 import type { Collation } from '../store/collate.js';
 import type { OwnPlace } from './stored-index.js';
 import { comparePlaces, parsed } from './tree/order.js';
@@ -19,18 +21,20 @@ export interface DocumentChanges {
   readonly changes: readonly (readonly Change[])[];
 }
 
-export function changesOf(
+/** A document may have very many rows. */
+export function* changesOf(
   { id, before, emitted }: MappedDocument,
   views: number,
   collate: Collation,
-): DocumentChanges {
+): Work<DocumentChanges> {
   const places: OwnPlace[] = [];
-  const changes = Array.from({ length: views }, (_, view) => {
-    const rows = rowsOf(id, emitted[view] ?? [], collate);
+  const changes: (readonly Change[])[] = [];
+  for (let view = 0; view < views; view++) {
+    const rows = yield* rowsOf(id, emitted[view] ?? [], collate);
     for (const { key, nth } of rows) places.push({ view, key, nth });
     const own = before.filter((place) => place.view === view);
-    return own.length === 0 ? rows : [...gone(id, own, rows, collate), ...rows];
-  });
+    changes.push(own.length === 0 ? rows : (yield* gone(id, own, rows, collate)).concat(rows));
+  }
   return { places, changes };
 }
 
@@ -41,7 +45,7 @@ interface Emission {
 }
 
 /** Rows of one document with equal keys are told apart by the order in which it emitted them. */
-function rowsOf(id: string, emitted: readonly string[], collate: Collation): readonly Change[] {
+function* rowsOf(id: string, emitted: readonly string[], collate: Collation): Work<readonly Change[]> {
   const [key, value] = emitted;
   if (key === undefined || value === undefined) return [];
   if (emitted.length === 2) return [{ id, key, value, nth: 0 }];
@@ -49,14 +53,18 @@ function rowsOf(id: string, emitted: readonly string[], collate: Collation): rea
   for (let at = 0; at < emitted.length; at += 2) {
     const [text = 'null', row = 'null'] = emitted.slice(at, at + 2);
     emissions.push({ key: text, value: row, parsed: JSON.parse(text) as unknown });
+    yield;
   }
-  emissions.sort((a, b) => collate(a.parsed, b.parsed));
+  const rows: Change[] = [];
+  let last: Emission | undefined;
   let nth = 0;
-  return emissions.map((emission, at) => {
-    const last = emissions[at - 1];
+  for (const emission of yield* sorting(emissions, (a, b) => collate(a.parsed, b.parsed))) {
     nth = last !== undefined && collate(last.parsed, emission.parsed) === 0 ? nth + 1 : 0;
-    return { id, key: emission.key, value: emission.value, nth };
-  });
+    rows.push({ id, key: emission.key, value: emission.value, nth });
+    last = emission;
+    yield;
+  }
+  return rows;
 }
 
 /** What is to be taken out: the places where there will be no row any more. Both stand in the order of the view. */
@@ -65,13 +73,19 @@ function* gone(
   before: readonly OwnPlace[],
   rows: readonly Change[],
   collate: Collation,
-): Generator<Change> {
+): Work<Change[]> {
+  const changes: Change[] = [];
   let at = 0;
   for (const { key, nth } of before) {
     const place = parsed({ id, key, nth });
     const orderOf = (row: Change | undefined): number =>
       row === undefined ? 1 : comparePlaces(collate, parsed(row), place);
-    while (orderOf(rows[at]) < 0) at++;
-    if (orderOf(rows[at]) !== 0) yield { id, key, nth, value: undefined };
+    while (orderOf(rows[at]) < 0) {
+      at++;
+      yield;
+    }
+    if (orderOf(rows[at]) !== 0) changes.push({ id, key, nth, value: undefined });
+    yield;
   }
+  return changes;
 }

@@ -1,3 +1,4 @@
+import type { Work } from '../json/turns.js';
 import type { IndexOperation, IndexReader, IndexStore } from '../store/indexes.js';
 import type { NodeReader, NodeWriter, Root } from './tree/types.js';
 
@@ -63,10 +64,9 @@ export class StoredIndex implements NodeReader {
     });
   }
 
-  /** The places of the rows of documents, in the order of their ids. */
-  async places(ids: readonly string[]): Promise<readonly (readonly OwnPlace[])[]> {
-    const texts = await this.#reader.read(ids.map((id) => documentKey(this.signature, id)));
-    return texts.map((text) => (text === undefined ? [] : readPlaces(text)));
+  /** The places of the rows of documents, for `readPlaces`; undefined where there are none. */
+  places(ids: readonly string[]): Promise<readonly (string | undefined)[]> {
+    return this.#reader.read(ids.map((id) => documentKey(this.signature, id)));
   }
 
   close(): Promise<void> {
@@ -74,12 +74,15 @@ export class StoredIndex implements NodeReader {
   }
 }
 
-function readPlaces(text: string): readonly OwnPlace[] {
+/** The places of a document's rows. */
+export function* readPlaces(text: string | undefined): Work<readonly OwnPlace[]> {
+  if (text === undefined) return [];
   const parts = JSON.parse(text) as (number | string)[];
   const places: OwnPlace[] = [];
   for (let at = 0; at < parts.length; at += 3) {
     const [view, nth, key] = parts.slice(at, at + 3);
     places.push({ view: Number(view), nth: Number(nth), key: String(key) });
+    yield;
   }
   return places;
 }

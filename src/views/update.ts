@@ -1,9 +1,9 @@
-import { Turns } from '../json/turns.js';
+import { inTurns, type Work } from '../json/turns.js';
 import type { Database } from '../store/types.js';
 import { type Collation, collate, collateRaw } from '../store/collate.js';
 import { mapDocuments, mappedSince, type MapSource } from './documents.js';
 import { changesOf } from './mapped.js';
-import { IndexBatch, type IndexState, StoredIndex } from './stored-index.js';
+import { IndexBatch, type IndexState, readPlaces, StoredIndex } from './stored-index.js';
 import type { Change } from './tree/types.js';
 import { changeTree } from './tree/update.js';
 import type { Emitted, ViewGroup, ViewReducer } from './types.js';
@@ -92,7 +92,8 @@ async function writeStep(
   const index = StoredIndex.open(db.indexes, group.signature);
   try {
     const batch = new IndexBatch(index, lastNode);
-    const changes = await changesOfAll(index, batch, documents, group.views.length, compare);
+    const places = await index.places([...documents.keys()]);
+    const changes = await inTurns(changesOfAll(places, batch, documents, group.views.length, compare));
     const roots = [];
     for (const [view, root] of before.entries()) {
       const reducer = reducers[view];
@@ -107,24 +108,25 @@ async function writeStep(
   }
 }
 
-/** What the documents of a step change in each view. */
-async function changesOfAll(
-  index: StoredIndex,
+/**
+ * What the documents of a step change in each view.
+ * @param stored the places of their rows so far
+ */
+function* changesOfAll(
+  stored: readonly (string | undefined)[],
   batch: IndexBatch,
   documents: ReadonlyMap<string, Emitted>,
   views: number,
   compare: Collation,
-): Promise<readonly (readonly Change[])[]> {
+): Work<readonly (readonly Change[])[]> {
   const all: Change[][] = Array.from({ length: views }, () => []);
-  const places = await index.places([...documents.keys()]);
-  const turns = new Turns();
   let at = 0;
   for (const [id, emitted] of documents) {
-    const before = places[at++] ?? [];
-    const { places: now, changes } = changesOf({ id, before, emitted }, views, compare);
+    const before = yield* readPlaces(stored[at++]);
+    const { places: now, changes } = yield* changesOf({ id, before, emitted }, views, compare);
     batch.setPlaces(id, now, before.length > 0);
     for (const [view, own] of changes.entries()) for (const change of own) all[view]?.push(change);
-    await turns.pass();
+    yield;
   }
   return all;
 }

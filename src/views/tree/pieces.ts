@@ -1,3 +1,4 @@
+import type { Work } from '../../json/turns.js';
 import { innerText, leafText } from './node.js';
 import type { Reducer, Ref, Row } from './types.js';
 
@@ -57,7 +58,7 @@ function lastOf<T>(items: readonly T[]): T {
 }
 
 /** Items shared out evenly among as few nodes as hold them. */
-export function divide<T>(items: readonly T[], kind: Kind<T>): readonly (readonly T[])[] {
+export function* divide<T>(items: readonly T[], kind: Kind<T>): Work<readonly (readonly T[])[]> {
   const { least } = kind;
   const weights = items.map((item) => kind.weigh(item));
   const total = weights.reduce((sum, weight) => sum + weight, 0);
@@ -66,6 +67,7 @@ export function divide<T>(items: readonly T[], kind: Kind<T>): readonly (readonl
   let node: T[] = [];
   let weight = 0;
   for (const [at, item] of items.entries()) {
+    yield;
     node.push(item);
     weight += weights[at] ?? 0;
     const isFull = weight >= ((nodes.length + 1) * total) / number && node.length >= least;

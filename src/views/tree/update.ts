@@ -1,4 +1,5 @@
-import { inTurns, type Work } from '../../json/turns.js';
+import { sorting } from '../../json/sort.js';
+import { inTurns, Turns, type Work } from '../../json/turns.js';
 import type { Collation } from '../../store/collate.js';
 import { Inner, Leaf, readNode } from './node.js';
 import { comparePlaces, type Parsed, parsed } from './order.js';
@@ -13,6 +14,9 @@ export interface TreeRules {
 
 /** With less than this below it, a node is put together with its neighbour. */
 const SMALL = TARGET / 4;
+
+/** Nodes that are read, or reduced, before others have a turn. */
+const PAGE = 64;
 
 /**
  * A tree with changes made to it; of one place there may be one change. Nodes are written and deleted through `store`:
@@ -39,7 +43,7 @@ function* sorted(changes: readonly Change[], collate: Collation): Work<readonly 
     places.push({ change, place: parsed(change) });
     yield;
   }
-  return places.sort((a, b) => comparePlaces(collate, a.place, b.place));
+  return yield* sorting(places, (a, b) => comparePlaces(collate, a.place, b.place));
 }
 
 /** A node that is to be read, with what is to be changed below it. */
@@ -77,15 +81,25 @@ class Update {
     const levels: (readonly Opened[])[] = [];
     let wanted: readonly Wanted[] = [{ ref: root, changes, parent: undefined, child: 0 }];
     while (wanted.length > 0) {
-      const texts = await this.store.read(wanted.map(({ ref }) => ref.node));
-      const level = wanted.map((one, at) => {
-        this.store.delete(one.ref.node);
-        return { ...one, node: readNode(texts[at] ?? ''), replaced: new Map<number, readonly Ref[]>() };
-      });
+      const level = await this.#read(wanted);
       levels.push(level);
       wanted = await inTurns(this.#below(level));
     }
     return levels;
+  }
+
+  /** The nodes of a level, which others will stand in the place of. */
+  async #read(wanted: readonly Wanted[]): Promise<readonly Opened[]> {
+    const level: Opened[] = [];
+    for (let from = 0; from < wanted.length; from += PAGE) {
+      const page = wanted.slice(from, from + PAGE);
+      const texts = await this.store.read(page.map(({ ref }) => ref.node));
+      for (const [at, one] of page.entries()) {
+        this.store.delete(one.ref.node);
+        level.push({ ...one, node: readNode(texts[at] ?? ''), replaced: new Map() });
+      }
+    }
+    return level;
   }
 
   /** The nodes below a level that are changed, in their order. */
@@ -187,21 +201,41 @@ class Update {
 
   /** Writes new nodes. @returns those of each content */
   async #write<T>(contents: readonly (readonly T[])[], kind: Kind<T>): Promise<readonly (readonly Ref[])[]> {
-    const divided = contents.map((items) => (items.length === 0 ? [] : divide(items, kind)));
+    const divided = await inTurns(dividedAll(contents, kind));
     const nodes = divided.flat();
-    const reductions = await this.#reduce(nodes, kind);
-    const refs = nodes.map((items, at) => {
-      const node = this.store.next();
-      this.store.put(node, kind.text(items));
-      return { node, ...kind.measure(items), reductions: reductions.map((each) => each[at] ?? 'null') };
-    });
+    const refs = await inTurns(this.#put(nodes, kind, await this.#reduce(nodes, kind)));
     let from = 0;
     return divided.map(({ length }) => refs.slice(from, (from += length)));
   }
 
+  *#put<T>(
+    nodes: readonly (readonly T[])[],
+    kind: Kind<T>,
+    reductions: readonly (readonly string[])[],
+  ): Work<readonly Ref[]> {
+    const refs: Ref[] = [];
+    for (const [at, items] of nodes.entries()) {
+      const node = this.store.next();
+      this.store.put(node, kind.text(items));
+      const own = reductions.map((each) => each[at] ?? 'null');
+      refs.push({ node, ...kind.measure(items), reductions: own });
+      yield;
+    }
+    return refs;
+  }
+
+  /** What each reducer makes of each node. */
   async #reduce<T>(nodes: readonly (readonly T[])[], kind: Kind<T>): Promise<readonly (readonly string[])[]> {
-    if (nodes.length === 0) return [];
-    return Promise.all(this.rules.reducers.map((reducer, at) => kind.reduce(reducer, at, nodes)));
+    const turns = new Turns();
+    const reductions: string[][] = this.rules.reducers.map(() => []);
+    for (let from = 0; from < nodes.length; from += PAGE) {
+      const page = nodes.slice(from, from + PAGE);
+      for (const [at, reducer] of this.rules.reducers.entries()) {
+        reductions[at]?.push(...(await kind.reduce(reducer, at, page)));
+      }
+      await turns.pass();
+    }
+    return reductions;
   }
 
   /** Puts as many levels above nodes as it takes for one to be the root. */
@@ -209,6 +243,15 @@ class Update {
     if (nodes.length <= 1) return nodes[0];
     return this.#top((await this.#write([nodes], inners)).flat());
   }
+}
+
+function* dividedAll<T>(
+  contents: readonly (readonly T[])[],
+  kind: Kind<T>,
+): Work<readonly (readonly (readonly T[])[])[]> {
+  const divided: (readonly (readonly T[])[])[] = [];
+  for (const items of contents) divided.push(items.length === 0 ? [] : yield* divide(items, kind));
+  return divided;
 }
 
 const added = (changes: readonly Sorted[]): readonly Row[] =>

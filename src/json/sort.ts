@@ -1,0 +1,43 @@
+import type { Work } from './turns.js';
+
+/** Items that are sorted at a stretch, and merged before others may have a turn. */
+const RUN = 128;
+
+type Compare<T> = (a: T, b: T) => number;
+
+/** Sorts as `toSorted` does, bit by bit: items with equal places stay in their order. */
+export function* sorting<T extends object>(items: readonly T[], compare: Compare<T>): Work<readonly T[]> {
+  let runs: (readonly T[])[] = [];
+  for (let at = 0; at < items.length; at += RUN) {
+    runs.push(items.slice(at, at + RUN).sort(compare));
+    yield;
+  }
+  while (runs.length > 1) {
+    const merged: (readonly T[])[] = [];
+    for (let at = 0; at < runs.length; at += 2) {
+      const [left = [], right = []] = runs.slice(at, at + 2);
+      merged.push(yield* merging(left, right, compare));
+    }
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+function* merging<T extends object>(
+  left: readonly T[],
+  right: readonly T[],
+  compare: Compare<T>,
+): Work<readonly T[]> {
+  const merged: T[] = [];
+  let next = 0;
+  for (const item of left) {
+    for (let other = right[next]; next < right.length; other = right[++next]) {
+      if (other === undefined || compare(item, other) <= 0) break;
+      merged.push(other);
+      if (merged.length % RUN === 0) yield;
+    }
+    merged.push(item);
+    if (merged.length % RUN === 0) yield;
+  }
+  return merged.concat(right.slice(next));
+}
