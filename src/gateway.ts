@@ -98,10 +98,11 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     auth.setJwt(jwt);
   });
   const sandbox = new QuickJsSandbox(functionOptions(settings), log);
-  parts.add(() => sandbox.close());
   const reduceLimit = (): boolean => settings.config.functions.reduceLimit;
   const views = new Views({ databases, sandbox, reduceLimit, tasks, log });
   parts.add(() => views.close());
+  // Closed before the views: an update would wait for its functions.
+  parts.add(() => sandbox.close());
   const services = {
     settings,
     databases,

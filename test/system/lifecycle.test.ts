@@ -71,3 +71,13 @@ it('SIGTERM while a body is still to come: it is awaited, stored and answered', 
   await gateway.start();
   expect(await gateway.couch.get('/db')).toMatchObject({ doc_count: 2000 } satisfies Partial<Info>);
 });
+
+it('SIGTERM while a view builds: functions that do not come to an end are not awaited', async () => {
+  const { couch } = gateway;
+  await couch.put('/_node/_local/_config/couchdb/os_process_timeout', '600000');
+  await couch.put('/db/doc', {});
+  await couch.put('/db/_design/endless', { views: { rows: { map: 'function () { for (;;); }' } } });
+  await couch.get('/db/_design/endless/_view/rows?update=lazy');
+  expect(await couch.get('/_active_tasks')).toMatchObject([{ type: 'indexer' }]);
+  await gateway.stop();
+});

@@ -3,7 +3,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Random } from './random.js';
 import { Restartable } from './restartable.js';
 
-const DOCUMENTS = 5000;
+/** More than go into an index in one step. */
+const DOCUMENTS = 4500;
 const BATCH = 100;
 
 /** The killed server lives no longer than this under the load, in milliseconds. */
