@@ -373,7 +373,7 @@ class Maker {
       if (this.#filled.has(name)) assert.equal(status, 200, `${name} has lost its document`);
       else assert(status === 200 || status === 404, `${name} answers ${String(status)}`);
     }
-    const made = [...DATABASES, '_users'];
+    const made = [...DATABASES, '_users', '_replicator'];
     for (const name of all) assert(made.includes(name) || this.#known.has(name), `nobody made ${name}`);
   }
 }
