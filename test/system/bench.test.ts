@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { startGateway, startProcess } from '../support/server.js';
 
-const WORKLOADS = 13;
+const WORKLOADS = 16;
 
 it('scripts/bench measures every workload on any server and prints a table', async () => {
   const gateway = await startGateway();
