@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { conflict } from '../../src/errors.js';
 import { errorBody, protocolError, toCouchError } from '../../src/http/errors.js';
 import { JsonError } from '../../src/json/reader.js';
+import type { Replicator } from '../../src/replicator/replicator.js';
 import type { Databases } from '../../src/store/databases.js';
 import { startApp, type TestApp } from './app.js';
 
@@ -102,9 +103,11 @@ describe('a defect', () => {
     },
     create: () => Promise.reject(new Error('no')),
   } as unknown as Databases;
+  /** It looks through all databases when it starts. */
+  const idle = { start: () => undefined, close: () => Promise.resolve() } as unknown as Replicator;
   let it: TestApp;
   beforeAll(async () => {
-    it = await startApp({}, { databases: broken });
+    it = await startApp({}, { databases: broken, replicator: idle });
   });
   afterAll(() => it.stop());
 
