@@ -27,11 +27,18 @@ process.exitCode = failures.length > 0 ? 1 : 0;
 function count({ name: file, assertionResults: tests, message }) {
   // A file that cannot even be loaded has no tests.
   if (tests.length === 0) failures.push(`${file}: ${message || 'no tests'}`);
-  for (const { status, fullName } of tests) {
+  for (const { status, fullName, failureMessages } of tests) {
     if (status === 'passed') passed += 1;
-    else if (status === 'failed') failures.push(fullName);
+    else if (status === 'failed') failures.push(`${fullName}: ${reasonIn(failureMessages)}`);
     else if (strict && !fullName.includes('COUCHDB_URL')) failures.push(`skipped: ${fullName}`);
   }
+}
+
+/** What was expected, and the place where it was not so, on one line. */
+function reasonIn([message = '']) {
+  const lines = message.split('\n');
+  const place = lines.find((line) => /test\/.*:\d+:\d+/.test(line))?.trim() ?? '';
+  return `${lines[0]} ${place.replace(/.*(test\/)/, '$1').replace(')', '')}`.slice(0, 500);
 }
 
 function readLines(name) {

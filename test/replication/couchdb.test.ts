@@ -61,7 +61,7 @@ const run = (source: Peer, target: Peer, options: ReplicationOptions = {}) =>
     tuning: HASTY,
   }).done;
 
-describe.runIf(couchdb !== undefined)('a CouchDB', () => {
+describe.runIf(couchdb !== undefined)('a CouchDB (needs COUCHDB_URL)', () => {
   it('gets everything from here, and gives it back', async () => {
     const databases = await openDatabases(await newFolder());
     const [first, second]: [Peer, Peer] = [localPeer(databases, 'first'), localPeer(databases, 'second')];
