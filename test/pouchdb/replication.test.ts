@@ -13,7 +13,9 @@ let names = 0;
 
 /** PouchDB's own adapter code, over memory: its LevelDB may not be in this process. */
 function plainDatabase(): PouchDatabase {
-  const db = new PlainPouch(`replica-${String(names++)}`, { adapter: 'memory' }) as unknown as PouchDatabase;
+  const db = new PlainPouch(`embedded-replica-${String(names++)}`, {
+    adapter: 'memory',
+  }) as unknown as PouchDatabase;
   onTestFinished(() => db.close());
   return db;
 }

@@ -29,7 +29,7 @@ beforeEach(async () => {
 afterAll(() => gateway.remove());
 
 function local(): PouchDB {
-  const db = new PouchDB(`replica-${String(++names)}`, { adapter: 'memory' });
+  const db = new PouchDB(`trapped-replica-${String(++names)}`, { adapter: 'memory' });
   opened.push(db);
   return db;
 }
