@@ -12,11 +12,15 @@ export type Fault =
   | { readonly kind: 'reset'; readonly after: number }
   /** The answer ends properly after so many bytes: it is whole for HTTP, and not for JSON. */
   | { readonly kind: 'truncated'; readonly after: number }
+  /** Nothing more comes after so many bytes of the answer: the connection stays open, as when the other side lost power. */
+  | { readonly kind: 'stall'; readonly after: number }
+  /** The request reaches the server so many milliseconds late. */
+  | { readonly kind: 'delay'; readonly milliseconds: number }
   /** The connection is reset when so many bytes of the request have come. */
   | { readonly kind: 'cut'; readonly after: number };
 
-/** Decides about each request. @param path of the request, with its query */
-export type Faults = (method: string, path: string) => Fault | undefined;
+/** Decides about each request. @param path of the request, with its query. @param length of its body, where it says so */
+export type Faults = (method: string, path: string, length: number | undefined) => Fault | undefined;
 
 export interface FaultyProxy {
   readonly port: number;
@@ -32,7 +36,9 @@ export async function startFaultyProxy(target: number): Promise<FaultyProxy> {
   const sockets = new Set<Socket>();
   const agent = new http.Agent({ keepAlive: true });
   const server = http.createServer((request, response) => {
-    const fault = proxy.faults(request.method ?? '', request.url ?? '');
+    const length = request.headers['content-length'];
+    const known = length === undefined ? undefined : Number(length);
+    const fault = proxy.faults(request.method ?? '', request.url ?? '', known);
     handle({ request, response, target, agent }, fault);
   });
   server.on('connection', (socket: Socket) => {
@@ -88,21 +94,29 @@ function handle(passage: Passage, fault: Fault | undefined): void {
       request.on('end', () => request.socket.resetAndDestroy());
       break;
     }
+    case 'delay':
+      setTimeout(() => {
+        if (!response.destroyed) pass(passage, undefined);
+      }, fault.milliseconds);
+      break;
     case 'reset':
     case 'truncated':
+    case 'stall':
     case undefined:
       pass(passage, fault);
   }
 }
 
-function pass(
-  { request, response, target, agent }: Passage,
-  fault: Extract<Fault, { kind: 'reset' | 'truncated' }> | undefined,
-): void {
+/** An answer that comes in part. */
+type PartialAnswer = Extract<Fault, { kind: 'reset' | 'truncated' | 'stall' }>;
+
+function pass({ request, response, target, agent }: Passage, fault: PartialAnswer | undefined): void {
   const { method, url, headers } = request;
   const onwards = http.request({ host: '127.0.0.1', port: target, agent, method, path: url, headers });
   onwards.on('response', (answer) => {
     const headers = { ...answer.headers };
+    // The server may be killed in the middle of it.
+    answer.on('error', () => response.destroy());
     // Less comes than was announced.
     if (fault !== undefined) delete headers['content-length'];
     response.writeHead(answer.statusCode ?? 0, headers);
@@ -117,15 +131,14 @@ function pass(
 function stopAfter(
   answer: IncomingMessage,
   response: ServerResponse,
-  { kind, after }: Extract<Fault, { kind: 'reset' | 'truncated' }>,
+  { kind, after }: PartialAnswer,
 ): void {
   let left = after;
   const stop = (): void => {
     if (kind === 'reset') response.socket?.resetAndDestroy();
-    else response.end();
+    else if (kind === 'truncated') response.end();
     answer.destroy();
   };
-  answer.on('error', () => undefined);
   answer.on('data', (chunk: Buffer) => {
     if (left > 0) response.write(chunk.subarray(0, left));
     left -= chunk.length;
