@@ -13,6 +13,8 @@ const APART = 4;
 export class Transfer {
   readonly #size: BatchSize;
   readonly #writing: Writing;
+  /** Revisions that were refused once in a way that may have been meant for the account. */
+  readonly #doubted = new Set<string>();
 
   constructor(private readonly context: RunContext) {
     this.#size = new BatchSize({ count: context.tuning.batchSize, bytes: Infinity });
@@ -143,15 +145,31 @@ export class Transfer {
     } catch (error) {
       if (!(error instanceof CouchError) || meaningOf(error) === 'passing') throw error;
       if (error.status === 412) await again();
-      else if (isRefusal(error)) await this.#refuse(document, error);
+      else if (isRefusal(error)) await this.#refuse(document, error, asked, ticket);
       else throw error;
     }
   }
 
-  /** A request for one document says no in the same way as a database that the account may not use. */
-  async #refuse({ id, rev }: RevisionText, error: CouchError): Promise<void> {
-    if (error.status === 401 || error.status === 403)
+  /**
+   * A request for one document says no in the same way as a database that the account may not use, if only for a
+   * moment: the second time it is the document.
+   */
+  async #refuse(
+    { id, rev }: RevisionText,
+    error: CouchError,
+    asked: MissingRevisions,
+    ticket: Ticket,
+  ): Promise<void> {
+    if (error.status === 401 || error.status === 403) {
       await requireAlive(this.context.target, error, this.context.signal);
+      const key = JSON.stringify([id, rev]);
+      if (!this.#doubted.has(key)) {
+        this.#doubted.add(key);
+        await this.#open({ ...asked, missing: [rev] }, ticket);
+        this.#doubted.delete(key);
+        return;
+      }
+    }
     await this.context.refused(id, rev, error);
   }
 

@@ -152,6 +152,22 @@ describe.each(['pull', 'push'] as const)('a %s over a line that fails', (directi
     await expectSame(...both.plain);
   });
 
+  it('does not take what the account may not do for a moment for a refusal', async () => {
+    const both = await sides(direction);
+    let failures = 0;
+    proxy.faults = (method, url) =>
+      method === (direction === 'pull' ? 'GET' : 'PUT') && url.includes('/with2') && failures++ === 0
+        ? { kind: 'answer', status: 401, body: '{"error":"unauthorized","reason":"not now"}' }
+        : undefined;
+    const refused: string[] = [];
+    const run = () => replicate(both, { onRefused: ({ id }) => void refused.push(id) }).done;
+    // Whatever is asked of the source is asked of the account.
+    if (direction === 'pull') await expect(run()).rejects.toMatchObject({ status: 401 });
+    await run();
+    expect([failures, refused]).toEqual([2, []]);
+    await expectSame(...both.plain);
+  });
+
   it('ends when the other side is away for longer than it is patient', async () => {
     const both = await sides(direction);
     let left = 6;
