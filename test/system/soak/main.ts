@@ -12,6 +12,7 @@ import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
+import { replication } from './replication.js';
 import { rows } from './rows.js';
 import { start } from './start.js';
 import { views } from './views.js';
@@ -33,6 +34,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   databases,
   functions,
   views,
+  replication,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;

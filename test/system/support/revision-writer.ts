@@ -1,0 +1,115 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { bytesOf } from '../../support/attachments.js';
+import type { Couch } from './couch.js';
+import type { Random } from './random.js';
+
+/** A revision and its ancestors, newest first, and the names of what is attached to it. */
+interface Known {
+  readonly hashes: readonly string[];
+  readonly attached: readonly string[];
+}
+
+interface Request {
+  readonly docs: readonly object[];
+  /** What is known when it is answered. */
+  readonly made: readonly (readonly [id: string, Known])[];
+}
+
+const BATCH = 8;
+/** Milliseconds between two requests. */
+const REST = 60;
+/** Most attachments fit into memory, some are stored in chunks (`ARGS` of kill-load.ts). */
+const LARGEST = 90_000;
+
+/**
+ * Fills a database with revisions of its own choice, as a replicator writes them: new documents, edits, branches and
+ * deletions, some with attachments, of which edits keep some.
+ */
+export class RevisionWriter {
+  /** Every revision of each document that is in the database for certain. */
+  #known = new Map<string, Known[]>();
+  #life = 0;
+  #count = 0;
+  /** A request is repeated until it is answered. */
+  #request: Request | undefined;
+
+  constructor(
+    private readonly couch: Couch,
+    private readonly database: string,
+    private readonly random: Random,
+  ) {}
+
+  /** The database may have lost what was written: from now on all documents are others. */
+  forget(): void {
+    this.#known = new Map();
+    this.#request = undefined;
+    this.#life += 1;
+  }
+
+  /** Writes until the signal says that it is enough, however often the server is away. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      // Whatever is wrong with the server shows in the end.
+      await this.write().catch(() => undefined);
+      await pause(REST);
+    }
+  }
+
+  /** @throws where the server does not take it */
+  async write(count = BATCH): Promise<void> {
+    const life = this.#life;
+    const { docs, made } = (this.#request ??= this.#next(count));
+    const request = { new_edits: false, docs };
+    const { status, body } = await this.couch.request('POST', `/${this.database}/_bulk_docs`, {
+      body: request,
+    });
+    if (life !== this.#life) return;
+    this.#request = undefined;
+    if (status !== 201 || (body as unknown[]).length > 0)
+      throw new Error(`_bulk_docs: ${String(status)} ${JSON.stringify(body)}`);
+    for (const [id, one] of made) this.#known.set(id, [...(this.#known.get(id) ?? []), one]);
+  }
+
+  #next(count: number): Request {
+    const made: [id: string, Known][] = [];
+    const docs = Array.from({ length: count }, () => this.#revision(made));
+    return { docs, made };
+  }
+
+  #revision(made: [id: string, Known][]): object {
+    const { random } = this;
+    const ids = [...this.#known.keys()];
+    const isEdit = ids.length > 10 && random.next() < 0.5;
+    const id = isEdit
+      ? (ids[random.below(ids.length)] ?? '')
+      : `doc ${String(this.#life)}/${String(++this.#count)}`;
+    const before = this.#known.get(id) ?? [];
+    const parent = before[random.below(before.length)];
+    const hashes = [random.hash(), ...(parent?.hashes ?? [])];
+    const deleted = parent !== undefined && random.next() < 0.15;
+    // Of what is no leaf, a compaction may have dropped the attachments.
+    const kept = parent === before.at(-1) ? (parent?.attached ?? []) : [];
+    const attachments = deleted ? {} : this.#attachments(kept);
+    made.push([id, { hashes, attached: Object.keys(attachments) }]);
+    return {
+      _id: id,
+      _rev: `${String(hashes.length)}-${hashes[0] ?? ''}`,
+      _revisions: { start: hashes.length, ids: hashes },
+      ...(deleted && { _deleted: true }),
+      _attachments: attachments,
+      number: this.#count,
+      text: 'ä'.repeat(random.below(400)),
+    };
+  }
+
+  #attachments(before: readonly string[]): Record<string, object> {
+    const { random } = this;
+    const kept = before.filter(() => random.next() < 0.7);
+    const stubs = kept.map((name) => [name, { stub: true }] as const);
+    if (random.next() > 0.2) return Object.fromEntries(stubs);
+    const data = bytesOf(random.below(random.next() < 0.2 ? LARGEST : 3000), random.below(2 ** 31));
+    const type = random.pick(['application/octet-stream', 'text/plain']);
+    const added = { content_type: type, data: data.toString('base64') };
+    return { ...Object.fromEntries(stubs), [`ä ${String(random.below(3))}`]: added };
+  }
+}
