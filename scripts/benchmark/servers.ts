@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -48,8 +48,9 @@ export async function startExpressPouchDB(): Promise<Started> {
       '--no-fund',
       '--loglevel=error',
     ];
-    const { status } = spawnSync('npm', [...install, ...OTHERS], { stdio: ['ignore', 2, 2] });
-    if (status !== 0) throw new Error('npm could not install express-pouchdb');
+    const npm = spawn('npm', [...install, ...OTHERS], { stdio: ['ignore', 2, 2] });
+    const [code] = (await once(npm, 'exit')) as [number | null];
+    if (code !== 0) throw new Error('npm could not install express-pouchdb');
   }
   const args = (data: string): string[] => [path.join(here, 'express-pouchdb.cjs'), cache, data];
   return start('express-pouchdb', args, {}, urlLine);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { gunzipSync } from 'node:zlib';
 import { expect } from 'vitest';
 import type { ChangedDocument, Peer } from '../../src/replication/peer.js';
 import { canonical } from '../system/support/trees.js';
@@ -25,12 +26,18 @@ export async function replicaOf(peer: Peer): Promise<Readonly<Record<string, unk
       }
       const { rev, text, attachments } = opened.document;
       const bytes: string[] = [];
-      for (const { name, body } of attachments) {
+      for (const { name, encoding, body } of attachments) {
         const chunks: Buffer[] = [];
         for await (const chunk of body()) chunks.push(chunk);
-        bytes.push(`${name} ${digestOf(Buffer.concat(chunks))}`);
+        const sent = Buffer.concat(chunks);
+        bytes.push(`${name} ${digestOf(encoding === 'gzip' ? gunzipSync(sent) : sent)}`);
       }
       const { _attachments, ...document } = JSON.parse(text) as Record<string, unknown>;
+      // A server that has no multipart sends them so.
+      for (const [name, { data }] of Object.entries(
+        (_attachments ?? {}) as Record<string, { data?: string }>,
+      ))
+        if (data !== undefined) bytes.push(`${name} ${digestOf(Buffer.from(data, 'base64'))}`);
       const names = Object.keys(_attachments ?? {}).sort();
       leaves.set(rev, [canonical(document), names, bytes.sort()]);
     }

@@ -18,12 +18,14 @@ import {
   type RevisionWithAttachments,
   type WriteFailure,
 } from '../peer.js';
+import { meaningOf } from '../failures.js';
 import { bulkGet } from './bulk-get.js';
 import { readChanges } from './changes.js';
 import { HttpClient } from './client.js';
 import { openRevs } from './open-revs.js';
 import type { HttpPeerOptions } from './options.js';
 import { documentPath, queryString } from './paths.js';
+import { isPacked, withPlainAttachments } from './plain-attachments.js';
 
 /** What servers answer to a path that they do not know. */
 const UNKNOWN_PATH = new Set([404, 405, 501]);
@@ -36,6 +38,8 @@ export class HttpPeer implements Peer {
   readonly #client: HttpClient;
   /** Found out by the first request. */
   #hasBulkGet = true;
+  /** Whether it knows packed attachments; found out before the first is sent. */
+  #knowsPacked: boolean | undefined;
 
   constructor(options: HttpPeerOptions) {
     this.name = options.url;
@@ -139,7 +143,7 @@ export class HttpPeer implements Peer {
   }
 
   async writeWithAttachments(document: RevisionWithAttachments, signal: AbortSignal): Promise<void> {
-    const { id, text, attachments } = document;
+    const { id, text, attachments } = await this.#asTaken(document, signal);
     const entity = documentEntity(text, attachments, newBoundary());
     await this.#client.json({
       method: 'PUT',
@@ -148,6 +152,23 @@ export class HttpPeer implements Peer {
       body: Readable.from(entity.chunks()),
       signal,
     });
+  }
+
+  async #asTaken(document: RevisionWithAttachments, signal: AbortSignal): Promise<RevisionWithAttachments> {
+    if (!document.attachments.some(isPacked)) return document;
+    this.#knowsPacked ??= await this.#isCouch(signal);
+    return this.#knowsPacked ? document : withPlainAttachments(document);
+  }
+
+  /** Whether the server is a CouchDB or says that it is like one; unknown is no. */
+  async #isCouch(signal: AbortSignal): Promise<boolean> {
+    try {
+      const welcome = await this.#client.json({ method: 'GET', path: '../', signal });
+      return typeof welcome === 'object' && welcome !== null && 'couchdb' in welcome;
+    } catch (error) {
+      if (meaningOf(error) === 'passing') throw error;
+      return false;
+    }
   }
 
   async ensureFullCommit(signal: AbortSignal): Promise<string> {

@@ -3,10 +3,17 @@ import { bytesOf } from '../../support/attachments.js';
 import type { Couch } from './couch.js';
 import type { Random } from './random.js';
 
-/** A revision and its ancestors, newest first, and the names of what is attached to it. */
+/** A revision and its ancestors, newest first. */
 interface Known {
   readonly hashes: readonly string[];
-  readonly attached: readonly string[];
+  /** What is attached to it: the generation that brought it, by name. */
+  readonly attached: ReadonlyMap<string, number>;
+}
+
+interface Attachment {
+  /** The generation that brought it: by that, replicators know what others have. */
+  readonly revpos: number;
+  readonly [member: string]: unknown;
 }
 
 interface Request {
@@ -83,33 +90,35 @@ export class RevisionWriter {
     const id = isEdit
       ? (ids[random.below(ids.length)] ?? '')
       : `doc ${String(this.#life)}/${String(++this.#count)}`;
-    const before = this.#known.get(id) ?? [];
-    const parent = before[random.below(before.length)];
+    const revisions = this.#known.get(id) ?? [];
+    const parent = revisions[random.below(revisions.length)];
     const hashes = [random.hash(), ...(parent?.hashes ?? [])];
     const deleted = parent !== undefined && random.next() < 0.15;
     // Of what is no leaf, a compaction may have dropped the attachments.
-    const kept = parent === before.at(-1) ? (parent?.attached ?? []) : [];
-    const attachments = deleted ? {} : this.#attachments(kept);
-    made.push([id, { hashes, attached: Object.keys(attachments) }]);
+    const before = parent === revisions.at(-1) ? parent?.attached : undefined;
+    const attachments = deleted ? new Map<string, Attachment>() : this.#attachments(hashes.length, before);
+    const attached = new Map(Array.from(attachments, ([name, { revpos }]) => [name, revpos]));
+    made.push([id, { hashes, attached }]);
     return {
       _id: id,
       _rev: `${String(hashes.length)}-${hashes[0] ?? ''}`,
       _revisions: { start: hashes.length, ids: hashes },
       ...(deleted && { _deleted: true }),
-      _attachments: attachments,
+      _attachments: Object.fromEntries(attachments),
       number: this.#count,
       text: 'ä'.repeat(random.below(400)),
     };
   }
 
-  #attachments(before: readonly string[]): Record<string, object> {
+  #attachments(generation: number, before: ReadonlyMap<string, number> = new Map()): Map<string, Attachment> {
     const { random } = this;
-    const kept = before.filter(() => random.next() < 0.7);
-    const stubs = kept.map((name) => [name, { stub: true }] as const);
-    if (random.next() > 0.2) return Object.fromEntries(stubs);
+    const attachments = new Map<string, Attachment>();
+    for (const [name, revpos] of before)
+      if (random.next() < 0.7) attachments.set(name, { stub: true, revpos });
+    if (random.next() > 0.2) return attachments;
     const data = bytesOf(random.below(random.next() < 0.2 ? LARGEST : 3000), random.below(2 ** 31));
     const type = random.pick(['application/octet-stream', 'text/plain']);
-    const added = { content_type: type, data: data.toString('base64') };
-    return { ...Object.fromEntries(stubs), [`ä ${String(random.below(3))}`]: added };
+    const added = { content_type: type, data: data.toString('base64'), revpos: generation };
+    return attachments.set(`ä ${String(random.below(3))}`, added);
   }
 }
