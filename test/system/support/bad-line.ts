@@ -6,6 +6,33 @@ const RARITY = 12;
 /** A server that is strict takes no more bytes of documents at once: more than one document has, less than a batch. */
 const STRICT_LENGTH = 6000;
 
+/** What may go wrong: what becomes of a request, or the status that it is answered with. */
+type Kind = Exclude<Fault['kind'], 'answer'> | number;
+type Kinds = readonly [Kind, ...Kind[]];
+
+/** Those after which every replicator tries again. */
+export const PASSING_FAULTS: Kinds = ['reset', 'truncated', 'cut', 'delay', 500, 503];
+const ALL_FAULTS: Kinds = [...PASSING_FAULTS, 'silence', 'stall', 'truncated', 'reset', 401, 408, 429, 502];
+
+function faultOf(kind: Kind, random: Random): Fault {
+  const after = random.below(random.pick([300, 3000, 60_000]));
+  switch (kind) {
+    case 'silence':
+      return { kind };
+    case 'delay':
+      return { kind, milliseconds: random.below(300) };
+    case 'reset':
+    case 'truncated':
+    case 'stall':
+    case 'cut':
+      return { kind, after };
+    case 429:
+      return { kind: 'answer', status: kind, retryAfter: random.below(2) };
+    default:
+      return { kind: 'answer', status: kind };
+  }
+}
+
 /** The line between a replicator and a server, on which anything may go wrong with any request. */
 export class BadLine {
   /** How often something went wrong, by what it was. */
@@ -17,6 +44,7 @@ export class BadLine {
   constructor(
     private readonly proxy: FaultyProxy,
     private readonly random: Random,
+    private readonly kinds: Kinds = ALL_FAULTS,
   ) {}
 
   get port(): number {
@@ -25,7 +53,7 @@ export class BadLine {
 
   /** From now on things go wrong. */
   spoil(): void {
-    this.#isStrict = this.random.next() < 0.3;
+    this.#isStrict = this.kinds === ALL_FAULTS && this.random.next() < 0.3;
     this.proxy.faults = (method, path, length) => {
       const fault = this.#fault(method, path, length);
       if (fault !== undefined) this.#count(fault);
@@ -53,38 +81,13 @@ export class BadLine {
       return { kind: 'answer', status: 413 };
     if (this.#strange > 0) {
       this.#strange -= 1;
-      return { kind: 'answer', status: 401, body: '{"error":"unauthorized","reason":"who?"}' };
+      return { kind: 'answer', status: 401 };
     }
-    return this.random.below(RARITY) === 0 ? this.#anyFault() : undefined;
-  }
-
-  #anyFault(): Fault {
-    const { random } = this;
-    const after = random.below(random.pick([300, 3000, 60_000]));
-    switch (random.below(12)) {
-      case 0:
-        this.#strange = random.below(10);
-        return { kind: 'answer', status: 401 };
-      case 1:
-        return { kind: 'answer', status: 429, retryAfter: random.below(2) };
-      case 2:
-        return { kind: 'silence' };
-      case 3:
-        return { kind: 'stall', after };
-      case 4:
-      case 5:
-        return { kind: 'truncated', after };
-      case 6:
-      case 7:
-        return { kind: 'reset', after };
-      case 8:
-        return { kind: 'cut', after };
-      case 9:
-      case 10:
-        return { kind: 'delay', milliseconds: random.below(300) };
-      default:
-        return { kind: 'answer', status: random.pick([500, 502, 503, 408]) };
-    }
+    if (this.random.below(RARITY) !== 0) return undefined;
+    const kind = this.random.pick(this.kinds);
+    if (kind !== 401) return faultOf(kind, this.random);
+    this.#strange = this.random.below(10);
+    return { kind: 'answer', status: 401 };
   }
 
   #count(fault: Fault): void {
