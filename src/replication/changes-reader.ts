@@ -1,5 +1,5 @@
 import type { ReplicationOptions, ReplicationTuning } from './options.js';
-import type { ChangedDocument, ChangesPage, Peer, Sequence } from './peer.js';
+import type { ChangedDocument, ChangesPage, Sequence, Source } from './peer.js';
 import type { Retrying } from './retrying.js';
 
 /** Pages are so many batches long: one round trip for all of them. */
@@ -25,7 +25,7 @@ export interface FeedState {
  * replication is continuous.
  */
 export async function* readBatches(
-  source: Peer,
+  source: Source,
   options: ReplicationOptions,
   { batchSize }: ReplicationTuning,
   retrying: Retrying,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { CouchError, conflict } from '../errors.js';
 import { type CommonPoint, compareLogs, type HistoryEntry, newLog } from './checkpoint-log.js';
-import type { LocalLog, Peer, Sequence } from './peer.js';
+import type { LocalLog, Sequence, Side } from './peer.js';
 import type { Counters } from './progress.js';
 
 /** How often a log is written again when somebody else wrote it meanwhile. */
@@ -11,8 +11,8 @@ const ATTEMPTS = 3;
 const UNKNOWN = '0';
 
 /** A side of the replication, and what is known of its log. */
-interface Side {
-  readonly peer: Peer;
+interface KnownSide {
+  readonly peer: Side;
   readonly instance: string;
   /** Of the stored log. */
   rev: unknown;
@@ -21,8 +21,8 @@ interface Side {
 /** Where a replication begins, and who the peers were then. */
 export interface CheckpointStart {
   readonly id: string;
-  readonly source: Peer;
-  readonly target: Peer;
+  readonly source: Side;
+  readonly target: Side;
   readonly sourceInstance: string;
   readonly targetInstance: string;
 }
@@ -30,7 +30,7 @@ export interface CheckpointStart {
 /** Reads and writes the checkpoints of one run, on both sides. */
 export class Checkpoints {
   readonly #document: string;
-  readonly #sides: readonly [source: Side, target: Side];
+  readonly #sides: readonly [source: KnownSide, target: KnownSide];
   readonly #startTime = new Date().toUTCString();
   #common: CommonPoint = { seq: 0, history: [] };
   #startSeq: Sequence = 0;
@@ -103,14 +103,14 @@ export class Checkpoints {
     };
   }
 
-  async #commit({ peer, instance }: Side, signal: AbortSignal): Promise<void> {
+  async #commit({ peer, instance }: KnownSide, signal: AbortSignal): Promise<void> {
     const now = await peer.ensureFullCommit(signal);
     if (now !== instance && now !== UNKNOWN && instance !== UNKNOWN)
       throw new CouchError(409, 'database_replaced', `${peer.name} was made anew during the replication.`);
   }
 
   /** Somebody else may have written the log: the newer one counts, for it says no more than it knows. */
-  async #put(side: Side, log: LocalLog, signal: AbortSignal): Promise<void> {
+  async #put(side: KnownSide, log: LocalLog, signal: AbortSignal): Promise<void> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       try {
         const revised = typeof side.rev === 'string' ? { ...log, _rev: side.rev } : log;

@@ -105,29 +105,29 @@ export interface WriteFailure {
 export type LocalLog = JsonObject;
 
 /**
- * One side of a replication: a database here, or one behind HTTP. Whatever fails throws a `CouchError` where the peer
- * said no, and a `PeerUnreachable` where it said nothing that could be understood. An aborted signal ends everything.
+ * One side of a replication. Whatever fails throws a `CouchError` where the peer said no, and a `PeerUnreachable` where
+ * it said nothing that could be understood. An aborted signal ends everything.
  */
-export interface Peer {
-  /** Names it in answers, logs and checkpoints: a URL that ends with `/`, without credentials. */
+export interface Side {
+  /** Names it in answers, logs and checkpoints: of a database a URL that ends with `/`, without credentials. */
   readonly name: string;
 
   /** @throws CouchError 404 where there is no such database */
   info(signal: AbortSignal): Promise<PeerInfo>;
-  /** Makes the database where there is none. @param parameters `q`, `n` and the like */
-  create(parameters: JsonObject, signal: AbortSignal): Promise<void>;
-
-  /** The winner of a document as JSON; undefined where there is none. */
-  get(id: string, signal: AbortSignal): Promise<JsonObject | undefined>;
   /** A document whose id begins with `_local/`. */
   getLocal(id: string, signal: AbortSignal): Promise<LocalLog | undefined>;
   /** @param log with the `_rev` of the one that it replaces. @returns the new `_rev`. @throws CouchError 409 */
   putLocal(id: string, log: LocalLog, signal: AbortSignal): Promise<string>;
+  /** Resolves when everything that was written is on disk. @returns `instanceStartTime` */
+  ensureFullCommit(signal: AbortSignal): Promise<string>;
 
+  /** Frees what it holds. Nothing runs any more. */
+  close(): Promise<void>;
+}
+
+/** What revisions are copied from. */
+export interface Source extends Side {
   changes(request: ChangesRequest, signal: AbortSignal): Promise<ChangesPage>;
-  /** Those of the documents of which something is missing. */
-  revsDiff(documents: readonly ChangedDocument[], signal: AbortSignal): Promise<readonly MissingRevisions[]>;
-
   /**
    * Reads many revisions, with their latest descendants where they are no leaves any more: one or more for each that was
    * asked for, in any order, as they come. What is not asked for any more is not read.
@@ -138,16 +138,24 @@ export interface Peer {
    * @param wanted without `possibleAncestors` all attachments come along
    */
   open(wanted: MissingRevisions, signal: AbortSignal): AsyncIterable<OpenedRevision>;
+}
 
+/** What revisions are copied to. */
+export interface Target extends Side {
+  /** Makes it where there is none. @param parameters `q`, `n` and the like */
+  create(parameters: JsonObject, signal: AbortSignal): Promise<void>;
+  /** Those of the documents of which something is missing. */
+  revsDiff(documents: readonly ChangedDocument[], signal: AbortSignal): Promise<readonly MissingRevisions[]>;
   /** Stores revisions as they are. @returns those that were refused one by one. @throws CouchError for all of them */
   write(documents: readonly RevisionText[], signal: AbortSignal): Promise<readonly WriteFailure[]>;
   /** Stores one revision with what follows it. @throws CouchError */
   writeWithAttachments(document: RevisionWithAttachments, signal: AbortSignal): Promise<void>;
-  /** Resolves when everything that was written is on disk. @returns `instanceStartTime` */
-  ensureFullCommit(signal: AbortSignal): Promise<string>;
+}
 
-  /** Frees what it holds. Nothing runs any more. */
-  close(): Promise<void>;
+/** A database, here or behind HTTP, which can be either. */
+export interface Peer extends Source, Target {
+  /** The winner of a document as JSON; undefined where there is none. */
+  get(id: string, signal: AbortSignal): Promise<JsonObject | undefined>;
 }
 
 export type OpenedRevision =

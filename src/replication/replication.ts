@@ -1,7 +1,7 @@
 import type { CouchError } from '../errors.js';
 import type { HistoryEntry } from './checkpoint-log.js';
 import type { ReplicationOptions, ReplicationTuning } from './options.js';
-import type { Peer, Sequence } from './peer.js';
+import type { Sequence, Source, Target } from './peer.js';
 import type { ReplicationProgress } from './progress.js';
 
 /** A revision that the target will never take. */
@@ -27,8 +27,8 @@ export interface ReplicationListener {
 export interface ReplicationSpec {
   /** As `replicationId` makes it: names the checkpoints. */
   readonly id: string;
-  readonly source: Peer;
-  readonly target: Peer;
+  readonly source: Source;
+  readonly target: Target;
   readonly options: ReplicationOptions;
   /** What is left out is as in `TUNING`. */
   readonly tuning?: Partial<ReplicationTuning>;

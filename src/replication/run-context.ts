@@ -1,14 +1,14 @@
 import type { CouchError } from '../errors.js';
 import type { ReplicationOptions, ReplicationTuning } from './options.js';
-import type { MissingRevisions, Peer } from './peer.js';
+import type { MissingRevisions, Source, Target } from './peer.js';
 import type { Retrying } from './retrying.js';
 import type { Ticket } from './sequence-tracker.js';
 import type { Statistics } from './statistics.js';
 
 /** What the parts of one run share. */
 export interface RunContext {
-  readonly source: Peer;
-  readonly target: Peer;
+  readonly source: Source;
+  readonly target: Target;
   readonly options: ReplicationOptions;
   readonly tuning: ReplicationTuning;
   readonly statistics: Statistics;

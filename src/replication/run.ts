@@ -7,7 +7,7 @@ import { meaningOf } from './failures.js';
 import { Held } from './held.js';
 import { TUNING, type ReplicationTuning } from './options.js';
 import { PeerUnreachable } from './peer.js';
-import type { ChangedDocument, MissingRevisions, Peer, PeerInfo, Sequence } from './peer.js';
+import type { ChangedDocument, MissingRevisions, PeerInfo, Sequence, Side, Source, Target } from './peer.js';
 import type { ReplicationProgress } from './progress.js';
 import type { Replication, ReplicationResult, ReplicationSpec } from './replication.js';
 import { Retrying } from './retrying.js';
@@ -36,8 +36,8 @@ export function startReplication(spec: ReplicationSpec): Replication {
 }
 
 class Run implements RunContext {
-  readonly source: Peer;
-  readonly target: Peer;
+  readonly source: Source;
+  readonly target: Target;
   readonly options: ReplicationSpec['options'];
   readonly tuning: ReplicationTuning;
   readonly statistics = new Statistics();
@@ -163,7 +163,7 @@ class Run implements RunContext {
     return { checkpoints, since, skipsDiff: to.isEmpty };
   }
 
-  #open(peer: Peer): Promise<PeerInfo> {
+  #open(peer: Side): Promise<PeerInfo> {
     return this.retrying.run(() => peer.info(this.signal)).catch(refusedBy(peer));
   }
 
@@ -252,7 +252,7 @@ class Run implements RunContext {
 
 /** What is said of a database that cannot be used, as CouchDB does. */
 const refusedBy =
-  ({ name }: Peer) =>
+  ({ name }: Side) =>
   (error: unknown): never => {
     if (error instanceof PeerUnreachable) throw unreachable(error, name);
     if (!(error instanceof CouchError)) throw error;

@@ -1,7 +1,7 @@
 import { CouchError } from '../errors.js';
 import { BatchSize } from './batch-size.js';
 import { asCouchError, isRefusal, meaningOf } from './failures.js';
-import type { Peer, RevisionText, WriteFailure } from './peer.js';
+import type { RevisionText, Side, WriteFailure } from './peer.js';
 import type { RunContext } from './run-context.js';
 import type { Ticket } from './sequence-tracker.js';
 
@@ -129,7 +129,7 @@ export class Writing {
 }
 
 /** Tells a peer that is away from one that fails at one thing. @throws the failure where it is away, or overloaded */
-export async function requireAlive(peer: Peer, failure: unknown, signal: AbortSignal): Promise<void> {
+export async function requireAlive(peer: Side, failure: unknown, signal: AbortSignal): Promise<void> {
   if (failure instanceof CouchError && failure.status === 429) throw failure;
   try {
     await peer.info(signal);
