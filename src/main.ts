@@ -1,4 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
+import { replicate } from './commands/replicate/replicate.js';
+import type { ReplicateCommand } from './commands/replicate/command.js';
+import { firstSignal } from './commands/signals.js';
 import { verify, type VerifyCommand } from './commands/verify.js';
 import { exitCodes, StartError } from './config/exit.js';
 import { type KeyKind, keys } from './config/keys.js';
@@ -8,13 +11,24 @@ import { createGateway, type Gateway } from './gateway.js';
 import { createLogger } from './observe/log.js';
 import { version } from './version.js';
 
+const SIDES = `
+Each side is one of
+  https://name@host/db  a database of a server; its password comes from a file, from CAUSEWAY_SOURCE_PASSWORD or
+                        CAUSEWAY_TARGET_PASSWORD, or from the URL
+  DIR#NAME              a database of a data directory that no server uses, such as ./data#orders
+  FILE                  lines of JSON, which this command writes and reads; - for the standard output or input
+
+All leaves are copied, with their ancestors and attachments, deleted ones too. A copy that was interrupted goes on where
+it stopped when the same command is run again. What the target refuses is listed.`;
+
 type Flags = Record<string, string | string[] | boolean | undefined>;
 
 const EXIT_CODES = `
-Exit codes: 0 stopped as asked, or nothing found; ${exitCodes.findings} verify found problems; ${exitCodes.usage} wrong command line;
-${exitCodes.noInput} there is nothing to read; ${exitCodes.config} bad configuration;
-${exitCodes.unavailable} the port is in use; ${exitCodes.locked} the data directory is in use; ${exitCodes.cannotWrite} it cannot be written;
-${exitCodes.dataFormat} it is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by a second SIGINT, SIGTERM.`;
+Exit codes: 0 done, or stopped as asked; ${exitCodes.findings} verify found problems, replicate could not copy everything;
+${exitCodes.usage} wrong command line; ${exitCodes.noInput} there is nothing to read; ${exitCodes.denied} no right to read or write it;
+${exitCodes.config} bad configuration; ${exitCodes.unavailable} the port is in use, or a server cannot be reached;
+${exitCodes.locked} the data directory is in use; ${exitCodes.cannotWrite} it, or the target, cannot be written;
+${exitCodes.dataFormat} it, or a file, is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by SIGINT, SIGTERM before the end.`;
 
 /** Runs the program; the arguments are those after its name. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -52,6 +66,30 @@ function program(): Command {
     .addHelpText('after', EXIT_CODES)
     .action(async (flags: Flags) => {
       process.exitCode = await verify(verifyCommand(flags));
+    });
+  causeway
+    .command('replicate')
+    .description('copy a database, on a server, in a data directory or in a file, to another one')
+    .argument('<source>', 'a URL, DIR#NAME, or a file')
+    .argument('<target>', 'the same')
+    .option('--create-target', 'make the target database where there is none')
+    .option('--continuous', 'go on with changes as they come, until SIGINT; between databases')
+    .option('--doc-id <id>', 'copy this document alone; may be repeated', collect)
+    .option('--selector <json>', 'copy what fits this Mango selector')
+    .option('--filter <design/name>', 'copy what this filter function of the source passes, or _design')
+    .option('--query-params <json>', 'what the filter function gets')
+    .option('--winning-revs-only', 'leave conflicts out')
+    .option('--since <seq>', 'begin behind this sequence of the source, whatever checkpoints say')
+    .option('--no-checkpoints', 'neither look for checkpoints nor write any: begins anew each time')
+    .option('--source-password-file <file>', 'the password of the user whom the URL names')
+    .option('--target-password-file <file>', 'the same for the target')
+    .option('--ca-file <file>', 'certificates (PEM) that are trusted instead of those of the system')
+    .option('--config <file>', 'the configuration of a data directory (environment: CAUSEWAY_CONFIG)')
+    .option('--json', 'print one JSON object a line')
+    .addHelpText('after', SIDES)
+    .addHelpText('after', EXIT_CODES)
+    .action(async (source: string, target: string, flags: Flags) => {
+      process.exitCode = await replicate(replicateCommand(source, target, flags));
     });
   return causeway;
 }
@@ -94,6 +132,32 @@ function verifyCommand(flags: Flags): VerifyCommand {
   };
 }
 
+function replicateCommand(source: string, target: string, flags: Flags): ReplicateCommand {
+  const text = (name: string): string | undefined => {
+    const value = flags[name];
+    return typeof value === 'string' ? value : undefined;
+  };
+  return {
+    source,
+    target,
+    docIds: Array.isArray(flags.docId) ? flags.docId : [],
+    selector: text('selector'),
+    filter: text('filter'),
+    queryParams: text('queryParams'),
+    since: text('since'),
+    winningRevsOnly: flags.winningRevsOnly === true,
+    createTarget: flags.createTarget === true,
+    continuous: flags.continuous === true,
+    checkpoints: flags.checkpoints !== false,
+    json: flags.json === true,
+    caFile: text('caFile'),
+    sourcePasswordFile: text('sourcePasswordFile'),
+    targetPasswordFile: text('targetPasswordFile'),
+    config: text('config'),
+    env: process.env,
+  };
+}
+
 const load = (flags: Flags): LoadedConfig => loadConfig(inputOf(flags));
 
 function inputOf(flags: Flags): ConfigInput {
@@ -129,25 +193,6 @@ async function serve(loaded: LoadedConfig): Promise<void> {
 function announce({ url, data, passwordFile }: Gateway): void {
   const password = passwordFile === undefined ? '' : `; the password of admin is in ${passwordFile}`;
   process.stdout.write(`Causeway is ready at ${url}; its data is in ${data}${password}\n`);
-}
-
-/** npm passes on a Ctrl-C that the terminal has sent to this process too; that is one signal, not two. */
-const SAME_SIGINT_MS = 100;
-
-/** The first SIGTERM or SIGINT; those after it end the process at once. */
-function firstSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    let first: { signal: string; time: number } | undefined;
-    const handle = (signal: 'SIGTERM' | 'SIGINT', exitCode: number): void => {
-      const time = performance.now();
-      const echo = signal === 'SIGINT' && first?.signal === signal && time - first.time < SAME_SIGINT_MS;
-      if (first && !echo) process.exit(exitCode);
-      first ??= { signal, time };
-      resolve(signal);
-    };
-    process.on('SIGTERM', () => handle('SIGTERM', 143));
-    process.on('SIGINT', () => handle('SIGINT', 130));
-  });
 }
 
 /** Says on stderr why the program ends, and returns its exit code. */

@@ -1,5 +1,6 @@
 import { type Finding, type FindingCode, kindOf } from '../store/verify/findings.js';
 import type { Recount } from '../store/verify/recount.js';
+import { count, number, size } from './amounts.js';
 
 /** How many there were. */
 export interface Totals {
@@ -25,21 +26,6 @@ type Print = (line: string) => void;
 
 /** So many findings of a kind are shown of one database. */
 const SHOWN = 20;
-
-const number = (value: number): string => value.toLocaleString('en');
-
-const count = (value: number, one: string, many = `${one}s`): string =>
-  `${number(value)} ${value === 1 ? one : many}`;
-
-function size(bytes: number): string {
-  const units = ['bytes', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  while (value >= 1000 && units.length > 1) {
-    value /= 1000;
-    units.shift();
-  }
-  return `${value.toLocaleString('en', { maximumFractionDigits: 1 })} ${units[0] ?? ''}`;
-}
 
 /** Lines for a person. */
 export class TextOutput implements VerifyOutput {

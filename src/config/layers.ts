@@ -54,7 +54,7 @@ export function sections(value: unknown, place: string): Values {
 }
 
 /** Variables that are not keys: CAUSEWAY_CONFIG names the file. */
-const OTHER_VARIABLES = ['CAUSEWAY_CONFIG'];
+const OTHER_VARIABLES = ['CAUSEWAY_CONFIG', 'CAUSEWAY_SOURCE_PASSWORD', 'CAUSEWAY_TARGET_PASSWORD'];
 
 /** The environment, with a warning for each variable that looks like a key and is none. */
 export function environmentLayer(env: NodeJS.ProcessEnv): { layer: Layer; warnings: string[] } {

@@ -1,4 +1,6 @@
 import type { UserContext } from '../auth/usercontext.js';
+import type { Config } from '../config/schema.js';
+import type { LocalPeerOptions } from '../replication/local/options.js';
 import { Replicator, type ReplicatorServices } from '../replicator/replicator.js';
 import type { Database } from '../store/types.js';
 import { typePattern } from './intake.js';
@@ -27,19 +29,24 @@ export function createReplicator(
     filter: replicationFilter(sandbox),
     authenticate: (headers, client) => auth.authenticate(headers, client),
     accountOf: (name) => auth.accountOf(name),
-    limits: () => {
-      const { limits, attachments } = config;
-      const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
-      return {
-        documents: { maxSize, maxIdLength },
-        attachments: {
-          maxSize: limits.maxAttachmentSize,
-          compressible: typePattern(attachments.compressibleTypes),
-          compressionLevel: attachments.compressionLevel,
-        },
-      };
-    },
+    limits: () => writeRules(config),
   });
   settings.onChange(() => replicator.reconsider());
   return replicator;
+}
+
+/** What documents and attachments are held to that a replication writes. */
+export function writeRules({
+  limits,
+  attachments,
+}: Pick<Config, 'limits' | 'attachments'>): Pick<LocalPeerOptions, 'documents' | 'attachments'> {
+  const { maxDocumentSize: maxSize, maxDocumentIdLength: maxIdLength = Infinity } = limits;
+  return {
+    documents: { maxSize, maxIdLength },
+    attachments: {
+      maxSize: limits.maxAttachmentSize,
+      compressible: typePattern(attachments.compressibleTypes),
+      compressionLevel: attachments.compressionLevel,
+    },
+  };
 }

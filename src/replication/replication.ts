@@ -14,6 +14,8 @@ export interface Refusal {
 
 /** What somebody hears of a replication. */
 export interface ReplicationListener {
+  /** Both sides are there, and the counters of earlier runs are known. */
+  onBegin?(): void;
   /** A revision was refused for good. No checkpoint passes it before the promise resolves; a failure ends the run. */
   onRefused?(refusal: Refusal): void | Promise<void>;
   /** A revision failed for no lasting reason, and is tried again: the run goes on with others meanwhile. */

@@ -160,6 +160,7 @@ class Run implements RunContext {
     this.statistics.restore(common.history[0]);
     this.#feed.sourceSeq = this.#committed = since;
     this.#tracker = new SequenceTracker(since, () => this.changed());
+    this.spec.listener?.onBegin?.();
     return { checkpoints, since, skipsDiff: to.isEmpty };
   }
 

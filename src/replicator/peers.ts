@@ -4,7 +4,7 @@ import type { AuthHeaders, AuthResult, Client } from '../auth/auth.js';
 import type { UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Config } from '../config/schema.js';
-import { CouchError, notFound, unauthorized } from '../errors.js';
+import { unauthorized } from '../errors.js';
 import { newAgent } from '../replication/http/agent.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { type EndpointIdentity, type ReplicationId, replicationId } from '../replication/id.js';
@@ -13,7 +13,8 @@ import { LocalPeer } from '../replication/local/peer.js';
 import type { JsonObject, Peer } from '../replication/peer.js';
 import type { Database } from '../store/types.js';
 import { accessFor, type AccessServices } from './access.js';
-import { type Endpoint, isObject } from './endpoint.js';
+import type { Endpoint } from './endpoint.js';
+import { filterCode } from './filter-code.js';
 import type { JobSpec } from './jobs.js';
 import { guardedLookup, mayFollow, requireAddresses, requireOrigin, type Resolve } from './origins.js';
 import type { OwnServer } from './own-server.js';
@@ -108,16 +109,9 @@ export class Peers {
     behalf: Behalf,
     signal: AbortSignal,
   ): Promise<string> {
-    const [design = '', ...rest] = filter.split('/');
     const peers = await this.open({ ...request, target: request.source }, behalf, signal);
     try {
-      const { source } = peers;
-      const document = await source.get(`_design/${design}`, signal).catch(unlessMissing);
-      if (document === undefined)
-        throw notFound(
-          `Couldn't open document \`_design/${design}\` from source database \`${source.name}\`: {error,<<"not_found">>}`,
-        );
-      return codeIn(document, design, rest.join('/'), source.name);
+      return await filterCode(peers.source, filter, signal);
     } finally {
       await peers.close();
     }
@@ -181,19 +175,3 @@ const identityOf = ({ url, user, headers, database }: Endpoint, as: UserContext)
   user: database === undefined ? user : as.name,
   headers: Object.fromEntries(Object.entries(headers).filter(([header]) => !CREDENTIALS.has(header))),
 });
-
-const unlessMissing = (error: unknown): undefined => {
-  if (error instanceof CouchError && error.status === 404) return undefined;
-  throw error;
-};
-
-/** @throws CouchError 404 */
-function codeIn(document: JsonObject, design: string, name: string, database: string): string {
-  const { filters } = document;
-  const key = isObject(filters) ? name : 'filters';
-  const code = isObject(filters) && Object.hasOwn(filters, name) ? filters[name] : undefined;
-  if (typeof code === 'string') return code.trim();
-  throw notFound(
-    `Couldn't parse filter code from document ${design} on \`${database}\`  Error: {not_found,<<"missing json key: ${key}">>}`,
-  );
-}

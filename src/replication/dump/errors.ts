@@ -1,0 +1,8 @@
+/** A file is no dump, or not what a dump has to be. */
+export class DumpError extends Error {
+  override readonly name = 'DumpError';
+}
+
+/** @param at byte of the file */
+export const damaged = (at: number, what: string, cause?: unknown): DumpError =>
+  new DumpError(`the dump is damaged at byte ${String(at)}: ${what}`, { cause });
