@@ -10,8 +10,8 @@ export function asStartError(error: unknown, target: string): unknown {
   if (error instanceof PeerUnreachable)
     return new StartError([error.message], exitCodes.unavailable, { cause: error });
   if (error instanceof CouchError) return ofCouchError(error, target);
-  const { code, message } = error as NodeJS.ErrnoException;
-  if (code === 'ENOSPC' || code === 'EDQUOT' || code === 'EPIPE' || code === 'EIO')
+  const { syscall, message } = error as NodeJS.ErrnoException;
+  if (syscall !== undefined)
     return new StartError([`${target} cannot be written: ${message}`], exitCodes.cannotWrite, {
       cause: error,
     });

@@ -6,9 +6,9 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type ExitCode, exitCodes, StartError } from '../../config/exit.js';
 import { DumpError } from '../../replication/dump/errors.js';
-import { type DumpFile, isBegun, makeDump, openDump } from '../../replication/dump/file.js';
+import { type DumpFile, isBegun, openDump } from '../../replication/dump/file.js';
 import { headerLine } from '../../replication/dump/format.js';
-import { StreamSink } from '../../replication/dump/sink.js';
+import { NewDumpSink, StreamSink } from '../../replication/dump/sink.js';
 import { DumpSource } from '../../replication/dump/source.js';
 import { DumpTarget } from '../../replication/dump/target.js';
 import { newAgent } from '../../replication/http/agent.js';
@@ -126,26 +126,27 @@ class Sides {
     }
   }
 
-  /** @throws StartError where it holds something else */
   async #dump(file: string, source: string, identify: Identify): Promise<{ target: Target; id: string }> {
-    if (await isBegun(file).catch(unwritable)) {
-      if (!this.command.checkpoints)
-        throw new StartError(
-          [`${file} is there, and can be gone on with by checkpoints only`],
-          exitCodes.usage,
-        );
-    } else {
-      const id = newDumpId();
-      await makeDump(file, { id, source, replication: identify(dumpIdentity(id)) }).catch(unwritable);
-    }
+    if (await isBegun(file).catch(unwritable)) return this.#begunDump(file, identify);
+    const id = newDumpId();
+    const replication = identify(dumpIdentity(id));
+    const sink = new NewDumpSink(file, { id, source, replication });
+    return { target: new DumpTarget(file, sink), id: replication };
+  }
+
+  /** @throws StartError where it holds something else */
+  async #begunDump(file: string, identify: Identify): Promise<{ target: Target; id: string }> {
+    if (!this.command.checkpoints)
+      throw new StartError(
+        [`${file} is there, and can be gone on with by checkpoints only`],
+        exitCodes.usage,
+      );
     const dump = await openDump(file, 'append').catch(unwritable);
     const id = identify(dumpIdentity(dump.header.id));
-    if (dump.header.replication !== id) {
-      await dump.file.close();
-      const held = `${file} holds a copy of something else, or one with other options (of ${dump.header.source})`;
-      throw new StartError([`${held}: name another file`], exitCodes.cannotWrite);
-    }
-    return { target: await DumpTarget.resume(dump), id };
+    if (dump.header.replication === id) return { target: await DumpTarget.resume(dump), id };
+    await dump.file.close();
+    const held = `${file} holds a copy of something else, or one with other options (of ${dump.header.source})`;
+    throw new StartError([`${held}: name another file`], exitCodes.cannotWrite);
   }
 
   async #http({ url, headers }: Endpoint): Promise<Peer> {

@@ -1,6 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
+import { makeDump, openDump } from './file.js';
+import type { DumpHeader } from './format.js';
 
 /** Where the lines of a dump go. */
 export interface Sink {
@@ -39,6 +41,35 @@ export class FileSink implements Sink {
 
   async close(): Promise<void> {
     await this.file.close();
+  }
+}
+
+/** A dump that is made when its first line comes: before that it is not known whether there will be one. */
+export class NewDumpSink implements Sink {
+  #sink: FileSink | undefined;
+
+  constructor(
+    private readonly path: string,
+    private readonly header: DumpHeader,
+  ) {}
+
+  async append(text: string): Promise<void> {
+    this.#sink ??= await this.#make();
+    await this.#sink.append(text);
+  }
+
+  async sync(): Promise<void> {
+    await this.#sink?.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.#sink?.close();
+  }
+
+  async #make(): Promise<FileSink> {
+    await makeDump(this.path, this.header);
+    const { file, length } = await openDump(this.path, 'append');
+    return new FileSink(file, length);
   }
 }
 

@@ -22,15 +22,16 @@ const NOTHING: Tail = { checkpoint: undefined, written: new Set(), end: 0 };
 export class DumpTarget implements Target {
   readonly #logs = new Map<string, { readonly log: LocalLog; readonly rev: number }>();
   #last: Promise<unknown> = Promise.resolve();
-  /** Whether something was written that no line says to be complete. */
-  #isOpen = false;
+  /** Whether no line says yet that everything is written. */
+  #isOpen: boolean;
 
-  /** @param tail what stands there already */
+  /** @param tail what stands there already, but for the header; in a new dump nothing does */
   constructor(
     readonly name: string,
     private readonly sink: Sink,
     private readonly tail = NOTHING,
   ) {
+    this.#isOpen = tail === NOTHING;
     const { checkpoint } = tail;
     if (checkpoint !== undefined) this.#logs.set(checkpoint.id, { log: checkpoint.log, rev: 1 });
   }
