@@ -32,10 +32,10 @@ export function accessFor(
         return work(new DesignGuard(viewOf(db, user), user));
       });
     },
-    create: async () => {
+    create: async (properties) => {
       requireRight('serverAdmin', await who());
       if (!isDatabaseName(name)) throw databaseMissing();
-      await databases.create(name);
+      await databases.create(name, properties);
     },
   };
 }

@@ -12,6 +12,7 @@ import type {
   Listing,
   ListRange,
   LocalDocument,
+  PartitionInfo,
   PurgeRequest,
   Rules,
   StoredRevision,
@@ -54,6 +55,10 @@ export class DatabaseView implements Database {
 
   get purgedInfosLimit(): number {
     return this.inner.purgedInfosLimit;
+  }
+
+  get isPartitioned(): boolean {
+    return this.inner.isPartitioned;
   }
 
   get rules(): Rules {
@@ -102,6 +107,10 @@ export class DatabaseView implements Database {
 
   countRange(start: string, end: string): Promise<number> {
     return this.inner.countRange(start, end);
+  }
+
+  partitionInfo(partition: string): Promise<PartitionInfo> {
+    return this.inner.partitionInfo(partition);
   }
 
   stageAttachments(): AttachmentStaging {

@@ -9,7 +9,7 @@ import { Folders } from './folders.js';
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
-import type { Database } from './types.js';
+import type { Database, DatabaseProperties } from './types.js';
 
 export interface StoreOptions extends LevelOptions {
   /** At most this many databases are kept open while nobody uses them. */
@@ -113,11 +113,11 @@ export class Databases {
   }
 
   /** Makes a database; resolves once it is on disk. @returns false where it exists. */
-  async create(name: string): Promise<boolean> {
+  async create(name: string, properties: DatabaseProperties = {}): Promise<boolean> {
     return this.#step(name, async (slot) => {
       if (this.#names.has(name)) return false;
       await this.#globalChanges.willChange(name);
-      await this.#make(slot, name);
+      await this.#make(slot, name, properties);
       this.#names.add(name);
       this.#sorted = undefined;
       await this.#tell(name, 'created');
@@ -127,19 +127,20 @@ export class Databases {
   }
 
   /** @throws CouchError where the store fails */
-  async #make(slot: Slot, name: string): Promise<void> {
+  async #make(slot: Slot, name: string, properties: DatabaseProperties): Promise<void> {
     try {
-      await this.folders.make(name, () => this.#fill(slot, name));
+      await this.folders.make(name, () => this.#fill(slot, name, properties));
     } catch (error) {
       throw asAnswer(name, error);
     }
   }
 
-  async #fill(slot: Slot, name: string): Promise<void> {
+  async #fill(slot: Slot, name: string, { partitioned }: DatabaseProperties): Promise<void> {
     try {
       const database = await this.#openInto(slot, name);
       // Only the last revision of an event is of use.
       if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
+      if (partitioned === true) await database.setPartitioned();
     } catch (error) {
       await this.#closeSlot(slot).catch(() => undefined);
       throw error;

@@ -7,6 +7,7 @@ import { localRev } from './document.js';
 import { accepted, hasBody, type Judged, Judging, resultsOf } from './judging.js';
 import * as layout from './layout.js';
 import { LevelHost, type LevelOptions } from './level-host.js';
+import { requireInPartition } from './partitions.js';
 import { type Portion, portions } from './portions.js';
 import { purgesUpTo } from './purges.js';
 import * as keys from './state.js';
@@ -57,7 +58,9 @@ export class LevelDatabase extends LevelHost implements Database {
     return this.#compaction !== undefined;
   }
 
+  /** @throws CouchError 400 where an id has no place in a partitioned database: nothing is written then */
   async write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
+    for (const { id } of this.isPartitioned ? edits : []) requireInPartition(this, id);
     const attached = edits.filter(({ attachments }) => attachments !== undefined);
     if (attached.length > 0) await this.#requireAttachments(attached, options);
     const judging = new Judging(this, options);
@@ -158,6 +161,12 @@ export class LevelDatabase extends LevelHost implements Database {
   async setPurgedInfosLimit(limit: number): Promise<void> {
     await this.#putMeta(keys.PURGED_INFOS_LIMIT, String(limit));
     this.open.settings.purgedInfosLimit = limit;
+  }
+
+  /** Comes before its first document. */
+  async setPartitioned(): Promise<void> {
+    await this.#putMeta(keys.PARTITIONED, 'true');
+    this.open.settings.isPartitioned = true;
   }
 
   async #putMeta(key: string, value: string): Promise<void> {

@@ -7,6 +7,7 @@ import * as layout from './layout.js';
 import { readRecord } from './line-record.js';
 import { countLiving, listDocuments, listLocals } from './list.js';
 import type { Loaded } from './opening.js';
+import { countPartition } from './partitions.js';
 import { rowsAfter } from './pending.js';
 import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
@@ -20,6 +21,7 @@ import type {
   Listing,
   ListRange,
   LocalDocument,
+  PartitionInfo,
   PurgeRequest,
   Rules,
   StoredRevision,
@@ -60,6 +62,10 @@ export abstract class LevelReader {
 
   get purgedInfosLimit(): number {
     return this.open.settings.purgedInfosLimit;
+  }
+
+  get isPartitioned(): boolean {
+    return this.open.settings.isPartitioned;
   }
 
   get updateSeq(): number {
@@ -169,6 +175,10 @@ export abstract class LevelReader {
 
   countRange(start: string, end: string): Promise<number> {
     return countLiving(this.level, { gte: layout.documents.key(start), lt: layout.documents.key(end) });
+  }
+
+  partitionInfo(partition: string): Promise<PartitionInfo> {
+    return countPartition(this.level, this.open.largeBodies, partition);
   }
 
   getLocal(id: string): LocalDocument | undefined {

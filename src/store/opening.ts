@@ -21,10 +21,11 @@ export interface Loaded {
   readonly rulebook: Rulebook;
 }
 
-/** What a database admin may set. */
+/** What a database admin may set, and what its maker has. */
 export interface Settings {
   revsLimit: number;
   purgedInfosLimit: number;
+  isPartitioned: boolean;
 }
 
 /** A database that was not ours before. */
@@ -59,11 +60,10 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     keys.SECURITY,
     keys.REVS_LIMIT,
     keys.PURGED_INFOS_LIMIT,
+    keys.PARTITIONED,
   ];
-  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit], pouch] = await Promise.all([
-    level.getMany(metaKeys.map((key) => layout.meta.key(key))),
-    readPouchMarks(level),
-  ]);
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned], pouch] =
+    await Promise.all([level.getMany(metaKeys.map((key) => layout.meta.key(key))), readPouchMarks(level)]);
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
   const named = new Epochs(knownEpochs ?? [{ first: 0, name: newEpochName() }]);
@@ -101,6 +101,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       revsLimit: revsLimit === undefined ? DEFAULT_REVS_LIMIT : Number(revsLimit),
       purgedInfosLimit:
         purgedInfosLimit === undefined ? DEFAULT_PURGED_INFOS_LIMIT : Number(purgedInfosLimit),
+      isPartitioned: partitioned !== undefined,
     },
     rulebook,
   };

@@ -64,6 +64,8 @@ export const COPY = 'copy';
 export const SECURITY = 'security';
 export const REVS_LIMIT = 'revs_limit';
 export const PURGED_INFOS_LIMIT = 'purged_infos_limit';
+/** `true` where the database is partitioned; not there where it is not. */
+export const PARTITIONED = 'partitioned';
 /** What PouchDB noted of its last compaction, when the counters were last made anew. */
 export const POUCH_COMPACTION = 'pouch_compaction';
 /** With the sequence of a large body behind it: the body's length. */

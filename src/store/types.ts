@@ -121,6 +121,24 @@ export interface DatabaseInfo {
   readonly compactRunning: boolean;
 }
 
+/** What a database is made with, and keeps. */
+export interface DatabaseProperties {
+  /** Default false. */
+  readonly partitioned?: boolean;
+}
+
+/** What is counted in one partition. */
+export interface PartitionInfo {
+  readonly docCount: number;
+  readonly deletedCount: number;
+  readonly sizes: {
+    /** As those of a database. */
+    readonly external: number;
+    /** As those of a database, but that attachments count for each leaf that has them. */
+    readonly active: number;
+  };
+}
+
 /** A revision whose body may be read. */
 export interface StoredRevision {
   readonly record: DocumentRecord;
@@ -201,7 +219,11 @@ export interface Database {
   bodyBound(wanted: StoredRevision | undefined): number;
   readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]>;
   list(range: ListRange): Promise<Listing>;
-  /** Number of living design documents. */
+  /** Whether every id names a partition, `partition:id`; so from the beginning on, and for good. */
+  readonly isPartitioned: boolean;
+  /** Takes time in proportion to the documents of the partition. */
+  partitionInfo(partition: string): Promise<PartitionInfo>;
+  /** Number of living documents in a range of ids, the end exclusive. */
   countRange(start: string, end: string): Promise<number>;
 
   /** Takes in the attachments of one request, for its writes. */

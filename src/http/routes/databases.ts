@@ -1,10 +1,10 @@
 import { databaseInfo } from './info.js';
 import type { AddResource } from './index.js';
 import { USERS } from '../../auth/users/ids.js';
-import { badRequest, CouchError, databaseExists, databaseMissing, notImplemented } from '../../errors.js';
+import { badRequest, CouchError, databaseExists, databaseMissing } from '../../errors.js';
 import { parseDocument } from '../../store/document.js';
 import { isDatabaseName } from '../../store/names.js';
-import type { Database } from '../../store/types.js';
+import type { Database, DatabaseProperties } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { Intake } from '../intake.js';
 import { integer } from '../query.js';
@@ -33,17 +33,20 @@ async function show(exchange: Exchange, db: Database): Promise<void> {
 const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
 
 async function create(exchange: Exchange): Promise<void> {
-  checkOptions(exchange);
+  const properties = readOptions(exchange);
   const name = exchange.param('db');
   if (!isDatabaseName(name)) throw NAME.test(name) ? tooLong(name) : illegalName(name);
   const { databases, users } = exchange.server;
-  if (!(await databases.create(name))) throw databaseExists();
+  if (!(await databases.create(name, properties))) throw databaseExists();
   if (name === USERS) await users.prepare();
   exchange.json(201, '{"ok":true}', ['Location', exchange.absolute(`/${encodeSegment(name)}`)]);
 }
 
-/** How CouchDB would spread the database over a cluster: checked, and otherwise of no account here. */
-function checkOptions(exchange: Exchange): void {
+/**
+ * What the database is to be. How CouchDB would spread it over a cluster is checked, and otherwise of no account here.
+ * @throws CouchError 400
+ */
+function readOptions(exchange: Exchange): DatabaseProperties {
   for (const key of ['n', 'q']) {
     const value = exchange.parameter(key);
     if (value !== undefined && !((integer(value) ?? 0) > 0)) {
@@ -57,10 +60,9 @@ function checkOptions(exchange: Exchange): void {
   const engine = exchange.parameter('engine');
   if (engine !== undefined && engine !== 'couch') throw badRequest('invalid_engine_extension');
   const partitioned = exchange.parameter('partitioned');
-  if (partitioned === 'true')
-    throw notImplemented('Partitioned databases are not supported by this version of Causeway.');
-  if (partitioned !== undefined && partitioned !== 'false')
+  if (partitioned !== undefined && partitioned !== 'true' && partitioned !== 'false')
     throw badRequest('Invalid `partitioned` parameter');
+  return { partitioned: partitioned === 'true' };
 }
 
 const illegalName = (name: string): CouchError =>

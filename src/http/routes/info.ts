@@ -9,7 +9,7 @@ export async function databaseInfo(db: Database): Promise<string> {
     purge_seq: db.token(info.purgeSeq),
     update_seq: db.token(info.updateSeq),
     sizes: info.sizes,
-    props: {},
+    props: db.isPartitioned ? { partitioned: true } : {},
     doc_del_count: info.deletedCount,
     doc_count: info.docCount,
     disk_format_version: 8,

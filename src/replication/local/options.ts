@@ -1,6 +1,6 @@
 import type { ChangesFilter } from '../../changes/query.js';
 import type { DocumentLimits } from '../../store/document.js';
-import type { Database } from '../../store/types.js';
+import type { Database, DatabaseProperties } from '../../store/types.js';
 import type { JsonObject } from '../peer.js';
 
 /** A database here, as the user sees it for whom a replication runs. */
@@ -12,7 +12,7 @@ export interface LocalAccess {
    */
   use<T>(work: (database: Database) => Promise<T>): Promise<T>;
   /** Makes it where there is none. @throws CouchError 401 or 403 where the user may not */
-  create(): Promise<void>;
+  create(properties: DatabaseProperties): Promise<void>;
 }
 
 export interface LocalPeerOptions {

@@ -39,9 +39,9 @@ export class LocalPeer implements Peer {
     });
   }
 
-  /** There are no shards that the parameters could be about. */
-  create(): Promise<void> {
-    return this.options.access.create();
+  /** Of the parameters one counts; there are no shards that the others could be about. */
+  create({ partitioned }: JsonObject): Promise<void> {
+    return this.options.access.create({ partitioned: partitioned === true || partitioned === 'true' });
   }
 
   get(id: string): Promise<JsonObject | undefined> {

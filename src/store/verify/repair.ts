@@ -83,7 +83,7 @@ function setStatus({ tree, bodySeqs }: StoredDocument): boolean {
   return changed;
 }
 
-/** Settings that cannot be read go, and the defaults count again. */
+/** Settings that cannot be read go, and the defaults count again; a mark says what it says by being there. */
 async function repairSettings(level: ClassicLevel): Promise<void> {
   const security = await level.get(layout.meta.key(keys.SECURITY));
   if (security !== undefined && parseObject(security) === undefined)
@@ -92,4 +92,6 @@ async function repairSettings(level: ClassicLevel): Promise<void> {
     const limit = await level.get(layout.meta.key(name));
     if (limit !== undefined && !isLimit(limit)) await level.del(layout.meta.key(name));
   }
+  const partitioned = layout.meta.key(keys.PARTITIONED);
+  if ((await level.get(partitioned)) !== undefined) await level.put(partitioned, 'true');
 }

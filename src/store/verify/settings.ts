@@ -17,9 +17,9 @@ const DEFAULT_REVS_LIMIT = 1000;
 /** Checks the settings, the names of sequences, purges and local documents. */
 export async function checkSettings(context: Context, place: CopyPlace): Promise<CheckedSettings> {
   const { level, report } = context;
-  const [epochs, copy, security, revsLimit, purgedInfosLimit] = await level.getMany(
-    [keys.EPOCHS, keys.COPY, keys.SECURITY, keys.REVS_LIMIT, keys.PURGED_INFOS_LIMIT].map((key) =>
-      layout.meta.key(key),
+  const [epochs, copy, security, revsLimit, purgedInfosLimit, partitioned] = await level.getMany(
+    [keys.EPOCHS, keys.COPY, keys.SECURITY, keys.REVS_LIMIT, keys.PURGED_INFOS_LIMIT, keys.PARTITIONED].map(
+      (key) => layout.meta.key(key),
     ),
   );
   if (security !== undefined && parseObject(security) === undefined)
@@ -34,6 +34,8 @@ export async function checkSettings(context: Context, place: CopyPlace): Promise
     if (limit !== undefined && !isLimit(limit))
       report({ code: 'settings_damaged', problem: `_${name} is ${JSON.stringify(limit)}` });
   }
+  if (partitioned !== undefined && partitioned !== 'true')
+    report({ code: 'settings_damaged', problem: `partitioned is ${JSON.stringify(partitioned)}` });
   // Before it was ours it has neither.
   if (context.state !== undefined) await checkCopy(context, place, copy);
   const limit = revsLimit !== undefined && isLimit(revsLimit) ? Number(revsLimit) : DEFAULT_REVS_LIMIT;
