@@ -14,13 +14,22 @@ export function readGroup(db: Database, id: string): ViewGroup {
   const record = db.get(id);
   if (record === undefined) throw notFound('missing');
   if (record.deleted) throw notFound('deleted');
-  return groupOf(id, db.read(record, record.winner) ?? '{}');
+  return groupOf(id, db.read(record, record.winner) ?? '{}', db.isPartitioned);
 }
 
-/** @param text of the design document */
-export function groupOf(id: string, text: string): ViewGroup {
+/**
+ * @param text of the design document
+ * @param inPartitions whether its database is partitioned
+ */
+export function groupOf(id: string, text: string, inPartitions: boolean): ViewGroup {
   const { language, views, options } = JSON.parse(text) as Members;
-  const { include_design: includeDesign, local_seq: localSeq, collation } = isObject(options) ? options : {};
+  const {
+    include_design: includeDesign,
+    local_seq: localSeq,
+    collation,
+    partitioned,
+  } = isObject(options) ? options : {};
+  const isPartitioned = inPartitions && partitioned !== false;
   const spoken: Language = language === 'query' ? 'query' : 'javascript';
   const parts = {
     language: spoken,
@@ -30,7 +39,10 @@ export function groupOf(id: string, text: string): ViewGroup {
     localSeq: localSeq === true,
     isRaw: collation === 'raw',
   };
-  return { id, signature: createHash('md5').update(JSON.stringify(parts)).digest('hex'), ...parts };
+  // Indexes without partitions have the signatures that they had before there were any.
+  const rules = isPartitioned ? { ...parts, isPartitioned } : parts;
+  const signature = createHash('md5').update(JSON.stringify(rules)).digest('hex');
+  return { id, signature, ...parts, isPartitioned };
 }
 
 /**

@@ -1,8 +1,7 @@
 import { sorting } from '../json/sort.js';
 import type { Work } from '../json/turns.js';
-import type { Collation } from '../store/collate.js';
 import type { OwnPlace } from './stored-index.js';
-import { comparePlaces, parsed } from './tree/order.js';
+import { comparePlaces, parsed, type PlaceOrder } from './tree/order.js';
 import type { Change } from './tree/types.js';
 import type { Emitted } from './types.js';
 
@@ -25,15 +24,15 @@ export interface DocumentChanges {
 export function* changesOf(
   { id, before, emitted }: MappedDocument,
   views: number,
-  collate: Collation,
+  order: PlaceOrder,
 ): Work<DocumentChanges> {
   const places: OwnPlace[] = [];
   const changes: (readonly Change[])[] = [];
   for (let view = 0; view < views; view++) {
-    const rows = yield* rowsOf(id, emitted[view] ?? [], collate);
+    const rows = yield* rowsOf(id, emitted[view] ?? [], order);
     for (const { key, nth } of rows) places.push({ view, key, nth });
     const own = before.filter((place) => place.view === view);
-    changes.push(own.length === 0 ? rows : (yield* gone(id, own, rows, collate)).concat(rows));
+    changes.push(own.length === 0 ? rows : (yield* gone(id, own, rows, order)).concat(rows));
   }
   return { places, changes };
 }
@@ -45,7 +44,7 @@ interface Emission {
 }
 
 /** Rows of one document with equal keys are told apart by the order in which it emitted them. */
-function* rowsOf(id: string, emitted: readonly string[], collate: Collation): Work<readonly Change[]> {
+function* rowsOf(id: string, emitted: readonly string[], { collate }: PlaceOrder): Work<readonly Change[]> {
   const [key, value] = emitted;
   if (key === undefined || value === undefined) return [];
   if (emitted.length === 2) return [{ id, key, value, nth: 0 }];
@@ -72,14 +71,14 @@ function* gone(
   id: string,
   before: readonly OwnPlace[],
   rows: readonly Change[],
-  collate: Collation,
+  order: PlaceOrder,
 ): Work<Change[]> {
   const changes: Change[] = [];
   let at = 0;
   for (const { key, nth } of before) {
     const place = parsed({ id, key, nth });
     const orderOf = (row: Change | undefined): number =>
-      row === undefined ? 1 : comparePlaces(collate, parsed(row), place);
+      row === undefined ? 1 : comparePlaces(order, parsed(row), place);
     while (orderOf(rows[at]) < 0) {
       at++;
       yield;

@@ -5,7 +5,7 @@ import { type Pages, readPages } from '../store/pages.js';
 import { Moment } from '../store/view.js';
 import { REDUCE_OVERFLOW } from './reducers/custom.js';
 import { countRanges, rangeAt, type RowRange, type Span, spanOf } from './spans.js';
-import { comparePlaces, type Parsed } from './tree/order.js';
+import { comparePlaces, isSamePartition, type Parsed } from './tree/order.js';
 import { type Group, groups, rank } from './tree/read.js';
 import type { ViewReducer, ViewSnapshot } from './types.js';
 
@@ -131,10 +131,13 @@ class ReductionReader {
     return groups(snapshot.nodes, snapshot.root, { from, to, descending }, REDUCER, sameGroup);
   }
 
-  #sameGroup({ collate }: ViewSnapshot): (a: Parsed, b: Parsed) => boolean {
+  #sameGroup(snapshot: ViewSnapshot): (a: Parsed, b: Parsed) => boolean {
     const { groupLevel } = this.query;
     if (groupLevel === 0) return () => true;
-    return (a, b) => collate(groupKey(a.key, groupLevel), groupKey(b.key, groupLevel)) === 0;
+    const { collate } = snapshot;
+    return (a, b) =>
+      isSamePartition(snapshot, a, b) &&
+      collate(groupKey(a.key, groupLevel), groupKey(b.key, groupLevel)) === 0;
   }
 
   async #reduced({ reducer }: ViewSnapshot, batch: readonly Group[]): Promise<readonly string[]> {
@@ -191,14 +194,14 @@ function rowText(reducer: ViewReducer, key: unknown, reduction: string): string 
 
 /** What of a span comes behind a group in the order of reading. */
 async function behind(
-  { nodes, root, collate }: ViewSnapshot,
+  snapshot: ViewSnapshot,
   { from, to }: Span,
   last: Parsed,
   sameGroup: (a: Parsed, b: Parsed) => boolean,
   descending: boolean,
 ): Promise<Span> {
-  const cut = await rank(nodes, root, (place) =>
-    sameGroup(place, last) ? !descending : comparePlaces(collate, place, last) < 0,
+  const cut = await rank(snapshot.nodes, snapshot.root, (place) =>
+    sameGroup(place, last) ? !descending : comparePlaces(snapshot, place, last) < 0,
   );
   return descending
     ? { from, to: Math.min(to, Math.max(from, cut)) }

@@ -7,18 +7,20 @@ import type { ViewSnapshot } from './types.js';
  * @param open is told whether it is the first time
  */
 export function reopened(open: (isFirst: boolean) => Promise<ViewSnapshot>): () => Promise<ViewSnapshot> {
-  let before: Pick<ViewSnapshot, 'view' | 'updateSeq'> | undefined;
+  let before: Pick<ViewSnapshot, 'view' | 'isPartitioned' | 'updateSeq'> | undefined;
   return async () => {
     const snapshot = await open(before === undefined);
-    const { view, updateSeq } = snapshot;
+    const { view, isPartitioned, updateSeq } = snapshot;
     const goesOn =
       before === undefined ||
-      (updateSeq >= before.updateSeq && JSON.stringify(view) === JSON.stringify(before.view));
+      (updateSeq >= before.updateSeq &&
+        isPartitioned === before.isPartitioned &&
+        JSON.stringify(view) === JSON.stringify(before.view));
     if (!goesOn) {
       await snapshot.close();
       throw overloaded('The view was changed while it was read.');
     }
-    before = { view, updateSeq };
+    before = { view, isPartitioned, updateSeq };
     return snapshot;
   };
 }

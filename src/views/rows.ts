@@ -95,8 +95,23 @@ class RowReader {
         if (to > from) break;
         await this.#turns.pass();
       }
-      return { total, offset: Math.min(total, before + skip), updateSeq: snapshot.updateSeq };
+      const most = await this.#mostBefore(snapshot);
+      return { total, offset: Math.min(most, before + skip), updateSeq: snapshot.updateSeq };
     });
+  }
+
+  /** How many rows can be passed over, however many are to be. */
+  async #mostBefore(snapshot: ViewSnapshot): Promise<number> {
+    const total = snapshot.root?.rows ?? 0;
+    const { partition, descending, skip } = this.query;
+    if (partition === undefined || skip === 0) return total;
+    const { from, to } = await spanOf(snapshot, {
+      ...this.query,
+      startKey: undefined,
+      endKey: undefined,
+      keys: undefined,
+    });
+    return descending ? total - from : to;
   }
 
   /** The next rows; none at the end. */
@@ -173,13 +188,13 @@ class RowReader {
 
 /** What of a span comes behind a row in the order of reading. */
 async function behind(
-  { nodes, root, collate }: ViewSnapshot,
+  snapshot: ViewSnapshot,
   { from, to }: Span,
   last: Parsed,
   descending: boolean,
 ): Promise<Span> {
-  const cut = await rank(nodes, root, (place) => {
-    const order = comparePlaces(collate, place, last);
+  const cut = await rank(snapshot.nodes, snapshot.root, (place) => {
+    const order = comparePlaces(snapshot, place, last);
     return order < 0 || (order === 0 && !descending);
   });
   return descending

@@ -1,5 +1,5 @@
 import { compareIds } from '../store/order.js';
-import type { Parsed } from './tree/order.js';
+import { type Parsed, within } from './tree/order.js';
 import { rank } from './tree/read.js';
 import type { ViewSnapshot } from './types.js';
 
@@ -13,6 +13,8 @@ export interface RowRange {
   readonly inclusiveEnd: boolean;
   /** The start is the higher end then. */
   readonly descending: boolean;
+  /** Only rows of this partition; undefined where the view has none. */
+  readonly partition: string | undefined;
   /** Rows of each of these keys, one after the other, instead of those of the range. */
   readonly keys: readonly unknown[] | undefined;
 }
@@ -34,12 +36,19 @@ export function rangeAt(range: RowRange, at: number): RowRange {
 
 /** Which rows a range without `keys` has. */
 export async function spanOf(snapshot: ViewSnapshot, range: RowRange): Promise<Span> {
-  const { startKey, startDocid, endKey, endDocid, inclusiveEnd, descending } = range;
+  const { startKey, startDocid, endKey, endDocid, inclusiveEnd, descending, partition } = range;
   const total = snapshot.root?.rows ?? 0;
-  const cut = (key: unknown, docid: string | undefined, behind: boolean): Promise<number> =>
-    rank(snapshot.nodes, snapshot.root, isBefore(snapshot, key, docid, behind));
-  const start = startKey === undefined ? undefined : await cut(startKey, startDocid, descending);
-  const end = endKey === undefined ? undefined : await cut(endKey, endDocid, inclusiveEnd !== descending);
+  const cut = (isBefore: (place: Parsed) => boolean): Promise<number> =>
+    rank(snapshot.nodes, snapshot.root, within(partition, isBefore));
+  // Without a key a range ends where its partition does; where there is none nothing has to be looked for.
+  const edge = (isBehind: boolean): Promise<number> | undefined =>
+    partition === undefined ? undefined : cut(() => isBehind);
+  const start = await (startKey === undefined
+    ? edge(descending)
+    : cut(isBefore(snapshot, startKey, startDocid, descending)));
+  const end = await (endKey === undefined
+    ? edge(!descending)
+    : cut(isBefore(snapshot, endKey, endDocid, inclusiveEnd !== descending)));
   const [from = 0, to = total] = descending ? [end, start] : [start, end];
   // One that ends before it begins has its place at its start.
   return descending ? { from: Math.min(from, to), to } : { from, to: Math.max(from, to) };

@@ -1,4 +1,5 @@
 /** What the parts of views/ say to each other. */
+import type { PlaceOrder } from './tree/order.js';
 import type { NodeReader, Reducer, Root } from './tree/types.js';
 
 /** A design document's `language`: functions in JavaScript, or what Mango makes of fields. */
@@ -27,6 +28,8 @@ export interface ViewGroup {
   readonly includeDesign: boolean;
   readonly localSeq: boolean;
   readonly isRaw: boolean;
+  /** Each query is of one partition: so it is in a partitioned database, unless `options` say otherwise. */
+  readonly isPartitioned: boolean;
   /** 32 hexadecimal digits: what the rows depend on. Two groups of one signature have the same index. */
   readonly signature: string;
 }
@@ -38,10 +41,9 @@ export interface ViewReducer extends Reducer {
 }
 
 /** The rows of a view as they were at one moment. Must be closed; what is open for long keeps old tables on the disk. */
-export interface ViewSnapshot {
+export interface ViewSnapshot extends PlaceOrder {
   readonly view: ViewDefinition;
   readonly reducer: ViewReducer | undefined;
-  readonly collate: (a: unknown, b: unknown) => number;
   readonly root: Root;
   readonly nodes: NodeReader;
   /** The database's sequence up to which the rows are; the rows are exactly those of that moment, or newer. */

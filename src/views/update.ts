@@ -4,6 +4,7 @@ import { type Collation, collate, collateRaw } from '../store/collate.js';
 import { mapDocuments, mappedSince, type MapSource } from './documents.js';
 import { changesOf } from './mapped.js';
 import { IndexBatch, type IndexState, readPlaces, StoredIndex } from './stored-index.js';
+import type { PlaceOrder } from './tree/order.js';
 import type { Change } from './tree/types.js';
 import { changeTree } from './tree/update.js';
 import type { Emitted, ViewGroup, ViewReducer } from './types.js';
@@ -25,6 +26,12 @@ export interface IndexUpdate extends MapSource {
 
 /** How keys stand in the views of a group. */
 export const collationOf = ({ isRaw }: ViewGroup): Collation => (isRaw ? collateRaw : collate);
+
+/** How rows stand in them. */
+export const orderOf = (group: ViewGroup): PlaceOrder => ({
+  collate: collationOf(group),
+  isPartitioned: group.isPartitioned,
+});
 
 /**
  * Brings an index to where the database is when it begins, or beyond. It is written in steps, each of them whole, so that
@@ -88,16 +95,16 @@ async function writeStep(
   seq: number,
   purgeSeq: number,
 ): Promise<IndexState> {
-  const compare = collationOf(group);
+  const order = orderOf(group);
   const index = StoredIndex.open(db.indexes, group.signature);
   try {
     const batch = new IndexBatch(index, lastNode);
     const places = await index.places([...documents.keys()]);
-    const changes = await inTurns(changesOfAll(places, batch, documents, group.views.length, compare));
+    const changes = await inTurns(changesOfAll(places, batch, documents, group.views.length, order));
     const roots = [];
     for (const [view, root] of before.entries()) {
       const reducer = reducers[view];
-      const rules = { collate: compare, reducers: reducer === undefined ? [] : [reducer] };
+      const rules = { ...order, reducers: reducer === undefined ? [] : [reducer] };
       roots.push(await changeTree(root, changes[view] ?? [], batch, rules));
     }
     const state = batch.finish(seq, purgeSeq, roots);
@@ -117,13 +124,13 @@ function* changesOfAll(
   batch: IndexBatch,
   documents: ReadonlyMap<string, Emitted>,
   views: number,
-  compare: Collation,
+  order: PlaceOrder,
 ): Work<readonly (readonly Change[])[]> {
   const all: Change[][] = Array.from({ length: views }, () => []);
   let at = 0;
   for (const [id, emitted] of documents) {
     const before = yield* readPlaces(stored[at++]);
-    const { places: now, changes } = yield* changesOf({ id, before, emitted }, views, compare);
+    const { places: now, changes } = yield* changesOf({ id, before, emitted }, views, order);
     batch.setPlaces(id, now, before.length > 0);
     for (const [view, own] of changes.entries()) for (const change of own) all[view]?.push(change);
     yield;

@@ -10,7 +10,7 @@ import { fieldMapper } from './field-mapper.js';
 import type { ReduceFunction } from './reducers/custom.js';
 import { reducerOf } from './reducers/reducers.js';
 import { type IndexState, StoredIndex } from './stored-index.js';
-import { collationOf, updateIndex } from './update.js';
+import { orderOf, updateIndex } from './update.js';
 import type {
   IndexInfo,
   Mapper,
@@ -68,7 +68,7 @@ export class Views {
     return {
       view,
       reducer,
-      collate: collationOf(group),
+      ...orderOf(group),
       root: state?.roots[at],
       nodes: index,
       updateSeq: state?.seq ?? 0,

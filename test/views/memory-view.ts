@@ -13,7 +13,10 @@ export class MemoryView {
   updateSeq = 7;
   map = '""';
 
-  constructor(private readonly reducer?: ViewReducer) {}
+  constructor(
+    private readonly reducer?: ViewReducer,
+    private readonly isPartitioned = false,
+  ) {}
 
   async change(changes: readonly Change[]): Promise<void> {
     const store: NodeWriter = {
@@ -23,7 +26,8 @@ export class MemoryView {
       read: (nodes) => this.#read(nodes),
     };
     const reducers = this.reducer === undefined ? [] : [this.reducer];
-    this.#root = await changeTree(this.#root, changes, store, { collate, reducers });
+    const { isPartitioned } = this;
+    this.#root = await changeTree(this.#root, changes, store, { collate, isPartitioned, reducers });
   }
 
   #read(nodes: readonly number[]): Promise<readonly string[]> {
@@ -42,6 +46,7 @@ export class MemoryView {
       view: { name: 'v', map: this.map, reduce: undefined, options: 'null' },
       reducer: this.reducer,
       collate,
+      isPartitioned: this.isPartitioned,
       root: this.#root,
       nodes: { read: (nodes) => this.#read(nodes) },
       updateSeq: this.updateSeq,

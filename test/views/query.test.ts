@@ -22,6 +22,8 @@ const list: ViewReducer = {
 
 const placeText = ({ key, id, nth }: Row): string => `${key} ${id} ${String(nth)}`;
 
+const ORDER = { collate, isPartitioned: false };
+
 // ---- what is asked --------------------------------------------------------------------------------------------
 
 const keys: fc.Arbitrary<unknown> = fc.oneof(
@@ -61,6 +63,7 @@ const range = {
   endDocid: maybe(ids),
   inclusiveEnd: fc.boolean(),
   descending: fc.boolean(),
+  partition: fc.constant(undefined),
   skip: fc.oneof(fc.constant(0), fc.nat(12)),
   limit: fc.oneof(fc.constant(Infinity), fc.nat(12)),
 };
@@ -82,7 +85,7 @@ const reduceQueries: fc.Arbitrary<ReduceQuery> = withKeys(
 // ---- what is expected -----------------------------------------------------------------------------------------
 
 const sorted = (all: readonly Row[]): Row[] =>
-  [...all].sort((a, b) => comparePlaces(collate, parsed(a), parsed(b)));
+  [...all].sort((a, b) => comparePlaces(ORDER, parsed(a), parsed(b)));
 
 /** Whether a row lies behind the start of a range or before its end, in the order of reading. */
 function isWithin(row: Row, query: RowQuery | ReduceQuery, startKey: unknown, endKey: unknown): boolean {
@@ -145,12 +148,16 @@ async function all<T>(pages: AsyncIterable<readonly T[]>): Promise<T[]> {
   return found;
 }
 
-const isAt = (a: Row, b: Row): boolean => comparePlaces(collate, parsed(a), parsed(b)) === 0;
+const isAt = (a: Row, b: Row): boolean => comparePlaces(ORDER, parsed(a), parsed(b)) === 0;
 
 const rowOf = ({ id, key, value }: Row): object => ({ id: JSON.stringify(id), key, value });
 
-async function viewOf(all: readonly Change[], reducer?: ViewReducer): Promise<MemoryView> {
-  const view = new MemoryView(reducer);
+async function viewOf(
+  all: readonly Change[],
+  reducer?: ViewReducer,
+  isPartitioned = false,
+): Promise<MemoryView> {
+  const view = new MemoryView(reducer, isPartitioned);
   await view.change(all);
   return view;
 }
@@ -162,6 +169,7 @@ const EVERYTHING: RowQuery = {
   endDocid: undefined,
   inclusiveEnd: true,
   descending: false,
+  partition: undefined,
   keys: undefined,
   skip: 0,
   limit: Infinity,
@@ -238,7 +246,7 @@ describe('rows of a view', () => {
           last === undefined
             ? []
             : expectedRows([...kept, ...after], query).filter(
-                (row) => sign * comparePlaces(collate, parsed(row), parsed(last)) > 0,
+                (row) => sign * comparePlaces(ORDER, parsed(row), parsed(last)) > 0,
               );
         expect(rest).toEqual(wanted.map(rowOf));
       }),
@@ -290,6 +298,114 @@ test.each([
   });
   expect(asked).toEqual([true, false, false]);
   expect(view.open).toBe(0);
+});
+
+// ---- partitions -----------------------------------------------------------------------------------------------
+
+const PARTITIONS = ['p', 'P', 'pp', 'q', 'p\u0000'];
+const partitions = fc.constantFrom(...PARTITIONS);
+
+/** Rows of documents in several partitions. */
+const spread = rowArrays(0).chain((all) =>
+  fc
+    .array(partitions, { minLength: all.length, maxLength: all.length })
+    .map((names) => all.map((row, at) => ({ ...row, id: `${names[at] ?? ''}:${row.id}` }))),
+);
+
+/** The query as one of a partition. */
+function inPartition<T extends RowQuery | ReduceQuery>(query: T, partition: string): T {
+  const named = (docid: string | undefined): string | undefined => docid && `${partition}:${docid}`;
+  return { ...query, partition, startDocid: named(query.startDocid), endDocid: named(query.endDocid) };
+}
+
+const ofPartition = (all: readonly Row[], partition: string): Row[] =>
+  all.filter(({ id }) => id.startsWith(`${partition}:`));
+
+describe('a view with partitions', () => {
+  test('answers in each what a view of all rows would, were there no others', async () => {
+    await fc.assert(
+      fc.asyncProperty(spread, rowQueries, partitions, async (stored, asked, partition) => {
+        const view = await viewOf(stored, undefined, true);
+        const query = inPartition(asked, partition);
+        const found = await readRows(view.snapshot, query);
+        const own = ofPartition(stored, partition);
+        expect(found.total).toBe(stored.length);
+        expect(await all(found.pages)).toEqual(expectedRows(own, query).map(rowOf));
+        const { total, pages } = await readRows((await viewOf(own)).snapshot, {
+          ...query,
+          partition: undefined,
+        });
+        expect(total).toBe(own.length);
+        expect(await all(pages)).toEqual(expectedRows(own, query).map(rowOf));
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('reduces the rows of one alone', async () => {
+    await fc.assert(
+      fc.asyncProperty(spread, reduceQueries, partitions, async (stored, asked, partition) => {
+        const view = await viewOf(stored, list, true);
+        const query = inPartition(asked, partition);
+        const { pages } = await readReductions(view.snapshot, query);
+        const texts = await all(pages);
+        expect(texts.map((text) => JSON.parse(text) as unknown)).toEqual(
+          expectedGroups(ofPartition(stored, partition), query),
+        );
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('goes on in the same one where it is read slowly', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const stored = PARTITIONS.flatMap((partition) =>
+      Array.from({ length: 250 }, (_, at) => ({
+        key: String(at),
+        id: `${partition}:${String(at)}`,
+        nth: 0,
+        value: 'null',
+      })),
+    );
+    const view = await viewOf(stored, list, true);
+    for (const descending of [false, true]) {
+      const query = { ...EVERYTHING, descending, partition: 'pp' };
+      const found: object[] = [];
+      for await (const page of (await readRows(view.snapshot, query)).pages) {
+        found.push(...page);
+        await vi.advanceTimersByTimeAsync(61_000);
+      }
+      expect(found).toEqual(expectedRows(ofPartition(stored, 'pp'), query).map(rowOf));
+      const groups: string[] = [];
+      for await (const page of (await readReductions(view.snapshot, { ...query, groupLevel: 'exact' }))
+        .pages) {
+        groups.push(...page);
+        await vi.advanceTimersByTimeAsync(61_000);
+      }
+      expect(groups).toHaveLength(250);
+    }
+  });
+
+  test('reads a path or two, however many rows the others have', async () => {
+    const stored = Array.from({ length: 20_000 }, (_, at) => ({
+      key: String(at),
+      id: `${at % 1000 === 0 ? 'p' : 'q'}:${String(at)}`,
+      nth: 0,
+      value: '1',
+    }));
+    const view = await viewOf(stored, undefined, true);
+    view.reads = 0;
+    const { pages, offset } = await readRows(view.snapshot, {
+      ...EVERYTHING,
+      partition: 'p',
+      startKey: 5000,
+    });
+    expect((await all(pages)).map(({ key }) => Number(key) / 1000)).toEqual(
+      Array.from({ length: 15 }, (_, at) => at + 5),
+    );
+    expect(offset).toBe(5);
+    expect(view.reads).toBeLessThan(20);
+  });
 });
 
 describe('reductions of a view', () => {

@@ -48,7 +48,7 @@ const list: Reducer = {
     ),
 };
 
-const rules: TreeRules = { collate, reducers: [list] };
+const rules: TreeRules = { collate, isPartitioned: false, reducers: [list] };
 
 const keys: fc.Arbitrary<unknown> = fc.oneof(
   fc.integer({ min: 0, max: 40 }),
@@ -72,18 +72,18 @@ const changes: fc.Arbitrary<Change[]> = fc.uniqueArray(
   {
     maxLength: 60,
     selector: (change) => change,
-    comparator: (a, b) => comparePlaces(collate, parsed(a), parsed(b)) === 0,
+    comparator: (a, b) => comparePlaces(rules, parsed(a), parsed(b)) === 0,
   },
 );
 
 /** The rows as a plain sorted list. */
 function model(rows: readonly Row[], batch: readonly Change[]): Row[] {
-  const same = (a: Change, b: Change): boolean => comparePlaces(collate, parsed(a), parsed(b)) === 0;
+  const same = (a: Change, b: Change): boolean => comparePlaces(rules, parsed(a), parsed(b)) === 0;
   const kept = rows.filter((row) => !batch.some((change) => same(row, change)));
   const put = batch.flatMap((change) =>
     change.value === undefined ? [] : [{ ...change, value: change.value }],
   );
-  return [...kept, ...put].sort((a, b) => comparePlaces(collate, parsed(a), parsed(b)));
+  return [...kept, ...put].sort((a, b) => comparePlaces(rules, parsed(a), parsed(b)));
 }
 
 async function rowsOf(
@@ -223,7 +223,7 @@ describe('a tree of rows', () => {
         nth: 0,
         value: 'null',
       }));
-      root = await changeTree(root, batch, store, { collate, reducers: [count] });
+      root = await changeTree(root, batch, store, { ...rules, reducers: [count] });
     }
     store.reads = 0;
     expect(await rank(store, root, ({ key }) => (key as number) < 14_321)).toBe(14_321);

@@ -1,14 +1,12 @@
 import { sorting } from '../../json/sort.js';
 import { inTurns, Turns, type Work } from '../../json/turns.js';
-import type { Collation } from '../../store/collate.js';
 import { Inner, Leaf, readNode } from './node.js';
-import { comparePlaces, type Parsed, parsed } from './order.js';
+import { comparePlaces, type Parsed, parsed, type PlaceOrder } from './order.js';
 import { divide, inners, type Kind, leaves, TARGET } from './pieces.js';
 import type { Change, NodeWriter, Reducer, Ref, Root, Row } from './types.js';
 
 /** What decides how the rows of a tree stand, and what is kept of them. */
-export interface TreeRules {
-  readonly collate: Collation;
+export interface TreeRules extends PlaceOrder {
   readonly reducers: readonly Reducer[];
 }
 
@@ -29,7 +27,7 @@ export async function changeTree(
   rules: TreeRules,
 ): Promise<Root> {
   if (changes.length === 0) return root;
-  return new Update(store, rules).run(root, await inTurns(sorted(changes, rules.collate)));
+  return new Update(store, rules).run(root, await inTurns(sorted(changes, rules)));
 }
 
 interface Sorted {
@@ -37,13 +35,13 @@ interface Sorted {
   readonly place: Parsed;
 }
 
-function* sorted(changes: readonly Change[], collate: Collation): Work<readonly Sorted[]> {
+function* sorted(changes: readonly Change[], order: PlaceOrder): Work<readonly Sorted[]> {
   const places: Sorted[] = [];
   for (const change of changes) {
     places.push({ change, place: parsed(change) });
     yield;
   }
-  return yield* sorting(places, (a, b) => comparePlaces(collate, a.place, b.place));
+  return yield* sorting(places, (a, b) => comparePlaces(order, a.place, b.place));
 }
 
 /** A node that is to be read, with what is to be changed below it. */
@@ -144,8 +142,7 @@ class Update {
     while (low < high) {
       const middle = (low + high) >>> 1;
       const change = changes[middle];
-      if (change !== undefined && comparePlaces(this.rules.collate, change.place, place) <= 0)
-        low = middle + 1;
+      if (change !== undefined && comparePlaces(this.rules, change.place, place) <= 0) low = middle + 1;
       else high = middle;
     }
     return low;
@@ -189,7 +186,7 @@ class Update {
     let at = 0;
     for (const { change, place } of changes) {
       let order = -1;
-      while (at < leaf.length && (order = comparePlaces(this.rules.collate, leaf.parsed(at), place)) < 0) {
+      while (at < leaf.length && (order = comparePlaces(this.rules, leaf.parsed(at), place)) < 0) {
         rows.push(leaf.row(at++));
       }
       if (at < leaf.length && order === 0) at++;
