@@ -95,12 +95,12 @@ export function withIndex(before: string | undefined, index: WantedIndex): strin
   const document = membersOf(before ?? '"language":"query"');
   requireQuery(document);
   if (before !== undefined) requirePartitioned(document, index);
-  else if (index.partitioned !== undefined)
-    document.set('options', `{"partitioned":${String(index.partitioned)}}`);
   const views = members(document.get('views') ?? '{}') ?? new Map<string, string>();
   if (views.get(index.name) === index.view) return undefined;
   views.set(index.name, index.view);
   document.set('views', `{${join(views)}}`);
+  if (before === undefined && index.partitioned !== undefined)
+    document.set('options', `{"partitioned":${String(index.partitioned)}}`);
   return join(document);
 }
 

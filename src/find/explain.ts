@@ -1,4 +1,5 @@
 import { compareIds } from '../store/order.js';
+import type { Database } from '../store/types.js';
 import { joinPath } from '../selector/path.js';
 import { selectorJson } from '../selector/text.js';
 import type { Json, Path, Selector } from '../selector/types.js';
@@ -13,12 +14,16 @@ import type { FindQuery, Index } from './types.js';
 const MAX = '<MAX>';
 
 /** What `_explain` says of a query. */
-export function explain(dbname: string, plan: Plan, query: FindQuery): Json {
+export function explain(
+  { name, isPartitioned }: Pick<Database, 'name' | 'isPartitioned'>,
+  plan: Plan,
+  query: FindQuery,
+): Json {
   const { index, isCovering } = plan;
   return {
-    dbname,
+    dbname: name,
     index: index === undefined ? null : indexJson(index),
-    partitioned: false,
+    partitioned: isPartitioned,
     selector: selectorJson(query.selector),
     opts: options(query),
     limit: query.limit,
@@ -37,7 +42,7 @@ const options = (query: FindQuery): Json => ({
   skip: query.skip,
   sort: Object.fromEntries(query.sort.map(({ field, direction }) => [field, direction])),
   fields: query.fields,
-  partition: '',
+  partition: query.partition ?? '',
   r: query.r,
   conflicts: query.conflicts,
   stale: query.stale,
@@ -56,7 +61,7 @@ function viewQuery(index: Index, plan: Plan, query: FindQuery): Json {
     include_docs: !plan.isCovering && query.r === 1,
     view_type: 'map',
     reduce: false,
-    partition: null,
+    partition: query.partition ?? null,
     start_key: start,
     end_key: end,
     direction: descending ? 'rev' : 'fwd',
@@ -106,7 +111,7 @@ const byName = (a: Index, b: Index): number =>
 
 /** Each index that was not taken, with why. */
 function ranked({ steps }: Plan): readonly Candidate[] {
-  const { sorted, unfavored, excluded, refused, partial } = steps;
+  const { sorted, unfavored, excluded, refused, elsewhere, partial } = steps;
   const found = sorted.slice(1).map((one, at): Candidate => ({
     index: one.index,
     usable: true,
@@ -121,6 +126,7 @@ function ranked({ steps }: Plan): readonly Candidate[] {
   add(unfavored, true, () => 'unfavored_type');
   add(excluded, true, () => 'excluded_by_user');
   add([...refused.keys()], false, (index) => refused.get(index) ?? '');
+  add(elsewhere, false, () => 'scope_mismatch');
   add(partial, false, () => 'is_partial');
   return found;
 }

@@ -14,6 +14,7 @@ export const ALL_DOCS: Index = {
   type: 'special',
   columns: [{ field: '_id', path: ['_id'], direction: 'asc' }],
   partial: undefined,
+  isPartitioned: undefined,
 };
 
 const DESIGN_DOCUMENTS = { start: '_design/', end: '_design0', inclusiveEnd: false, offset: false };
@@ -49,29 +50,37 @@ async function readIndexes(db: Database): Promise<readonly Index[]> {
   const { pages } = await db.list({ ...DESIGN_DOCUMENTS, bodies: true });
   for await (const page of pages) {
     for (const { id, text } of page) {
-      if (text !== undefined) indexes.push(...indexesIn(id, text));
+      if (text !== undefined) indexes.push(...indexesIn(id, text, db.isPartitioned));
       await turns.pass();
     }
   }
   return indexes;
 }
 
-/** The indexes that a design document defines. @param text of the document */
-export function indexesIn(ddoc: string, text: string): readonly Index[] {
-  const { language, views } = JSON.parse(text) as Json;
+/**
+ * The indexes that a design document defines.
+ * @param text of the document
+ * @param inPartitions whether its database is partitioned
+ */
+export function indexesIn(ddoc: string, text: string, inPartitions: boolean): readonly Index[] {
+  const { language, views, options } = JSON.parse(text) as Json;
   if (language !== 'query' || !isObject(views)) return [];
+  const isPartitioned = inPartitions && !(isObject(options) && options.partitioned === false);
   return Object.entries(views)
     .sort(([a], [b]) => compareIds(a, b))
     .flatMap(([name, view]) => {
       if (!isObject(view) || !isObject(view.options) || !isObject(view.map)) return [];
       const definition = parseDefinition(textAt(text, ['views', name, 'map']));
-      return definition === undefined ? [] : [{ ddoc, name, type: 'json' as const, ...definition }];
+      return definition === undefined
+        ? []
+        : [{ ddoc, name, type: 'json' as const, isPartitioned, ...definition }];
     });
 }
 
 /** An index as `_index` and `_explain` show it. */
-export function indexJson({ ddoc, name, type, columns, partial }: Index): Json {
+export function indexJson({ ddoc, name, type, columns, partial, isPartitioned }: Index): Json {
   const filter = partial === undefined ? {} : { partial_filter_selector: selectorJson(partial) };
   const def = { fields: columns.map(({ field, direction }) => ({ [field]: direction })), ...filter };
-  return { ddoc, name, type, ...(type === 'json' ? { partitioned: false } : {}), def };
+  const scope = isPartitioned === undefined ? {} : { partitioned: isPartitioned };
+  return { ddoc, name, type, ...scope, def };
 }

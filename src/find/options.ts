@@ -1,7 +1,9 @@
-import { badRequest, CouchError, mangoError, queryParseError } from '../errors.js';
+import type { CouchError} from '../errors.js';
+import { badRequest, mangoError, queryParseError } from '../errors.js';
 import { erlangTerm } from '../json/erlang.js';
 import { compileFields, parseFields } from '../selector/fields.js';
 import { parseSelector } from '../selector/parse.js';
+import { requirePartition } from '../store/partitions.js';
 import { parseSort } from './sort.js';
 import type { FindQuery } from './types.js';
 
@@ -54,14 +56,16 @@ const DEFAULT_LIMIT = 25;
 /**
  * What the body of `_find` or `_explain` asks for.
  * @param partition of the URL
+ * @param isPartitioned whether the database is
  * @throws CouchError
  */
-export function parseFind(body: Body, partition: string | undefined): FindQuery {
+export function parseFind(body: Body, partition: string | undefined, isPartitioned: boolean): FindQuery {
   const selector = parseSelector(required(body, 'selector'));
   const given = (name: string, otherwise: unknown): unknown =>
     body.has(name) ? valueOf(body, name) : otherwise;
   const query: FindQuery = {
     selector,
+    partition: partitionIn(given('partition', ''), partition, isPartitioned),
     useIndex: useIndex(given('use_index', [])),
     bookmark: bookmark(given('bookmark', '')),
     limit: nonNegative(given('limit', DEFAULT_LIMIT)),
@@ -76,7 +80,6 @@ export function parseFind(body: Body, partition: string | undefined): FindQuery 
     executionStats: boolean(given('execution_stats', false)),
     allowFallback: boolean(given('allow_fallback', true)),
   };
-  checkPartition(given('partition', partition ?? ''));
   onlyKeys(body.keys(), KEYS);
   compileFields(query.fields);
   return query;
@@ -126,8 +129,13 @@ function stale(value: unknown): 'ok' | false {
   throw mangoError('invalid_ok_or_false_value', `Invalid value for stale: ${erlangTerm(value)}`);
 }
 
-/** No database here is partitioned. */
-function checkPartition(value: unknown): void {
-  if (typeof value !== 'string') throw new CouchError(400, 'illegal_partition', 'Partition must be a string');
-  if (value !== '') throw queryParseError('`partition` parameter is not supported on this db');
+/** The partition that a query is about: of the body, where an empty one means all documents, or else of the URL. */
+function partitionIn(value: unknown, ofUrl: string | undefined, isPartitioned: boolean): string | undefined {
+  if (ofUrl !== undefined && value !== '' && value !== ofUrl)
+    throw mangoError('bad_partition', 'The body names another partition than the URL.');
+  const partition = value === '' ? ofUrl : value;
+  if (partition === undefined) return undefined;
+  requirePartition(partition);
+  if (!isPartitioned) throw queryParseError('`partition` parameter is not supported on this db');
+  return partition;
 }

@@ -27,6 +27,8 @@ export interface Steps {
   readonly all: readonly Index[];
   /** Indexes with a filter of their own, that are used only where they are asked for. */
   readonly partial: readonly Index[];
+  /** Those of the whole database where one partition is asked for, or the other way round. */
+  readonly elsewhere: readonly Index[];
   readonly refused: ReadonlyMap<Index, Refusal>;
   /** Those that could be used, but others were asked for. */
   readonly excluded: readonly Index[];
@@ -52,6 +54,7 @@ export interface Ranked {
 export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
   const { selector, useIndex, allowFallback } = query;
   const ranges = rangesOf(selector);
+  const wantsOne = query.partition !== undefined;
   const wanted: Wanted = {
     certain: certainFields(selector),
     constant: constantFields(selector),
@@ -60,10 +63,12 @@ export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
   };
   const asked = indexes.filter((index) => isAsked(index, useIndex));
   const partial = indexes.filter((index) => index.partial !== undefined && !asked.includes(index));
+  const whole = indexes.filter((index) => !partial.includes(index));
+  const elsewhere = whole.filter(({ isPartitioned = wantsOne }) => isPartitioned !== wantsOne);
   const refused = new Map<Index, Refusal>();
   const usable: Index[] = [];
-  for (const index of indexes) {
-    if (partial.includes(index)) continue;
+  for (const index of whole) {
+    if (elsewhere.includes(index)) continue;
     const refusal = refusalOf(index, wanted);
     if (refusal === undefined) usable.push(index);
     else refused.set(index, refusal);
@@ -85,6 +90,7 @@ export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
     steps: {
       all: indexes,
       partial,
+      elsewhere,
       refused,
       excluded: usable.filter((index) => !filtered.includes(index)),
       unfavored: filtered.filter((index) => !chosen.includes(index)),
@@ -93,11 +99,17 @@ export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
   };
 }
 
-/** A plan that can be carried out. @throws CouchError 400 where no index has the order that is asked for */
-export function planToRun(indexes: readonly Index[], query: FindQuery): Runnable {
+/**
+ * A plan that can be carried out.
+ * @param isPartitioned whether the database is
+ * @throws CouchError 400 where no index has the order that is asked for
+ */
+export function planToRun(indexes: readonly Index[], query: FindQuery, isPartitioned: boolean): Runnable {
   const plan = planFind(indexes, query);
   if (plan.index !== undefined) return { ...plan, index: plan.index };
-  throw mangoError('no_usable_index', 'No index exists for this sort, try indexing by the sort fields.');
+  const kind = !isPartitioned ? '' : query.partition === undefined ? 'global ' : 'partitioned ';
+  const reason = `No ${kind}index exists for this sort, try indexing by the sort fields.`;
+  throw mangoError('no_usable_index', reason);
 }
 
 export type Runnable = Plan & { readonly index: Index };

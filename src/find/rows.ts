@@ -4,9 +4,10 @@ import { put } from '../selector/fields.js';
 import type { Json } from '../selector/types.js';
 import { BodyPages } from '../store/body-pages.js';
 import { compareIds } from '../store/order.js';
+import { partitionRange } from '../store/partitions.js';
 import type { DocumentExtras } from '../store/document.js';
 import type { Database, DocumentRecord, ListRange, StoredRevision } from '../store/types.js';
-import type { Parsed } from '../views/tree/order.js';
+import { type Parsed, within } from '../views/tree/order.js';
 import { rank, slices } from '../views/tree/read.js';
 import type { ViewSnapshot } from '../views/types.js';
 import type { Position } from './bookmark.js';
@@ -58,7 +59,7 @@ async function* rowsById(
   query: FindQuery,
   after: Position | undefined,
 ): AsyncGenerator<readonly FoundRow[]> {
-  const ids = idRange(range, isDescending(query), after?.id);
+  const ids = idRange(range, query, after?.id);
   if (ids === undefined) return;
   const { pages } = await db.list({ ...ids, bodies: true, records: query.conflicts, offset: false });
   for await (const page of pages) {
@@ -73,18 +74,20 @@ async function* rowsById(
 }
 
 /** The ids of a range, from where the last page ended; undefined for none. Everything that is no text is below all ids. */
-function idRange(
-  { low, high }: Range,
-  descending: boolean,
-  after: string | undefined,
-): ListRange | undefined {
+function idRange({ low, high }: Range, query: FindQuery, after: string | undefined): ListRange | undefined {
+  const descending = isDescending(query);
   if (high !== undefined && typeof high.value !== 'string') return undefined;
   const bounds = [textOf(low), textOf(high)];
   const [first, last] = descending ? bounds.toReversed() : bounds;
   const isBehind =
     after !== undefined && (first === undefined || compareIds(after, first) * (descending ? -1 : 1) > 0);
   const start = isBehind ? after : first;
-  return { descending, ...(start !== undefined && { start }), ...(last !== undefined && { end: last }) };
+  const ids = {
+    descending,
+    ...(start !== undefined && { start }),
+    ...(last !== undefined && { end: last }),
+  };
+  return query.partition === undefined ? ids : { ...ids, ...partitionRange(query.partition, ids) };
 }
 
 const textOf = (bound: Bound | undefined): string | undefined =>
@@ -154,7 +157,7 @@ async function* places(
     const until = performance.now() + MOMENT_MS;
     isOver = true;
     try {
-      for await (const page of positions(snapshot, ranges, isDescending(query), last, () => size)) {
+      for await (const page of positions(snapshot, ranges, query, last, () => size)) {
         yield page;
         last = page.at(-1) ?? last;
         size = Math.min(MOST, size * 4);
@@ -170,11 +173,12 @@ async function* places(
 async function* positions(
   snapshot: ViewSnapshot,
   ranges: readonly Range[],
-  descending: boolean,
+  query: FindQuery,
   after: Position | undefined,
   sizeNow: () => number,
 ): AsyncGenerator<readonly Position[]> {
-  const { from, to } = await numbers(snapshot, ranges, descending, after);
+  const descending = isDescending(query);
+  const { from, to } = await numbers(snapshot, ranges, query, after);
   const turns = new Turns();
   let page: Position[] = [];
   for await (const slice of slices(snapshot.nodes, snapshot.root, from, to, descending)) {
@@ -195,15 +199,26 @@ async function* positions(
 async function numbers(
   { nodes, root, collate }: ViewSnapshot,
   ranges: readonly Range[],
-  descending: boolean,
+  query: FindQuery,
   after: Position | undefined,
 ): Promise<{ from: number; to: number }> {
   const { start, end } = keysOf(ranges);
-  const before = (isBefore: (place: Parsed) => boolean): Promise<number> => rank(nodes, root, isBefore);
+  const { partition } = query;
+  const descending = isDescending(query);
+  const before = (isBefore: (place: Parsed) => boolean): Promise<number> =>
+    rank(nodes, root, within(partition, isBefore));
   const beginning = (key: unknown): readonly unknown[] => (key as readonly unknown[]).slice(0, end.length);
   const [from, to, behind] = await Promise.all([
-    start.length === 0 ? 0 : before(({ key }) => collate(key, start) < 0),
-    end.length === 0 ? (root?.rows ?? 0) : before(({ key }) => collate(beginning(key), end) <= 0),
+    start.length > 0
+      ? before(({ key }) => collate(key, start) < 0)
+      : partition === undefined
+        ? 0
+        : before(() => false),
+    end.length > 0
+      ? before(({ key }) => collate(beginning(key), end) <= 0)
+      : partition === undefined
+        ? (root?.rows ?? 0)
+        : before(() => true),
     after && before(isUpTo(after, collate, descending)),
   ]);
   if (behind === undefined) return { from, to };

@@ -13,6 +13,8 @@ export interface Index {
   readonly columns: readonly Column[];
   /** Undefined where the index has all documents with its fields. */
   readonly partial: Selector | undefined;
+  /** Whether it answers queries of one partition, or those of the whole database; undefined where it answers both. */
+  readonly isPartitioned: boolean | undefined;
 }
 
 export interface SortField {
@@ -23,6 +25,8 @@ export interface SortField {
 /** What a client asks of `_find` or `_explain`, checked. */
 export interface FindQuery {
   readonly selector: Selector;
+  /** Undefined where all documents are meant. */
+  readonly partition: string | undefined;
   /** Name of a design document, perhaps with that of an index; empty where any index will do. */
   readonly useIndex: readonly string[];
   /** As the client got it; undefined for the first page. */

@@ -58,10 +58,11 @@ const invalid = (reason: string): CouchError => new CouchError(400, 'invalid_des
 
 /**
  * @param text the document
+ * @param isPartitioned whether its database is
  * @returns whether there are functions in JavaScript to be compiled before it is written
  * @throws CouchError 400
  */
-export function checkDesignDocument(text: string): boolean {
+export function checkDesignDocument(text: string, isPartitioned: boolean): boolean {
   const document = JSON.parse(text) as Json;
   for (const rule of RULES) checkPath(document, rule, []);
   const map: readonly Kind[] = document.language === 'query' ? OBJECT : ['string'];
@@ -84,7 +85,7 @@ export function checkDesignDocument(text: string): boolean {
     [],
   );
   if (isObject(document.views)) checkViews(document.views);
-  if (isObject(document.options) && document.options.partitioned === true) {
+  if (!isPartitioned && isObject(document.options) && document.options.partitioned === true) {
     throw invalid('partitioned option cannot be true in a non-partitioned database.');
   }
   return isJavaScript(document.language) && isObject(document.views) && !isEmpty(document.views);

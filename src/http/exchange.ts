@@ -36,7 +36,7 @@ export interface Rewriting {
   /** Path and query. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
-  /** In the place of what the client sends. */
+  /** In the place of what the client sends, or of what an earlier rewrite had there. */
   readonly body?: Buffer;
 }
 
@@ -63,6 +63,8 @@ export class Exchange {
   /** Whether the client sends its body only when it is told to. */
   #isAwaited: boolean;
   #departure: AbortSignal | undefined;
+  /** In the place of what the client sends. */
+  readonly #body: Buffer | undefined;
 
   constructor(
     readonly server: Server,
@@ -70,7 +72,7 @@ export class Exchange {
     readonly response: ServerResponse,
     readonly params: Params,
     readonly rawQuery: string,
-    private readonly origin?: { readonly exchange: Exchange; readonly rewriting: Rewriting },
+    origin?: { readonly exchange: Exchange; readonly rewriting: Rewriting },
   ) {
     if (origin !== undefined) {
       const { exchange, rewriting } = origin;
@@ -79,6 +81,7 @@ export class Exchange {
       this.renewedCookie = exchange.renewedCookie;
       this.rewrites = exchange.rewrites + 1;
       this.#isAwaited = exchange.#isAwaited;
+      this.#body = rewriting.body ?? exchange.#body;
       return;
     }
     this.url = request.url ?? '';
@@ -145,8 +148,7 @@ export class Exchange {
 
   /** The body before it is read. */
   get incoming(): Incoming {
-    const body = this.origin?.rewriting.body;
-    return body === undefined ? this.#sent : this.#given(body);
+    return this.#body === undefined ? this.#sent : this.#given(this.#body);
   }
 
   /** A body that is in memory, and counted where it was read. */

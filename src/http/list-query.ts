@@ -1,5 +1,6 @@
 import { badRequest, queryParseError } from '../errors.js';
 import { elements, members } from '../json/text.js';
+import { partitionRange, requirePartition } from '../store/partitions.js';
 import type { ListRange } from '../store/types.js';
 import type { GroupLevel } from '../views/reductions.js';
 import type { UpdateMode } from '../views/types.js';
@@ -28,7 +29,8 @@ export interface ListQuery {
   reduce: boolean | undefined;
   group: boolean | undefined;
   groupLevel: number | undefined;
-  isPartitioned: boolean;
+  /** Undefined where all are meant, or none can be. */
+  partition: string | undefined;
 }
 
 /** No limit may be as large as that. */
@@ -53,7 +55,7 @@ export const emptyListQuery = (): ListQuery => ({
   reduce: undefined,
   group: undefined,
   groupLevel: undefined,
-  isPartitioned: false,
+  partition: undefined,
 });
 
 /**
@@ -155,7 +157,8 @@ function readSwitch(query: ListQuery, key: string, value: unknown): void {
       readFreshness(query, key, value);
       break;
     case 'partition':
-      query.isPartitioned = true;
+      requirePartition(value);
+      query.partition = value;
       break;
   }
 }
@@ -210,8 +213,12 @@ export function* values(texts: Iterable<readonly [string, string]>): Generator<r
 /** What is listed: documents, rows of a view, or what these reduce to. */
 export type Listed = 'documents' | 'rows' | 'reductions';
 
-/** What CouchDB refuses. @throws CouchError */
-export function checkListQuery(query: ListQuery, listed: Listed = 'documents'): void {
+/**
+ * What CouchDB refuses.
+ * @param isPartitioned whether what is listed has partitions
+ * @throws CouchError
+ */
+export function checkListQuery(query: ListQuery, listed: Listed = 'documents', isPartitioned = false): void {
   const level = groupLevelOf(query);
   if (listed === 'reductions') {
     if (query.keys !== undefined && level !== 'exact') {
@@ -227,7 +234,11 @@ export function checkListQuery(query: ListQuery, listed: Listed = 'documents'): 
   } else if (level !== 0) {
     throw queryParseError('Invalid use of grouping on a map view.');
   }
-  if (!query.isPartitioned) return;
+  if (isPartitioned) {
+    if (listed === 'documents' || query.partition !== undefined) return;
+    throw queryParseError('`partition` parameter is mandatory for queries to this view.');
+  }
+  if (query.partition === undefined) return;
   const where = listed === 'documents' ? 'on this db' : 'in this design doc';
   throw queryParseError(`\`partition\` parameter is not supported ${where}`);
 }
@@ -254,10 +265,10 @@ export function keysOf(value: unknown, where: string): readonly unknown[] {
 
 /** The range of ids that the keys mean: anything that is no text sorts before all of them. */
 export function idRange(query: ListQuery): ListRange {
-  const { descending } = query;
-  const { startKey = query.startDocid, endKey = query.endDocid } = query;
-  const start = bound(startKey, descending);
-  const end = bound(endKey, !descending);
+  const { descending, partition } = query;
+  const range = boundsOf(query);
+  const { start, end } =
+    partition === undefined ? range : partitionRange(partition, { ...range, descending });
   return {
     ...(start !== undefined && { start }),
     ...(end !== undefined && { end }),
@@ -266,6 +277,16 @@ export function idRange(query: ListQuery): ListRange {
     skip: query.skip,
     ...(query.limit !== Infinity && { limit: query.limit }),
   };
+}
+
+function boundsOf(query: ListQuery): Pick<ListRange, 'start' | 'end'> {
+  const { descending, partition } = query;
+  // In a partition only keys count.
+  const own = partition === undefined ? query : { startDocid: undefined, endDocid: undefined };
+  const { startKey = own.startDocid, endKey = own.endDocid } = query;
+  const start = bound(startKey, descending);
+  const end = bound(endKey, !descending);
+  return { ...(start !== undefined && { start }), ...(end !== undefined && { end }) };
 }
 
 const bound = (key: unknown, upper: boolean): string | undefined =>

@@ -4,7 +4,7 @@ import { compareIds } from '../store/order.js';
 import type { Database } from '../store/types.js';
 import { readGroup } from '../views/definition.js';
 import { collationOf } from '../views/update.js';
-import type { ViewGroup } from '../views/types.js';
+import type { ViewDefinition, ViewGroup } from '../views/types.js';
 import type { Exchange } from './exchange.js';
 import {
   checkListQuery,
@@ -53,13 +53,23 @@ async function bodyParameters(
 
 /** What a query means for a view as its design document defines it. @throws CouchError 404, 400 */
 export function checkedQuery(db: Database, design: string, name: string, query: ListQuery): ViewQuery {
+  const { group, view } = requireView(db, design, name);
+  const listed = view.reduce === undefined || query.reduce === false ? 'rows' : 'reductions';
+  checkListQuery(query, listed, group.isPartitioned);
+  checkRange(group, query);
+  return { ...query, listed };
+}
+
+/** @throws CouchError 404 */
+export function requireView(
+  db: Database,
+  design: string,
+  name: string,
+): { readonly group: ViewGroup; readonly view: ViewDefinition } {
   const group = readGroup(db, design);
   const view = group.views.find((one) => one.name === name);
   if (view === undefined) throw notFound('missing_named_view');
-  const listed = view.reduce === undefined || query.reduce === false ? 'rows' : 'reductions';
-  checkListQuery(query, listed);
-  checkRange(group, query);
-  return { ...query, listed };
+  return { group, view };
 }
 
 /** Ranges that end before they begin are mistakes. */

@@ -5,6 +5,7 @@ import { requireOwn } from '../auth/users/view.js';
 import { conflict, CouchError } from '../errors.js';
 import { isReplicatorDatabase } from '../replicator/documents.js';
 import { localRev } from '../store/document.js';
+import { requireInPartition } from '../store/partitions.js';
 import type { Database, DocumentEdit } from '../store/types.js';
 import { checkDesignDocument } from './design-document.js';
 import type { Exchange } from './exchange.js';
@@ -25,12 +26,13 @@ export async function checkWrite(
   edit: Pick<DocumentEdit, 'id' | 'deleted' | 'body'>,
 ): Promise<void> {
   const { id } = edit;
+  requireInPartition(db, id);
   if (db.name === USERS && !isLocal(id)) requireOwn(id, exchange.user);
   if (isDesign(id)) {
     requireRight('databaseAdmin', exchange.user, securityOf(db.security));
     if (edit.deleted) return;
     const text = `{${edit.body}}`;
-    if (checkDesignDocument(text)) await exchange.server.sandbox.compileViews(db, id, text);
+    if (checkDesignDocument(text, db.isPartitioned)) await exchange.server.sandbox.compileViews(db, id, text);
   }
 }
 

@@ -14,8 +14,8 @@ export interface Found {
 /** Answers a query without HTTP. */
 export async function ask(db: Database, indexes: IndexOpener, body: object): Promise<Found> {
   const texts = Object.entries(body).map(([name, value]): [string, string] => [name, JSON.stringify(value)]);
-  const query = parseFind(new Map(texts), undefined);
-  const plan = planToRun(await indexesOf(db), query);
+  const query = parseFind(new Map(texts), undefined, db.isPartitioned);
+  const plan = planToRun(await indexesOf(db), query, db.isPartitioned);
   let answer = '';
   const source = { db, indexes, show: documentText };
   for await (const chunk of find(source, plan, query, new AbortController().signal)) answer += chunk;

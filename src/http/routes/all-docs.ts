@@ -3,6 +3,7 @@ import { conflictsOf } from '../../changes/rows.js';
 import { valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import type { DocumentExtras } from '../../store/document.js';
+import { requireColon } from '../../store/partitions.js';
 import type {
   Database,
   DocumentRecord,
@@ -84,14 +85,21 @@ async function listKeys(exchange: Exchange, db: Database, space: Space): Promise
 }
 
 async function answer(exchange: Exchange, db: Database, space: Space, query: ListQuery): Promise<void> {
-  checkListQuery(query);
+  checkQuery(db, space, query);
   await sendStream(exchange, () => withLineEnd(filledListing(db, listing(db, space, query))));
+}
+
+/** Keys are looked up in their partitions, also where these are not the one that is asked for. @throws CouchError */
+function checkQuery(db: Database, space: Space, query: ListQuery): void {
+  checkListQuery(query, 'documents', db.isPartitioned);
+  if (!db.isPartitioned || space !== '_all_docs') return;
+  for (const key of query.keys ?? []) if (typeof key === 'string') requireColon(db, key);
 }
 
 /** Several queries, answered one after the other. */
 async function queries(exchange: Exchange, db: Database, space: Space): Promise<void> {
   const all = await readQueries(exchange);
-  for (const query of all) checkListQuery(query);
+  for (const query of all) checkQuery(db, space, query);
   await sendStream(exchange, () =>
     results(all.map((query) => () => filledListing(db, listing(db, space, query)))),
   );

@@ -5,6 +5,7 @@ import { badContentType, conflict, CouchError, notFound } from '../../errors.js'
 import { requireAttachmentName } from '../../store/attachments/given.js';
 import { type Attachment, readAttachments } from '../../store/attachments/members.js';
 import { editOf, parseRev, validateDocid } from '../../store/document.js';
+import { requireColon } from '../../store/partitions.js';
 import type {
   AttachmentEdit,
   AttachmentReader,
@@ -35,6 +36,7 @@ function addAttachment(add: AddResource, path: string, idOf: (exchange: Exchange
   const on = (handler: DocumentHandler): ReturnType<typeof onDatabase> =>
     onDatabase('member', (exchange, db) => {
       const id = idOf(exchange);
+      requireColon(db, id);
       return isLocal(id) ? refuseAttachment() : handler(exchange, db, id);
     });
   add({

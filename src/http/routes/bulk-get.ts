@@ -5,6 +5,7 @@ import { membersInTurns, valuesInTurns } from '../../json/text.js';
 import { inTurns, type Work } from '../../json/turns.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import { type DocumentExtras, parseRev, validateDocid } from '../../store/document.js';
+import { requireInPartition } from '../../store/partitions.js';
 import type { AttachmentReader, Database, DocumentRecord, StoredRevision } from '../../store/types.js';
 import { filled, followedText, type Shown, shownText } from '../../store/attachments/text.js';
 import { readDocumentQuery, type DocumentQuery } from '../document-query.js';
@@ -46,13 +47,19 @@ interface BulkGetError {
   readonly reason: string;
 }
 
+/** What ids may be in a database. */
+interface IdRules {
+  readonly maxIdLength: number;
+  readonly isPartitioned: boolean;
+}
+
 async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
-  const { maxIdLength } = exchange.server.documents;
+  const rules = { maxIdLength: exchange.server.documents.maxIdLength, isPartitioned: db.isPartitioned };
   const text = await exchange.bodyText();
-  const plain = await inTurns(readPlain(text, maxIdLength));
+  const plain = await inTurns(readPlain(text, rules));
   const docs = plain === undefined ? await docsIn(text) : '[]';
   const query = readQuery(exchange.query);
-  const wanted = plain ?? (await readList(docs, maxIdLength));
+  const wanted = plain ?? (await readList(docs, rules));
   const pages = find(db, wanted, query);
   if (asksForMultipart(exchange)) await sendMultipart(exchange, pages, query);
   else await sendStream(exchange, () => rows(pages, query));
@@ -77,7 +84,7 @@ const ENTRY = /\{"id":"([ !#-[\]-\uffff]*)","rev":"([1-9][0-9]{0,14}-[0-9a-f]{32
 const STRIDE = 32;
 
 /** The body where all of it is so, in a tenth of the time; undefined where it is not. */
-function* readPlain(text: string, maxIdLength: number): Work<Wanted[] | undefined> {
+function* readPlain(text: string, rules: IdRules): Work<Wanted[] | undefined> {
   if (!text.startsWith(HEAD)) return undefined;
   const wanted: Wanted[] = [];
   for (let at = HEAD.length; ;) {
@@ -86,7 +93,7 @@ function* readPlain(text: string, maxIdLength: number): Work<Wanted[] | undefine
     const [, id, rev, next] = ENTRY.exec(text) ?? [];
     if (id === undefined || rev === undefined) return undefined;
     at = ENTRY.lastIndex;
-    const error = refusalOf(id, maxIdLength);
+    const error = refusalOf(id, rules);
     wanted.push(error === undefined ? { id, rev, since: undefined } : { id, rev: null, error });
     if (next !== ',') return wanted;
   }
@@ -100,13 +107,13 @@ async function docsIn(text: string): Promise<string> {
   return docs;
 }
 
-async function readList(docs: string, maxIdLength: number): Promise<Wanted[]> {
+async function readList(docs: string, rules: IdRules): Promise<Wanted[]> {
   const list = await valuesInTurns(docs);
   if (list === undefined) throw badRequest("Missing JSON list of 'docs'.");
-  return list.map((value) => readWanted(value, maxIdLength));
+  return list.map((value) => readWanted(value, rules));
 }
 
-function readWanted(value: unknown, maxIdLength: number): Wanted {
+function readWanted(value: unknown, rules: IdRules): Wanted {
   if (
     typeof value !== 'object' ||
     value === null ||
@@ -119,7 +126,7 @@ function readWanted(value: unknown, maxIdLength: number): Wanted {
   if (id === undefined) return { id: null, rev: null, error: badRequest('document id missed') };
   // CouchDB fails as a whole here.
   if (typeof id !== 'string') throw illegalDocid('Document id must be a string');
-  const refusal = refusalOf(id, maxIdLength);
+  const refusal = refusalOf(id, rules);
   if (refusal !== undefined) return { id, rev: null, error: refusal };
   let read: unknown = rev;
   try {
@@ -135,9 +142,10 @@ function readWanted(value: unknown, maxIdLength: number): Wanted {
   }
 }
 
-function refusalOf(id: string, maxIdLength: number): CouchError | undefined {
+function refusalOf(id: string, rules: IdRules): CouchError | undefined {
   try {
-    validateDocid(id, maxIdLength);
+    validateDocid(id, rules.maxIdLength);
+    requireInPartition(rules, id);
     return undefined;
   } catch (error) {
     return asCouchError(error);

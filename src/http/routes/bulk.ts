@@ -161,15 +161,16 @@ async function writeBatch(
 ): Promise<readonly Outcome[]> {
   const refused = await refusals(exchange, db, edits);
   const { outcomes, locals, others } = await inTurns(judge(db, edits, newEdits, refused));
-  for (const [index, { at, edit }] of locals.entries()) {
-    outcomes[at] = await localOutcome(db, edit);
-    // Where there is nothing to write it does not wait for anything.
-    if (index % LOCALS === LOCALS - 1) await nextTurn();
-  }
+  // These come first: what spoils the batch has nothing written.
   if (others.length > 0) {
     const chosen = others.map(({ edit }) => edit);
     const results = await db.write(chosen, { newEdits });
     await inTurns(settle(outcomes, others, results));
+  }
+  for (const [index, { at, edit }] of locals.entries()) {
+    outcomes[at] = await localOutcome(db, edit);
+    // Where there is nothing to write it does not wait for anything.
+    if (index % LOCALS === LOCALS - 1) await nextTurn();
   }
   return outcomes;
 }

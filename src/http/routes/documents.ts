@@ -12,6 +12,7 @@ import {
   parseDocument,
   validateDocid,
 } from '../../store/document.js';
+import { requireColon } from '../../store/partitions.js';
 import type { Database, DocumentEdit, DocumentRecord } from '../../store/types.js';
 import {
   ALL,
@@ -57,6 +58,7 @@ function addDocument(add: AddResource, path: string, idOf: (exchange: Exchange) 
   const on = (handler: DocumentHandler): ReturnType<typeof onDatabase> => {
     const run: DatabaseHandler = (exchange, db) => {
       const id = idOf(exchange);
+      requireColon(db, id);
       return id === '_local/' ? refuseLocal() : handler(exchange, db, id);
     };
     return onDatabase('member', run);

@@ -9,7 +9,7 @@ import { find } from '../../find/find.js';
 import { indexesOf, indexJson } from '../../find/indexes.js';
 import { onlyKeys, parseFind, positive, required, useIndex, valueOf } from '../../find/options.js';
 import { planFind, planToRun } from '../../find/plan.js';
-import type { Index } from '../../find/types.js';
+import type { FindQuery, Index } from '../../find/types.js';
 import { isReplicatorDatabase } from '../../replicator/documents.js';
 import { editOf, parseDocument, validateDocid } from '../../store/document.js';
 import type { AttachmentEdit, Database } from '../../store/types.js';
@@ -58,9 +58,9 @@ export function findRoutes(add: AddResource): void {
 // ---- queries --------------------------------------------------------------------------------------------------
 
 async function postFind(exchange: Exchange, db: Database): Promise<void> {
-  const query = parseFind(await exchange.bodyMembers(), exchange.parameter('partition'));
+  const query = await findQuery(exchange, db);
   exchange.forgetBody();
-  const plan = planToRun(await usableIndexes(exchange, db), query);
+  const plan = planToRun(await usableIndexes(exchange, db), query, db.isPartitioned);
   const source = {
     db,
     indexes: exchange.server.views,
@@ -70,10 +70,13 @@ async function postFind(exchange: Exchange, db: Database): Promise<void> {
 }
 
 async function postExplain(exchange: Exchange, db: Database): Promise<void> {
-  const query = parseFind(await exchange.bodyMembers(), exchange.parameter('partition'));
+  const query = await findQuery(exchange, db);
   const plan = planFind(await usableIndexes(exchange, db), query);
-  exchange.json(200, JSON.stringify(explain(db.name, plan, query)));
+  exchange.json(200, JSON.stringify(explain(db, plan, query)));
 }
+
+const findQuery = async (exchange: Exchange, db: Database): Promise<FindQuery> =>
+  parseFind(await exchange.bodyMembers(), exchange.parameter('partition'), db.isPartitioned);
 
 /**
  * Indexes have all of each document. Whoever may see a part of it alone is not answered from them: what is in an index
@@ -128,8 +131,8 @@ function refuseMethod(exchange: Exchange): void {
 }
 
 /** What the path of an index names; the id of a design document may have its slash encoded, or its prefix left out. */
-function indexPath({ request }: Exchange): { ddoc: string; type: string; name: string } | undefined {
-  const [path = ''] = (request.url ?? '').split('?', 1);
+function indexPath({ url }: Exchange): { ddoc: string; type: string; name: string } | undefined {
+  const [path = ''] = url.split('?', 1);
   const [, , , ...parts] = path.split('/').map((part) => decodeSegment(part) ?? part);
   const [ddoc, type, name, ...more] = parts[0] === '_design' ? parts.slice(1) : parts;
   if (ddoc === undefined || type === undefined || name === undefined || more.length > 0) return undefined;

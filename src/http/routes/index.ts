@@ -13,6 +13,7 @@ import { documentRoutes } from './documents.js';
 import { findRoutes } from './find.js';
 import { listRoutes } from './list.js';
 import { nodeRoutes } from './node.js';
+import { partitionRoutes } from './partitions.js';
 import { purgeRoutes } from './purge.js';
 import { replicateRoutes } from './replicate.js';
 import { revsRoutes } from './revs.js';
@@ -53,6 +54,7 @@ export function allRoutes(add: AddResource): void {
   updateRoutes(add);
   rewriteRoutes(add);
   viewRoutes(add);
+  partitionRoutes(add);
   findRoutes(add);
   listRoutes(add);
   unsupportedRoutes(add);

@@ -2,6 +2,7 @@ import { inOrder } from './open-revs.js';
 import type { AddResource } from './index.js';
 import { badRequest } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
+import { requireColon } from '../../store/partitions.js';
 import type { Database, PurgeRequest } from '../../store/types.js';
 import { parseRevs } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
@@ -25,7 +26,9 @@ export function purgeRoutes(add: AddResource): void {
 }
 
 async function purge(exchange: Exchange, db: Database): Promise<void> {
-  const purged = await db.purge(requestsOf(exchange, await exchange.bodyMembers()));
+  const requests = requestsOf(exchange, await exchange.bodyMembers());
+  for (const id of requests.keys()) requireColon(db, id);
+  const purged = await db.purge(requests);
   const rows = Array.from(purged, ([id, revs]) => `${JSON.stringify(id)}:${JSON.stringify(revs)}`);
   exchange.json(201, `{"purge_seq":null,"purged":{${rows.join(',')}}}`);
 }

@@ -5,6 +5,7 @@ import { inChunks } from '../../json/chunks.js';
 import { JsonReader } from '../../json/reader.js';
 import { inTurns, type Work } from '../../json/turns.js';
 import { parseRev } from '../../store/document.js';
+import { requireColon } from '../../store/partitions.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
@@ -65,6 +66,7 @@ type Asked = ReadonlyMap<string, readonly string[]>;
 
 async function answer(exchange: Exchange, db: Database, form: Form): Promise<void> {
   const { asked, long } = await readAsked(exchange);
+  for (const id of db.isPartitioned ? asked.keys() : NONE) requireColon(db, id);
   if (long) {
     await sendStream(exchange, () => texts(db, asked, form));
     return;

@@ -1,7 +1,8 @@
 import { NODE } from './server.js';
 import type { AddResource } from './index.js';
-import { badRequest, CouchError, notImplemented } from '../../errors.js';
+import { CouchError, notImplemented } from '../../errors.js';
 import type { Right } from '../../auth/rights.js';
+import { requireColon } from '../../store/partitions.js';
 import type { Database } from '../../store/types.js';
 import { designDocument } from '../design-functions.js';
 import type { Exchange } from '../exchange.js';
@@ -12,7 +13,6 @@ export function unsupportedRoutes(add: AddResource): void {
   serverWide(add);
   temporaryViews(add);
   designFunctions(add);
-  partitions(add);
   clusters(add);
 }
 
@@ -80,24 +80,6 @@ function designFunctions(add: AddResource): void {
   }
 }
 
-/** No database here is partitioned, and that is what CouchDB would say. */
-function partitions(add: AddResource): void {
-  const not = (): never => {
-    throw badRequest('database is not partitioned');
-  };
-  const bare = (): never => {
-    throw badRequest('invalid_partition_req');
-  };
-  add({ path: '/:db/_partition', allow: 'GET', methods: {}, other: onDatabase('member', bare) });
-  add({
-    path: '/:db/_partition/:partition',
-    allow: 'GET',
-    methods: { GET: onDatabase('member', not) },
-    other: onDatabase('member'),
-  });
-  add({ path: '/:db/_partition/:partition/*', allow: 'GET', methods: {}, other: onDatabase('member', not) });
-}
-
 /** Every database is one shard on the only node. */
 function clusters(add: AddResource): void {
   const range = '00000000-ffffffff';
@@ -105,7 +87,10 @@ function clusters(add: AddResource): void {
     GET: (exchange) => exchange.json(200, JSON.stringify({ shards: { [range]: [NODE] } })),
   });
   database(add, '_shards/:docid', 'GET', {
-    GET: (exchange) => exchange.json(200, JSON.stringify({ range, nodes: [NODE] })),
+    GET: (exchange, db) => {
+      requireColon(db, exchange.param('docid'));
+      exchange.json(200, JSON.stringify({ range, nodes: [NODE] }));
+    },
   });
   add({
     path: '/:db/_sync_shards',

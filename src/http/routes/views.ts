@@ -9,11 +9,11 @@ import { readRows, type ViewRow } from '../../views/rows.js';
 import type { ViewSnapshot } from '../../views/types.js';
 import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import type { Exchange } from '../exchange.js';
-import { emptyListQuery, groupLevelOf, readQueries } from '../list-query.js';
+import { groupLevelOf, readQueries } from '../list-query.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
 import { type Head, head, results, table, withLineEnd } from '../table.js';
-import { checkedQuery, readViewQuery, type ViewQuery } from '../view-query.js';
+import { checkedQuery, readViewQuery, requireView, type ViewQuery } from '../view-query.js';
 
 export function viewRoutes(add: AddResource): void {
   const path = '/:db/_design/:name/_view/:function';
@@ -56,7 +56,7 @@ async function queries(exchange: Exchange, db: Database): Promise<void> {
   const asked = await readQueries(exchange);
   const name = exchange.param('function');
   // Also where nothing is asked of it the view must be there.
-  checkedQuery(db, designOf(exchange), name, emptyListQuery());
+  requireView(db, designOf(exchange), name);
   const checked = asked.map((one) => checkedQuery(db, designOf(exchange), name, one));
   await sendStream(exchange, () => results(checked.map((one) => () => answer(exchange, db, one))));
 }
