@@ -1,5 +1,4 @@
-import type { CouchError} from '../errors.js';
-import { badRequest, mangoError, queryParseError } from '../errors.js';
+import { badRequest, type CouchError, mangoError, queryParseError } from '../errors.js';
 import { erlangTerm } from '../json/erlang.js';
 import { compileFields, parseFields } from '../selector/fields.js';
 import { parseSelector } from '../selector/parse.js';
