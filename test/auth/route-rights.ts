@@ -25,9 +25,28 @@ const SECURITY = {
   members: { names: [userNamed('member')], roles: [] },
 };
 const DATABASE = 'rights-private';
+const PARTITIONED_DATABASE = 'rights-partitioned';
 const USERS_DATABASE = '_users';
 
-/** Asks each route in a database with members, and those of a database in `_users`, too, as everybody. */
+/** What may be asked of a partition, behind its name: requests that one route hands on to others. */
+const IN_PARTITION = [
+  ['GET', ''],
+  ['GET', '/_all_docs'],
+  ['POST', '/_all_docs/queries'],
+  ['POST', '/_find'],
+  ['POST', '/_explain'],
+  ['GET', '/_index'],
+  ['POST', '/_index'],
+  ['DELETE', '/_index/some/json/some'],
+  ['GET', '/_design/some/_view/some'],
+  ['GET', '/_design/some/_info'],
+  ['GET', '/_security'],
+] as const;
+
+/**
+ * Asks each route in a database with members, and those of a database in `_users`, too, as everybody; then what there is
+ * in a partition.
+ */
 export async function askEverybody(server: Server, routes: readonly Route[]): Promise<Answers> {
   const peer = new Peer(server);
   await peer.makeUsers();
@@ -41,6 +60,14 @@ export async function askEverybody(server: Server, routes: readonly Route[]): Pr
       if (!path.startsWith('/:db/')) continue;
       const ofUsers = path.replace(':db', USERS_DATABASE);
       answers[`${method} ${ofUsers}`] = await peer.ask(sent, pathOf(ofUsers, DATABASE));
+    }
+    await peer.makeDatabase(PARTITIONED_DATABASE, '?partitioned=true');
+    for (const [method, inside] of IN_PARTITION) {
+      const path = `/:partitioned/_partition/some${inside}`;
+      answers[`${method} ${path}`] = await peer.ask(
+        method,
+        path.replace(':partitioned', PARTITIONED_DATABASE),
+      );
     }
     return answers;
   } finally {
@@ -79,13 +106,19 @@ class Peer {
    */
   async prepare(path: string): Promise<string> {
     if (!CHANGING.has(path)) return '';
-    await this.#send('PUT', `/${DATABASE}`, 'serverAdmin', {});
-    await this.#send('PUT', `/${DATABASE}/_security`, 'serverAdmin', SECURITY);
-    const design = `/${DATABASE}/_design/some`;
-    await this.#send('PUT', design, 'serverAdmin', {});
+    const design = await this.makeDatabase(DATABASE);
     if (path !== '/:db/_design/:name') return '';
     const { _rev } = JSON.parse((await this.#send('GET', design, 'serverAdmin')).text) as { _rev: string };
     return `?rev=${_rev}`;
+  }
+
+  /** A database with members and an admin. @returns the path of its design document */
+  async makeDatabase(name: string, query = ''): Promise<string> {
+    await this.#send('PUT', `/${name}${query}`, 'serverAdmin', {});
+    await this.#send('PUT', `/${name}/_security`, 'serverAdmin', SECURITY);
+    const design = `/${name}/_design/some`;
+    await this.#send('PUT', design, 'serverAdmin', {});
+    return design;
   }
 
   async ask(method: string, path: string): Promise<string> {
@@ -95,7 +128,8 @@ class Peer {
   }
 
   async tidy(): Promise<void> {
-    await this.#send('DELETE', `/${DATABASE}`, 'serverAdmin');
+    for (const name of [DATABASE, PARTITIONED_DATABASE])
+      await this.#send('DELETE', `/${name}`, 'serverAdmin');
     const users = USERS.map((kind) => `org.couchdb.user:${userNamed(kind)}`);
     // Server admins may write that one, and did.
     for (const id of [...users, '_design/some']) {

@@ -6,7 +6,7 @@ import type { Exchange } from '../exchange.js';
 import { onDatabase } from '../resource.js';
 
 /** What may be asked of one partition: what stands in the path behind its name. */
-const INSIDE = /^(_all_docs(\/queries)?|_find|_explain|_index(\/.*)?|_design\/[^/]+\/_[^/]+(\/.*)?)$/;
+const INSIDE = /^(_all_docs(\/.*)?|_find|_explain|_index(\/.*)?|_design\/[^/]+\/_[^/]+(\/.*)?)$/;
 
 export function partitionRoutes(add: AddResource): void {
   const allow = 'GET';
