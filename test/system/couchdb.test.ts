@@ -166,8 +166,7 @@ describe.skipIf(COUCHDB_URL === undefined)('the replicator of a CouchDB (needs C
       const body = { source: seen(source), target: seen(target), ...tuning, ...patience };
       const sides = { source: source.couch, target: target.couch, database };
       line.spoil();
-      const enough = new AbortController();
-      const writing = writer.run(enough.signal);
+      writer.start();
       const driver = new ReplicationDriver(replicator.couch, body, who === 'Causeway', database);
       try {
         for (let kill = 0; kill < 2; kill += 1) {
@@ -177,11 +176,12 @@ describe.skipIf(COUCHDB_URL === undefined)('the replicator of a CouchDB (needs C
           await gateway.kill();
           line.cut();
           await gateway.start();
+          await writer.stop();
           await requireNoneAhead(sides, true);
+          writer.start();
           line.spoil();
         }
-        enough.abort();
-        await writing;
+        await writer.stop();
         line.heal();
         const rows = await rowsOf(source.couch, database);
         await until('everything is there', async () => (await lackingIn(sides, rows)).length === 0, {
@@ -191,7 +191,7 @@ describe.skipIf(COUCHDB_URL === undefined)('the replicator of a CouchDB (needs C
         expect(await requireCovered(sides)).toBe(rows.length);
         await requireNoneAhead(sides, true);
       } finally {
-        enough.abort();
+        await writer.stop();
         await line.close();
       }
     },

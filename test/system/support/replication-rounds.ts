@@ -74,14 +74,20 @@ const PATIENCE = { ceiling: 120_000, step: 50 };
  * all that the source has. Throws at the first thing that is wrong.
  */
 export async function runReplicationRounds({ seed, from, to, onRound }: ReplicationRounds): Promise<void> {
-  const servers = await Promise.all([0, 1, 2].map(() => Restartable.start({ args: ARGS })));
+  const servers: Restartable[] = [];
+  const start = async (): Promise<Restartable> => {
+    const server = await Restartable.start({ args: ARGS });
+    servers.push(server);
+    return server;
+  };
   const folder = await temporaryFolder();
   try {
-    const [source, target, third] = servers as [Restartable, Restartable, Restartable];
+    const [source, target] = [await start(), await start()];
+    let third: Restartable | undefined;
     for (let round = from; round < to; round += 1) {
       const way = WAYS[(round + Math.floor(round / EVENTS.length)) % WAYS.length] ?? 'third';
       const event = EVENTS[round % EVENTS.length] ?? 'nothing';
-      const replicator = { pull: target, push: source, third }[way];
+      const replicator = way === 'pull' ? target : way === 'push' ? source : (third ??= await start());
       const random = new Random(seed + round);
       const one = new Round({ source, target, replicator, way, event, random, folder, round });
       if (!onRound(await one.run())) return;
@@ -130,7 +136,6 @@ class Round {
     const [toSource, toTarget] = [await line(source), await line(target)];
     this.#lines = [toSource, toTarget];
     const continuous = random.next() < 0.5;
-    const enough = new AbortController();
     const driver = new ReplicationDriver(
       replicator.couch,
       this.#body(toSource.port, toTarget.port),
@@ -138,11 +143,10 @@ class Round {
       this.#database,
     );
     for (const one of this.#lines) one.spoil();
-    const writing = this.#writer.run(enough.signal);
+    this.#writer.start();
     try {
       await this.#disturb();
-      enough.abort();
-      await writing;
+      await this.#writer.stop();
       for (const one of this.#lines) one.heal();
       await this.#untilCovered();
       await driver.stop();
@@ -153,7 +157,7 @@ class Round {
         faults: faults.reduce((sum, count) => sum + count, 0),
       };
     } finally {
-      enough.abort();
+      await this.#writer.stop();
       for (const one of this.#lines) await one.close();
     }
   }
@@ -235,9 +239,11 @@ class Round {
     requireNoRefusal(program.stderr);
     await whileDead?.(victim);
     await victim.start();
+    await this.#writer.stop();
     this.#claimed += await requireNoneAhead(this.#sides, this.#isWhole);
     const lacking = await lackingIn(this.#sides, await rowsOf(this.options.source.couch, this.#database));
     this.#cut += Number(lacking.length > 0);
+    this.#writer.start();
     for (const line of this.#lines) line.spoil();
   }
 

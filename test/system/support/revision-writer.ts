@@ -24,7 +24,7 @@ interface Request {
 
 const BATCH = 8;
 /** Milliseconds between two requests. */
-const REST = 60;
+const REST = 120;
 /** Most attachments fit into memory, some are stored in chunks (`ARGS` of kill-load.ts). */
 const LARGEST = 90_000;
 
@@ -39,6 +39,8 @@ export class RevisionWriter {
   #count = 0;
   /** A request is repeated until it is answered. */
   #request: Request | undefined;
+  #stopping = new AbortController();
+  #running: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly couch: Couch,
@@ -53,8 +55,19 @@ export class RevisionWriter {
     this.#life += 1;
   }
 
-  /** Writes until the signal says that it is enough, however often the server is away. */
-  async run(signal: AbortSignal): Promise<void> {
+  /** Writes until it is stopped, however often the server is away. */
+  start(): void {
+    this.#stopping = new AbortController();
+    this.#running = this.#run(this.#stopping.signal);
+  }
+
+  /** Resolves when nothing is written any more: only then do two readings of a feed fit together. */
+  async stop(): Promise<void> {
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       // Whatever is wrong with the server shows in the end.
       await this.write().catch(() => undefined);
