@@ -191,6 +191,7 @@ describe.skipIf(COUCHDB_URL === undefined)('the replicator of a CouchDB (needs C
         expect(await requireCovered(sides)).toBe(rows.length);
         await requireNoneAhead(sides, true);
       } finally {
+        driver.abandon();
         await writer.stop();
         await line.close();
       }

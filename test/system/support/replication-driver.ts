@@ -25,9 +25,14 @@ export class ReplicationDriver {
     return (await this.replicator.post('/_replicate', this.body)) as { no_changes?: boolean };
   }
 
+  /** Asks for nothing any more, whatever has become of the replicator. */
+  abandon(): void {
+    this.#stopping.abort();
+  }
+
   /** Resolves when nothing is replicated any more; the replicator has to be well. */
   async stop(): Promise<void> {
-    this.#stopping.abort();
+    this.abandon();
     await this.#running;
     if (this.#documents > 0) await this.#drop();
   }

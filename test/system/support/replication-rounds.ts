@@ -157,6 +157,7 @@ class Round {
         faults: faults.reduce((sum, count) => sum + count, 0),
       };
     } finally {
+      driver.abandon();
       await this.#writer.stop();
       for (const one of this.#lines) await one.close();
     }
