@@ -6,6 +6,7 @@ import { badRequest } from '../errors.js';
 import type { JsonObject } from '../replication/peer.js';
 import type { Database } from '../store/types.js';
 import { functionFilter, viewFilter } from './changes-filter.js';
+import { JSON_PARAMETERS, jsonOf } from './request-object.js';
 import { databaseInfo } from './routes/info.js';
 
 /** Filter functions for replications from databases here: they see what they would see of a request for changes. */
@@ -25,10 +26,7 @@ async function requestText(
   filter: string,
   parameters: JsonObject,
 ): Promise<string> {
-  const texts = Object.entries(parameters).map(([key, value]) => [
-    key,
-    typeof value === 'string' ? value : JSON.stringify(value),
-  ]);
+  const query = Object.entries(parameters).map(([key, value]) => [key, parameter(key, value)]);
   const path = [db.name, '_changes'];
   return JSON.stringify({
     info: JSON.parse(await databaseInfo(db)) as unknown,
@@ -38,7 +36,7 @@ async function requestText(
     requested_path: path,
     path,
     raw_path: `/${path.join('/')}`,
-    query: { filter, ...(Object.fromEntries(texts) as object) },
+    query: { filter, ...(Object.fromEntries(query) as object) },
     headers: {},
     body: 'undefined',
     peer: '127.0.0.1',
@@ -47,4 +45,10 @@ async function requestText(
     userCtx: { db: db.name, name, roles },
     secObj: JSON.parse(db.security) as unknown,
   });
+}
+
+/** As it would be in a request to the source, where values that are no text stand as JSON. @throws CouchError 400 */
+function parameter(key: string, value: unknown): unknown {
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return JSON_PARAMETERS.has(key) ? (JSON.parse(jsonOf(text)) as unknown) : text;
 }

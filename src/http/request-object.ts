@@ -114,9 +114,10 @@ const partsOf = (path: string): string[] =>
 // ---- the query ------------------------------------------------------------------------------------------------
 
 /** Parameters that functions get as values; all others are text. */
-const JSON_PARAMETERS: ReadonlySet<string> = new Set(['key', 'startkey', 'endkey', 'descending']);
+export const JSON_PARAMETERS: ReadonlySet<string> = new Set(['key', 'startkey', 'endkey', 'descending']);
 
-function jsonOf(text: string): string {
+/** @throws CouchError 400 */
+export function jsonOf(text: string): string {
   try {
     return normalise(text);
   } catch {

@@ -10,6 +10,9 @@ const DESIGN = {
       return doc.n === 1 && req.method === 'GET' && req.path.join('/') === 'source/_changes' &&
         req.info.db_name === 'source' && /^[0-9a-f]{32}$/.test(req.uuid);
     }`,
+    keyed: `function (doc, { query: { key, startkey, descending } }) {
+      return doc.n === 1 && JSON.stringify([key, startkey, descending]) === '[[1],2,true]';
+    }`,
     broken: `function () { throw { forbidden: 'not this one' }; }`,
   },
   views: { even: { map: 'function (doc) { if (doc.n % 2 === 0) emit(doc.n); }' } },
@@ -61,6 +64,16 @@ describe('a replication from a database here', () => {
       { filter: '_view', query_params: { view: 'd/even' } },
       Array.from({ length: COUNT / 2 }, (_, n) => 2 * n),
     ],
+    [
+      'a filter function lets pass for the keys among its parameters',
+      { filter: 'd/keyed', query_params: { key: [1], startkey: '2', descending: true } },
+      [1],
+    ],
+    [
+      'are named by a parameter',
+      { filter: '_doc_ids', query_params: { doc_ids: JSON.stringify([idOf(3), idOf(5)]) } },
+      [3, 5],
+    ],
     ['a selector fits', { selector: { n: { $gt: 297 } } }, [298, 299]],
     [
       'are named, however many',
@@ -75,6 +88,7 @@ describe('a replication from a database here', () => {
 
   it.each([
     ['fails', { filter: 'd/broken' }, 'unnamed_error'],
+    ['has no ids', { filter: '_doc_ids' }, 'bad_request'],
     ['is not there', { filter: 'd/nosuch' }, 'not_found'],
     ['is in no design document', { filter: 'nosuch/mine' }, 'not_found'],
     ['is a view that is not there', { filter: '_view', query_params: { view: 'd/nosuch' } }, 'not_found'],

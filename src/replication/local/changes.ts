@@ -1,5 +1,6 @@
 import type { ChangesFilter } from '../../changes/query.js';
 import { presentRows, type RowQuery, sourceRows } from '../../changes/rows.js';
+import { badRequest } from '../../errors.js';
 import { compileSelector } from '../../selector/match.js';
 import { Waiter } from '../../changes/waiter.js';
 import { BodyPages } from '../../store/body-pages.js';
@@ -85,11 +86,34 @@ async function chosenFilter(
   { docIds, selector, filter, queryParams }: ChangesRequest,
   filterOf: LocalPeerOptions['filter'],
 ): Promise<ChangesFilter | undefined> {
-  if (docIds !== undefined) return { kind: 'doc_ids', ids: new Set(docIds), few: docIds.length <= FEW };
+  if (docIds !== undefined) return docIdsFilter(docIds);
   if (selector !== undefined) {
     const matches = compileSelector(JSON.parse(selector) as unknown);
     return { kind: 'selector', matches };
   }
   if (filter === undefined) return undefined;
-  return filter === '_design' ? { kind: 'design' } : await filterOf(db, filter, queryParams ?? {});
+  if (filter === '_design') return { kind: 'design' };
+  if (filter === '_doc_ids') return docIdsFilter(listedIds(queryParams?.doc_ids));
+  return await filterOf(db, filter, queryParams ?? {});
+}
+
+const docIdsFilter = (docIds: readonly string[]): ChangesFilter => ({
+  kind: 'doc_ids',
+  ids: new Set(docIds),
+  few: docIds.length <= FEW,
+});
+
+/** As a parameter of a feed they are JSON text. @throws CouchError 400 */
+function listedIds(given: unknown): readonly string[] {
+  const ids = typeof given === 'string' ? parsed(given) : given;
+  if (Array.isArray(ids) && ids.every((id) => typeof id === 'string')) return ids;
+  throw badRequest('`doc_ids` filter parameter is not a list of doc ids.');
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    return undefined;
+  }
 }
