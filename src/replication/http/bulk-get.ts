@@ -5,7 +5,7 @@ import { JsonError } from '../../json/reader.js';
 import { members } from '../../json/text.js';
 import { type Fetched, type MissingRevisions, PeerUnreachable } from '../peer.js';
 import { attachmentsIn, revisionText } from '../revision-text.js';
-import { bytes, type HttpClient } from './client.js';
+import { brief, bytes, type HttpClient } from './client.js';
 
 /** How many brackets are around `{"ok":…}` in an answer. */
 const ROW_LEVEL = 4;
@@ -56,7 +56,7 @@ function readRow(text: string): Fetched {
   const { id, rev, error: kind, reason } = error as Record<string, unknown>;
   if (typeof id !== 'string' || typeof rev !== 'string') throw new JsonError('an error without a revision');
   if (kind === 'not_found') return { kind: 'missing', id, rev };
-  return { kind: 'failed', id, rev, error: new CouchError(500, asText(kind), asText(reason)) };
+  return { kind: 'failed', id, rev, error: new CouchError(500, brief(asText(kind)), brief(asText(reason))) };
 }
 
 const asText = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value ?? ''));

@@ -9,6 +9,8 @@ import type { HttpPeerOptions } from './options.js';
 const TIMEOUT = 30_000;
 /** Of an answer that says why something failed. */
 const REASON_LIMIT = 64 * 1024;
+/** Characters of what another server says that are kept, in histories and lists. */
+const LONGEST_REASON = 1000;
 /** Of an answer that is read as a whole. */
 const ANSWER_LIMIT = 64 << 20;
 const MOST_REDIRECTS = 5;
@@ -128,13 +130,17 @@ function reasonIn(text: string): { error?: string; reason?: string } {
   try {
     const { error, reason } = JSON.parse(text) as Record<string, unknown>;
     return {
-      ...(typeof error === 'string' && { error }),
-      ...(typeof reason === 'string' && { reason }),
+      ...(typeof error === 'string' && { error: brief(error) }),
+      ...(typeof reason === 'string' && { reason: brief(reason) }),
     };
   } catch {
     return {};
   }
 }
+
+/** The beginning of a text that another server chose. */
+export const brief = (text: string): string =>
+  text.length <= LONGEST_REASON ? text : `${text.slice(0, LONGEST_REASON).toWellFormed()}…`;
 
 /** Seconds, or a date. */
 function retrySeconds(header: string | undefined): number | undefined {

@@ -21,7 +21,7 @@ import {
 import { meaningOf } from '../failures.js';
 import { bulkGet } from './bulk-get.js';
 import { readChanges } from './changes.js';
-import { HttpClient } from './client.js';
+import { brief, HttpClient } from './client.js';
 import { openRevs } from './open-revs.js';
 import type { HttpPeerOptions } from './options.js';
 import { documentPath, queryString } from './paths.js';
@@ -213,6 +213,10 @@ const asParameter = (value: unknown): string => (typeof value === 'string' ? val
 const STATUS: Readonly<Record<string, number>> = {
   forbidden: 403,
   unauthorized: 401,
+  compilation_error: 400,
+  invalid_design_doc: 400,
+  doc_validation: 400,
+  illegal_docid: 400,
   missing_stub: 412,
   document_too_large: 413,
   attachment_too_large: 413,
@@ -220,8 +224,8 @@ const STATUS: Readonly<Record<string, number>> = {
 
 /** What `_bulk_docs` says of one document, with the status that it would have alone. */
 function asError(error: unknown, reason: unknown): CouchError {
-  const kind = asParameter(error);
-  return new CouchError(STATUS[kind] ?? 500, kind, asParameter(reason ?? ''));
+  const kind = brief(asParameter(error));
+  return new CouchError(STATUS[kind] ?? 500, kind, brief(asParameter(reason ?? '')));
 }
 
 const unless =
