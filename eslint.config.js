@@ -10,7 +10,7 @@ const layers = [
   ['json', 'config', 'observe', 'multipart'],
   ['revtree'],
   ['store'],
-  ['selector'],
+  ['selector', 'rejections'],
   ['changes'],
   ['replication'],
   ['auth', 'pouchdb', 'design'],

@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import { Auth } from './auth/auth.js';
 import { derivePassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
 import { PerUser } from './auth/users/per-user.js';
@@ -15,6 +16,7 @@ import { createReplicator } from './http/replicator.js';
 import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
+import { Rejections } from './rejections/rejections.js';
 import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
@@ -114,7 +116,9 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     views,
     server: { uuid: directory.uuid, version },
   };
-  const replicator = createReplicator(services);
+  const rejections = new Rejections(path.join(directory.path, 'rejections'));
+  parts.add(() => rejections.close());
+  const replicator = createReplicator({ ...services, rejections });
   await replicator.prepare().catch((error: unknown) => {
     log.error({ err: error }, 'the database of the replications cannot be used');
   });

@@ -11,6 +11,7 @@ const KNOWN = new Set([
   'server.json',
   'databases',
   'copies',
+  'rejections',
   'runtime.json',
   'secret',
   'admin-password',
@@ -18,7 +19,7 @@ const KNOWN = new Set([
 ]);
 
 /** What others than the owner may not read. */
-const PRIVATE = ['databases', 'copies', 'runtime.json', 'secret', 'admin-password'];
+const PRIVATE = ['databases', 'copies', 'rejections', 'runtime.json', 'secret', 'admin-password'];
 
 /** Checks what stands in a data directory beside its databases. @returns the names of these, sorted */
 export async function checkDirectory(root: string, report: Report): Promise<readonly string[]> {

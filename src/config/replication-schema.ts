@@ -17,6 +17,21 @@ export const replication = z.strictObject({
     'The time after which those that wait get the places of others, in milliseconds (`interval`).',
   ),
   maxChurn: z.int().min(1).default(20).describe('How many places are given on each time (`max_churn`).'),
+  maxTransientJobs: z
+    .int()
+    .min(0)
+    .default(100)
+    .describe(
+      'How many replications one user may have begun by `_replicate`; more are answered 429. Server admins may begin any number.',
+    ),
+  maxRejections: z
+    .int()
+    .min(0)
+    .max(100_000)
+    .default(1000)
+    .describe(
+      'How many revisions that its target refused are kept of a replication, with the reasons; more are only counted.',
+    ),
   maxHistory: z
     .int()
     .min(1)

@@ -2,6 +2,7 @@ import { requireRight } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
 import { USERS } from '../auth/users/ids.js';
 import { requireOwn } from '../auth/users/view.js';
+import type { Sandbox } from '../design/types.js';
 import { conflict, CouchError } from '../errors.js';
 import { isReplicatorDatabase } from '../replicator/documents.js';
 import { localRev } from '../store/document.js';
@@ -30,10 +31,13 @@ export async function checkWrite(
   if (db.name === USERS && !isLocal(id)) requireOwn(id, exchange.user);
   if (isDesign(id)) {
     requireRight('databaseAdmin', exchange.user, securityOf(db.security));
-    if (edit.deleted) return;
-    const text = `{${edit.body}}`;
-    if (checkDesignDocument(text, db.isPartitioned)) await exchange.server.sandbox.compileViews(db, id, text);
+    if (!edit.deleted) await checkDesign(exchange.server.sandbox, db, id, `{${edit.body}}`);
   }
+}
+
+/** The functions of a design document's views must compile. @throws CouchError 400 */
+export async function checkDesign(sandbox: Sandbox, db: Database, id: string, text: string): Promise<void> {
+  if (checkDesignDocument(text, db.isPartitioned)) await sandbox.compileViews(db, id, text);
 }
 
 /** Writes one document of any kind. @returns its new revision. @throws CouchError */

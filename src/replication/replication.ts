@@ -1,7 +1,7 @@
 import type { CouchError } from '../errors.js';
 import type { HistoryEntry } from './checkpoint-log.js';
 import type { ReplicationOptions, ReplicationTuning } from './options.js';
-import type { Sequence, Source, Target } from './peer.js';
+import type { ChangedDocument, RevisionText, Sequence, Source, Target } from './peer.js';
 import type { ReplicationProgress } from './progress.js';
 
 /** A revision that the target will never take. */
@@ -10,6 +10,8 @@ export interface Refusal {
   readonly rev: string;
   /** Why: mostly 403 `forbidden` or 401 `unauthorized`, or 400 or 413 for what the target cannot store. */
   readonly error: CouchError;
+  /** As it was to be written; missing where the target named a revision that it was not sent. */
+  readonly text?: string | undefined;
 }
 
 /** What somebody hears of a replication. */
@@ -18,6 +20,8 @@ export interface ReplicationListener {
   onBegin?(): void;
   /** A revision was refused for good. No checkpoint passes it before the promise resolves; a failure ends the run. */
   onRefused?(refusal: Refusal): void | Promise<void>;
+  /** Revisions were written. What it throws or rejects with ends the run. */
+  onWritten?(documents: readonly RevisionText[]): void | Promise<void>;
   /** A revision failed for no lasting reason, and is tried again: the run goes on with others meanwhile. */
   onHeld?(refusal: Refusal): void;
   /** Something of the progress changed; called often. */
@@ -35,6 +39,8 @@ export interface ReplicationSpec {
   /** What is left out is as in `TUNING`. */
   readonly tuning?: Partial<ReplicationTuning>;
   readonly listener?: ReplicationListener;
+  /** What is brought instead of what the feed says, where it is given; then no checkpoint is written. */
+  readonly revisions?: readonly ChangedDocument[];
 }
 
 /** What a run came to, as `_replicate` answers it. */

@@ -1,6 +1,7 @@
 import type { CouchError } from '../errors.js';
 import type { ReplicationOptions, ReplicationTuning } from './options.js';
-import type { MissingRevisions, Source, Target } from './peer.js';
+import type { MissingRevisions, RevisionText, Source, Target } from './peer.js';
+import type { Refusal } from './replication.js';
 import type { Retrying } from './retrying.js';
 import type { Ticket } from './sequence-tracker.js';
 import type { Statistics } from './statistics.js';
@@ -18,7 +19,11 @@ export interface RunContext {
   /** Something of the progress changed. */
   changed(): void;
   /** Reports a revision that is refused for good. */
-  refused(id: string, rev: string, error: CouchError): Promise<void>;
+  refused(refusal: Refusal): Promise<void>;
+  /** Work that nobody may be waiting for any more when the run ends: it ends after that. */
+  during(work: Promise<void>): Promise<void>;
+  /** Reports revisions that were written. */
+  written(documents: readonly RevisionText[]): Promise<void>;
   /** Takes revisions that are to be tried again later; the ticket is held until then. */
   hold(wanted: MissingRevisions, error: CouchError, ticket: Ticket): void;
 }

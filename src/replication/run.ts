@@ -7,9 +7,18 @@ import { meaningOf } from './failures.js';
 import { Held } from './held.js';
 import { TUNING, type ReplicationTuning } from './options.js';
 import { PeerUnreachable } from './peer.js';
-import type { ChangedDocument, MissingRevisions, PeerInfo, Sequence, Side, Source, Target } from './peer.js';
+import type {
+  ChangedDocument,
+  MissingRevisions,
+  PeerInfo,
+  RevisionText,
+  Sequence,
+  Side,
+  Source,
+  Target,
+} from './peer.js';
 import type { ReplicationProgress } from './progress.js';
-import type { Replication, ReplicationResult, ReplicationSpec } from './replication.js';
+import type { Refusal, Replication, ReplicationResult, ReplicationSpec } from './replication.js';
 import { Retrying } from './retrying.js';
 import type { RunContext } from './run-context.js';
 import { SequenceTracker, type Ticket } from './sequence-tracker.js';
@@ -46,6 +55,7 @@ class Run implements RunContext {
   readonly #feed: FeedState = { sourceSeq: 0, changesPending: null };
   readonly #held: Held;
   readonly #transfer: Transfer;
+  readonly #underWay = new Set<Promise<void>>();
   #tracker = new SequenceTracker(0, () => undefined);
   /** Up to here both sides have a checkpoint. */
   #committed: Sequence = 0;
@@ -98,10 +108,19 @@ class Run implements RunContext {
     this.spec.listener?.onProgress?.();
   }
 
-  async refused(id: string, rev: string, error: CouchError): Promise<void> {
+  async refused(refusal: Refusal): Promise<void> {
     this.statistics.docWriteFailures++;
-    await this.spec.listener?.onRefused?.({ id, rev, error });
+    await this.spec.listener?.onRefused?.(refusal);
     this.changed();
+  }
+
+  async during(work: Promise<void>): Promise<void> {
+    this.#underWay.add(work);
+    await work.finally(() => this.#underWay.delete(work));
+  }
+
+  async written(documents: readonly RevisionText[]): Promise<void> {
+    await this.spec.listener?.onWritten?.(documents);
   }
 
   hold(wanted: MissingRevisions, error: CouchError, ticket: Ticket): void {
@@ -115,7 +134,8 @@ class Run implements RunContext {
     const pacing = new AbortController();
     const pacer = this.#checkpointNowAndThen(checkpoints, AbortSignal.any([pacing.signal, this.signal]));
     try {
-      await this.#work(skipsDiff);
+      if (this.spec.revisions === undefined) await this.#work(skipsDiff);
+      else await this.#bring(this.spec.revisions);
       await this.#held.settled();
       this.signal.throwIfAborted();
       if (this.#held.givenUp !== undefined) throw this.#held.givenUp;
@@ -125,6 +145,7 @@ class Run implements RunContext {
     } catch (error) {
       this.end(error);
       await Promise.all([pacer, this.#held.settled()]);
+      while (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
       await this.#lastCheckpoint(checkpoints);
       throw this.#reason;
     }
@@ -193,6 +214,14 @@ class Run implements RunContext {
       await batches.return(undefined);
     }
     signal.throwIfAborted();
+  }
+
+  /** Does nothing but what was asked for. */
+  async #bring(rows: readonly ChangedDocument[]): Promise<void> {
+    const missing = await this.#diff(rows);
+    const ticket = this.#tracker.begin(this.#tracker.through);
+    if (missing.length > 0) await this.#transfer.move(missing, ticket);
+    ticket.release();
   }
 
   async #replicate({ rows, isBacklog }: Batch, ticket: Ticket, skipsDiff: boolean): Promise<void> {

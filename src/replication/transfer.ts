@@ -28,7 +28,7 @@ export class Transfer {
       return;
     }
     const apart = new Apart(wanted);
-    const outbox = new Outbox(this.#writing, ticket, ({ id, rev }) =>
+    const outbox = new Outbox(this.context, this.#writing, ticket, ({ id, rev }) =>
       this.#open({ id, missing: [rev], possibleAncestors: [] }, ticket),
     );
     for (let left = wanted, failures = 0; left.length > 0;) {
@@ -87,7 +87,7 @@ export class Transfer {
   async #openAll(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<void> {
     const queue = wanted.values();
     const work = async (): Promise<void> => {
-      for (const one of queue) await this.#open(one, ticket);
+      for (const one of queue) await this.context.during(this.#open(one, ticket));
     };
     await Promise.all(Array.from({ length: Math.min(APART, wanted.length) }, work));
   }
@@ -142,6 +142,7 @@ export class Transfer {
         document.text.length,
       );
       this.context.changed();
+      await this.context.written([document]);
     } catch (error) {
       if (!(error instanceof CouchError) || meaningOf(error) === 'passing') throw error;
       if (error.status === 412) await again();
@@ -155,7 +156,7 @@ export class Transfer {
    * moment: the second time it is the document.
    */
   async #refuse(
-    { id, rev }: RevisionText,
+    { id, rev, text }: RevisionText,
     error: CouchError,
     asked: MissingRevisions,
     ticket: Ticket,
@@ -170,7 +171,7 @@ export class Transfer {
         return;
       }
     }
-    await this.context.refused(id, rev, error);
+    await this.context.refused({ id, rev, error, text });
   }
 
   /** The target lacks attachments that it should have: sends all of them, once. */
@@ -222,6 +223,7 @@ class Outbox {
   #writing: Promise<void> = Promise.resolve();
 
   constructor(
+    private readonly context: RunContext,
     private readonly writing: Writing,
     private readonly ticket: Ticket,
     private readonly onMissingStub: (document: RevisionText) => Promise<void>,
@@ -247,7 +249,7 @@ class Outbox {
     this.#bytes = 0;
     await this.#writing;
     if (documents.length === 0) return;
-    this.#writing = this.writing.write(documents, this.ticket, this.onMissingStub);
+    this.#writing = this.context.during(this.writing.write(documents, this.ticket, this.onMissingStub));
     // It may fail before anybody waits for it.
     this.#writing.catch(() => undefined);
   }

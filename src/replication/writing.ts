@@ -78,10 +78,11 @@ export class Writing {
     }
     this.#size.grow();
     this.#count(piece, failed);
+    await this.context.written(failed.length === 0 ? piece : piece.filter((one) => !isAmong(failed, one)));
     for (const failure of failed) {
       const document = piece.find(({ id, rev }) => id === failure.id && rev === failure.rev);
       if (failure.error.status === 412 && document !== undefined) await onMissingStub(document);
-      else await this.#settle(failure, ticket);
+      else await this.#settle(failure, ticket, document?.text);
     }
     return undefined;
   }
@@ -109,13 +110,13 @@ export class Writing {
     } else if (error.status === 412) {
       await onMissingStub(only);
     } else {
-      await this.#settle({ id: only.id, rev: only.rev, error }, ticket);
+      await this.#settle({ id: only.id, rev: only.rev, error }, ticket, only.text);
     }
   }
 
   /** What is not refused for good is tried again later. */
-  async #settle({ id, rev, error }: WriteFailure, ticket: Ticket): Promise<void> {
-    if (isRefusal(error)) await this.context.refused(id, rev, error);
+  async #settle({ id, rev, error }: WriteFailure, ticket: Ticket, text: string | undefined): Promise<void> {
+    if (isRefusal(error)) await this.context.refused({ id, rev, error, text });
     else this.context.hold({ id, missing: [rev], possibleAncestors: [] }, error, ticket);
   }
 
@@ -137,6 +138,9 @@ export async function requireAlive(peer: Side, failure: unknown, signal: AbortSi
     throw failure;
   }
 }
+
+const isAmong = (failed: readonly WriteFailure[], { id, rev }: RevisionText): boolean =>
+  failed.some((one) => one.id === id && one.rev === rev);
 
 const lengthOf = (documents: readonly RevisionText[]): number =>
   documents.reduce((sum, { text }) => sum + text.length, 0);

@@ -13,6 +13,8 @@ export interface AccessServices {
   readonly databases: Databases;
   /** A database by the rules that it has besides its security object. */
   readonly viewOf: (db: Database, user: UserContext) => Database;
+  /** Looks at a design document as it is looked at when a client writes it. @throws CouchError 400 */
+  readonly checkDesign: (db: Database, id: string, text: string) => Promise<void>;
 }
 
 /**
@@ -22,14 +24,14 @@ export interface AccessServices {
 export function accessFor(
   name: string,
   who: () => UserContext | Promise<UserContext>,
-  { databases, viewOf }: AccessServices,
+  { databases, viewOf, checkDesign }: AccessServices,
 ): LocalAccess {
   return {
     use: async (work) => {
       const user = await who();
       return databases.use(name, (db) => {
         requireRight('member', user, securityOf(db.security));
-        return work(new DesignGuard(viewOf(db, user), user));
+        return work(new DesignGuard(viewOf(db, user), user, checkDesign));
       });
     },
     create: async (properties) => {
@@ -40,11 +42,15 @@ export function accessFor(
   };
 }
 
-/** What HTTP asks before it writes: design documents are for admins of the database. */
+/** What HTTP asks before it writes: design documents are for admins of the database, and must compile. */
 class DesignGuard extends DatabaseView {
   readonly #refusal: CouchError | undefined;
 
-  constructor(inner: Database, user: UserContext) {
+  constructor(
+    inner: Database,
+    user: UserContext,
+    private readonly check: AccessServices['checkDesign'],
+  ) {
     super(inner);
     const reason = 'You are not a db or server admin.';
     if (!isDatabaseAdmin(user, securityOf(inner.security)))
@@ -52,11 +58,18 @@ class DesignGuard extends DatabaseView {
   }
 
   override write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
-    const refusal = this.#refusal;
-    if (refusal === undefined) return this.inner.write(edits, options);
-    return writeSingly(this.inner, edits, options, (edit) => {
-      if (edit.id.startsWith('_design/')) throw refusal;
+    if (!edits.some(isDesign)) return this.inner.write(edits, options);
+    return writeSingly(this.inner, edits, options, async (edit) => {
+      if (isDesign(edit)) await this.#require(edit);
       return edit;
     });
   }
+
+  /** @throws CouchError */
+  async #require({ id, deleted, body }: DocumentEdit): Promise<void> {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    if (!deleted) await this.check(this.inner, id, `{${body}}`);
+  }
 }
+
+const isDesign = ({ id }: DocumentEdit): boolean => id.startsWith('_design/');

@@ -26,8 +26,6 @@ export interface JobSpec {
   readonly hasAccount: boolean;
   /** Who is shown to have asked. */
   readonly user: string | null;
-  /** Whether they are a server admin, who may name other servers. */
-  readonly isAdmin: boolean;
   /** None where it was asked for by `_replicate`: such a replication is not tried again when it fails. */
   readonly document: DocumentPlace | undefined;
   /** When it was asked for; milliseconds since 1970. */
@@ -91,8 +89,6 @@ class Entry implements ScheduledJob {
   job: Job = step(NEW_JOB, { type: 'accepted' });
   history: readonly JobMoment[];
   run: Run | undefined;
-  /** Whether a run of it has still to end. */
-  isEnding = false;
   progress: ReplicationProgress | undefined;
   notBefore = -Infinity;
   lastStarted = -Infinity;
@@ -118,8 +114,8 @@ class Entry implements ScheduledJob {
 /** All replications that are to run, and the scheduler that gives them their turns. */
 export class Jobs {
   readonly #entries = new Map<string, Entry>();
-  /** Of runs, until nothing of them runs any more. */
-  readonly #endings = new Set<Promise<void>>();
+  /** By the ids of replications, runs of which something still runs: another one waits for that. */
+  readonly #endings = new Map<string, Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #turn: NodeJS.Immediate | undefined;
   /** When places were last given on. */
@@ -161,15 +157,27 @@ export class Jobs {
     for (const { reject } of entry.waiters) reject(cancelled());
     const { run } = entry;
     entry.run = undefined;
-    if (run !== undefined) await this.#end(run);
+    if (run !== undefined) await this.#end(id, run);
     this.schedule();
     return true;
   }
 
-  async #end(run: Run): Promise<void> {
-    const ending = run.stop();
-    this.#endings.add(ending);
-    await ending.finally(() => this.#endings.delete(ending));
+  /** Ends a run that may not go on. */
+  fail(id: string, error: unknown): void {
+    const entry = this.#entries.get(id);
+    const run = entry?.run;
+    if (entry === undefined || run === undefined) return;
+    void this.#end(id, run);
+    this.#crashed(entry, run, error);
+  }
+
+  async #end(id: string, run: Run): Promise<void> {
+    const ending = run.stop().finally(() => {
+      this.#endings.delete(id);
+      this.schedule();
+    });
+    this.#endings.set(id, ending);
+    await ending;
   }
 
   async close(): Promise<void> {
@@ -179,7 +187,7 @@ export class Jobs {
     const entries = [...this.#entries.values()];
     this.#entries.clear();
     for (const { waiters } of entries) for (const { reject } of waiters) reject(stopping());
-    await Promise.all([...entries.map(({ run }) => run?.stop()), ...this.#endings]);
+    await Promise.all([...entries.map(({ run }) => run?.stop()), ...this.#endings.values()]);
   }
 
   /** Gives turns soon; to be called when the limits change, too. */
@@ -195,7 +203,11 @@ export class Jobs {
     const mayRotate = now - this.#rotated >= interval;
     if (mayRotate) this.#rotated = now;
     const limits = { maxJobs, maxChurn: mayRotate ? maxChurn : 0 };
-    const turns = giveTurns(Array.from(this.#entries.values(), candidate), limits, now);
+    const turns = giveTurns(
+      Array.from(this.#entries.values(), (entry) => this.#candidate(entry)),
+      limits,
+      now,
+    );
     for (const id of turns.stop) this.#stop(this.#entries.get(id));
     for (const id of turns.start) this.#start(this.#entries.get(id));
     this.#arm(now);
@@ -206,9 +218,9 @@ export class Jobs {
     const { maxJobs, interval } = this.options.config.replication;
     let running = 0;
     let next = Infinity;
-    for (const { run, isEnding, notBefore } of this.#entries.values()) {
+    for (const { run, spec, notBefore } of this.#entries.values()) {
       if (run !== undefined) running++;
-      else if (!isEnding) next = Math.min(next, notBefore);
+      else if (!this.#endings.has(spec.id.full)) next = Math.min(next, notBefore);
     }
     if (next === Infinity) return;
     const at = running < maxJobs ? next : Math.max(next, this.#rotated + interval);
@@ -236,13 +248,9 @@ export class Jobs {
     if (entry === undefined || run === undefined) return;
     entry.progress = run.progress;
     entry.run = undefined;
-    entry.isEnding = true;
     entry.happened({ type: 'steppedAside' });
     this.#note(entry, { type: 'stopped', at: Date.now() });
-    void this.#end(run).finally(() => {
-      entry.isEnding = false;
-      this.schedule();
-    });
+    void this.#end(entry.spec.id.full, run);
   }
 
   #finished(entry: Entry, run: Run, result: ReplicationResult): void {
@@ -281,19 +289,22 @@ export class Jobs {
     entry.notBefore = now + (this.options.firstBackoff ?? FIRST_BACKOFF) * 2 ** doublings;
   }
 
+  #candidate({ spec, run, isContinuous, lastStarted, notBefore }: Entry): Candidate {
+    const id = spec.id.full;
+    return {
+      id,
+      isRunning: run !== undefined,
+      isContinuous,
+      lastStarted,
+      notBefore: this.#endings.has(id) ? Infinity : notBefore,
+    };
+  }
+
   #note(entry: Entry, moment: JobMoment): void {
     const { maxHistory } = this.options.config.replication;
     entry.history = [moment, ...entry.history].slice(0, maxHistory);
   }
 }
-
-const candidate = ({ spec, run, isEnding, isContinuous, lastStarted, notBefore }: Entry): Candidate => ({
-  id: spec.id.full,
-  isRunning: run !== undefined,
-  isContinuous,
-  lastStarted,
-  notBefore: isEnding ? Infinity : notBefore,
-});
 
 /** How it is at this moment. */
 const current = ({ spec, job, history, pid, run, progress }: Entry): ScheduledJob => ({
@@ -306,9 +317,13 @@ const current = ({ spec, job, history, pid, run, progress }: Entry): ScheduledJo
 
 /** Why something failed, as it may be shown: no text of a library, which could hold more than it should. */
 export function reasonOf(error: unknown): string {
-  if (error instanceof CouchError || error instanceof PeerUnreachable) return error.message;
+  if (error instanceof CouchError || error instanceof PeerUnreachable)
+    return error.message.slice(0, LONGEST_REASON).toWellFormed();
   return DEFECT;
 }
+
+/** A history of many failures is kept in memory. */
+const LONGEST_REASON = 1000;
 
 const DEFECT = 'internal_server_error: the server failed';
 

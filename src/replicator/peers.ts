@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import type { Agent } from 'undici';
 import type { AuthHeaders, AuthResult, Client } from '../auth/auth.js';
-import type { UserContext } from '../auth/usercontext.js';
+import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Config } from '../config/schema.js';
 import { unauthorized } from '../errors.js';
@@ -42,7 +42,14 @@ export interface PeerServices extends AccessServices {
 }
 
 /** For whom a replication runs. */
-export type Behalf = Pick<JobSpec, 'as' | 'hasAccount' | 'isAdmin'>;
+export type Behalf = Pick<JobSpec, 'as' | 'hasAccount'>;
+
+interface Means {
+  readonly behalf: Behalf;
+  readonly isAdmin: boolean;
+  /** Where a side is not here. */
+  readonly agent: Agent | undefined;
+}
 
 /** Both sides of a replication. Must be closed. */
 export interface OpenedPeers {
@@ -74,14 +81,31 @@ export class Peers {
         requireOrigin(endpoint.url, isAdmin, this.services.config.replication);
   }
 
+  /**
+   * Whether those for whom a replication runs are server admins, who may name other servers: as things are now, for they
+   * may have been when they asked for it. @throws CouchError 403 for what they may not name
+   */
+  async judge(request: ReplicationRequest, { as, hasAccount }: Behalf): Promise<boolean> {
+    if (this.#remote(request).length === 0) return false;
+    const who = hasAccount && as.name !== null ? await this.services.accountOf(as.name) : as;
+    const isAdmin = who !== undefined && isServerAdmin(who);
+    this.require(request, isAdmin);
+    return isAdmin;
+  }
+
+  #remote({ source, target }: ReplicationRequest): readonly Endpoint[] {
+    return [source, target].filter((one) => this.#databaseOf(one) === undefined);
+  }
+
   /** @throws CouchError 403 for what may not be connected to */
   async open(request: ReplicationRequest, behalf: Behalf, signal: AbortSignal): Promise<OpenedPeers> {
-    this.require(request, behalf.isAdmin);
-    const remote = [request.source, request.target].filter((one) => this.#databaseOf(one) === undefined);
+    const remote = this.#remote(request);
+    const isAdmin = await this.judge(request, behalf);
     for (const { url } of remote) await requireAddresses(url, this.services.resolve, signal);
     const agent = remote.length === 0 ? undefined : await this.#newAgent(request);
-    const source = this.#peer(request.source, request, behalf, agent);
-    const target = this.#peer(request.target, request, behalf, agent);
+    const means = { behalf, isAdmin, agent };
+    const source = this.#peer(request.source, request, means);
+    const target = this.#peer(request.target, request, means);
     const close = async (): Promise<void> => {
       await Promise.all([source.close(), target.close()]);
       await agent?.destroy();
@@ -92,8 +116,9 @@ export class Peers {
   /** Names a replication; the code of a filter function is part of what it is. @throws CouchError 404 where there is none */
   async identify(request: ReplicationRequest, behalf: Behalf, signal: AbortSignal): Promise<ReplicationId> {
     const { filter } = request.options;
-    const isFunction = filter !== undefined && !filter.startsWith('_');
-    const filterCode = isFunction ? await this.#filterCode(filter, request, behalf, signal) : undefined;
+    const filterCode = isFilterFunction(filter)
+      ? await this.#filterCode(filter, request, behalf, signal)
+      : undefined;
     return replicationId({
       serverUuid: this.services.uuid,
       source: identityOf(request.source, behalf.as),
@@ -130,7 +155,7 @@ export class Peers {
     });
   }
 
-  #peer(endpoint: Endpoint, request: ReplicationRequest, behalf: Behalf, agent: Agent | undefined): Peer {
+  #peer(endpoint: Endpoint, request: ReplicationRequest, { behalf, isAdmin, agent }: Means): Peer {
     const name = this.#databaseOf(endpoint);
     if (name !== undefined) return this.#localPeer(name, endpoint, behalf);
     if (agent === undefined) throw new TypeError('a peer behind HTTP needs an agent');
@@ -140,7 +165,7 @@ export class Peers {
       headers: endpoint.headers,
       dispatcher: agent,
       timeout: request.http.timeout,
-      mayFollow: (to) => mayFollow(endpoint.url, to, behalf.isAdmin, rules),
+      mayFollow: (to) => mayFollow(endpoint.url, to, isAdmin, rules),
     });
   }
 
@@ -169,6 +194,10 @@ export class Peers {
     return account;
   }
 }
+
+/** Others are built in. */
+export const isFilterFunction = (filter: string | undefined): filter is string =>
+  filter !== undefined && !filter.startsWith('_');
 
 const identityOf = ({ url, user, headers, database }: Endpoint, as: UserContext): EndpointIdentity => ({
   name: url,

@@ -2,10 +2,12 @@ import { lookup } from 'node:dns/promises';
 import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import { Queue } from '../store/queue.js';
 import type { Config } from '../config/schema.js';
-import { CouchError, notFound, unauthorized } from '../errors.js';
+import { CouchError, notFound, tooManyRequests, unauthorized } from '../errors.js';
 import { PeerUnreachable } from '../replication/peer.js';
 import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
+import type { Rejection } from '../rejections/rejection.js';
+import type { Rejections } from '../rejections/rejections.js';
 import type { Database } from '../store/types.js';
 import { REPLICATOR, type Members } from './documents.js';
 import type { Endpoint } from './endpoint.js';
@@ -14,6 +16,7 @@ import { type DocumentPlace, Jobs, type JobSpec, type ScheduledJob } from './job
 import { OwnServer } from './own-server.js';
 import { Peers, type PeerServices } from './peers.js';
 import { parseCancellation, parseRequest } from './request.js';
+import { RejectionDesk } from './rejection-desk.js';
 import { run } from './running.js';
 import { shownResult, type Shown, type Unscheduled } from './shown.js';
 import { type DocumentRules, ReplicatorView } from './view.js';
@@ -23,11 +26,14 @@ export interface ReplicatorServices extends Omit<PeerServices, 'config' | 'resol
   /** Read at each use: it may change. */
   readonly config: Pick<Config, 'replication' | 'admins'>;
   readonly tasks: Tasks;
+  readonly rejections: Rejections;
   readonly log: Pick<Logger, 'error' | 'info' | 'warn'>;
   /** Finds the addresses of names; as the system does, when left out. */
   readonly resolve?: PeerServices['resolve'];
   /** See `JobsOptions`. */
   readonly firstBackoff?: number;
+  /** See `WatcherServices`. */
+  readonly filterCheck?: number;
 }
 
 /** What `_replicate` answers. */
@@ -41,6 +47,7 @@ interface Parts {
   readonly own: OwnServer;
   readonly peers: Peers;
   readonly watcher: Watcher;
+  readonly rejected: RejectionDesk;
 }
 
 /** CouchDB's replicator: what is asked of `_replicate`, and what documents of replicator databases ask for. */
@@ -51,11 +58,11 @@ export class Replicator {
   readonly #stop = new AbortController();
 
   constructor(private readonly services: ReplicatorServices) {
-    const { config, log, tasks, firstBackoff } = services;
+    const { config, log, firstBackoff } = services;
     this.#jobs = new Jobs({
       config,
       log,
-      run: (spec) => run(spec, { peers: this.#running.peers, tasks, log }),
+      run: (spec) => run(spec, { ...services, peers: this.#running.peers }),
       onCompleted: (place, job) => this.#running.watcher.completed(place, job),
       ...(firstBackoff !== undefined && { firstBackoff }),
     });
@@ -73,7 +80,13 @@ export class Replicator {
     const resolve = services.resolve ?? ((hostname: string) => lookup(hostname, { all: true }));
     const peers = new Peers({ ...services, resolve }, own);
     const watcher = new Watcher({ ...services, peers, jobs: this.#jobs });
-    this.#parts = { own, peers, watcher };
+    const rejected = new RejectionDesk({
+      ...services,
+      peers,
+      specs: () => this.#jobs.list().map(({ spec }) => spec),
+      specOf: (place) => watcher.specOf(place),
+    });
+    this.#parts = { own, peers, watcher, rejected };
     services.databases.onCreate((name) => watcher.follow(name));
     watcher.start();
   }
@@ -92,6 +105,16 @@ export class Replicator {
   /** To be called when the configuration has changed. */
   reconsider(): void {
     this.#jobs.schedule();
+    for (const { spec, pid } of this.#jobs.list()) if (pid !== null) void this.#judge(spec);
+  }
+
+  /** Who began it may be no admin any more. */
+  async #judge(spec: JobSpec): Promise<void> {
+    try {
+      await this.#running.peers.judge(spec.request, spec);
+    } catch (error) {
+      this.#jobs.fail(spec.id.full, error);
+    }
   }
 
   // ---- what it shows --------------------------------------------------------------------------------------------
@@ -107,6 +130,20 @@ export class Replicator {
   /** What is known of a document that is not at its end. */
   document(place: DocumentPlace): Unscheduled | ScheduledJob | undefined {
     return this.#running.watcher.find(place);
+  }
+
+  /** What targets refused for good. */
+  get rejected(): RejectionDesk {
+    return this.#running.rejected;
+  }
+
+  /** Tries once more to write a document that was refused. @throws CouchError; see `RejectionDesk` */
+  async retry(name: string, id: string, user: UserContext): Promise<readonly Rejection[]> {
+    try {
+      return await this.rejected.retry(name, id, user, this.#stop.signal);
+    } catch (error) {
+      throw error instanceof PeerUnreachable ? new CouchError(500, 'error', error.message) : error;
+    }
   }
 
   /** A replicator database as a user may see it. */
@@ -154,8 +191,8 @@ export class Replicator {
       database,
     });
     const request = parseRequest(body, this.services.config.replication, named);
-    const behalf = { as: user, hasAccount, isAdmin: isServerAdmin(user) };
-    peers.require(request, behalf.isAdmin);
+    const behalf = { as: user, hasAccount };
+    peers.require(request, isServerAdmin(user));
     const id = await peers.identify(request, behalf, this.#stop.signal);
     return { ...behalf, id, request, user: user.name, document: undefined, startTime: Date.now() };
   }
@@ -164,7 +201,9 @@ export class Replicator {
   async #run(spec: JobSpec): Promise<Answer> {
     const id = spec.id.full;
     const { options } = spec.request;
-    this.#requireOwn(this.#jobs.get(id), spec.as);
+    const running = this.#jobs.get(id);
+    this.#requireOwn(running, spec.as);
+    if (running === undefined) this.#requireRoom(spec.as);
     this.#jobs.add(spec);
     if (options.continuous === true) return { status: 202, body: { ok: true, _local_id: id } };
     try {
@@ -172,6 +211,19 @@ export class Replicator {
     } catch (error) {
       return failed(error);
     }
+  }
+
+  /** @throws CouchError 429 where a user has begun so many replications already */
+  #requireRoom(user: UserContext): void {
+    if (isServerAdmin(user)) return;
+    const { maxTransientJobs: most } = this.services.config.replication;
+    const own = this.#jobs
+      .list()
+      .filter(({ spec }) => spec.document === undefined && spec.user === user.name);
+    if (own.length >= most)
+      throw tooManyRequests(
+        `There are ${own.length} replications of this user already, as many as replication.maxTransientJobs allows.`,
+      );
   }
 
   /** @throws CouchError 401, 404 */

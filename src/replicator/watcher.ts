@@ -9,7 +9,7 @@ import type { Database } from '../store/types.js';
 import { isNoReplication, isReplicatorDatabase, membersOf, type Members } from './documents.js';
 import { InvalidReplication } from './invalid.js';
 import { type DocumentPlace, type Jobs, type JobSpec, reasonOf, type ScheduledJob } from './jobs.js';
-import type { Peers } from './peers.js';
+import { isFilterFunction, type Peers } from './peers.js';
 import { Places } from './places.js';
 import { parseRequest, type ReplicationRequest } from './request.js';
 import { iso8601, statistics, type Unscheduled } from './shown.js';
@@ -22,6 +22,8 @@ const PREPARED_AT_ONCE = 20;
 /** Seconds within which one that could not be prepared is tried again, and how often that doubles: CouchDB's. */
 const FIRST_RANGE = 64;
 const MOST_DOUBLINGS = 12;
+/** Seconds after which a filter function is looked at again, about, as in CouchDB. */
+const FILTER_CHECK = 60;
 /** A database need not wake up for itself: changes do that. */
 const SILENCE = 2 ** 31 - 1;
 
@@ -30,8 +32,10 @@ export interface WatcherServices {
   readonly jobs: Jobs;
   readonly peers: Peers;
   /** Read at each use: it may change. */
-  readonly config: Pick<Config, 'replication' | 'admins'>;
+  readonly config: Pick<Config, 'replication'>;
   readonly log: Pick<Logger, 'error' | 'info' | 'warn'>;
+  /** Milliseconds after which filter functions are looked at again; 60,000 and more, as in CouchDB, when left out. */
+  readonly filterCheck?: number;
 }
 
 /** A document that asks for a replication. */
@@ -87,6 +91,34 @@ export class Watcher {
     return replicationId === undefined ? unscheduled : this.services.jobs.get(replicationId);
   }
 
+  /** The replication that a document asks for, whether or not it is over; undefined where it asks for none. @throws CouchError */
+  async specOf(place: DocumentPlace): Promise<JobSpec | undefined> {
+    const { databases, config, peers } = this.services;
+    if (!databases.exists(place.database)) return undefined;
+    const text = await databases.use(place.database, (db) => {
+      const record = db.get(place.id);
+      return record?.deleted === false ? db.read(record, record.winner) : undefined;
+    });
+    if (text === undefined) return undefined;
+    const members = membersOf(text);
+    try {
+      const request = parseRequest(members, config.replication);
+      const behalf = behalfOf(members);
+      const id = await peers.identify(request, behalf, this.#stop.signal);
+      return {
+        ...behalf,
+        id,
+        request,
+        user: nameIn(members.user_ctx),
+        document: place,
+        startTime: Date.now(),
+      };
+    } catch (error) {
+      if (error instanceof InvalidReplication) return undefined;
+      throw error;
+    }
+  }
+
   /** The replication of a document came to its end. */
   completed(place: DocumentPlace, { spec, progress }: ScheduledJob): void {
     const watched = this.#watched.get(place.database)?.get(place.id);
@@ -112,7 +144,7 @@ export class Watcher {
       if (isOver()) break;
       await pause(TRY_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
     }
-    await this.#forgetAll(name);
+    this.#forgetAll(name);
   }
 
   /** Reads all documents, then what changes. */
@@ -126,7 +158,7 @@ export class Watcher {
         for await (const page of db.changes({ since, until, pageSize: 100 })) {
           for (const { text } of page) {
             if (isOver()) return;
-            await this.#process(db, (JSON.parse(text) as { id: string }).id);
+            this.#process(db, (JSON.parse(text) as { id: string }).id);
           }
         }
         since = until;
@@ -137,31 +169,34 @@ export class Watcher {
     }
   }
 
-  async #forgetAll(name: string): Promise<void> {
+  #forgetAll(name: string): void {
     const documents = this.#watched.get(name);
     this.#watched.delete(name);
-    await Promise.all(Array.from(documents?.values() ?? [], (watched) => this.#cancel(watched)));
+    for (const watched of documents?.values() ?? []) this.#cancel(watched);
   }
 
   // ---- documents ------------------------------------------------------------------------------------------------
 
-  async #process(db: Database, id: string): Promise<void> {
+  #process(db: Database, id: string): void {
     if (isNoReplication(id)) return;
     const place = { database: db.name, id };
     const record = db.get(id);
     const text = record?.deleted === false ? db.read(record, record.winner) : undefined;
     const members = text === undefined ? undefined : membersOf(text);
     const state = members?._replication_state;
-    if (members === undefined || state === 'completed' || state === 'failed') return this.#forget(place);
+    if (members === undefined || state === 'completed' || state === 'failed') {
+      this.#forget(place);
+      return;
+    }
     // Servers of old wrote states that say nothing here.
     if (state === 'triggered' || state === 'error') this.#inBackground(this.#write(place, NO_STATE, members));
-    await this.#watch(place, members);
+    this.#watch(place, members);
   }
 
-  async #watch(place: DocumentPlace, members: Members): Promise<void> {
+  #watch(place: DocumentPlace, members: Members): void {
     const fingerprint = fingerprintOf(members);
     if (this.#watched.get(place.database)?.get(place.id)?.fingerprint === fingerprint) return;
-    await this.#forget(place);
+    this.#forget(place);
     const now = Date.now();
     const watched: Watched = {
       place,
@@ -192,17 +227,22 @@ export class Watcher {
     return known;
   }
 
-  async #forget({ database, id }: DocumentPlace): Promise<void> {
+  #forget({ database, id }: DocumentPlace): void {
     const documents = this.#watched.get(database);
     const watched = documents?.get(id);
     if (documents === undefined || watched === undefined) return;
     documents.delete(id);
-    await this.#cancel(watched);
+    this.#cancel(watched);
   }
 
-  async #cancel({ stop, replicationId, place }: Watched): Promise<void> {
+  #cancel(watched: Watched): void {
+    watched.stop.abort();
+    this.#inBackground(this.#remove(watched));
+  }
+
+  /** A target that does not answer holds up its own replication alone: nothing else waits for this. */
+  async #remove({ replicationId, place }: Watched): Promise<void> {
     const { jobs } = this.services;
-    stop.abort();
     // It may have come to its end, and somebody else have begun the same.
     if (replicationId === undefined || jobs.get(replicationId)?.spec.document !== place) return;
     await jobs.remove(replicationId);
@@ -216,7 +256,10 @@ export class Watcher {
     if (isOver()) return;
     try {
       const spec = await this.#specOf(watched, request, members);
-      if (!isOver()) await this.#hand(watched, spec);
+      if (isOver()) return;
+      await this.#hand(watched, spec);
+      if (isFilterFunction(request.options.filter))
+        this.#inBackground(this.#followFilter(watched, request, members));
     } catch (error) {
       if (isOver()) return;
       this.#failed(watched, error instanceof CouchError ? error.reason : reasonOf(error));
@@ -225,15 +268,27 @@ export class Watcher {
   }
 
   async #specOf(watched: Watched, request: ReplicationRequest, members: Members): Promise<JobSpec> {
-    const { owner, user_ctx: context } = members;
-    const behalf = {
-      as: { name: typeof owner === 'string' ? owner : null, roles: [] },
-      hasAccount: false,
-      isAdmin: typeof owner === 'string' && Object.hasOwn(this.services.config.admins, owner),
-    };
+    const behalf = behalfOf(members);
     const id = await this.services.peers.identify(request, behalf, watched.stop.signal);
     const { startTime } = watched.unscheduled;
-    return { ...behalf, id, request, user: nameIn(context), document: watched.place, startTime };
+    return { ...behalf, id, request, user: nameIn(members.user_ctx), document: watched.place, startTime };
+  }
+
+  /** With another filter function it is another replication, which sees other documents. */
+  async #followFilter(watched: Watched, request: ReplicationRequest, members: Members): Promise<void> {
+    const { stop, place, replicationId: former } = watched;
+    const isOver = (): boolean => stop.signal.aborted || this.find(place) === undefined;
+    const wait = this.services.filterCheck ?? FILTER_CHECK * 1000 * (1 + Math.random());
+    while (!isOver()) {
+      await pause(wait, undefined, { signal: stop.signal, ref: false }).catch(() => undefined);
+      if (isOver()) return;
+      // A source that is away is no other source.
+      const now = await this.#specOf(watched, request, members).catch(() => undefined);
+      if (isOver() || now === undefined || now.id.full === former) continue;
+      this.#inBackground(this.#remove(watched));
+      watched.replicationId = undefined;
+      return this.#prepare(watched, request, members);
+    }
   }
 
   /** @throws CouchError where it cannot be run now */
@@ -317,6 +372,11 @@ function fingerprintOf(members: Members): string {
     .sort(([a], [b]) => (a < b ? -1 : 1));
   return hash('sha256', JSON.stringify(said), 'base64url');
 }
+
+const behalfOf = ({ owner }: Members): Pick<JobSpec, 'as' | 'hasAccount'> => ({
+  as: { name: typeof owner === 'string' ? owner : null, roles: [] },
+  hasAccount: true,
+});
 
 const nameIn = (context: unknown): string | null => {
   const name = typeof context === 'object' && context !== null ? (context as Members).name : undefined;

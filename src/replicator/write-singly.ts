@@ -9,9 +9,10 @@ export async function writeSingly(
   db: Database,
   edits: readonly DocumentEdit[],
   options: WriteOptions,
-  judge: (edit: DocumentEdit) => DocumentEdit,
+  judge: Judge,
 ): Promise<EditResult[]> {
-  const judged = edits.map((edit) => judgedBy(judge, edit));
+  const judged: Judged[] = [];
+  for (const edit of edits) judged.push(await judgedBy(judge, edit));
   const taken = judged.flatMap((one) => ('edit' in one ? [one.edit] : []));
   const written = taken.length === 0 ? [] : await db.write(taken, options);
   let next = 0;
@@ -22,11 +23,12 @@ export async function writeSingly(
   });
 }
 
+type Judge = (edit: DocumentEdit) => DocumentEdit | Promise<DocumentEdit>;
 type Judged = { readonly edit: DocumentEdit } | { readonly error: CouchError };
 
-function judgedBy(judge: (edit: DocumentEdit) => DocumentEdit, edit: DocumentEdit): Judged {
+async function judgedBy(judge: Judge, edit: DocumentEdit): Promise<Judged> {
   try {
-    return { edit: judge(edit) };
+    return { edit: await judge(edit) };
   } catch (error) {
     if (error instanceof CouchError && error.status < 500) return { error };
     throw error;

@@ -12,6 +12,7 @@ import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
 import { QuickJsSandbox } from '../../src/design/sandbox.js';
+import { Rejections } from '../../src/rejections/rejections.js';
 import { createReplicator } from '../../src/http/replicator.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
@@ -118,7 +119,8 @@ export async function startApp(
     server,
     ...services,
   };
-  const replicator = services.replicator ?? createReplicator(parts, tuning);
+  const rejections = new Rejections(path.join(folder, 'rejections'));
+  const replicator = services.replicator ?? createReplicator({ ...parts, rejections }, tuning);
   const app = buildApp({ ...parts, replicator });
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
@@ -138,6 +140,7 @@ export async function startApp(
     raw: (bytes: string | Buffer, patience?: number) => sendRaw(port, bytes, patience),
     async stop() {
       await replicator.close();
+      await rejections.close();
       await app.close();
       await views.close();
       await sandbox.close();

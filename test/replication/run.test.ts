@@ -233,7 +233,7 @@ describe('what a target refuses', () => {
         listener: { onRefused: (refusal) => void refused.push(refusal) },
       },
     ).done;
-    expect(refused).toEqual([
+    expect(refused).toMatchObject([
       { id: 'doc3', rev: `1-${hashOf(3)}`, error: forbidden },
       { id: 'doc7', rev: `1-${hashOf(7)}`, error: forbidden },
     ]);
@@ -276,6 +276,20 @@ describe('what a target refuses', () => {
       failure,
     );
     expect(await logOf(target)).toBeUndefined();
+  });
+
+  it('is told with what was to be written, and what was written is told, too', async () => {
+    const [source, target] = [await filled(here(), 3), here()];
+    const told: unknown[] = [];
+    const listener: ReplicationSpec['listener'] = {
+      onRefused: ({ id, text }) => void told.push([id, text?.includes('"n":1')]),
+      onWritten: (documents) => void told.push(documents.map(({ id }) => id)),
+    };
+    await start(source, refusing(target, ['doc1'], forbidden), {}, { listener }).done;
+    expect(told).toEqual([
+      ['doc0', 'doc2'],
+      ['doc1', true],
+    ]);
   });
 
   it.each([400, 413])('is found where the whole request is answered with %i', async (status) => {
@@ -345,6 +359,57 @@ describe('what a target refuses', () => {
     expect(held).toEqual([]);
     await expectSame(source, target);
   });
+});
+
+it('writes nothing after the end of a run that failed', async () => {
+  const [source, target] = [await filled(here(), 2), here()];
+  const gone = new CouchError(404, 'not_found', 'no_db_file');
+  let letGo: () => void = () => undefined;
+  const released = new Promise<void>((resolve) => (letGo = resolve));
+  let isWriting = false;
+  const slow = altered(target, {
+    write: async (documents, signal) => {
+      isWriting = true;
+      await released;
+      const failures = await target.write(documents, signal);
+      isWriting = false;
+      return failures;
+    },
+  });
+  const broken = altered(source, {
+    open: (wanted, signal) =>
+      wanted.id === 'doc0' ? source.open(wanted, signal) : failing(gone, () => isWriting),
+  });
+  let wasWriting: boolean | undefined;
+  const { done } = start(broken, slow, { useBulkGet: false });
+  const ended = done.catch((error: unknown) => {
+    wasWriting = isWriting;
+    return error;
+  });
+  await until('it is being written', () => isWriting);
+  // Time for the other one to fail.
+  for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+  letGo();
+  expect(await ended).toBe(gone);
+  expect(wasWriting).toBe(false);
+});
+
+/** Fails as soon as something else is under way. */
+const failing = (error: Error, isUnderWay: () => boolean): AsyncIterable<never> => ({
+  [Symbol.asyncIterator]: () => ({
+    next: async () => {
+      await until('the other one is under way', isUnderWay);
+      throw error;
+    },
+  }),
+});
+
+it('brings nothing but the revisions that are named', async () => {
+  const [source, target] = [await filled(here(), 3), await filled(here(), 1)];
+  const revisions = [0, 1].map((n) => ({ id: `doc${n}`, revs: [`1-${hashOf(n)}`], seq: undefined }));
+  await start(source, target, { useCheckpoints: false }, { revisions }).done;
+  expect(await idsOf(target)).toEqual(['doc0', 'doc1']);
+  expect(await logOf(target)).toBeUndefined();
 });
 
 describe('a continuous replication', () => {

@@ -62,7 +62,6 @@ function setUp(replication: Record<string, unknown> = {}) {
       as: { name: 'jan', roles: [] },
       user: 'jan',
       hasAccount: false,
-      isAdmin: false,
       document: document ?? undefined,
       startTime: Date.now(),
     });
@@ -159,6 +158,22 @@ describe('the scheduler', () => {
     expect(it.running()).toEqual(['a']);
   });
 
+  it('begins what was removed and asked for again when nothing of it runs any more', async () => {
+    const it = setUp();
+    it.add('a');
+    await settle();
+    const first = it.last('a');
+    const removed = it.jobs.remove('a');
+    it.add('a');
+    it.add('b');
+    await settle();
+    expect([it.last('a') === first, it.stateOf('a'), it.running()]).toEqual([true, 'pending', ['b']]);
+    first.letGo();
+    await removed;
+    await settle();
+    expect(it.running()).toEqual(['b', 'a']);
+  });
+
   it('lets those run to their end that have one', async () => {
     const it = setUp({ maxJobs: 1, interval: 1000 });
     it.add('a');
@@ -251,6 +266,27 @@ describe('a replication that crashes', () => {
     it.last('a').crash(new CouchError(500, 'x', 'y'));
     await expect(result).rejects.toMatchObject({ error: 'x' });
     expect(it.jobs.list()).toEqual([]);
+  });
+
+  it('keeps the beginning of a long reason', async () => {
+    const it = setUp();
+    it.add('a');
+    await settle();
+    it.last('a').crash(new CouchError(500, 'error', 'x'.repeat(100_000)));
+    await settle();
+    expect(it.jobs.get('a')?.history[0]?.reason).toMatch(/^error: x{900,1000}$/);
+  });
+
+  it('may be one that must not go on', async () => {
+    const it = setUp();
+    it.add('a');
+    await settle();
+    it.jobs.fail('a', new CouchError(403, 'forbidden', 'not any more'));
+    await settle();
+    expect([it.stateOf('a'), it.last('a').isStopped]).toEqual(['crashing', true]);
+    it.last('a').letGo();
+    await settle(30_000);
+    expect(it.stateOf('a')).toBe('running');
   });
 
   it('shows nothing of a defect here but in the log', async () => {

@@ -257,3 +257,70 @@ test('a document whose servers may not be connected to any more is told so', asy
     await rm(folder, { recursive: true, force: true });
   }
 });
+
+test('who is no server admin any more replicates to no other servers', async () => {
+  const chief = '/_node/_local/_config/admins/chief';
+  await server.ask('PUT', chief, { json: 'pw' });
+  const there = urlOf(other, 'there', 'admin:secret');
+  const json = { source: there, target: urlOf(server, 'target', 'jan:pw'), continuous: true };
+  await server.ask('PUT', '/_replicator/ofchief', { as: 'chief:pw', json });
+  expect((await replicate({ ...json, doc_ids }, 'chief:pw')).status).toBe(202);
+  const jobs = async () =>
+    (
+      (await server.ask('GET', '/_scheduler/jobs')).body as {
+        jobs: { user: string | null; doc_id: string | null; info: unknown }[];
+      }
+    ).jobs;
+  const ofChief = async () =>
+    (await jobs()).filter((one) => one.info !== null && (one.user === 'chief' || one.doc_id === 'ofchief'));
+  await until('both run', async () => (await ofChief()).length === 2);
+  await server.ask('DELETE', chief);
+  const document = '/_scheduler/docs/_replicator/ofchief';
+  const { info } = await until('the document is told', async () => {
+    const { body } = await server.ask('GET', document);
+    return (body as { state: string }).state === 'crashing' && (body as { info: unknown });
+  });
+  expect(info).toEqual({ error: expect.stringMatching(/^forbidden: .*replication\.origins\.$/) as unknown });
+  await until('the other one is gone', async () => (await ofChief()).every(({ user }) => user === null));
+});
+
+test('users may begin so many replications by _replicate, and server admins any number', async () => {
+  const strict = await startUsers({ replication: { maxTransientJobs: 1 } });
+  try {
+    await strict.put('jan', { password: 'pw' });
+    for (const name of ['a', 'b']) {
+      await strict.ask('PUT', `/${name}`);
+      await strict.ask('PUT', `/${name}/_security`, { json: { members: { names: ['jan'] } } });
+    }
+    const begin = async (id: string, as = 'jan:pw', more = {}) => {
+      const json = { source: 'a', target: 'b', continuous: true, doc_ids: [id], ...more };
+      return await strict.ask('POST', '/_replicate', { as, json });
+    };
+    expect(await begin('x')).toMatchObject({ status: 202 });
+    expect(await begin('y')).toMatchObject({
+      status: 429,
+      body: {
+        error: 'too_many_requests',
+        reason: expect.stringContaining('replication.maxTransientJobs') as unknown,
+      },
+    });
+    // What runs already is no more.
+    expect(await begin('x')).toMatchObject({ status: 202 });
+    for (const id of ['y', 'z']) expect(await begin(id, 'admin:secret')).toMatchObject({ status: 202 });
+    await begin('x', 'jan:pw', { cancel: true });
+    expect(await begin('z1')).toMatchObject({ status: 202 });
+  } finally {
+    await strict.stop();
+  }
+});
+
+test('of what another server says only the beginning is told on', async () => {
+  const talkative = http.createServer((_request, response) =>
+    response.writeHead(400).end(JSON.stringify({ error: 'bad_request', reason: 'y'.repeat(50_000) })),
+  );
+  await new Promise<void>((resolve) => talkative.listen(0, '127.0.0.1', resolve));
+  const source = `http://127.0.0.1:${(talkative.address() as AddressInfo).port}/x`;
+  const { body } = await replicate({ source, target: 'target' });
+  expect((body as { reason: string }).reason).toMatch(/^y{1000}…$/);
+  talkative.close();
+});

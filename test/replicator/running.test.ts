@@ -1,10 +1,12 @@
 import { expect, test } from 'vitest';
+import { Rejections } from '../../src/rejections/rejections.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { OwnServer } from '../../src/replicator/own-server.js';
 import { Peers } from '../../src/replicator/peers.js';
 import { parseRequest } from '../../src/replicator/request.js';
 import { run } from '../../src/replicator/running.js';
 import { loadConfig } from '../../src/config/load.js';
+import { until } from '../system/support/wait.js';
 
 test('a replication that waits for a name to be resolved can be stopped at once', async () => {
   const { config } = loadConfig({ values: {} });
@@ -12,6 +14,7 @@ test('a replication that waits for a name to be resolved can be stopped at once'
   const peers = new Peers(
     {
       config,
+      accountOf: () => Promise.resolve({ name: 'admin', roles: ['_admin'] }),
       resolve: () => {
         asked++;
         return new Promise<never>(() => undefined);
@@ -30,15 +33,14 @@ test('a replication that waits for a name to be resolved can be stopped at once'
       as: { name: 'admin', roles: ['_admin'] },
       hasAccount: true,
       user: 'admin',
-      isAdmin: true,
       document: undefined,
       startTime: 0,
     },
-    { peers, tasks, log },
+    { peers, tasks, log, config, rejections: new Rejections('/nowhere') },
   );
   const ended = running.done.catch((error: unknown) => error);
+  await until('the name is asked for', () => asked === 1);
   await running.stop();
-  expect(asked).toBe(1);
   expect(await ended).toMatchObject({ name: 'AbortError' });
   expect(tasks.list()).toEqual([]);
 });

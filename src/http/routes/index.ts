@@ -15,6 +15,7 @@ import { listRoutes } from './list.js';
 import { nodeRoutes } from './node.js';
 import { partitionRoutes } from './partitions.js';
 import { purgeRoutes } from './purge.js';
+import { rejectionRoutes } from './rejections.js';
 import { replicateRoutes } from './replicate.js';
 import { revsRoutes } from './revs.js';
 import { rewriteRoutes } from './rewrite.js';
@@ -29,7 +30,7 @@ import { viewRoutes } from './views.js';
 
 export type AddResource = (resource: Resource) => void;
 
-/** Everything that CouchDB has under its own paths. */
+/** Everything that CouchDB has under its own paths, and what is ours under `/_gateway/`. */
 export function allRoutes(add: AddResource): void {
   serverRoutes(add);
   sessionRoutes(add);
@@ -58,4 +59,5 @@ export function allRoutes(add: AddResource): void {
   findRoutes(add);
   listRoutes(add);
   unsupportedRoutes(add);
+  rejectionRoutes(add);
 }
