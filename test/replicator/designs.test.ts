@@ -32,7 +32,7 @@ test('a replicated design document must be one that clients could write, and com
     body: { ok: true, history: [{ docs_written: 1, doc_write_failures: 2 }] },
   });
   const { body: shown } = await it.request('GET', '/_gateway/replications');
-  const [{ id = '' } = {}] = (shown as { replications: { id: string }[] }).replications;
+  const { id } = (shown as { replications: [{ id: string }] }).replications[0];
   const { body: list } = await it.request('GET', `/_gateway/replications/${id}/rejections`);
   expect(list).toMatchObject({
     rejections: [
