@@ -367,6 +367,7 @@ it('writes nothing after the end of a run that failed', async () => {
   let letGo: () => void = () => undefined;
   const released = new Promise<void>((resolve) => (letGo = resolve));
   let isWriting = false;
+  let hasFailed = false;
   const slow = altered(target, {
     write: async (documents, signal) => {
       isWriting = true;
@@ -378,7 +379,13 @@ it('writes nothing after the end of a run that failed', async () => {
   });
   const broken = altered(source, {
     open: (wanted, signal) =>
-      wanted.id === 'doc0' ? source.open(wanted, signal) : failing(gone, () => isWriting),
+      wanted.id === 'doc0'
+        ? source.open(wanted, signal)
+        : failing(
+            gone,
+            () => isWriting,
+            () => (hasFailed = true),
+          ),
   });
   let wasWriting: boolean | undefined;
   const { done } = start(broken, slow, { useBulkGet: false });
@@ -386,8 +393,8 @@ it('writes nothing after the end of a run that failed', async () => {
     wasWriting = isWriting;
     return error;
   });
-  await until('it is being written', () => isWriting);
-  // Time for the other one to fail.
+  await until('the other one has failed', () => hasFailed);
+  // Time for that to end the run.
   for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
   letGo();
   expect(await ended).toBe(gone);
@@ -395,10 +402,11 @@ it('writes nothing after the end of a run that failed', async () => {
 });
 
 /** Fails as soon as something else is under way. */
-const failing = (error: Error, isUnderWay: () => boolean): AsyncIterable<never> => ({
+const failing = (error: Error, isUnderWay: () => boolean, fails: () => void): AsyncIterable<never> => ({
   [Symbol.asyncIterator]: () => ({
     next: async () => {
       await until('the other one is under way', isUnderWay);
+      fails();
       throw error;
     },
   }),
