@@ -71,8 +71,8 @@ export class DumpTarget implements Target {
   }
 
   /**
-   * What was written before the last checkpoint is not looked for: the source's feed does not come to it again, but for
-   * leaves of documents that got others since. A dump may hold such a leaf twice.
+   * Of what was written before the last checkpoint nothing is known any more: the few revisions of it that the source
+   * comes to again, such as those of batches that overtook others, are written twice.
    */
   revsDiff(documents: readonly ChangedDocument[]): Promise<readonly MissingRevisions[]> {
     const { written } = this.tail;
