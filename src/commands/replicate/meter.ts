@@ -17,7 +17,7 @@ export interface Reading {
 interface Sample {
   /** Milliseconds. */
   readonly time: number;
-  readonly checked: number;
+  readonly done: number;
   readonly bytes: number;
 }
 
@@ -33,7 +33,7 @@ export class Meter {
     private readonly before: ReplicationProgress,
     private readonly begun = performance.now(),
   ) {
-    this.#samples.push({ time: begun, checked: 0, bytes: 0 });
+    this.#samples.push({ time: begun, done: 0, bytes: 0 });
   }
 
   /** Seconds since the run began. */
@@ -43,20 +43,24 @@ export class Meter {
 
   read(now: ReplicationProgress, time = performance.now()): Reading {
     const checked = now.missingChecked - this.before.missingChecked;
+    const written = now.docsWritten - this.before.docsWritten;
+    const refused = now.docWriteFailures - this.before.docWriteFailures;
+    const underWay = now.missingFound - this.before.missingFound - written - refused;
+    const done = checked - underWay;
     const bytes = now.bytesWritten;
     const [first] = this.#samples;
     const since = Math.max(1, time - (first?.time ?? time)) / 1000;
-    const documentRate = (checked - (first?.checked ?? 0)) / since;
+    const documentRate = (done - (first?.done ?? 0)) / since;
     const byteRate = (bytes - (first?.bytes ?? 0)) / since;
-    this.#note({ time, checked, bytes });
-    const left = now.changesPending ?? undefined;
+    this.#note({ time, done, bytes });
+    const left = now.changesPending === null ? undefined : now.changesPending + underWay;
     return {
-      documents: now.docsWritten - this.before.docsWritten,
+      documents: written,
       bytes,
-      share: left === undefined || checked + left === 0 ? undefined : checked / (checked + left),
+      share: left === undefined || done + left === 0 ? undefined : done / (done + left),
       documentRate,
       byteRate,
-      secondsLeft: left === undefined || documentRate === 0 ? undefined : left / documentRate,
+      secondsLeft: left === undefined || documentRate <= 0 ? undefined : left / documentRate,
     };
   }
 
