@@ -343,6 +343,7 @@ export const DAMAGES: Record<string, Damage> = {
   'no name of the copy': { by: drop(meta, 'copy'), finds: ['copy_damaged'], start: true },
   'a security object that is no JSON': { by: alter(meta, 'security', garbage), finds: ['settings_damaged'] },
   'a limit that is none': { by: alter(meta, 'revs_limit', () => 'x'), finds: ['settings_damaged'] },
+  'a mark of partitions that is none': { by: add(meta, 'partitioned', 'no'), finds: ['settings_damaged'] },
   'a purge that is gone': {
     by: drop(layout.purges, layout.seqKey(2)),
     finds: ['purge_damaged'],
