@@ -97,7 +97,21 @@ test('the range of a partition has its documents alone, whatever they are called
         expect((await db.partitionInfo(partition)).docCount).toBe(own.length);
       });
     }),
-    { numRuns: 25 },
+    {
+      numRuns: 25,
+      examples: [
+        [
+          [
+            ['a', '9'],
+            ['a', '\u{1f600}'],
+            ['a;', 'a'],
+            ['a9', 'a'],
+          ],
+          'a',
+          false,
+        ],
+      ],
+    },
   );
 });
 
