@@ -1,17 +1,25 @@
 import type { ClassicLevel } from 'classic-level';
-import { inTurns, type Work } from '../json/turns.js';
 import * as layout from './layout.js';
 import type { Snapshot } from './level.js';
 import { pagesOf } from './pages.js';
 import type { WriteGate } from './write-gate.js';
 
-/** One thing that a batch does. Keys are the index's own, whatever else is stored. */
-export type IndexOperation =
-  | { readonly type: 'put'; readonly key: string; readonly value: string }
-  | { readonly type: 'del'; readonly key: string };
+/** What is written as a whole; LevelDB has it in its own memory until then. Must be closed. Keys are the index's own. */
+export interface IndexWriter {
+  put(key: string, value: string): void;
+  delete(key: string): void;
+  /** It is not synced. */
+  write(): Promise<void>;
+  close(): Promise<void>;
+}
 
 /** What indexes have stored, as it was at one moment. Must be closed. */
 export interface IndexReader {
+  /**
+   * Readers of one number find the same wherever a key is never written twice. It is another one after an index was
+   * removed, or the database was opened again and may have lost what was not synced.
+   */
+  readonly generation: number;
   /** The values of keys, undefined where there is none. */
   read(keys: readonly string[]): Promise<readonly (string | undefined)[]>;
   close(): Promise<void>;
@@ -23,8 +31,8 @@ export interface IndexReader {
  */
 export interface IndexStore {
   open(): IndexReader;
-  /** Writes a batch as a whole. It is not synced. */
-  write(operations: readonly IndexOperation[]): Promise<void>;
+  /** @throws CouchError where nothing can be written */
+  batch(): Promise<IndexWriter>;
   /** The first key of each index: what stands before the first `/`. */
   list(): Promise<readonly string[]>;
   /** Removes whatever an index has stored, in steps, the last keys first. Nothing else may write to it meanwhile. */
@@ -42,18 +50,23 @@ export interface IndexHost {
   readonly ready: () => Promise<void>;
 }
 
-type Batch = ReturnType<ClassicLevel['batch']>;
-
 /** Keys removed at a time. */
 const PAGE = 1000;
 
+let generations = 0;
+
 export class LevelIndexes implements IndexStore {
+  #generation = 0;
+  /** Where writes passed when it began. */
+  #gate: WriteGate | undefined;
+
   constructor(private readonly host: IndexHost) {}
 
   open(): IndexReader {
     const { level } = this.host;
     const snapshot: Snapshot = level.snapshot();
     return {
+      generation: this.#generationNow(),
       read: async ([key, ...more]) => {
         if (key === undefined) return [];
         // A path through a tree is read node by node, mostly from LevelDB's cache: threads take four times the processor.
@@ -67,17 +80,26 @@ export class LevelIndexes implements IndexStore {
     };
   }
 
-  async write(operations: readonly IndexOperation[]): Promise<void> {
+  #generationNow(): number {
+    const gate = this.host.gate();
+    if (gate !== this.#gate) {
+      this.#gate = gate;
+      this.#generation = ++generations;
+    }
+    return this.#generation;
+  }
+
+  async batch(): Promise<IndexWriter> {
     if (this.host.gate().failure !== undefined) await this.host.ready();
     // Where the database is opened again meanwhile, this is still the gate that nothing passes.
     const gate = this.host.gate();
     const batch = this.host.level.batch();
-    try {
-      await inTurns(fill(batch, operations));
-      await gate.run(() => batch.write());
-    } finally {
-      await batch.close();
-    }
+    return {
+      put: (key, value) => void batch.put(layout.indexes.key(key), value),
+      delete: (key) => void batch.del(layout.indexes.key(key)),
+      write: () => gate.run(() => batch.write()),
+      close: () => batch.close(),
+    };
   }
 
   async list(): Promise<readonly string[]> {
@@ -94,23 +116,23 @@ export class LevelIndexes implements IndexStore {
 
   async remove(index: string): Promise<void> {
     const keys = this.host.level.keys({ ...rangeOf(index), reverse: true });
-    for await (const page of pagesOf(keys, PAGE)) {
-      await this.write(page.map((key) => ({ type: 'del', key: layout.indexes.strip(key) })));
+    for await (const page of pagesOf(keys, PAGE)) await this.#delete(page);
+    this.#gate = undefined;
+  }
+
+  async #delete(keys: readonly string[]): Promise<void> {
+    const batch = await this.batch();
+    try {
+      for (const key of keys) batch.delete(layout.indexes.strip(key));
+      await batch.write();
+    } finally {
+      await batch.close();
     }
   }
 
   size(index: string): Promise<number> {
     const { gte, lt } = rangeOf(index);
     return this.host.level.approximateSize(gte, lt);
-  }
-}
-
-function* fill(batch: Batch, operations: readonly IndexOperation[]): Work<void> {
-  for (const operation of operations) {
-    const key = layout.indexes.key(operation.key);
-    if (operation.type === 'put') batch.put(key, operation.value);
-    else batch.del(key);
-    yield;
   }
 }
 

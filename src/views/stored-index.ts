@@ -1,5 +1,7 @@
 import type { Work } from '../json/turns.js';
-import type { IndexOperation, IndexReader, IndexStore } from '../store/indexes.js';
+import type { IndexReader, IndexStore, IndexWriter } from '../store/indexes.js';
+import type { NodeCache } from './node-cache.js';
+import { type Inner, type Leaf, readNode } from './tree/node.js';
 import type { NodeReader, NodeWriter, Root } from './tree/types.js';
 
 /** The form of what is stored, and whose order of strings it is in: an index of another one is made anew. */
@@ -34,15 +36,13 @@ const documentKey = (signature: string, id: string): string => `${signature}/d/$
 export class StoredIndex implements NodeReader {
   readonly #reader: IndexReader;
 
-  private constructor(
-    readonly signature: string,
+  /** @param cache where the nodes of paths are kept: not for whoever writes others in their place */
+  constructor(
     store: IndexStore,
+    readonly signature: string,
+    private readonly cache?: NodeCache,
   ) {
     this.#reader = store.open();
-  }
-
-  static open(store: IndexStore, signature: string): StoredIndex {
-    return new StoredIndex(signature, store);
   }
 
   /** Undefined where nothing is stored, or nothing that could be used. */
@@ -56,12 +56,22 @@ export class StoredIndex implements NodeReader {
     return format === FORMAT ? { ...state, roots: roots.map((root) => root ?? undefined) } : undefined;
   }
 
-  async read(nodes: readonly number[]): Promise<readonly string[]> {
-    const texts = await this.#reader.read(nodes.map((node) => nodeKey(this.signature, node)));
-    return texts.map((text, at) => {
+  async read(nodes: readonly number[]): Promise<readonly (Leaf | Inner)[]> {
+    const [node, ...more] = nodes;
+    if (node === undefined) return [];
+    // Whoever reads on and on would leave no room for the paths that others come by again and again.
+    const key =
+      more.length === 0 ? `${String(this.#reader.generation)}/${this.signature}/${String(node)}` : '';
+    const kept = key === '' ? undefined : this.cache?.get(key);
+    if (kept !== undefined) return [kept];
+    const texts = await this.#reader.read(nodes.map((number) => nodeKey(this.signature, number)));
+    const read = texts.map((text, at) => {
       if (text === undefined) throw new Error(`a view has lost its node ${String(nodes[at])}`);
-      return text;
+      return readNode(text);
     });
+    const [one] = read;
+    if (key !== '' && one !== undefined) this.cache?.add(key, one);
+    return read;
   }
 
   /** The places of the rows of documents, for `readPlaces`; undefined where there are none. */
@@ -90,13 +100,13 @@ export function* readPlaces(text: string | undefined): Work<readonly OwnPlace[]>
 const placesText = (places: readonly OwnPlace[]): string =>
   JSON.stringify(places.flatMap(({ view, nth, key }) => [view, nth, key]));
 
-/** What one step of an update writes, in one batch. */
+/** What one step of an update writes, in one batch. Must be closed. */
 export class IndexBatch implements NodeWriter {
-  readonly operations: IndexOperation[] = [];
   #lastNode: number;
 
   constructor(
     private readonly index: StoredIndex,
+    private readonly writer: IndexWriter,
     lastNode: number,
   ) {
     this.#lastNode = lastNode;
@@ -106,30 +116,35 @@ export class IndexBatch implements NodeWriter {
     return ++this.#lastNode;
   }
 
-  read(nodes: readonly number[]): Promise<readonly string[]> {
+  read(nodes: readonly number[]): Promise<readonly (Leaf | Inner)[]> {
     return this.index.read(nodes);
   }
 
   put(node: number, value: string): void {
-    this.operations.push({ type: 'put', key: nodeKey(this.index.signature, node), value });
+    this.writer.put(nodeKey(this.index.signature, node), value);
   }
 
   delete(node: number): void {
-    this.operations.push({ type: 'del', key: nodeKey(this.index.signature, node) });
+    this.writer.delete(nodeKey(this.index.signature, node));
   }
 
   /** Where the rows of a document stand from now on. */
   setPlaces(id: string, places: readonly OwnPlace[], had: boolean): void {
     const key = documentKey(this.index.signature, id);
-    if (places.length > 0) this.operations.push({ type: 'put', key, value: placesText(places) });
-    else if (had) this.operations.push({ type: 'del', key });
+    if (places.length > 0) this.writer.put(key, placesText(places));
+    else if (had) this.writer.delete(key);
   }
 
-  /** Comes last. @returns the state that is stored with the batch */
-  finish(seq: number, purgeSeq: number, roots: readonly Root[]): IndexState {
+  /** Writes all of it. @returns the state that is stored with it */
+  async write(seq: number, purgeSeq: number, roots: readonly Root[]): Promise<IndexState> {
     const state = { seq, purgeSeq, lastNode: this.#lastNode, roots };
     const value = JSON.stringify({ format: FORMAT, ...state, roots: roots.map((root) => root ?? null) });
-    this.operations.push({ type: 'put', key: stateKey(this.index.signature), value });
+    this.writer.put(stateKey(this.index.signature), value);
+    await this.writer.write();
     return state;
+  }
+
+  close(): Promise<void> {
+    return this.writer.close();
   }
 }

@@ -67,7 +67,7 @@ const sizeOf = (emitted: Emitted): number =>
 /** Where the index is, without what was purged since; at its very beginning where there is none to go on with. */
 async function begin(update: IndexUpdate, purgeSeq: number): Promise<IndexState> {
   const { db, group } = update;
-  const index = StoredIndex.open(db.indexes, group.signature);
+  const index = new StoredIndex(db.indexes, group.signature);
   const stored = await index.state().finally(() => index.close());
   const isUsable = stored !== undefined && stored.seq <= db.updateSeq && stored.purgeSeq <= purgeSeq;
   const purged = isUsable ? await purgedSince(db, purgeSeq - stored.purgeSeq) : undefined;
@@ -96,20 +96,22 @@ async function writeStep(
   purgeSeq: number,
 ): Promise<IndexState> {
   const order = orderOf(group);
-  const index = StoredIndex.open(db.indexes, group.signature);
+  const index = new StoredIndex(db.indexes, group.signature);
   try {
-    const batch = new IndexBatch(index, lastNode);
-    const places = await index.places([...documents.keys()]);
-    const changes = await inTurns(changesOfAll(places, batch, documents, group.views.length, order));
-    const roots = [];
-    for (const [view, root] of before.entries()) {
-      const reducer = reducers[view];
-      const rules = { ...order, reducers: reducer === undefined ? [] : [reducer] };
-      roots.push(await changeTree(root, changes[view] ?? [], batch, rules));
+    const batch = new IndexBatch(index, await db.indexes.batch(), lastNode);
+    try {
+      const places = await index.places([...documents.keys()]);
+      const changes = await inTurns(changesOfAll(places, batch, documents, group.views.length, order));
+      const roots = [];
+      for (const [view, root] of before.entries()) {
+        const reducer = reducers[view];
+        const rules = { ...order, reducers: reducer === undefined ? [] : [reducer] };
+        roots.push(await changeTree(root, changes[view] ?? [], batch, rules));
+      }
+      return await batch.write(seq, purgeSeq, roots);
+    } finally {
+      await batch.close();
     }
-    const state = batch.finish(seq, purgeSeq, roots);
-    await db.indexes.write(batch.operations);
-    return state;
   } finally {
     await index.close();
   }

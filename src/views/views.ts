@@ -9,6 +9,7 @@ import { readGroup } from './definition.js';
 import { fieldMapper } from './field-mapper.js';
 import type { ReduceFunction } from './reducers/custom.js';
 import { reducerOf } from './reducers/reducers.js';
+import { NodeCache } from './node-cache.js';
 import { type IndexState, StoredIndex } from './stored-index.js';
 import { orderOf, updateIndex } from './update.js';
 import type {
@@ -42,6 +43,7 @@ interface Run {
 export class Views {
   /** By database and signature: each index is written to by one at a time. */
   readonly #runs = new Map<string, Run>();
+  readonly #nodes = new NodeCache();
   readonly #stop = new AbortController();
 
   constructor(private readonly context: ViewsContext) {}
@@ -80,7 +82,7 @@ export class Views {
   async info(db: Database, id: string): Promise<IndexInfo> {
     const { signature, language } = readGroup(db, id);
     const run = this.#runs.get(keyOf(db, signature));
-    const { index, state } = await openIndex(db, signature);
+    const { index, state } = await openIndex(db, signature, this.#nodes);
     await index.close();
     const seq = state?.seq ?? 0;
     const file = await db.indexes.size(signature);
@@ -118,7 +120,7 @@ export class Views {
   async #opened(db: Database, group: ViewGroup, isFresh: boolean): Promise<OpenIndex> {
     const wanted = { seq: db.updateSeq, purgeSeq: db.purgeSeq };
     for (;;) {
-      const opened = await openIndex(db, group.signature);
+      const opened = await openIndex(db, group.signature, this.#nodes);
       if (!isFresh || reaches(opened.state, wanted)) return opened;
       await opened.index.close();
       await this.#waitFor(this.#run(db, group));
@@ -190,8 +192,8 @@ interface OpenIndex {
   readonly state: IndexState | undefined;
 }
 
-async function openIndex(db: Database, signature: string): Promise<OpenIndex> {
-  const index = StoredIndex.open(db.indexes, signature);
+async function openIndex(db: Database, signature: string, nodes: NodeCache): Promise<OpenIndex> {
+  const index = new StoredIndex(db.indexes, signature, nodes);
   try {
     return { index, state: await index.state() };
   } catch (error) {

@@ -1,4 +1,5 @@
 import { collate } from '../../src/store/collate.js';
+import { type Inner, type Leaf, readNode } from '../../src/views/tree/node.js';
 import type { Change, NodeWriter, Root } from '../../src/views/tree/types.js';
 import { changeTree } from '../../src/views/tree/update.js';
 import type { ViewReducer, ViewSnapshot } from '../../src/views/types.js';
@@ -30,9 +31,9 @@ export class MemoryView {
     this.#root = await changeTree(this.#root, changes, store, { collate, isPartitioned, reducers });
   }
 
-  #read(nodes: readonly number[]): Promise<readonly string[]> {
+  #read(nodes: readonly number[]): Promise<readonly (Leaf | Inner)[]> {
     this.reads += nodes.length;
-    return Promise.resolve(nodes.map((node) => this.#nodes.get(node) ?? ''));
+    return Promise.resolve(nodes.map((node) => readNode(this.#nodes.get(node) ?? '')));
   }
 
   /** Snapshots that nobody closed. */

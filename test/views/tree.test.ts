@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { collate } from '../../src/store/collate.js';
-import { readNode, Inner } from '../../src/views/tree/node.js';
+import { readNode, Inner, type Leaf } from '../../src/views/tree/node.js';
 import { comparePlaces, parsed, type Parsed } from '../../src/views/tree/order.js';
 import { groups, type Portion, rank, slices } from '../../src/views/tree/read.js';
 import type { Change, NodeWriter, Reducer, Root, Row } from '../../src/views/tree/types.js';
@@ -17,13 +17,13 @@ class Nodes implements NodeWriter {
     return ++this.#last;
   }
 
-  read(nodes: readonly number[]): Promise<readonly string[]> {
+  read(nodes: readonly number[]): Promise<readonly (Leaf | Inner)[]> {
     this.reads += nodes.length;
     return Promise.resolve(
       nodes.map((node) => {
         const text = this.texts.get(node);
         if (text === undefined) throw new Error(`there is no node ${String(node)}`);
-        return text;
+        return readNode(text);
       }),
     );
   }

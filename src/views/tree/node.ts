@@ -16,6 +16,8 @@ abstract class Node {
   readonly #parsed: (Parsed | undefined)[] = [];
 
   abstract readonly length: number;
+  /** Characters of its text. */
+  abstract readonly size: number;
   /** Where a row stands, or the last row of a child. */
   abstract place(at: number): Place;
 
@@ -28,6 +30,7 @@ const parse = ({ key, id, nth }: Place): Parsed => ({ key: JSON.parse(key) as un
 
 export class Leaf extends Node {
   readonly length: number;
+  readonly size: number;
   readonly #starts: readonly number[];
 
   constructor(
@@ -37,6 +40,7 @@ export class Leaf extends Node {
   ) {
     super();
     this.length = lengths.length / 4;
+    this.size = text.length;
     const starts: number[] = [];
     for (let at = 0, start = from; at < lengths.length; at += 4) {
       starts.push(start);
@@ -75,7 +79,10 @@ export class Leaf extends Node {
 }
 
 export class Inner extends Node {
-  constructor(readonly children: readonly Ref[]) {
+  constructor(
+    readonly children: readonly Ref[],
+    readonly size: number,
+  ) {
     super();
   }
 
@@ -98,7 +105,7 @@ export function readNode(text: string): Leaf | Inner {
   const lengths = JSON.parse(text.slice(1, end)) as number[];
   return text.startsWith('L')
     ? new Leaf(text, lengths, end + 1)
-    : new Inner(readChildren(text, lengths, end + 1));
+    : new Inner(readChildren(text, lengths, end + 1), text.length);
 }
 
 function readChildren(text: string, numbers: readonly number[], from: number): Ref[] {

@@ -1,6 +1,6 @@
 import type { Work } from '../../json/turns.js';
 import { innerText, leafText } from './node.js';
-import type { Reducer, Ref, Row } from './types.js';
+import type { Change, Reducer, Ref, Row } from './types.js';
 
 /** What nodes of one kind consist of. */
 export interface Kind<T> {
@@ -22,7 +22,8 @@ export const TARGET = 4096;
 const ROW_HEAD = 12;
 const REF_HEAD = 30;
 
-const sizeOf = ({ key, id, value }: Row): number => key.length + id.length + value.length;
+/** Characters of a row, or of what is changed of it. */
+export const sizeOf = ({ key, id, value = '' }: Change): number => key.length + id.length + value.length;
 
 export const leaves: Kind<Row> = {
   weigh: (row) => sizeOf(row) + ROW_HEAD,

@@ -1,4 +1,4 @@
-import { type Inner, Leaf, readNode } from './node.js';
+import { type Inner, Leaf } from './node.js';
 import type { Parsed } from './order.js';
 import type { NodeReader, Ref, Root, Row } from './types.js';
 
@@ -6,9 +6,10 @@ import type { NodeReader, Ref, Root, Row } from './types.js';
 const AHEAD = 16;
 const AHEAD_SIZE = 1 << 18;
 
-async function open(store: NodeReader, { node }: Ref): Promise<Leaf | Inner> {
-  const [text = ''] = await store.read([node]);
-  return readNode(text);
+async function open(store: NodeReader, ref: Ref): Promise<Leaf | Inner> {
+  const [node] = await store.read([ref.node]);
+  if (node === undefined) throw new RangeError('what is asked for is read');
+  return node;
 }
 
 /**
@@ -63,7 +64,15 @@ export async function* slices(
   descending = false,
 ): AsyncGenerator<Slice> {
   if (root === undefined || from >= to) return;
-  yield* below(store, { node: await open(store, root), from, to }, descending);
+  yield* below({ store, descending, leaves: 0 }, { node: await open(store, root), from, to });
+}
+
+/** A way through the rows of a tree. */
+interface Way {
+  readonly store: NodeReader;
+  readonly descending: boolean;
+  /** Leaves that were come by. */
+  leaves: number;
 }
 
 /** A node, and which of the rows below it are wanted, counted from its first. */
@@ -73,31 +82,29 @@ interface Part {
   readonly to: number;
 }
 
-async function* below(
-  store: NodeReader,
-  { node, from, to }: Part,
-  descending: boolean,
-): AsyncGenerator<Slice> {
+async function* below(way: Way, { node, from, to }: Part): AsyncGenerator<Slice> {
   if (node instanceof Leaf) {
+    way.leaves++;
     yield { leaf: node, from, to: Math.min(to, node.length) };
     return;
   }
   const wanted = within(node.children, from, to);
-  if (descending) wanted.reverse();
+  if (way.descending) wanted.reverse();
   for (let at = 0; at < wanted.length;) {
-    const page = ahead(wanted, at);
+    const page = ahead(wanted, at, way.leaves);
     at += page.length;
-    const texts = await store.read(page.map(({ ref }) => ref.node));
-    for (const [nth, part] of page.entries()) {
-      yield* below(store, { node: readNode(texts[nth] ?? ''), from: part.from, to: part.to }, descending);
+    const nodes = await way.store.read(page.map(({ ref }) => ref.node));
+    for (const [nth, child] of nodes.entries()) {
+      const { from: first = 0, to: end = 0 } = page[nth] ?? {};
+      yield* below(way, { node: child, from: first, to: end });
     }
   }
 }
 
-/** What is read next, rows of any length in mind. */
-function ahead(wanted: readonly Wanted[], from: number): readonly Wanted[] {
+/** What is read next, rows of any length in mind: the more was wanted so far, the more. */
+function ahead(wanted: readonly Wanted[], from: number, leaves: number): readonly Wanted[] {
   let size = 0;
-  const page = wanted.slice(from, from + AHEAD);
+  const page = wanted.slice(from, from + Math.max(1, Math.min(AHEAD, leaves)));
   const large = page.findIndex(({ ref }) => (size += ref.size) > AHEAD_SIZE);
   return large === -1 ? page : page.slice(0, Math.max(1, large));
 }

@@ -8,6 +8,8 @@
  * kept in memory for as long as its number is known, and a reader of a snapshot finds all of its own.
  */
 
+import type { Inner, Leaf } from './node.js';
+
 /** Where a row stands. No two rows of a tree stand at the same place. */
 export interface Place {
   /** JSON text. */
@@ -46,8 +48,8 @@ export type Root = Ref | undefined;
 
 /** Where nodes are kept. */
 export interface NodeReader {
-  /** The texts of nodes, in order. @throws where one is not there: the index is damaged */
-  read(nodes: readonly number[]): Promise<readonly string[]>;
+  /** Nodes, in order. @throws where one is not there: the index is damaged */
+  read(nodes: readonly number[]): Promise<readonly (Leaf | Inner)[]>;
 }
 
 export interface NodeWriter extends NodeReader {

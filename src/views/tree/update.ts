@@ -1,8 +1,8 @@
 import { sorting } from '../../json/sort.js';
 import { inTurns, Turns, type Work } from '../../json/turns.js';
-import { Inner, Leaf, readNode } from './node.js';
+import { Inner, Leaf } from './node.js';
 import { comparePlaces, type Parsed, parsed, type PlaceOrder } from './order.js';
-import { divide, inners, type Kind, leaves, TARGET } from './pieces.js';
+import { divide, inners, type Kind, leaves, sizeOf, TARGET } from './pieces.js';
 import type { Change, NodeWriter, Reducer, Ref, Root, Row } from './types.js';
 
 /** What decides how the rows of a tree stand, and what is kept of them. */
@@ -13,12 +13,16 @@ export interface TreeRules extends PlaceOrder {
 /** With less than this below it, a node is put together with its neighbour. */
 const SMALL = TARGET / 4;
 
-/** Nodes that are read, or reduced, before others have a turn. */
+/** Nodes that are reduced before others have a turn. */
 const PAGE = 64;
+
+/** Characters of leaves that are changed together, about: all that are changed below one node, but for long rows. */
+const TOGETHER = 1 << 20;
 
 /**
  * A tree with changes made to it; of one place there may be one change. Nodes are written and deleted through `store`:
- * what it is given has to reach the disk in one batch with the root. It takes memory for each node that is changed.
+ * what it is given has to reach the disk in one batch with the root. Besides the changes it has in memory what stands
+ * below one node.
  */
 export async function changeTree(
   root: Root,
@@ -44,19 +48,16 @@ function* sorted(changes: readonly Change[], order: PlaceOrder): Work<readonly S
   return yield* sorting(places, (a, b) => comparePlaces(order, a.place, b.place));
 }
 
-/** A node that is to be read, with what is to be changed below it. */
+/** A child that is changed, or is only wanted for its small neighbour. */
 interface Wanted {
   readonly ref: Ref;
-  readonly changes: readonly Sorted[];
-  /** Where it stands; the root has no parent. */
-  readonly parent: Opened | undefined;
+  /** Which child of its parent it is. */
   readonly child: number;
+  readonly changes: readonly Sorted[];
 }
 
 interface Opened extends Wanted {
   readonly node: Leaf | Inner;
-  /** Of an inner node: what stands in the place of its children, where that is something else now. */
-  readonly replaced: Map<number, readonly Ref[]>;
 }
 
 class Update {
@@ -67,52 +68,56 @@ class Update {
 
   async run(root: Root, changes: readonly Sorted[]): Promise<Root> {
     if (root === undefined) return this.#top((await this.#write([added(changes)], leaves)).flat());
-    const levels = await this.#open(root, changes);
-    for (const level of levels.slice(1).toReversed()) await this.#replace(level);
-    const [top] = levels[0] ?? [];
-    if (top?.node instanceof Inner) return this.#top(childrenOf(top));
-    return this.#top(top === undefined ? [] : (await this.#write(await this.#rows([[top]]), leaves)).flat());
+    const opened = await this.#open([{ ref: root, child: 0, changes }]);
+    const [top] = opened;
+    if (top?.node instanceof Inner) return this.#top(await this.#children(top.node, changes));
+    return this.#top((await this.#replaced([opened])).flat());
   }
 
-  /** The nodes on the way to the changes, level by level, the root first. */
-  async #open(root: Ref, changes: readonly Sorted[]): Promise<readonly (readonly Opened[])[]> {
-    const levels: (readonly Opened[])[] = [];
-    let wanted: readonly Wanted[] = [{ ref: root, changes, parent: undefined, child: 0 }];
-    while (wanted.length > 0) {
-      const level = await this.#read(wanted);
-      levels.push(level);
-      wanted = await inTurns(this.#below(level));
-    }
-    return levels;
-  }
-
-  /** The nodes of a level, which others will stand in the place of. */
-  async #read(wanted: readonly Wanted[]): Promise<readonly Opened[]> {
-    const level: Opened[] = [];
-    for (let from = 0; from < wanted.length; from += PAGE) {
-      const page = wanted.slice(from, from + PAGE);
-      const texts = await this.store.read(page.map(({ ref }) => ref.node));
-      for (const [at, one] of page.entries()) {
-        this.store.delete(one.ref.node);
-        level.push({ ...one, node: readNode(texts[at] ?? ''), replaced: new Map() });
+  /** The children of a node once the changes are made below it. */
+  async #children(node: Inner, changes: readonly Sorted[]): Promise<readonly Ref[]> {
+    const replaced = new Map<number, readonly Ref[]>();
+    for (const some of together(await inTurns(this.#wanted(node, changes)))) {
+      const runs = runsOf(await this.#open(some));
+      const refs = await this.#replaced(runs);
+      for (const [at, run] of runs.entries()) {
+        for (const [nth, { child }] of run.entries()) replaced.set(child, nth === 0 ? (refs[at] ?? []) : []);
       }
     }
-    return level;
+    return node.children.flatMap((ref, child) => replaced.get(child) ?? [ref]);
   }
 
-  /** The nodes below a level that are changed, in their order. */
-  *#below(level: readonly Opened[]): Work<readonly Wanted[]> {
-    const wanted: Wanted[] = [];
-    for (const parent of level) {
-      if (!(parent.node instanceof Inner)) continue;
-      const { children } = parent.node;
-      const shares = yield* this.#shares(parent.node, parent.changes);
-      for (const [child, ref] of children.entries()) {
-        const changes = shares.get(child);
-        if (changes !== undefined) wanted.push({ ref, changes, parent, child });
+  /** Nodes that others will stand in the place of. */
+  async #open(wanted: readonly Wanted[]): Promise<readonly Opened[]> {
+    const nodes = await this.store.read(wanted.map(({ ref }) => ref.node));
+    return wanted.flatMap((one, at) => {
+      this.store.delete(one.ref.node);
+      const node = nodes[at];
+      return node === undefined ? [] : [{ ...one, node }];
+    });
+  }
+
+  /** Writes what stands in the place of each run of nodes. */
+  async #replaced(runs: readonly (readonly Opened[])[]): Promise<readonly (readonly Ref[])[]> {
+    if (runs[0]?.[0]?.node instanceof Leaf) return this.#write(await inTurns(this.#merged(runs)), leaves);
+    const contents: Ref[][] = [];
+    for (const run of runs) {
+      const children: Ref[] = [];
+      for (const { node, changes } of run) {
+        if (node instanceof Inner) children.push(...(await this.#children(node, changes)));
       }
+      contents.push(children);
     }
-    return wanted;
+    return this.#write(contents, inners);
+  }
+
+  /** The children that have to be read, in their order. */
+  *#wanted(node: Inner, changes: readonly Sorted[]): Work<readonly Wanted[]> {
+    const shares = yield* this.#shares(node, changes);
+    return node.children.flatMap((ref, child) => {
+      const own = shares.get(child);
+      return own === undefined ? [] : [{ ref, child, changes: own }];
+    });
   }
 
   /** Which changes are made below which child; none where a child is only wanted for its small neighbour. */
@@ -146,27 +151,6 @@ class Update {
       else high = middle;
     }
     return low;
-  }
-
-  /** Writes what stands in the place of the nodes of a level, and tells their parents. */
-  async #replace(level: readonly Opened[]): Promise<void> {
-    const runs = runsOf(level);
-    const isLeaves = level[0]?.node instanceof Leaf;
-    const refs = isLeaves
-      ? await this.#write(await this.#rows(runs), leaves)
-      : await this.#write(
-          runs.map((run) => run.flatMap(childrenOf)),
-          inners,
-        );
-    for (const [at, run] of runs.entries()) {
-      for (const [nth, { parent, child }] of run.entries()) {
-        parent?.replaced.set(child, nth === 0 ? (refs[at] ?? []) : []);
-      }
-    }
-  }
-
-  #rows(runs: readonly (readonly Opened[])[]): Promise<readonly (readonly Row[])[]> {
-    return Promise.resolve(inTurns(this.#merged(runs)));
   }
 
   *#merged(runs: readonly (readonly Opened[])[]): Work<readonly (readonly Row[])[]> {
@@ -260,17 +244,27 @@ function becomesSmall({ rows, size }: Ref, changes: readonly Sorted[]): boolean 
   return gone > 0 && (size / rows) * Math.max(0, rows - gone) < SMALL;
 }
 
-/** The nodes of a level, those together that stand side by side below one parent. */
-function runsOf(level: readonly Opened[]): readonly (readonly Opened[])[] {
+/** As many at a time as are good to have at once. */
+function together(wanted: readonly Wanted[]): readonly (readonly Wanted[])[] {
+  const pages: Wanted[][] = [];
+  let size = Infinity;
+  for (const one of wanted) {
+    if (size >= TOGETHER) {
+      pages.push([]);
+      size = 0;
+    }
+    pages.at(-1)?.push(one);
+    size += one.changes.reduce((sum, { change }) => sum + sizeOf(change), one.ref.size);
+  }
+  return pages;
+}
+
+/** Those together that stand side by side. */
+function runsOf(nodes: readonly Opened[]): readonly (readonly Opened[])[] {
   const runs: Opened[][] = [];
-  for (const opened of level) {
-    const before = runs.at(-1)?.at(-1);
-    if (before?.parent === opened.parent && before?.child === opened.child - 1) runs.at(-1)?.push(opened);
+  for (const opened of nodes) {
+    if (runs.at(-1)?.at(-1)?.child === opened.child - 1) runs.at(-1)?.push(opened);
     else runs.push([opened]);
   }
   return runs;
 }
-
-/** What stands in an inner node now. */
-const childrenOf = ({ node, replaced }: Opened): readonly Ref[] =>
-  node instanceof Inner ? node.children.flatMap((ref, at) => replaced.get(at) ?? [ref]) : [];
