@@ -1,8 +1,10 @@
+import { idOf } from '../changes/rows.js';
 import { textAt } from '../json/text.js';
 import { Turns } from '../json/turns.js';
 import { parseDefinition } from '../selector/index-keys.js';
 import { selectorJson } from '../selector/text.js';
 import { isObject, type Json } from '../selector/types.js';
+import type { IndexStore } from '../store/indexes.js';
 import { compareIds } from '../store/order.js';
 import type { Database } from '../store/types.js';
 import type { Index } from './types.js';
@@ -19,29 +21,37 @@ export const ALL_DOCS: Index = {
 
 const DESIGN_DOCUMENTS = { start: '_design/', end: '_design0', inclusiveEnd: false, offset: false };
 
-/** What was read of a database, and of which revisions of its design documents. */
+/** What was read of a database, and up to where that is known to be so. */
 interface Known {
-  readonly revisions: string;
+  seq: number;
+  readonly purgeSeq: number;
   readonly indexes: readonly Index[];
 }
 
-const known = new WeakMap<Database, Known>();
+/** By what all views of a database have in common. */
+const known = new WeakMap<IndexStore, Known>();
 
-/** All indexes of a database: its ids, then those of its design documents in the order of their ids. */
-export async function indexesOf(db: Database): Promise<readonly Index[]> {
-  const revisions = await revisionsOf(db);
-  const before = known.get(db);
-  if (before?.revisions === revisions) return before.indexes;
+/**
+ * All indexes of a database: its ids, then those of its design documents in the order of their ids.
+ * @param seesAll whether nothing of the database is hidden from whoever asks
+ */
+export async function indexesOf(db: Database, seesAll: boolean): Promise<readonly Index[]> {
+  if (!seesAll) return readIndexes(db);
+  const { updateSeq: seq, purgeSeq } = db;
+  const before = known.get(db.indexes);
+  if (before?.purgeSeq === purgeSeq && !touchesDesigns(db, before.seq)) {
+    before.seq = seq;
+    return before.indexes;
+  }
   const indexes = await readIndexes(db);
-  known.set(db, { revisions, indexes });
+  known.set(db.indexes, { seq, purgeSeq, indexes });
   return indexes;
 }
 
-async function revisionsOf(db: Database): Promise<string> {
-  const { pages } = await db.list(DESIGN_DOCUMENTS);
-  let text = '';
-  for await (const page of pages) for (const { id, rev } of page) text += `${id}\0${rev}\0`;
-  return text;
+/** Whether a design document changed after a sequence, or may have. */
+function touchesDesigns({ events, updateSeq }: Database, since: number): boolean {
+  if (updateSeq === since) return false;
+  return events.recent(since)?.some((row) => idOf(row).startsWith('_design/')) ?? true;
 }
 
 async function readIndexes(db: Database): Promise<readonly Index[]> {

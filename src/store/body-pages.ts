@@ -2,7 +2,7 @@ import { LARGE } from './large-bodies.js';
 
 /** Characters of bodies that are read at once, about. */
 const TARGET = 256 * 1024;
-const FIRST = 8;
+const FIRST = 32;
 const MOST = 100;
 
 /** Characters that are read at once at the very most, but for a single body that is longer: none where none is large. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { notFound } from '../errors.js';
 import { textAt } from '../json/text.js';
+import type { IndexStore } from '../store/indexes.js';
 import type { Database } from '../store/types.js';
 import type { Language, ViewDefinition, ViewGroup } from './types.js';
 
@@ -14,8 +15,18 @@ export function readGroup(db: Database, id: string): ViewGroup {
   const record = db.get(id);
   if (record === undefined) throw notFound('missing');
   if (record.deleted) throw notFound('deleted');
-  return groupOf(id, db.read(record, record.winner) ?? '{}', db.isPartitioned);
+  const key = `${String(record.seq)} ${record.winner} ${id}`;
+  const groups = known.get(db.indexes) ?? new Map<string, ViewGroup>();
+  known.set(db.indexes, groups);
+  const group = groups.get(key) ?? groupOf(id, db.read(record, record.winner) ?? '{}', db.isPartitioned);
+  if (groups.size >= MOST_KNOWN) groups.clear();
+  groups.set(key, group);
+  return group;
 }
+
+/** Groups of a database that were asked for, by their last change. */
+const known = new WeakMap<IndexStore, Map<string, ViewGroup>>();
+const MOST_KNOWN = 100;
 
 /**
  * @param text of the design document

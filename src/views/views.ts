@@ -64,7 +64,7 @@ export class Views {
     const at = group.views.findIndex((view) => view.name === name);
     const view = group.views[at];
     if (view === undefined) throw notFound('missing_named_view');
-    const reducer = this.#reducer(view, this.#functions(db, group));
+    const reducer = this.#reducer(view, () => this.#functions(db, group));
     if (update === 'lazy') this.#updateLater(db, group);
     const { index, state } = await this.#opened(db, group, update === 'true');
     return {
@@ -161,7 +161,7 @@ export class Views {
     this.#stop.signal.throwIfAborted();
     const functions = this.#functions(db, group);
     const mapper: Mapper = group.language === 'query' ? fieldMapper(group) : functions;
-    const reducers = group.views.map((view) => this.#reducer(view, functions));
+    const reducers = group.views.map((view) => this.#reducer(view, () => functions));
     const task = this.context.tasks.begin(taskOf(db, group));
     const { signal } = this.#stop;
     try {
@@ -181,9 +181,13 @@ export class Views {
     return this.context.sandbox.design(db, id);
   }
 
-  #reducer({ name, reduce }: ViewDefinition, functions: DesignFunctions): ViewReducer | undefined {
+  #reducer({ name, reduce }: ViewDefinition, functions: () => DesignFunctions): ViewReducer | undefined {
     if (reduce === undefined) return undefined;
-    return reducerOf(reduce, (source) => reduceFunction(functions, name, source), this.context.reduceLimit());
+    return reducerOf(
+      reduce,
+      (source) => reduceFunction(functions(), name, source),
+      this.context.reduceLimit(),
+    );
   }
 }
 

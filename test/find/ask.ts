@@ -15,7 +15,7 @@ export interface Found {
 export async function ask(db: Database, indexes: IndexOpener, body: object): Promise<Found> {
   const texts = Object.entries(body).map(([name, value]): [string, string] => [name, JSON.stringify(value)]);
   const query = parseFind(new Map(texts), undefined, db.isPartitioned);
-  const plan = planToRun(await indexesOf(db), query, db.isPartitioned);
+  const plan = planToRun(await indexesOf(db, true), query, db.isPartitioned);
   let answer = '';
   const source = { db, indexes, show: documentText };
   for await (const chunk of find(source, plan, query, new AbortController().signal)) answer += chunk;

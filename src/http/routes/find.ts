@@ -82,17 +82,23 @@ const findQuery = async (exchange: Exchange, db: Database): Promise<FindQuery> =
  * Indexes have all of each document. Whoever may see a part of it alone is not answered from them: what is in an index
  * would show in bookmarks, counts and fields that need no document.
  */
-async function usableIndexes({ user }: Exchange, db: Database): Promise<readonly Index[]> {
+async function usableIndexes(exchange: Exchange, db: Database): Promise<readonly Index[]> {
+  const indexes = await shownIndexes(exchange, db);
+  return seesAll(exchange, db) ? indexes : indexes.filter(({ type }) => type === 'special');
+}
+
+const shownIndexes = (exchange: Exchange, db: Database): Promise<readonly Index[]> =>
+  indexesOf(db, seesAll(exchange, db));
+
+function seesAll({ user }: Exchange, db: Database): boolean {
   const isPartlyHidden = db.name === USERS || isReplicatorDatabase(db.name);
-  const seesAll = !isPartlyHidden || isDatabaseAdmin(user, securityOf(db.security));
-  const indexes = await indexesOf(db);
-  return seesAll ? indexes : indexes.filter(({ type }) => type === 'special');
+  return !isPartlyHidden || isDatabaseAdmin(user, securityOf(db.security));
 }
 
 // ---- indexes --------------------------------------------------------------------------------------------------
 
 async function listIndexes(exchange: Exchange, db: Database): Promise<void> {
-  const indexes = await indexesOf(db);
+  const indexes = await shownIndexes(exchange, db);
   const limit = listParameter(exchange, 'limit', 1) ?? indexes.length;
   const skip = listParameter(exchange, 'skip', 0) ?? 0;
   const shown = indexes.slice(skip, skip + limit).map(indexJson);
@@ -180,7 +186,7 @@ async function removeIndexes(
   ddoc: string,
   isMeant: (type: string, name: string) => boolean,
 ): Promise<void> {
-  const indexes = await indexesOf(db);
+  const indexes = await shownIndexes(exchange, db);
   const names = indexes
     .filter((index) => index.ddoc === ddoc && isMeant(index.type, index.name))
     .map(({ name }) => name);
