@@ -9,7 +9,7 @@ import { Folders } from './folders.js';
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
-import type { Database, DatabaseProperties } from './types.js';
+import type { Database, DatabaseProperties, DatabaseWatcher } from './types.js';
 
 export interface StoreOptions extends LevelOptions {
   /** At most this many databases are kept open while nobody uses them. */
@@ -67,6 +67,14 @@ export class Databases {
   readonly #memory: MemoryBudget;
   readonly #compactions: Compactions;
   readonly #creationListeners: ((name: string) => void)[] = [];
+  readonly #designListeners: ((name: string) => void)[] = [];
+  readonly #watcher: DatabaseWatcher = {
+    willChange: (name) => this.#globalChanges.willChange(name),
+    didChange: (name) => this.#globalChanges.didChange(name),
+    didChangeDesigns: (name) => {
+      for (const listener of this.#designListeners) listener(name);
+    },
+  };
 
   private constructor(
     private readonly folders: Folders,
@@ -110,6 +118,11 @@ export class Databases {
   /** Calls `listener` after each database that is made. */
   onCreate(listener: (name: string) => void): void {
     this.#creationListeners.push(listener);
+  }
+
+  /** Calls `listener` after each write of design documents. */
+  onDesignChange(listener: (name: string) => void): void {
+    this.#designListeners.push(listener);
   }
 
   /** Makes a database; resolves once it is on disk. @returns false where it exists. */
@@ -285,7 +298,7 @@ export class Databases {
         this.folders.folderOf(name),
         this.folders.markerOf(name),
         options,
-        this.#globalChanges,
+        this.#watcher,
       );
       slot.database = database;
       slot.share = share;

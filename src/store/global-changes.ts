@@ -30,7 +30,7 @@ export interface EventHost {
  * finds marks tells of their databases once more. So a write costs nothing but a look into a set, and an event is told
  * at least once.
  */
-export class GlobalChanges implements DatabaseWatcher {
+export class GlobalChanges implements Omit<DatabaseWatcher, 'didChangeDesigns'> {
   /** Databases whose marks are on disk. */
   readonly #marked = new Set<string>();
   /** Ids of the events to be written, in the order in which they happened. */

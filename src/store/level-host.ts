@@ -212,13 +212,15 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.positions.note(living);
-    for (const id of changed) if (id.startsWith('_design/')) this.#noteDesign(id);
+    const designs = [...changed].filter((id) => id.startsWith('_design/'));
+    for (const id of designs) this.#noteDesign(id);
     if (purged) {
       this.recent.clear();
       this.#events.forget(state.updateSeq);
     }
     if (rows.length > 0) this.#events.publish(rows, state.updateSeq);
     if (changes) this.watcher?.didChange(this.name);
+    if (designs.length > 0) this.watcher?.didChangeDesigns(this.name);
     for (const upload of orphans) this.openUploads.remove(upload);
     // Last: what is on disk is shown, even where this fails.
     if (begins) await writeMarker(this.#place, [this.#run]);

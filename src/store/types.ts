@@ -336,6 +336,8 @@ export interface DatabaseWatcher {
   willChange(name: string): Promise<void> | undefined;
   /** Its documents changed; that is on disk. */
   didChange(name: string): void;
+  /** Design documents were among them. */
+  didChangeDesigns(name: string): void;
 }
 
 export interface ChangeListener {

@@ -9,6 +9,7 @@ import { readGroup } from './definition.js';
 import { fieldMapper } from './field-mapper.js';
 import type { ReduceFunction } from './reducers/custom.js';
 import { reducerOf } from './reducers/reducers.js';
+import { Leftovers } from './leftovers.js';
 import { NodeCache } from './node-cache.js';
 import { type IndexState, StoredIndex } from './stored-index.js';
 import { orderOf, updateIndex } from './update.js';
@@ -24,7 +25,7 @@ import type {
 
 /** What indexes are made of and with. */
 export interface ViewsContext {
-  readonly databases: Pick<Databases, 'use'>;
+  readonly databases: Pick<Databases, 'use' | 'onDesignChange'>;
   readonly sandbox: Sandbox;
   /** Whether reductions that do not shrink are refused; may change at any time. */
   readonly reduceLimit: () => boolean;
@@ -45,13 +46,22 @@ export class Views {
   readonly #runs = new Map<string, Run>();
   readonly #nodes = new NodeCache();
   readonly #stop = new AbortController();
+  readonly #leftovers: Leftovers;
 
-  constructor(private readonly context: ViewsContext) {}
+  constructor(private readonly context: ViewsContext) {
+    const { databases, log } = context;
+    this.#leftovers = new Leftovers(
+      (name) => databases.use(name, (db) => this.cleanup(db)),
+      (error, database) => log.warn({ err: error, database }, 'old indexes could not be removed'),
+    );
+    databases.onDesignChange((name) => this.#leftovers.note(name));
+  }
 
   /** Ends all updates; what they have written so far stays. */
   async close(): Promise<void> {
     this.#stop.abort(unavailable('The server is stopping.'));
     await Promise.allSettled(Array.from(this.#runs.values(), ({ done }) => done));
+    this.#leftovers.close();
   }
 
   /**
@@ -172,6 +182,8 @@ export class Views {
       });
     } finally {
       task.end();
+      // What was left behind before a restart goes with what is left behind now.
+      this.#leftovers.note(db.name);
     }
   }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { collate } from '../../src/store/collate.js';
 import type { Database } from '../../src/store/types.js';
 import { slices } from '../../src/views/tree/read.js';
@@ -11,6 +11,8 @@ beforeAll(async () => {
   app = await startApp();
 });
 afterAll(() => app.stop());
+
+const HOUR = 3_600_000;
 
 let count = 0;
 
@@ -165,6 +167,28 @@ describe('the index of a view', () => {
     expect(left).toHaveLength(1);
     expect(left).not.toContain(first);
     expect((await read(db, 'values', 'false')).rows).toHaveLength(1);
+  });
+
+  test('goes by itself an hour after its design document did', async () => {
+    const db = await newDatabase();
+    const indexes = () => app.databases.use(db, (open) => open.indexes.list());
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      await design(db);
+      await app.request('PUT', `/${db}/a`, { json: { values: [1] } });
+      await read(db, 'values');
+      // What is wanted stays.
+      await vi.advanceTimersByTimeAsync(HOUR);
+      expect(await indexes()).toHaveLength(1);
+      const { body } = await app.request('GET', `/${db}/_design/d`);
+      await app.request('DELETE', `/${db}/_design/d?rev=${(body as { _rev: string })._rev}`);
+      await vi.advanceTimersByTimeAsync(HOUR - 1);
+      expect(await indexes()).toHaveLength(1);
+      await vi.advanceTimersByTimeAsync(1);
+    } finally {
+      vi.useRealTimers();
+    }
+    await expect.poll(indexes, { timeout: 30_000 }).toEqual([]);
   });
 
   test('takes many documents in steps, and tells of itself meanwhile', async () => {
