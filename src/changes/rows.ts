@@ -1,3 +1,5 @@
+import { moved } from '../json/exact.js';
+import type { Json } from '../selector/types.js';
 import type { BodyPages, Read } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
 import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../store/types.js';
@@ -200,7 +202,8 @@ function withDocument(query: RowQuery, row: ChangeRow, record: DocumentRecord, t
   const { show = documentText } = query;
   const project = query.filter?.kind === 'selector' ? query.filter.project : undefined;
   const conflicts = query.conflicts ? conflictsOf(record) : undefined;
-  const shown = project === undefined ? show(text, { conflicts }) : JSON.stringify(project(parse(text)));
+  const shown =
+    project === undefined ? show(text, { conflicts }) : moved(text, (document) => project(document as Json));
   return { seq: row.seq, text: `${row.text.slice(0, -1)},"doc":${shown}}` };
 }
 

@@ -1,3 +1,4 @@
+import { moved } from '../json/exact.js';
 import { Turns } from '../json/turns.js';
 import { compileFields } from '../selector/fields.js';
 import { matcherOf } from '../selector/match.js';
@@ -88,19 +89,18 @@ async function* results(
 }
 
 /** The document of a row as far as it is known; undefined for none, and for design documents, which are never found. */
-function examine({ id, text, known }: FoundRow, { index }: Plan, effort: Effort): Json | undefined {
+function examine({ id, text, isWhole }: FoundRow, { index }: Plan, effort: Effort): Json | undefined {
   effort.keys++;
-  if (known !== undefined) return known;
   if (text === undefined) return undefined;
-  effort.documents++;
+  if (isWhole) effort.documents++;
   return index?.type === 'special' && id.startsWith('_design/') ? undefined : (JSON.parse(text) as Json);
 }
 
 const shown = (
-  { text }: FoundRow,
+  { text = '' }: FoundRow,
   document: Json,
   project: ((document: Json) => Json) | undefined,
-): string => (project === undefined ? (text ?? '') : JSON.stringify(project(document)));
+): string => (project === undefined ? text : moved(text, (whole) => project(whole as Json), document));
 
 // ---- what else is told ----------------------------------------------------------------------------------------
 

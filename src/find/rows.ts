@@ -1,7 +1,7 @@
 import { conflictsOf } from '../changes/rows.js';
+import { moved } from '../json/exact.js';
 import { Turns } from '../json/turns.js';
 import { put } from '../selector/fields.js';
-import type { Json } from '../selector/types.js';
 import { BodyPages } from '../store/body-pages.js';
 import { compareIds } from '../store/order.js';
 import { partitionRange } from '../store/partitions.js';
@@ -17,10 +17,10 @@ import type { FindQuery, Index, IndexOpener } from './types.js';
 
 /** A row of an index, and the document that it is of. */
 export interface FoundRow extends Position {
-  /** As clients get it; undefined where it is not there any more, or had not to be read. */
+  /** As clients get it; undefined where it is not there any more. */
   readonly text: string | undefined;
-  /** What the index itself has of the document, where that is enough. */
-  readonly known?: Json;
+  /** Whether it is all of the document, which was read; else it is what the index itself has of it. */
+  readonly isWhole: boolean;
 }
 
 /** Where a query is answered from. */
@@ -69,6 +69,7 @@ async function* rowsById(
         key: JSON.stringify(id),
         id,
         text: text === undefined ? undefined : show(text, extrasOf(record, query)),
+        isWhole: true,
       }));
   }
 }
@@ -107,20 +108,19 @@ async function* rowsOfIndex(
   const bodies = new BodyPages<StoredRevision | undefined>(source.db);
   const first = Math.max(1, Math.min(MOST, query.limit + query.skip));
   for await (const page of places(source, plan, query, after, first)) {
-    if (plan.isCovering)
-      yield page.map((row) => ({ ...row, text: undefined, known: known(plan.index, row) }));
+    if (plan.isCovering) yield page.map((row) => ({ ...row, text: known(plan.index, row), isWhole: false }));
     else yield* withDocuments(source, page, query, bodies);
   }
 }
 
 /** What an index knows of a document. */
-function known({ columns }: Index, { key, id }: Position): Json {
-  const document = {};
-  put(document, ['_id'], id);
-  const values = JSON.parse(key) as readonly unknown[];
-  for (const [at, { path }] of columns.entries()) put(document, path, values[at]);
-  return document;
-}
+const known = ({ columns }: Index, { key, id }: Position): string =>
+  moved(key, (values) => {
+    const document = {};
+    put(document, ['_id'], id);
+    for (const [at, { path }] of columns.entries()) put(document, path, (values as readonly unknown[])[at]);
+    return document;
+  });
 
 async function* withDocuments(
   { db, show }: Source,
@@ -134,6 +134,7 @@ async function* withDocuments(
     yield read.map(({ item: { row, record }, text }) => ({
       ...row,
       text: text === undefined ? undefined : show(text, extrasOf(record, query)),
+      isWhole: true,
     }));
   }
 }

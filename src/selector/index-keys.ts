@@ -1,4 +1,5 @@
 import { CouchError } from '../errors.js';
+import { moved } from '../json/exact.js';
 import { members } from '../json/text.js';
 import { matcherOf } from './match.js';
 import { parseSelector } from './parse.js';
@@ -53,16 +54,21 @@ function read(map: string): IndexDefinition | undefined {
   return { columns, partial: given === undefined ? undefined : parseSelector(given) };
 }
 
-/** What an index has of a document. @returns the values of its columns; undefined where the document is not in it */
+/**
+ * What an index has of a document, which it is told as a value and as the text of that.
+ * @returns the values of its columns as JSON text; undefined where the document is not in it
+ */
 export function indexer({
   columns,
   partial,
-}: IndexDefinition): (document: Json) => readonly unknown[] | undefined {
+}: IndexDefinition): (document: Json, text: string) => string | undefined {
   const isIn = partial === undefined ? undefined : matcherOf(partial);
-  return (document) => {
+  const valuesOf = (document: unknown): readonly unknown[] =>
+    columns.map(({ path }) => lookUp(document, path));
+  return (document, text) => {
     if (typeof document._id === 'string' && document._id.startsWith('_design/')) return undefined;
     if (isIn?.(document) === false) return undefined;
-    const key = columns.map(({ path }) => lookUp(document, path));
-    return key.includes(MISSING) || key.includes(NO_PATH) ? undefined : key;
+    const values = valuesOf(document);
+    return values.includes(MISSING) || values.includes(NO_PATH) ? undefined : moved(text, valuesOf, document);
   };
 }

@@ -13,7 +13,7 @@ export function fieldMapper({ views }: ViewGroup): Mapper {
     const emitted: Emitted[] = [];
     for (const text of documents) {
       const document = JSON.parse(text) as Json;
-      emitted.push(keysOf.map((keyOf) => row(keyOf?.(document))));
+      emitted.push(keysOf.map((keyOf) => row(keyOf?.(document, text))));
       yield;
     }
     return emitted;
@@ -21,5 +21,4 @@ export function fieldMapper({ views }: ViewGroup): Mapper {
   return { map: async (documents) => inTurns(mapped(documents)) };
 }
 
-const row = (key: readonly unknown[] | undefined): readonly string[] =>
-  key === undefined ? [] : [JSON.stringify(key), 'null'];
+const row = (key: string | undefined): readonly string[] => (key === undefined ? [] : [key, 'null']);

@@ -47,6 +47,26 @@ const numbers = (length: number): Json[] =>
     big: 'x'.repeat(50),
   }));
 
+test('numbers are shown as they are stored, from documents and from an index', async () => {
+  const db = await database();
+  const text = '{"_id":"a","n":12345678901234567890,"f":100.0,"o":{"n":9007199254740993}}';
+  await it.request('PUT', `/${db}/a`, { text });
+  const shown = async (fields: string[]): Promise<string> =>
+    (await post(db, '_find', { selector: { n: { $gt: 0 } }, fields })).text;
+  expect(await shown(['f', 'o', 'n'])).toContain(
+    '{"f":100.0,"o":{"n":9007199254740993},"n":12345678901234567890}',
+  );
+  await index(db, ['n', 'f'], 'covering');
+  const query = { selector: { n: { $gt: 0 }, f: { $gt: 0 } }, fields: ['n', 'f'] };
+  const answer = await post(db, '_find', { ...query, execution_stats: true });
+  expect(answer.text).toContain('{"n":12345678901234567890,"f":100.0}');
+  expect(answer.body).toMatchObject({ execution_stats: { total_docs_examined: 0 } });
+  const feed = await it.request('POST', `/${db}/_changes?filter=_selector&include_docs=true`, {
+    json: { selector: { n: { $gt: 0 } }, fields: ['n'] },
+  });
+  expect(feed.text).toContain('"doc":{"n":12345678901234567890}');
+});
+
 describe('the planner', () => {
   const chosen = async (db: string, query: object): Promise<unknown> => {
     const { status, body } = await post(db, '_explain', query);
