@@ -5,7 +5,8 @@ import { rawCosts, syncLatency } from './raw-limit.js';
 import { type Measured, report } from './report.js';
 import { type Started, startCauseway, startExpressPouchDB, startFastify } from './servers.js';
 import { Target } from './target.js';
-import { fill, type Workload, workloads } from './workloads.js';
+import type { Workload } from './workload.js';
+import { fill, workloads } from './workloads.js';
 
 interface Options {
   readonly workload: readonly string[] | undefined;

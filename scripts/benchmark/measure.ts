@@ -2,7 +2,7 @@ import { anonymousMemory, MemoryWatch } from '../../test/system/support/proc.js'
 import type { Connection } from './client.js';
 import { processorMicroseconds } from './processes.js';
 import type { Target } from './target.js';
-import type { Round, Workload } from './workloads.js';
+import type { Round, Workload } from './workload.js';
 
 /** What one round on one server gave. */
 export interface Figures {

@@ -1,7 +1,7 @@
 import type { Figures } from './measure.js';
 import type { RawCosts } from './raw-limit.js';
 import type { Target } from './target.js';
-import type { Workload } from './workloads.js';
+import type { Workload } from './workload.js';
 
 /** The rounds of one workload, by the names of the servers. */
 export interface Measured {

@@ -1,39 +1,14 @@
 import { createHash } from 'node:crypto';
 import { documents } from '../../test/system/support/documents.js';
 import type { Target } from './target.js';
+import { viewWorkloads } from './view-workloads.js';
+import { reading, type Round, strided, type Workload } from './workload.js';
 
 /** Bytes of JSON of one document, about. */
 const SIZE = 500;
 /** Documents of one bulk request, ids of one look-up. */
 const BATCH = 500;
 const PAGE = 1000;
-
-/** One kind of request, measured on every server in turn. */
-export interface Workload {
-  readonly name: string;
-  readonly title: string;
-  /** What is counted: the figures are for one of these. */
-  readonly unit: 'request' | 'document' | 'row';
-  readonly connections: number;
-  /** Makes what one round needs. */
-  prepare(target: Target, round: number): Promise<Round>;
-}
-
-/** One round of a workload on one server. */
-export interface Round {
-  /** Units that it is made of. */
-  readonly units: number;
-  /**
-   * The requests of one connection, made as they are asked for.
-   * @param connection counted from 0
-   */
-  requests(connection: number): Iterator<Buffer, void, string>;
-  /** Whether answers are given back to `requests`; otherwise it gets empty texts. */
-  readonly follows?: boolean;
-  /** A request whose answer shows that the server does what is measured, and how that answer is judged. */
-  readonly sample: { readonly request: Buffer; readonly holds: (answer: string) => boolean };
-  readonly tidy?: () => Promise<void>;
-}
 
 /** All workloads, for a database `bench` of so many documents. */
 export function workloads(count: number): readonly Workload[] {
@@ -90,6 +65,7 @@ export function workloads(count: number): readonly Workload[] {
     reading('bulk-get', '`_bulk_get`, 1000 ids with revisions', 'document', 4, async (target) =>
       bulkGet(target, await revisions(target)),
     ),
+    ...viewWorkloads(count),
   ];
 }
 
@@ -107,16 +83,6 @@ export async function fill(target: Target, count: number): Promise<void> {
 
 // ---- reading --------------------------------------------------------------------------------------------------
 
-function reading(
-  name: string,
-  title: string,
-  unit: Workload['unit'],
-  connections: number,
-  prepare: (target: Target) => Round | Promise<Round>,
-): Workload {
-  return { name, title, unit, connections, prepare: async (target) => prepare(target) };
-}
-
 const idAt = (index: number): string => `doc-${String(index).padStart(7, '0')}`;
 
 /** Documents from all over the database; the same ones in the same order at every call. */
@@ -129,10 +95,6 @@ function scattered(target: Target, count: number, requests: number): Round {
     requests: (connection) => strided(all, connection, 50),
     sample: { request: requestOf(1), holds: (answer) => answer.includes('"even":') },
   };
-}
-
-function* strided(all: readonly Buffer[], first: number, step: number): Generator<Buffer, void, string> {
-  for (const [at, request] of all.entries()) if (at % step === first) yield request;
 }
 
 function whole(target: Target, path: string, rows: number): Round {

@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { startGateway, startProcess } from '../support/server.js';
 
-const WORKLOADS = 16;
+const WORKLOADS = 21;
 
 it('scripts/bench measures every workload on any server and prints a table', async () => {
   const gateway = await startGateway();
