@@ -1,5 +1,6 @@
 import { sorting } from '../json/sort.js';
 import type { Work } from '../json/turns.js';
+import { type Collation, collateRaw } from '../store/collate.js';
 import type { OwnPlace } from './stored-index.js';
 import { comparePlaces, parsed, type PlaceOrder } from './tree/order.js';
 import type { Change } from './tree/types.js';
@@ -37,13 +38,28 @@ export function* changesOf(
   return { places, changes };
 }
 
-interface Emission {
-  readonly key: string;
-  readonly value: string;
+class Emission {
   readonly parsed: unknown;
+  #term: unknown;
+
+  constructor(
+    readonly key: string,
+    readonly value: string,
+  ) {
+    this.parsed = JSON.parse(key) as unknown;
+  }
+
+  /** The value, parsed once it has to be compared, which most never have. */
+  get term(): unknown {
+    return (this.#term ??= JSON.parse(this.value) as unknown);
+  }
 }
 
-/** Rows of one document with equal keys are told apart by the order in which it emitted them. */
+/** Those with equal keys stand in the order of their values as Erlang's terms, which is CouchDB's. */
+const compareEmissions = (collate: Collation, a: Emission, b: Emission): number =>
+  collate(a.parsed, b.parsed) || (a.value === b.value ? 0 : collateRaw(a.term, b.term));
+
+/** Rows of one document with equal keys are told apart by the order of their values. */
 function* rowsOf(id: string, emitted: readonly string[], { collate }: PlaceOrder): Work<readonly Change[]> {
   const [key, value] = emitted;
   if (key === undefined || value === undefined) return [];
@@ -51,13 +67,13 @@ function* rowsOf(id: string, emitted: readonly string[], { collate }: PlaceOrder
   const emissions: Emission[] = [];
   for (let at = 0; at < emitted.length; at += 2) {
     const [text = 'null', row = 'null'] = emitted.slice(at, at + 2);
-    emissions.push({ key: text, value: row, parsed: JSON.parse(text) as unknown });
+    emissions.push(new Emission(text, row));
     yield;
   }
   const rows: Change[] = [];
   let last: Emission | undefined;
   let nth = 0;
-  for (const emission of yield* sorting(emissions, (a, b) => collate(a.parsed, b.parsed))) {
+  for (const emission of yield* sorting(emissions, (a, b) => compareEmissions(collate, a, b))) {
     nth = last !== undefined && collate(last.parsed, emission.parsed) === 0 ? nth + 1 : 0;
     rows.push({ id, key: emission.key, value: emission.value, nth });
     last = emission;

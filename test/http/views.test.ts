@@ -60,6 +60,39 @@ describe('a view', () => {
     }
   });
 
+  test('has the rows of one document with equal keys in the order of their values', async () => {
+    // As Erlang's terms: numbers, atoms, objects, arrays, strings.
+    const values = [
+      -1,
+      1.5,
+      10,
+      false,
+      null,
+      true,
+      {},
+      { a: 1, c: 2 },
+      { a: 2 },
+      { b: 1 },
+      [],
+      [1],
+      [1, 0],
+      '',
+      'B',
+      'a',
+      'é',
+    ];
+    await write([
+      { _id: 'one', values: values.toReversed() },
+      { _id: 'two', values: values.toReversed() },
+    ]);
+    const map = 'function (doc) { doc.values.forEach(function (value) { emit([1], value); }); }';
+    await define('d', { v: { map } });
+    const { rows } = await rowsOf('d/_view/v');
+    expect(rows.map(({ id, value }) => [id, value])).toEqual(
+      ['one', 'two'].flatMap((id) => values.map((value) => [id, value])),
+    );
+  });
+
   test('is found by keys, however many', async () => {
     await write(numbered(300));
     await define('d', { v: { map: BY_N, reduce: '_count' } });

@@ -16,7 +16,7 @@ export interface Place {
   readonly key: string;
   /** The document that emitted it. */
   readonly id: string;
-  /** How many rows with an equal key the document had emitted before. */
+  /** Which of the document's rows with an equal key, in the order of their values. */
   readonly nth: number;
 }
 
