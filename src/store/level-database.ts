@@ -1,6 +1,7 @@
 import { conflict, CouchError, unavailable } from '../errors.js';
 import { purge } from '../revtree/purge.js';
 import { Staging } from './attachments/staging.js';
+import { BatchOrder } from './batch-order.js';
 import type { BodyFacts } from './body-facts.js';
 import { compactDocuments, type CompactionPortion, type CompactionProgress } from './compact.js';
 import { localRev } from './document.js';
@@ -63,9 +64,12 @@ export class LevelDatabase extends LevelHost implements Database {
     for (const { id } of this.isPartitioned ? edits : []) requireInPartition(this, id);
     const attached = edits.filter(({ attachments }) => attachments !== undefined);
     if (attached.length > 0) await this.#requireAttachments(attached, options);
+    const order = BatchOrder.of(edits);
+    // Where nothing takes long nothing is waited for: what is sent first is written first.
+    const batch = order instanceof Promise ? await order : order;
     const judging = new Judging(this, options);
-    const results = await Promise.all(portions(edits).map((portion) => this.#writePortion(portion, judging)));
-    return results.flat();
+    const parts = portions(batch.edits).map((portion) => this.#writePortion(portion, judging));
+    return batch.asSent((await Promise.all(parts)).flat());
   }
 
   /** Once a rule is acknowledged, nothing is written that it did not judge: what it overtook is judged again. */
@@ -73,7 +77,7 @@ export class LevelDatabase extends LevelHost implements Database {
     for (;;) {
       const { rules } = this;
       const verdicts = judging.verdicts(edits, rules);
-      // Where nobody judges nothing is waited for: what is sent first is written first.
+      // Nor is anything waited for where nobody judges.
       const judged = verdicts instanceof Promise ? await verdicts : verdicts;
       const written = await this.#writeGood(judged, weight, judging.newEdits, rules);
       if (written !== undefined) return resultsOf(judged, written);

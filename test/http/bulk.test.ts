@@ -186,6 +186,25 @@ describe('_bulk_get, as replicators ask it,', () => {
 });
 
 describe('_bulk_docs', () => {
+  test.each([true, false])(
+    'with new_edits=%s writes in the order of ids, and answers in that of the request',
+    async (newEdits) => {
+      const db = `/order-${String(newEdits)}`;
+      await it.request('PUT', db);
+      const sent = ['z', 'a', '😀', 'm', '\ue000', '_design/x', 'B'];
+      const docs = [
+        ...sent.map((_id) => ({ _id, _rev: newEdits ? undefined : '1-a' })),
+        { _id: 'a', _rev: '1-b' },
+      ];
+      const { body } = await post(`${db}/_bulk_docs`, { docs, new_edits: newEdits });
+      expect((body as { id: string; error?: string }[]).map(({ id, error }) => error ?? id)).toEqual(
+        newEdits ? [...sent, 'conflict'] : [],
+      );
+      const { results } = (await get(`${db}/_changes`)).body as { results: { id: string }[] };
+      expect(results.map(({ id }) => id)).toEqual(['B', '_design/x', 'a', 'm', 'z', '\ue000', '😀']);
+    },
+  );
+
   test('knows new_edits wherever it stands, and the last of several', async () => {
     const send = (text: string) =>
       it.request('POST', '/db/_bulk_docs', { text, headers: { 'content-type': 'application/json' } });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LevelDatabase } from '../../src/store/level-database.js';
+import { compareIds } from '../../src/store/order.js';
 import type { ListRange } from '../../src/store/types.js';
 import { body, feedOf, listAll, newFolder, ODD_IDS, outcome, parsed, QUICK } from '../support/store.js';
 
@@ -104,7 +105,7 @@ const command = (name: unknown, run: Command['run']): Command => ({
 
 const pick = (edit: Edit): string => IDS[edit.id % IDS.length] ?? '';
 
-/** Interactive writes in one batch; the model says which are conflicts. */
+/** Interactive writes in one batch, taken in the order of their ids; the model says which are conflicts. */
 const interactive = (edits: readonly Edit[]): Command =>
   command({ put: edits }, async (model, { database }) => {
     const documents = edits.map((edit) => {
@@ -120,7 +121,8 @@ const interactive = (edits: readonly Edit[]): Command =>
       documents.map((document) => parsed(document)),
       { newEdits: true },
     );
-    documents.forEach(({ _id: id, _rev: given, _deleted: deleted = false, v }, at) => {
+    const inOrder = [...documents.entries()].sort(([, a], [, b]) => compareIds(a._id, b._id));
+    for (const [at, { _id: id, _rev: given, _deleted: deleted = false, v }] of inOrder) {
       const result = results[at];
       const document = model.documents.get(id);
       let parent = given;
@@ -135,7 +137,7 @@ const interactive = (edits: readonly Edit[]): Command =>
       }
       expect(result?.ok).toBe(allowed);
       if (result?.ok === true) model.add(id, result.rev, { parent, deleted, v });
-    });
+    }
   });
 
 /** Replicated writes of made-up revisions with all their ancestors. */
