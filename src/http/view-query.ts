@@ -56,7 +56,7 @@ export function checkedQuery(db: Database, design: string, name: string, query: 
   const { group, view } = requireView(db, design, name);
   const listed = view.reduce === undefined || query.reduce === false ? 'rows' : 'reductions';
   checkListQuery(query, listed, group.isPartitioned);
-  checkRange(group, query);
+  checkRange(view, query);
   return { ...query, listed };
 }
 
@@ -74,11 +74,11 @@ export function requireView(
 
 /** Ranges that end before they begin are mistakes. */
 function checkRange(
-  group: ViewGroup,
+  view: ViewDefinition,
   { startKey, startDocid, endKey, endDocid, descending }: ListQuery,
 ): void {
   if (startKey === undefined || endKey === undefined) return;
-  const order = collationOf(group)(startKey, endKey);
+  const order = collationOf(view)(startKey, endKey);
   const ids = startDocid === undefined || endDocid === undefined ? 0 : compareIds(startDocid, endDocid);
   const isSame = JSON.stringify(startKey) === JSON.stringify(endKey);
   const difference = isSame ? 0 : order || ids;

@@ -37,7 +37,6 @@ export function groupOf(id: string, text: string, inPartitions: boolean): ViewGr
   const {
     include_design: includeDesign,
     local_seq: localSeq,
-    collation,
     partitioned,
   } = isObject(options) ? options : {};
   const isPartitioned = inPartitions && partitioned !== false;
@@ -48,7 +47,6 @@ export function groupOf(id: string, text: string, inPartitions: boolean): ViewGr
     lib: isObject(views) && isObject(views.lib) ? JSON.stringify(views.lib) : '',
     includeDesign: includeDesign === true,
     localSeq: localSeq === true,
-    isRaw: collation === 'raw',
   };
   // Indexes without partitions have the signatures that they had before there were any.
   const rules = isPartitioned ? { ...parts, isPartitioned } : parts;
@@ -72,4 +70,5 @@ const viewOf = (name: string, { map, reduce, options }: Members, ordered?: strin
   map: ordered === undefined ? JSON.stringify(map ?? null) : textAt(ordered, ['views', name, 'map']),
   reduce: typeof reduce === 'string' && reduce !== '' ? reduce : undefined,
   options: JSON.stringify(options ?? null),
+  isRaw: isObject(options) && options.collation === 'raw',
 });

@@ -24,12 +24,11 @@ export interface DocumentChanges {
 /** A document may have very many rows. */
 export function* changesOf(
   { id, before, emitted }: MappedDocument,
-  views: number,
-  order: PlaceOrder,
+  orders: readonly PlaceOrder[],
 ): Work<DocumentChanges> {
   const places: OwnPlace[] = [];
   const changes: (readonly Change[])[] = [];
-  for (let view = 0; view < views; view++) {
+  for (const [view, order] of orders.entries()) {
     const rows = yield* rowsOf(id, emitted[view] ?? [], order);
     for (const { key, nth } of rows) places.push({ view, key, nth });
     const own = before.filter((place) => place.view === view);

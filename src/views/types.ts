@@ -14,6 +14,8 @@ export interface ViewDefinition {
   readonly reduce: string | undefined;
   /** What else the definition says, as JSON text: Mango's `options`. */
   readonly options: string;
+  /** Of `options`: keys are in Erlang's order. */
+  readonly isRaw: boolean;
 }
 
 /** All views of a design document that are kept in one index. */
@@ -24,10 +26,9 @@ export interface ViewGroup {
   readonly views: readonly ViewDefinition[];
   /** Modules that map functions may require, as JSON text; empty where there are none. */
   readonly lib: string;
-  /** Of `options`: design documents are mapped, too; documents have `_local_seq`; keys are in Erlang's order. */
+  /** Of `options`: design documents are mapped, too; documents have `_local_seq`. */
   readonly includeDesign: boolean;
   readonly localSeq: boolean;
-  readonly isRaw: boolean;
   /** Each query is of one partition: so it is in a partitioned database, unless `options` say otherwise. */
   readonly isPartitioned: boolean;
   /** 32 hexadecimal digits: what the rows depend on. Two groups of one signature have the same index. */

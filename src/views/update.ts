@@ -7,7 +7,7 @@ import { IndexBatch, type IndexState, readPlaces, StoredIndex } from './stored-i
 import type { PlaceOrder } from './tree/order.js';
 import type { Change } from './tree/types.js';
 import { changeTree } from './tree/update.js';
-import type { Emitted, ViewGroup, ViewReducer } from './types.js';
+import type { Emitted, ViewDefinition, ViewGroup, ViewReducer } from './types.js';
 
 /** Documents that go into the trees together: the more, the fewer nodes are written more than once. */
 const STEP = 4000;
@@ -24,12 +24,12 @@ export interface IndexUpdate extends MapSource {
   readonly onStep: (state: IndexState) => void;
 }
 
-/** How keys stand in the views of a group. */
-export const collationOf = ({ isRaw }: ViewGroup): Collation => (isRaw ? collateRaw : collate);
+/** How the keys of a view stand. */
+export const collationOf = ({ isRaw }: ViewDefinition): Collation => (isRaw ? collateRaw : collate);
 
-/** How rows stand in them. */
-export const orderOf = (group: ViewGroup): PlaceOrder => ({
-  collate: collationOf(group),
+/** How its rows stand. */
+export const orderOf = (group: ViewGroup, view: ViewDefinition): PlaceOrder => ({
+  collate: collationOf(view),
   isPartitioned: group.isPartitioned,
 });
 
@@ -95,18 +95,18 @@ async function writeStep(
   seq: number,
   purgeSeq: number,
 ): Promise<IndexState> {
-  const order = orderOf(group);
   const index = new StoredIndex(db.indexes, group.signature);
   try {
     const batch = new IndexBatch(index, await db.indexes.batch(), lastNode);
     try {
       const places = await index.places([...documents.keys()]);
-      const changes = await inTurns(changesOfAll(places, batch, documents, group.views.length, order));
+      const orders = group.views.map((view) => orderOf(group, view));
+      const changes = await inTurns(changesOfAll(places, batch, documents, orders));
       const roots = [];
-      for (const [view, root] of before.entries()) {
-        const reducer = reducers[view];
-        const rules = { ...order, reducers: reducer === undefined ? [] : [reducer] };
-        roots.push(await changeTree(root, changes[view] ?? [], batch, rules));
+      for (const [at, view] of group.views.entries()) {
+        const reducer = reducers[at];
+        const rules = { ...orderOf(group, view), reducers: reducer === undefined ? [] : [reducer] };
+        roots.push(await changeTree(before[at], changes[at] ?? [], batch, rules));
       }
       return await batch.write(seq, purgeSeq, roots);
     } finally {
@@ -125,14 +125,13 @@ function* changesOfAll(
   stored: readonly (string | undefined)[],
   batch: IndexBatch,
   documents: ReadonlyMap<string, Emitted>,
-  views: number,
-  order: PlaceOrder,
+  orders: readonly PlaceOrder[],
 ): Work<readonly (readonly Change[])[]> {
-  const all: Change[][] = Array.from({ length: views }, () => []);
+  const all: Change[][] = orders.map(() => []);
   let at = 0;
   for (const [id, emitted] of documents) {
     const before = yield* readPlaces(stored[at++]);
-    const { places: now, changes } = yield* changesOf({ id, before, emitted }, views, order);
+    const { places: now, changes } = yield* changesOf({ id, before, emitted }, orders);
     batch.setPlaces(id, now, before.length > 0);
     for (const [view, own] of changes.entries()) for (const change of own) all[view]?.push(change);
     yield;

@@ -80,7 +80,7 @@ export class Views {
     return {
       view,
       reducer,
-      ...orderOf(group),
+      ...orderOf(group, view),
       root: state?.roots[at],
       nodes: index,
       updateSeq: state?.seq ?? 0,

@@ -93,6 +93,20 @@ describe('a view', () => {
     );
   });
 
+  test('has its keys in the order of Erlang where its own options say so', async () => {
+    const map =
+      'function (doc) { [null, "a", "B", 2, true, {}, []].forEach(function (key) { emit(key); }); }';
+    const views = { raw: { map, options: { collation: 'raw' } }, other: { map } };
+    const options = { collation: 'raw' };
+    await it.request('PUT', `/${db}/_design/d`, { json: { views, options } });
+    await write([{ _id: 'one' }]);
+    const keysOf = async (query: string): Promise<unknown[]> =>
+      (await rowsOf(`d/_view/${query}`)).rows.map(({ key }) => key);
+    expect(await keysOf('raw')).toEqual([2, null, true, {}, [], 'B', 'a']);
+    expect(await keysOf('raw?startkey="B"&endkey="a"')).toEqual(['B', 'a']);
+    expect(await keysOf('other')).toEqual([null, true, 2, 'a', 'B', [], {}]);
+  });
+
   test('is found by keys, however many', async () => {
     await write(numbered(300));
     await define('d', { v: { map: BY_N, reduce: '_count' } });

@@ -44,7 +44,7 @@ export class MemoryView {
   readonly snapshot = (): Promise<ViewSnapshot> => {
     this.#open++;
     return Promise.resolve({
-      view: { name: 'v', map: this.map, reduce: undefined, options: 'null' },
+      view: { name: 'v', map: this.map, reduce: undefined, options: 'null', isRaw: false },
       reducer: this.reducer,
       collate,
       isPartitioned: this.isPartitioned,
