@@ -25,7 +25,7 @@ export type Refusal = 'field_mismatch' | 'sort_order_mismatch';
 /** What became of the indexes, step by step. */
 export interface Steps {
   readonly all: readonly Index[];
-  /** Indexes with a filter of their own, that are used only where they are asked for. */
+  /** Indexes with a filter of their own that were not asked for, or do not fit. */
   readonly partial: readonly Index[];
   /** Those of the whole database where one partition is asked for, or the other way round. */
   readonly elsewhere: readonly Index[];
@@ -62,7 +62,9 @@ export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
     isAboutIds: ranges?.has(ID) ?? false,
   };
   const asked = indexes.filter((index) => isAsked(index, useIndex));
-  const partial = indexes.filter((index) => index.partial !== undefined && !asked.includes(index));
+  const isAskedAndFits = (index: Index): boolean =>
+    asked.includes(index) && refusalOf(index, wanted) === undefined;
+  const partial = indexes.filter((index) => index.partial !== undefined && !isAskedAndFits(index));
   const whole = indexes.filter((index) => !partial.includes(index));
   const elsewhere = whole.filter(({ isPartitioned = wantsOne }) => isPartitioned !== wantsOne);
   const refused = new Map<Index, Refusal>();

@@ -114,6 +114,16 @@ describe('the planner', () => {
       ['j', { usable: false, reasons: [{ name: 'field_mismatch' }], ranking: 3, covering: true }],
       ['_all_docs', { usable: true, reasons: [{ name: 'unfavored_type' }], ranking: 2, covering: null }],
     ]);
+    const asked = await post(db, '_explain', { selector: { even: 1 }, use_index: 'k' });
+    const { index_candidates: others } = asked.body as {
+      index_candidates: { index: Json; analysis: Json }[];
+    };
+    expect(others.map(({ index: { name }, analysis: { reasons } }) => [name, reasons])).toEqual([
+      ['m', [{ name: 'field_mismatch' }]],
+      ['k', [{ name: 'is_partial' }]],
+      ['j', [{ name: 'field_mismatch' }]],
+      ['i', [{ name: 'field_mismatch' }]],
+    ]);
     expect(body).toMatchObject({
       covering: true,
       mrargs: { include_docs: false, start_key: [3], end_key: ['<MAX>'], conflicts: 'undefined' },
