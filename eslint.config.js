@@ -15,7 +15,7 @@ const layers = [
   ['replication'],
   ['auth', 'pouchdb', 'design'],
   ['views'],
-  ['find', 'replicator'],
+  ['find', 'replicator', 'upstream'],
   ['http', 'takeover'],
   ['gateway', 'commands'],
   ['main', 'library'],

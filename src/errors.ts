@@ -57,6 +57,12 @@ export const overloaded = (reason: string): CouchError =>
 /** A database that a failed write closed, or a server that is stopping. */
 export const unavailable = (reason: string, cause?: unknown): CouchError =>
   new CouchError(503, 'service_unavailable', reason, { cause });
+/** The server behind this one cannot be reached. */
+export const upstreamAway = (retryAfter: number): CouchError =>
+  new CouchError(503, 'service_unavailable', 'The upstream is away.', undefined, retryAfter);
+/** The server behind this one did not answer, and may have done what it was asked for. */
+export const badGateway = (reason: string, retryAfter: number): CouchError =>
+  new CouchError(502, 'bad_gateway', reason, undefined, retryAfter);
 export const internalError = (reason: string, cause?: unknown): CouchError =>
   new CouchError(500, 'internal_server_error', reason, { cause });
 /** CouchDB's own words where it was set up without full-text search, which this server never has. */

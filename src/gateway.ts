@@ -20,6 +20,7 @@ import { Rejections } from './rejections/rejections.js';
 import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
+import { Upstream } from './upstream/upstream.js';
 import { version } from './version.js';
 import { Views } from './views/views.js';
 
@@ -41,6 +42,8 @@ export interface Gateway {
   readonly data: string;
   /** The file with the password of `admin`, when the configuration names no admin. */
   readonly passwordFile: string | undefined;
+  /** Reads the configuration again. @throws StartError where it is wrong; nothing changes then */
+  reload(): Promise<void>;
   /** Ends the feeds, finishes the requests and writes under way, and closes the store. */
   close(): Promise<void>;
 }
@@ -105,6 +108,9 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   parts.add(() => views.close());
   // Closed before the views: an update would wait for its functions.
   parts.add(() => sandbox.close());
+  const upstream = new Upstream({ config, log });
+  parts.add(() => upstream.close());
+  settings.onChange(() => upstream.reconfigure());
   const services = {
     settings,
     databases,
@@ -114,6 +120,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     tasks,
     sandbox,
     views,
+    upstream,
     server: { uuid: directory.uuid, version },
   };
   const rejections = new Rejections(path.join(directory.path, 'rejections'));
@@ -128,11 +135,13 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   const url = urlOf(app.server.address() as AddressInfo);
   parts.add(() => replicator.close());
   replicator.start(url);
+  upstream.start();
 
   return {
     url,
     data: directory.path,
     passwordFile: settings.passwordFile,
+    reload: () => settings.reload(),
     close: () => parts.close(),
   };
 }

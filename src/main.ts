@@ -2,13 +2,14 @@ import { Command, CommanderError, Option } from 'commander';
 import { replicate } from './commands/replicate/replicate.js';
 import type { ReplicateCommand } from './commands/replicate/command.js';
 import { firstSignal } from './commands/signals.js';
+import { status, type StatusCommand } from './commands/status.js';
 import { verify, type VerifyCommand } from './commands/verify.js';
 import { exitCodes, StartError } from './config/exit.js';
 import { type KeyKind, keys } from './config/keys.js';
 import { type ConfigInput, type LoadedConfig, loadConfig, locateData } from './config/load.js';
 import { showConfig } from './config/show.js';
 import { createGateway, type Gateway } from './gateway.js';
-import { createLogger } from './observe/log.js';
+import { createLogger, type Logger } from './observe/log.js';
 import { version } from './version.js';
 
 const SIDES = `
@@ -91,6 +92,16 @@ function program(): Command {
     .action(async (source: string, target: string, flags: Flags) => {
       process.exitCode = await replicate(replicateCommand(source, target, flags));
     });
+  causeway
+    .command('status')
+    .description('ask a running server how it is, and how its upstream is')
+    .option('--url <url>', 'where it is (default: http://127.0.0.1:5984)')
+    .option('--user <name>', 'an admin, or somebody with the role _metrics (default: admin)')
+    .option('--password-file <file>', 'their password (environment: CAUSEWAY_PASSWORD)')
+    .option('--data <folder>', 'the data directory, where the first admin has it (default: ./data)')
+    .option('--json', 'print what the server answers')
+    .addHelpText('after', EXIT_CODES)
+    .action((flags: Flags) => status(statusCommand(flags)));
   return causeway;
 }
 
@@ -158,6 +169,18 @@ function replicateCommand(source: string, target: string, flags: Flags): Replica
   };
 }
 
+function statusCommand({ url, user, passwordFile, data, json }: Flags): StatusCommand {
+  const text = (value: Flags[string]): string | undefined => (typeof value === 'string' ? value : undefined);
+  return {
+    url: text(url) ?? 'http://127.0.0.1:5984',
+    user: text(user),
+    passwordFile: text(passwordFile),
+    data: text(data) ?? './data',
+    env: process.env,
+    json: json === true,
+  };
+}
+
 const load = (flags: Flags): LoadedConfig => loadConfig(inputOf(flags));
 
 function inputOf(flags: Flags): ConfigInput {
@@ -184,10 +207,24 @@ async function serve(loaded: LoadedConfig): Promise<void> {
   const gateway = await createGateway(loaded, { log });
   announce(gateway);
   log.info({ url: gateway.url, data: gateway.data, passwordFile: gateway.passwordFile }, 'ready');
+  const reload = (): void => void reloadConfig(gateway, log);
+  process.on('SIGHUP', reload);
   const signal = await stop;
+  process.off('SIGHUP', reload);
   log.info({ signal }, 'stopping');
   await gateway.close();
   log.info('stopped');
+}
+
+async function reloadConfig(gateway: Gateway, log: Logger): Promise<void> {
+  try {
+    await gateway.reload();
+    log.info('the configuration was read again');
+  } catch (error) {
+    const lines = error instanceof StartError ? error.lines : [String(error)];
+    for (const line of lines) log.error(line);
+    log.error('the configuration stays as it was');
+  }
 }
 
 function announce({ url, data, passwordFile }: Gateway): void {

@@ -27,6 +27,7 @@ interface JsonSchema {
   type?: string;
   properties?: Record<string, JsonSchema>;
   additionalProperties?: JsonSchema | boolean;
+  items?: JsonSchema;
   default?: string | number | boolean | string[] | object;
   description?: string;
   minimum?: number;
@@ -34,6 +35,7 @@ interface JsonSchema {
   enum?: string[];
   allowed?: string;
   secret?: boolean;
+  flag?: string;
 }
 
 /** Every key of the configuration, in the order of the schema. */
@@ -65,7 +67,7 @@ function describe(schema: JsonSchema, path: string[]): Key {
     allowed: schema.allowed ?? allowedBy(schema, kind),
     secret,
     env: `CAUSEWAY_${words.toUpperCase()}`,
-    flag: FLAGLESS.has(kind) || secret ? undefined : `--${words.replaceAll('_', '-')}`,
+    flag: FLAGLESS.has(kind) || secret ? undefined : (schema.flag ?? `--${words.replaceAll('_', '-')}`),
   };
 }
 
@@ -77,7 +79,7 @@ function kindOf(schema: JsonSchema): KeyKind {
     case 'string':
       return schema.type;
     case 'array':
-      return 'list';
+      return schema.items?.properties ? 'sections' : 'list';
     default:
       return typeof schema.additionalProperties === 'object' && schema.additionalProperties.properties
         ? 'sections'

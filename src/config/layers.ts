@@ -53,8 +53,13 @@ export function sections(value: unknown, place: string): Values {
   throw badConfig([`${place} has to hold keys with values`]);
 }
 
-/** Variables that are not keys: CAUSEWAY_CONFIG names the file. */
-const OTHER_VARIABLES = ['CAUSEWAY_CONFIG', 'CAUSEWAY_SOURCE_PASSWORD', 'CAUSEWAY_TARGET_PASSWORD'];
+/** Variables that are not keys: CAUSEWAY_CONFIG names the file, and commands that ask servers take passwords so. */
+const OTHER_VARIABLES = [
+  'CAUSEWAY_CONFIG',
+  'CAUSEWAY_PASSWORD',
+  'CAUSEWAY_SOURCE_PASSWORD',
+  'CAUSEWAY_TARGET_PASSWORD',
+];
 
 /** The environment, with a warning for each variable that looks like a key and is none. */
 export function environmentLayer(env: NodeJS.ProcessEnv): { layer: Layer; warnings: string[] } {

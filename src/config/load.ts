@@ -111,9 +111,13 @@ function problems(issue: z.core.$ZodIssue, layers: readonly Layer[]): string[] {
   if (!key) return [notASection(issue.path.map(String), layers)];
   const { value, from } = find(issue.path, key, layers);
   const name = issue.path.map(String).join('.');
-  const shown = key.secret ? 'a value that is not shown' : JSON.stringify(value);
+  const shown = key.secret ? 'a value that is not shown' : shownValue(value);
   return [`${name} is ${shown} (${from}); allowed is ${key.allowed}`];
 }
+
+/** Who has put a password into a URL does not want to see it in a log. */
+const shownValue = (value: unknown): string =>
+  value === undefined ? 'not given' : JSON.stringify(value).replace(/\/\/[^/"]*@/g, '//***@');
 
 function notASection(at: readonly string[], layers: readonly Layer[]): string {
   const name = at.join('.');

@@ -3,6 +3,7 @@ import { cors } from './cors-schema.js';
 import { jwtSchema } from './jwt.js';
 import { proxySchema } from './proxy.js';
 import { replication } from './replication-schema.js';
+import { databaseRules, misfit, upstream } from './upstream-schema.js';
 
 declare module 'zod' {
   interface GlobalMeta {
@@ -10,6 +11,8 @@ declare module 'zod' {
     allowed?: string;
     /** The value is never shown. */
     secret?: boolean;
+    /** Its flag, where that is another one than its name says. */
+    flag?: string;
   }
 }
 
@@ -361,10 +364,17 @@ const everyKey = z.strictObject({
   compaction: compaction.prefault({}),
   functions: functions.prefault({}),
   replication: replication.prefault({}),
+  upstream: upstream.prefault({}),
+  databases: databaseRules,
 });
 
-/** The same, but for ways to log in that would let nobody in, or everybody. */
-export const configSchema = everyKey.superRefine(({ auth: { handlers }, jwt, proxy }, context) => {
+/** The same, but for ways to log in that would let nobody in, or everybody, and for rules without what they need. */
+export const configSchema = everyKey.superRefine((config, context) => {
+  const {
+    auth: { handlers },
+    jwt,
+    proxy,
+  } = config;
   const isUsable = {
     cookie: true,
     default: true,
@@ -373,6 +383,8 @@ export const configSchema = everyKey.superRefine(({ auth: { handlers }, jwt, pro
   };
   if (!handlers.every((handler) => isUsable[handler]))
     context.addIssue({ code: 'custom', path: ['auth', 'handlers'] });
+  const path = misfit(config);
+  if (path !== undefined) context.addIssue({ code: 'custom', path });
 });
 
 /** What may be given of the configuration: any of its keys. */

@@ -268,15 +268,19 @@ export class Exchange {
 
   /** Sends the head of an answer: its own headers, names and values in turn, and those that every answer has. */
   begin(status: number, own: readonly string[], more: readonly string[]): void {
-    const { name, cors } = this.server;
-    const all = ['Server', name, 'X-Couch-Request-ID', this.id, ...own, ...more];
+    const all = ['Server', this.server.name, 'X-Couch-Request-ID', this.id, ...own, ...more];
     if (!more.includes('Cache-Control')) all.push('Cache-Control', 'must-revalidate');
+    this.relay(status, all);
+  }
+
+  /** Sends the head of an answer that another server gave: headers of connections and sessions are our own. */
+  relay(status: number, all: string[]): void {
     // A client that keeps its connection busy would keep the server from stopping; behind half a body nothing can follow.
     if (this.server.closing || status === 408) all.push('Connection', 'close');
-    if (this.renewedCookie !== undefined && !more.includes('Set-Cookie')) {
+    if (this.renewedCookie !== undefined && !all.includes('Set-Cookie')) {
       all.push('Set-Cookie', this.renewedCookie);
     }
-    const shared = cors.headers(this.request);
+    const shared = this.server.cors.headers(this.request);
     this.response.writeHead(status, shared.length === 0 ? all : [...all, ...shared]);
   }
 

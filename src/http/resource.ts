@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { requireRight, type Right } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
+import { isServerAdmin } from '../auth/usercontext.js';
 import { USERS } from '../auth/users/ids.js';
 import { badRequest, forbidden, notFound, unauthorized, unavailable } from '../errors.js';
 import type { Database } from '../store/types.js';
@@ -11,6 +12,7 @@ import { errorBody, methodNotAllowed } from './errors.js';
 import { Exchange, type Params, type Rewriting } from './exchange.js';
 import { letEnd } from './refusals.js';
 import { refuseForgery } from './forgery.js';
+import { passOn } from './passing.js';
 import { seenBy } from './seen.js';
 import type { Server } from './server.js';
 import { canonicalUrl, isWellEncoded } from './url.js';
@@ -208,7 +210,9 @@ async function operate(exchange: Exchange, resource: Resource): Promise<void> {
   refuseForgery(exchange);
   const operation = operationFor(resource, exchange.method);
   if (exchange.rewrites > 0) requireHarmless(operation);
-  if (operation.on === 'server') {
+  if (exchange.server.upstream.isProxied(exchange.param('db'))) {
+    await pass(exchange, resource, operation);
+  } else if (operation.on === 'server') {
     requireNamespace(exchange);
     requireRight(rightOn(operation.right, exchange.server), exchange.user);
     await perform(exchange, resource, operation, operation.run);
@@ -243,12 +247,16 @@ function requireHarmless({ right }: Operation): void {
     throw forbidden('A rewrite may not lead to what is not for the members of a database.');
 }
 
+/** What tells nothing but that the server is there. */
+const ALIVE: ReadonlySet<string> = new Set(['/_gateway/live', '/_gateway/ready']);
+
 /** Where the configuration says so, nobody may ask for anything without a name, but how to get one. @throws CouchError */
 function requireValidUser({ user, server, method }: Exchange, { path }: Resource): void {
   const { requireValidUser: always, requireValidUserExceptForUp: exceptForUp } = server.config.auth;
   if (user.name !== null || !(always || exceptForUp)) return;
   if (path === '/_session' && method === 'POST') return;
   if (path === '/_up' && exceptForUp) return;
+  if (ALIVE.has(path)) return;
   throw unauthorized('Authentication required.');
 }
 
@@ -273,6 +281,16 @@ async function onOpenDatabase(
     const { run } = operation;
     return perform(exchange, resource, operation, run && ((request) => run(request, seenBy(exchange, db))));
   });
+}
+
+/** Has the upstream answer, with the rights that its security object gives. */
+async function pass(exchange: Exchange, resource: Resource, { on, right: needed }: Operation): Promise<void> {
+  const { server, user } = exchange;
+  const name = exchange.param('db');
+  const right = rightIn(needed, name, resource, server);
+  if (on === 'server' || WITHOUT_DATABASE.has(right)) requireRight(right, user);
+  else if (!isServerAdmin(user)) requireRight(right, user, await server.upstream.securityOf(name));
+  await passOn(exchange, resource.path);
 }
 
 const rightOn = (right: Right, { config }: Server): Right =>

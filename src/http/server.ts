@@ -86,6 +86,7 @@ export class Server {
   readonly sandbox: Services['sandbox'];
   readonly views: Services['views'];
   readonly replicator: Replicator;
+  readonly upstream: Services['upstream'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
@@ -118,6 +119,7 @@ export class Server {
     this.sandbox = services.sandbox;
     this.views = services.views;
     this.replicator = services.replicator;
+    this.upstream = services.upstream;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

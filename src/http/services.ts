@@ -6,6 +6,7 @@ import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Replicator } from '../replicator/replicator.js';
 import type { Databases } from '../store/databases.js';
+import type { Upstream } from '../upstream/upstream.js';
 import type { Views } from '../views/views.js';
 
 /** Tells requests apart from people; `Auth` is the real one. */
@@ -22,6 +23,7 @@ export interface Services {
   readonly sandbox: Sandbox;
   readonly views: Views;
   readonly replicator: Replicator;
+  readonly upstream: Upstream;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

@@ -4,7 +4,7 @@ import type { AuthHeaders, AuthResult, Client } from '../auth/auth.js';
 import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Config } from '../config/schema.js';
-import { unauthorized } from '../errors.js';
+import { forbidden, unauthorized } from '../errors.js';
 import { newAgent } from '../replication/http/agent.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { type EndpointIdentity, type ReplicationId, replicationId } from '../replication/id.js';
@@ -34,6 +34,8 @@ export interface PeerServices extends AccessServices {
    * @throws CouchError 404 where there is none
    */
   filter(db: Database, user: UserContext, name: string, parameters: JsonObject): Promise<ChangesFilter>;
+  /** Whether a database that has its name here is at another server, to which requests are passed on. */
+  isElsewhere(database: string): boolean;
   /** What the rules for documents are at the moment. */
   limits(): Pick<LocalPeerOptions, 'documents' | 'attachments'>;
   readonly resolve: Resolve;
@@ -76,9 +78,12 @@ export class Peers {
 
   /** Refuses what a user may not name. @throws CouchError 403 */
   require({ source, target }: Pick<ReplicationRequest, 'source' | 'target'>, isAdmin: boolean): void {
-    for (const endpoint of [source, target])
-      if (this.#databaseOf(endpoint) === undefined)
-        requireOrigin(endpoint.url, isAdmin, this.services.config.replication);
+    for (const endpoint of [source, target]) {
+      const database = this.#databaseOf(endpoint);
+      if (database === undefined) requireOrigin(endpoint.url, isAdmin, this.services.config.replication);
+      else if (this.services.isElsewhere(database))
+        throw forbidden(`${database} is at the upstream: a replication has to name its URL there.`);
+    }
   }
 
   /**

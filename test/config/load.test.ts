@@ -323,6 +323,13 @@ describe('the keys', () => {
       'limits.maxDocumentIdLength',
       'replication.origins',
       'replication.caFile',
+      'upstream.url',
+      'upstream.username',
+      'upstream.password',
+      'upstream.passwordFile',
+      'upstream.caFile',
+      'upstream.proxySecretFile',
+      'databases',
     ]);
   });
 });
@@ -333,6 +340,7 @@ it('gives secrets no flag, which all on the machine would see', () => {
     ['admins', undefined],
     ['jwt.keys', undefined],
     ['proxy.secret', undefined],
+    ['upstream.password', undefined],
   ]);
 });
 
@@ -365,6 +373,12 @@ describe('the configuration as it is shown', () => {
       'limits.maxDocumentIdLength',
       'replication.origins',
       'replication.caFile',
+      'upstream.url',
+      'upstream.username',
+      'upstream.password',
+      'upstream.passwordFile',
+      'upstream.caFile',
+      'upstream.proxySecretFile',
     ];
     for (const key of keys.filter(({ name }) => !unset.includes(name)))
       expect(shown).toContain(`# ${key.doc}\n`);

@@ -17,6 +17,7 @@ import { createReplicator } from '../../src/http/replicator.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
+import { Upstream } from '../../src/upstream/upstream.js';
 import { Views } from '../../src/views/views.js';
 
 export type TestApp = Awaited<ReturnType<typeof startApp>>;
@@ -107,6 +108,7 @@ export async function startApp(
     tasks,
     log,
   });
+  const upstream = new Upstream({ config, log });
   const parts = {
     settings,
     databases,
@@ -116,6 +118,7 @@ export async function startApp(
     tasks,
     sandbox,
     views,
+    upstream,
     server,
     ...services,
   };
@@ -125,6 +128,7 @@ export async function startApp(
   await app.listen({ port: 0, host: '127.0.0.1' });
   const { port } = app.server.address() as AddressInfo;
   replicator.start(`http://127.0.0.1:${port}`);
+  upstream.start();
 
   return {
     app,
@@ -134,6 +138,8 @@ export async function startApp(
     sandbox,
     log,
     views,
+    upstream,
+    settings,
     /** What was logged at `error`. */
     errors: lines,
     request: (method: string, url: string, options?: RequestOptions) => send(port, method, url, options),
@@ -142,6 +148,7 @@ export async function startApp(
       await replicator.close();
       await rejections.close();
       await app.close();
+      await upstream.close();
       await views.close();
       await sandbox.close();
       await databases.close();

@@ -14,6 +14,8 @@ const OPEN_TO_ANYONE = [
   'GET /_utils',
   'GET /_utils/*',
   'GET /favicon.ico',
+  'GET /_gateway/live',
+  'GET /_gateway/ready',
   // Only the methods that are not allowed there, so that they are told as such.
   '* /',
   '* /_up',
@@ -21,6 +23,8 @@ const OPEN_TO_ANYONE = [
   '* /_session',
   '* /_active_tasks',
   '* /favicon.ico',
+  '* /_gateway/live',
+  '* /_gateway/ready',
 ];
 
 /** A method of the route; one that no route allows stands for all that are not allowed. */

@@ -2,6 +2,7 @@ import { databaseInfo } from './info.js';
 import type { AddResource } from './index.js';
 import { badRequest, CouchError, queryParseError } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
+import type { Asking } from '../../upstream/upstream.js';
 import { etagOf, matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';
 import { checkListQuery, emptyListQuery, idRange, keysOf, readListQuery } from '../list-query.js';
@@ -23,20 +24,21 @@ export function allDbsRoutes(add: AddResource): void {
   });
 }
 
-function allDbs(exchange: Exchange): void {
-  const body = JSON.stringify(selected(exchange));
+async function allDbs(exchange: Exchange): Promise<void> {
+  const body = JSON.stringify(await selected(exchange));
   const etag = etagOf(body);
   if (matches(exchange.header('if-none-match'), etag)) exchange.empty(304, ['ETag', etag]);
   else exchange.json(200, body, ['ETag', etag]);
 }
 
 /** The names of databases that the parameters of the URL choose, in their order. */
-function selected(exchange: Exchange): string[] {
+async function selected(exchange: Exchange): Promise<string[]> {
   const query = readListQuery(emptyListQuery(), exchange.query);
   checkListQuery(query);
   if (query.keys !== undefined) throw queryParseError('`keys` cannot choose databases.');
   const { start, end, inclusiveEnd, descending, skip = 0, limit } = idRange(query);
-  const names = descending ? exchange.server.databases.list().toReversed() : exchange.server.databases.list();
+  const all = await allNames(exchange);
+  const names = descending ? all.toReversed() : all;
   const isBefore = (a: string, b: string): boolean => (descending ? a > b : a < b);
   const chosen = names.filter(
     (name) =>
@@ -46,8 +48,19 @@ function selected(exchange: Exchange): string[] {
   return chosen.slice(skip, limit === undefined ? undefined : skip + limit);
 }
 
+/** Those here, and those at the upstream that requests are passed on for. */
+async function allNames(exchange: Exchange): Promise<readonly string[]> {
+  const { databases, upstream } = exchange.server;
+  const there = await askingFor(exchange).names();
+  const here = databases.list().filter((name) => !upstream.isProxied(name));
+  return there.length === 0 ? here : [...here, ...there].sort();
+}
+
+const askingFor = ({ server, user, authMethod, request }: Exchange): Asking =>
+  server.upstream.asking({ user, method: authMethod }, request.headers);
+
 async function infos(exchange: Exchange): Promise<void> {
-  const names = selected(exchange);
+  const names = await selected(exchange);
   await sendStream(exchange, () => rows(exchange, names, false));
 }
 
@@ -59,28 +72,38 @@ async function infosOfKeys(exchange: Exchange): Promise<void> {
   await sendStream(exchange, () => rows(exchange, keys, true));
 }
 
+/** So many databases are asked about at once. */
+const AT_ONCE = 8;
+
 /** One row for each database; missing ones are told of only where they were asked for by name. */
 async function* rows(
   exchange: Exchange,
   names: readonly unknown[],
   missing: boolean,
 ): AsyncGenerator<string, void, undefined> {
+  const asking = askingFor(exchange);
   let separator = '[';
-  for (const name of names) {
-    const info = typeof name === 'string' ? await infoOf(exchange, name) : undefined;
-    if (info === undefined && !missing) continue;
-    const rest = info === undefined ? '"error":"not_found"' : `"info":${info}`;
-    yield `${separator}{"key":${JSON.stringify(name)},${rest}}`;
-    separator = ',';
+  for (let at = 0; at < names.length; at += AT_ONCE) {
+    const some = names.slice(at, at + AT_ONCE);
+    const members = await Promise.all(some.map((name) => memberOf(exchange, asking, name)));
+    for (const [index, member] of members.entries()) {
+      if (member === undefined && !missing) continue;
+      yield `${separator}{"key":${JSON.stringify(some[index])},${member ?? '"error":"not_found"'}}`;
+      separator = ',';
+    }
   }
   yield separator === '[' ? '[]\n' : ']\n';
 }
 
-async function infoOf(exchange: Exchange, name: string): Promise<string | undefined> {
+/** What is said about a database; undefined where there is none. */
+async function memberOf(exchange: Exchange, asking: Asking, name: unknown): Promise<string | undefined> {
+  const { databases, upstream } = exchange.server;
+  if (typeof name !== 'string') return undefined;
+  const isThere = upstream.isProxied(name);
   try {
-    return await exchange.server.databases.use(name, databaseInfo);
+    return `"info":${await (isThere ? asking.infoOf(name) : databases.use(name, databaseInfo))}`;
   } catch (error) {
-    if (error instanceof CouchError && error.status === 404) return undefined;
-    throw error;
+    if (!(error instanceof CouchError) || (error.status !== 404 && !isThere)) throw error;
+    return error.status === 404 ? undefined : `"error":${JSON.stringify(error.error)}`;
   }
 }

@@ -13,6 +13,7 @@ import { documentRoutes } from './documents.js';
 import { findRoutes } from './find.js';
 import { listRoutes } from './list.js';
 import { nodeRoutes } from './node.js';
+import { ownRoutes } from './own.js';
 import { partitionRoutes } from './partitions.js';
 import { purgeRoutes } from './purge.js';
 import { rejectionRoutes } from './rejections.js';
@@ -60,4 +61,5 @@ export function allRoutes(add: AddResource): void {
   listRoutes(add);
   unsupportedRoutes(add);
   rejectionRoutes(add);
+  ownRoutes(add);
 }

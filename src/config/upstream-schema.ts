@@ -1,0 +1,99 @@
+import { z } from 'zod';
+
+const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
+  z.int().min(1).max(2_147_483_647).default(value);
+
+/** The address of a server that may name a user. A password would be shown to whoever sees the address. */
+function isServerUrl(text: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const { protocol, password, search, hash } = new URL(text);
+  return /^https?:$/.test(protocol) && password === '' && search === '' && hash === '';
+}
+
+const file = (description: string): z.ZodOptional<z.ZodString> =>
+  z.string().min(1).optional().describe(description);
+
+/** The server behind this one. */
+export const upstream = z.strictObject({
+  url: z.string().refine(isServerUrl).optional().meta({
+    description: 'The CouchDB behind this gateway, or a server that speaks as it does.',
+    allowed: 'a URL such as https://couch.example.org:6984, which may name a user, yet holds no password',
+    flag: '--upstream',
+  }),
+  username: z
+    .string()
+    .regex(/^[^:]+$/)
+    .optional()
+    .meta({
+      description:
+        'The account there that the gateway itself uses; the one that the URL names, if not given.',
+      allowed: 'a name without :',
+    }),
+  password: z.string().min(1).optional().meta({
+    description: 'Its password, if no file has it.',
+    allowed: 'a text that is not empty',
+    secret: true,
+  }),
+  passwordFile: file('A file with the password of that account.'),
+  caFile: file(
+    'A file with the certificates (PEM) that are trusted instead of those of the system; certificates are always verified.',
+  ),
+  proxySecretFile: file(
+    'A file with the secret that the upstream signs its cookies with (`secret` of `chttpd_auth`): requests that are passed on then say by CouchDB’s proxy authentication who sent them. Whoever knows it can be anybody there.',
+  ),
+  maxConnections: z
+    .int()
+    .min(20)
+    .default(1000)
+    .describe('How many connections to the upstream there may be.'),
+  maxFeeds: z
+    .int()
+    .min(1)
+    .default(900)
+    .describe('How many of them feeds that wait for changes may take; at least ten fewer than all.'),
+  connectTimeout: milliseconds(10_000).describe(
+    'The time within which a connection has to be there, in milliseconds.',
+  ),
+  timeout: milliseconds(300_000).describe(
+    'The silence after which a request to the upstream is given up, in milliseconds.',
+  ),
+  probeInterval: milliseconds(30_000).describe(
+    'The time after which the upstream is looked at when nothing was heard of it, in milliseconds.',
+  ),
+  firstRetry: milliseconds(1000).describe(
+    'The longest wait before it is looked at again once it is away, in milliseconds; it doubles each time.',
+  ),
+  longestRetry: milliseconds(300_000).describe('What that wait grows to at most, in milliseconds.'),
+});
+
+/** Which mode the databases have that a pattern matches. */
+const rule = z.strictObject({
+  match: z.string().regex(/^[a-z*?][a-z0-9_$()+/*?-]*$/),
+  mode: z.enum(['local', 'proxy']),
+});
+
+export const databaseRules = z.array(rule).default([]).meta({
+  description:
+    'Where databases are, by their names: the first rule that matches counts (`*` stands for any text, `?` for any character), `local` is here and `proxy` at the upstream. Names that begin with `_` are always local.',
+  allowed:
+    'a list of rules such as {match: archive-*, mode: proxy} with the modes local and proxy (mirror is none yet); where there is an upstream.url the last rule matches *, where there is none all are local',
+});
+
+interface Upstream {
+  readonly upstream: z.infer<typeof upstream>;
+  readonly databases: z.infer<typeof databaseRules>;
+}
+
+/**
+ * The key whose value does not fit the others; undefined where all is well. What applies to the names that no rule
+ * matches is to be said: it will be another mode than that of today.
+ */
+export function misfit({
+  upstream: { url, maxConnections, maxFeeds },
+  databases,
+}: Upstream): string[] | undefined {
+  const fits =
+    url === undefined ? databases.every(({ mode }) => mode === 'local') : databases.at(-1)?.match === '*';
+  if (!fits) return ['databases'];
+  return maxFeeds <= maxConnections - 10 ? undefined : ['upstream', 'maxFeeds'];
+}

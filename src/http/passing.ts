@@ -1,0 +1,97 @@
+import { badRequest } from '../errors.js';
+import { headersDown } from '../upstream/headers.js';
+import { feedRequest, isOurs } from '../upstream/sequences.js';
+import { depart } from './departures.js';
+import type { Exchange } from './exchange.js';
+import { Outflow } from './outflow.js';
+import { hostOf } from './url.js';
+
+/**
+ * Has the upstream answer a request whose right was judged, and passes bodies on as they come.
+ * @param path of the resource
+ * @throws CouchError while there is no answer
+ */
+export async function passOn(exchange: Exchange, path: string): Promise<void> {
+  const { server, request, response, user, authMethod } = exchange;
+  const database = exchange.param('db');
+  const { url, headers, isLive } = path === '/:db/_changes' ? feedOf(exchange) : plain(exchange);
+  requirePlainPath(url);
+  if (isLive) server.feeds.enter(exchange);
+  const outflow = new Outflow(response, server.patience);
+  const end = new AbortController();
+  await server.upstream.forward({
+    method: methodOf(exchange),
+    url,
+    headers,
+    body: hasBody(exchange) ? exchange.bodyStream() : undefined,
+    isLive,
+    database,
+    sender: { user, method: authMethod },
+    origin: { address: exchange.address, host: hostOf(request.headers), isSecure: exchange.secure },
+    whenGone: (leave) => {
+      // Feeds end with the server, too.
+      const signal = isLive ? server.track(exchange) : exchange.departure;
+      const stop = (): void => {
+        end.abort();
+        leave();
+      };
+      if (signal.aborted) stop();
+      else signal.addEventListener('abort', stop, { once: true });
+    },
+    receiver: {
+      begin: (status, answered) => {
+        exchange.forgetBody();
+        if (status < 300 && CHANGING.has(`${exchange.method} ${path}`)) server.upstream.forget(database);
+        exchange.relay(
+          status,
+          headersDown(answered, (location) => locate(exchange, location)),
+        );
+        // What there is already goes out together with the headers.
+        if (isLive)
+          depart(() => (response.destroyed || response.writableEnded ? undefined : response.flushHeaders()));
+      },
+      write: (chunk) => outflow.write(chunk),
+    },
+  });
+  if (end.signal.aborted) response.destroy();
+  else outflow.end();
+}
+
+/** Requests after which what is known of a database may be wrong. */
+const CHANGING: ReadonlySet<string> = new Set(['PUT /:db', 'DELETE /:db', 'PUT /:db/_security']);
+
+type Asked = Pick<Exchange, 'url' | 'headers'> & { readonly isLive: boolean };
+
+const plain = ({ url, headers }: Exchange): Asked => ({ url, headers, isLive: false });
+
+function feedOf({ url, rawQuery, headers, server }: Exchange): Asked {
+  const { isForeign } = server.upstream;
+  const { query, isLive } = feedRequest(rawQuery, isForeign);
+  const last = headers['last-event-id'];
+  const isUnknown = isForeign && typeof last === 'string' && isOurs(last);
+  const [path = ''] = url.split('?', 1);
+  return {
+    url: query === '' ? path : `${path}?${query}`,
+    headers: isUnknown ? { ...headers, 'last-event-id': '0' } : headers,
+    isLive,
+  };
+}
+
+/** What counts is what was judged; a client that overrides its method awaits a body of the stated length. */
+const methodOf = ({ method, request }: Exchange): string =>
+  method === 'HEAD' && request.method !== 'HEAD' ? 'GET' : method;
+
+const hasBody = ({ headers }: Exchange): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
+
+/** Servers in front of the upstream would find another database by such a path than the one whose rights were judged. */
+function requirePlainPath(url: string): void {
+  const [path = ''] = url.split('?', 1);
+  if (/\/(\.|%2e){1,2}(\/|%2f|$)|%2f(\.|%2e){1,2}(\/|%2f|$)/i.test(path))
+    throw badRequest('A path with . or .. is not passed on to the upstream.');
+}
+
+function locate(exchange: Exchange, location: string): string {
+  const here = exchange.server.upstream.locate(location);
+  return here === location ? location : exchange.absolute(here);
+}

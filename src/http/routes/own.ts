@@ -1,0 +1,35 @@
+import type { AddResource } from './index.js';
+import type { Exchange } from '../exchange.js';
+import { onServer } from '../resource.js';
+
+/** What is ours alone, and no CouchDB has. */
+export function ownRoutes(add: AddResource): void {
+  for (const path of ['/_gateway/live', '/_gateway/ready'])
+    add({ path, allow: 'GET,HEAD', methods: { GET: onServer('anyone', alive) }, other: onServer('anyone') });
+  add({
+    path: '/_gateway/status',
+    allow: 'GET,HEAD',
+    methods: { GET: onServer('metrics', status) },
+    other: onServer('metrics'),
+  });
+}
+
+const NOT_KEPT = ['Cache-Control', 'no-cache'];
+
+/** The server listens once its store is open, and refuses everything once it is about to stop. */
+function alive(exchange: Exchange): void {
+  exchange.json(200, '{"status":"ok"}', NOT_KEPT);
+}
+
+function status(exchange: Exchange): void {
+  const { identity, upstream, databases } = exchange.server;
+  const { uuid, version } = identity;
+  const body = {
+    version,
+    uuid,
+    uptime: Math.floor(process.uptime()),
+    databases: { local: databases.list().length },
+    upstream: upstream.status() ?? null,
+  };
+  exchange.json(200, JSON.stringify(body), NOT_KEPT);
+}

@@ -1,0 +1,120 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { Limiter } from '../auth/limiter.js';
+import type { Config } from '../config/schema.js';
+import type { UpstreamTarget } from '../config/upstream.js';
+import { overloaded } from '../errors.js';
+import { newAgent } from '../replication/http/agent.js';
+import { HttpClient } from '../replication/http/client.js';
+import { Passage, type PassingRequest, type Receiver } from './passage.js';
+
+/** Connections that are kept for the gateway itself, so that it gets to know how things are in any case. */
+const OWN = 8;
+/** Requests that may wait for a connection. */
+const WAITING = 10_000;
+
+/** How requests get through. */
+export interface Forwarding {
+  readonly request: PassingRequest;
+  readonly receiver: Receiver;
+  /** Whether it may wait for changes, for as long as its client wants. */
+  readonly isLive: boolean;
+  /** Those of one database take turns with those of others. */
+  readonly database: string;
+  /** Is given what to call when the client has left. */
+  readonly whenGone: (leave: () => void) => void;
+}
+
+/** The connections to one upstream, within their limits. Must be closed. */
+export class Connection {
+  /** Asks as the account of the gateway. */
+  readonly client: HttpClient;
+  /** Asks as whoever a request says. */
+  readonly plain: HttpClient;
+  readonly #agent: Dispatcher;
+  readonly #limiter: Limiter;
+  readonly #origin: string;
+  #feeds = 0;
+  #running = 0;
+
+  constructor(
+    readonly target: UpstreamTarget,
+    private readonly limits: Config['upstream'],
+  ) {
+    const { maxConnections, maxFeeds, connectTimeout, timeout } = limits;
+    this.#agent = newAgent({
+      connections: maxConnections,
+      connectTimeout,
+      ...(target.ca !== undefined && { ca: target.ca }),
+    });
+    const { url, authorization } = target;
+    this.#origin = new URL(url).origin;
+    const headers = authorization === undefined ? {} : { authorization };
+    this.client = new HttpClient({ url, headers, dispatcher: this.#agent, timeout });
+    this.plain = new HttpClient({ url, headers: {}, dispatcher: this.#agent, timeout });
+    this.#limiter = new Limiter(Math.max(1, maxConnections - maxFeeds - OWN), WAITING, () =>
+      overloaded('too many requests wait for the upstream (upstream.maxConnections)'),
+    );
+  }
+
+  /** Whether another one would lead to the same place in the same way. */
+  isSame(other: Connection | undefined): boolean {
+    return isDeepStrictEqual([this.target, this.limits], [other?.target, other?.limits]);
+  }
+
+  get feeds(): number {
+    return this.#feeds;
+  }
+
+  /** Requests that are under way, feeds among them. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** @throws CouchError 503 where too many are under way, and what undici says of the connection */
+  async forward(forwarding: Forwarding): Promise<void> {
+    if (!forwarding.isLive) {
+      await this.#limiter.run(() => this.#pass(forwarding), forwarding.database);
+      return;
+    }
+    if (this.#feeds >= this.limits.maxFeeds)
+      throw overloaded('too many feeds of the upstream are open (upstream.maxFeeds)');
+    this.#feeds++;
+    try {
+      await this.#pass(forwarding);
+    } finally {
+      this.#feeds--;
+    }
+  }
+
+  /** Ends everything that is under way. */
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #pass({ request, receiver, whenGone }: Forwarding): Promise<void> {
+    const { timeout } = this.limits;
+    const passage = new Passage(receiver);
+    whenGone(() => passage.leave());
+    this.#running++;
+    try {
+      this.#agent.dispatch(
+        {
+          origin: this.#origin,
+          path: request.path,
+          method: request.method,
+          headers: [...request.headers],
+          // It takes what can be iterated over, too, which its types do not say.
+          body: passage.bodyOf(request) as Readable | null,
+          headersTimeout: timeout,
+          bodyTimeout: timeout,
+        },
+        passage,
+      );
+      await passage.done;
+    } finally {
+      this.#running--;
+    }
+  }
+}

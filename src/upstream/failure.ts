@@ -1,0 +1,47 @@
+/** What came of a request that has no answer. */
+export interface Failure {
+  /** Whether there was no connection; otherwise one was there and broke, or nothing came. */
+  readonly isLost: boolean;
+  /** Whether something else answers in its place. */
+  readonly isOther: boolean;
+  /** For a person; names no secrets. */
+  readonly reason: string;
+}
+
+/** What undici and Node say where no connection came to be. */
+const UNCONNECTED = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'EADDRNOTAVAIL',
+  'ETIMEDOUT',
+  'EPROTO',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+const SILENT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+
+/** Certificates have many things that can be wrong with them. */
+const CERTIFICATE = /CERT|^UNABLE_TO|^ERR_TLS|^HOSTNAME_MISMATCH$/;
+
+export function failureOf(error: unknown): Failure {
+  const code = codeOf(error);
+  const lost = (reason: string, isOther = false): Failure => ({ isLost: true, isOther, reason });
+  if (code === 'SyntaxError') return lost('it is no CouchDB: what it answers is no JSON', true);
+  if (CERTIFICATE.test(code)) return lost(`its certificate is not trusted (${code}); see upstream.caFile`);
+  if (code.startsWith('ERR_SSL')) return lost(`it does not speak TLS (${code})`);
+  if (UNCONNECTED.has(code)) return lost(`the connection failed (${code})`);
+  const reason = SILENT.has(code) ? 'it did not answer in time' : `the connection failed (${code})`;
+  return { isLost: false, isOther: false, reason };
+}
+
+/** The code of the innermost error that has one. */
+function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return 'unknown';
+  const { cause, code, name } = error as NodeJS.ErrnoException & { cause?: unknown };
+  if (cause instanceof Error) return codeOf(cause);
+  const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
+  return code ?? (first === undefined ? name : codeOf(first));
+}

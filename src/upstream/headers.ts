@@ -1,0 +1,141 @@
+import { createHmac } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { AuthMethod } from '../auth/auth.js';
+import type { UserContext } from '../auth/usercontext.js';
+import { forbidden } from '../errors.js';
+
+/** What is between two neighbours only. */
+const HOP_BY_HOP = [
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+];
+
+/** What clients cannot say to the upstream: who they are, and where they come from, is said by the gateway. */
+const NOT_SENT_UP = new Set([
+  ...HOP_BY_HOP,
+  'host',
+  'expect',
+  'authorization',
+  'cookie',
+  'forwarded',
+  'x-http-method-override',
+]);
+const NEVER_SENT_UP = /^x-(auth-couchdb|forwarded|real-ip)/;
+
+/** What answers have of the gateway itself. */
+const NOT_SENT_DOWN = new Set([...HOP_BY_HOP, 'set-cookie']);
+/** Who may read an answer is for the gateway to say. */
+const NEVER_SENT_DOWN = 'access-control-';
+
+/** Who sends a request, and how that is known. */
+export interface Sender {
+  readonly user: UserContext;
+  readonly method: AuthMethod | undefined;
+}
+
+/** Where a request came from, as the gateway knows it. */
+export interface Origin {
+  readonly address: string;
+  readonly host: string | undefined;
+  readonly isSecure: boolean;
+}
+
+/**
+ * The headers of a request as the upstream gets them, names and values in turn.
+ * @param secret for CouchDB's proxy authentication, where there is one
+ * @throws CouchError 403 for somebody whose credentials mean nothing there
+ */
+export function headersUp(
+  headers: IncomingHttpHeaders,
+  sender: Sender,
+  { address, host, isSecure }: Origin,
+  secret: string | undefined,
+): string[] {
+  const dropped = namedBy(headers.connection);
+  const sent: string[] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || NOT_SENT_UP.has(name) || NEVER_SENT_UP.test(name) || dropped.has(name))
+      continue;
+    for (const one of typeof value === 'string' ? [value] : value) sent.push(name, one);
+  }
+  sent.push('x-forwarded-for', address, 'x-forwarded-proto', isSecure ? 'https' : 'http');
+  if (host !== undefined) sent.push('x-forwarded-host', host);
+  sent.push(...identity(headers, sender, secret));
+  return sent;
+}
+
+/** What other headers belong to the connection, too. */
+function namedBy(connection: string | undefined): ReadonlySet<string> {
+  return new Set(
+    connection
+      ?.toLowerCase()
+      .split(',')
+      .map((name) => name.trim()),
+  );
+}
+
+/** Says to the upstream who sends a request. @throws CouchError 403 */
+export function identity(
+  { authorization }: IncomingHttpHeaders,
+  { user, method }: Sender,
+  secret: string | undefined,
+): string[] {
+  const { name, roles } = user;
+  if (name === null) return [];
+  if (secret !== undefined) {
+    const bytes = Buffer.from(name);
+    return [
+      'x-auth-couchdb-username',
+      bytes.toString('latin1'),
+      'x-auth-couchdb-roles',
+      Buffer.from(rolesThere(roles)).toString('latin1'),
+      'x-auth-couchdb-token',
+      createHmac('sha256', secret).update(bytes).digest('hex'),
+    ];
+  }
+  if (method === 'default' && authorization !== undefined) return ['authorization', authorization];
+  throw forbidden(
+    'The upstream cannot be told who you are: log in with a name and a password in each request (HTTP Basic), or an admin of this server can set upstream.proxySecretFile.',
+  );
+}
+
+/** An admin here is none there; a role with a comma would be two. */
+const rolesThere = (roles: readonly string[]): string =>
+  roles.filter((role) => role !== '_admin' && !role.includes(',')).join(',');
+
+/**
+ * The headers of an answer as the client gets them.
+ * @param locate what a place at the upstream is called here
+ */
+export function headersDown(headers: readonly string[], locate: (location: string) => string): string[] {
+  const sent: string[] = [];
+  const dropped = namedBy(valueOf(headers, 'connection'));
+  for (let at = 0; at + 1 < headers.length; at += 2) {
+    const [given = '', value = ''] = headers.slice(at, at + 2);
+    const name = given.toLowerCase();
+    if (NOT_SENT_DOWN.has(name) || name.startsWith(NEVER_SENT_DOWN) || dropped.has(name)) continue;
+    sent.push(given, name === 'location' ? locate(value) : value);
+  }
+  return sent;
+}
+
+/** Of headers that are names and values in turn. */
+function valueOf(headers: readonly string[], name: string): string | undefined {
+  for (let at = 0; at + 1 < headers.length; at += 2)
+    if (headers[at]?.toLowerCase() === name) return headers[at + 1];
+  return undefined;
+}
+
+/** The same as an object, where no name is there twice. */
+export function pairsOf(headers: readonly string[]): Record<string, string> {
+  const pairs: Record<string, string> = {};
+  for (let at = 0; at + 1 < headers.length; at += 2) pairs[headers[at] ?? ''] = headers[at + 1] ?? '';
+  return pairs;
+}

@@ -1,0 +1,242 @@
+import { type Link, type LinkEvent, NEW_LINK, step } from './link.js';
+
+/** What a look at the upstream found. */
+export type Finding =
+  | { readonly type: 'right' }
+  | {
+      readonly type: 'lost';
+      readonly reason: string;
+      /** Seconds for which it does not want to be asked again. */
+      readonly retryAfter?: number | undefined;
+      /** Something else is there: what clients say is not for that, so only a probe leads back. */
+      readonly isOther?: boolean;
+    }
+  | { readonly type: 'refused'; readonly reason: string };
+
+/** Milliseconds. */
+export interface Timing {
+  /** The longest waits before the first look at an upstream that is away, and before any later one. */
+  readonly firstRetry: number;
+  readonly longestRetry: number;
+  /** After so long without an answer one that is there is looked at. */
+  readonly probeInterval: number;
+}
+
+/** What tests have of their own. */
+export interface Chance {
+  /** Milliseconds, of which only differences count. */
+  now(): number;
+  /** @returns what keeps it from being called */
+  after(milliseconds: number, call: () => void): () => void;
+  /** From 0 up to, but without, 1. */
+  random(): number;
+}
+
+export const REAL: Chance = {
+  now: () => performance.now(),
+  after: (milliseconds, call) => {
+    const timer = setTimeout(call, milliseconds).unref();
+    return () => clearTimeout(timer);
+  },
+  random: Math.random,
+};
+
+export interface MonitorOptions {
+  /** Looks at the upstream. Never fails. */
+  probe(signal: AbortSignal): Promise<Finding>;
+  /** Read at each use: it may change. */
+  readonly timing: Timing;
+  /** Is told of each change of the link. */
+  onChange(link: Link, before: Link): void;
+  readonly chance?: Chance;
+}
+
+/** Those who wait are told to come back after so many seconds at most: requests find out earlier than probes do. */
+const LONGEST_RETRY_AFTER = 30;
+
+/** Seconds. */
+const A_DAY = 86_400;
+
+/**
+ * Keeps the link up to date: hears what came of requests, and sends probes, one at a time. Nobody's failures make it send
+ * more than one in the time of the first retry.
+ */
+export class Monitor {
+  #link = NEW_LINK;
+  #probe: AbortController | undefined;
+  #cancel: (() => void) | undefined;
+  /** When the next probe is due; `Infinity` where none is. */
+  #dueAt = Infinity;
+  #lastProbeAt = -Infinity;
+  /** When the upstream was last heard of. */
+  #heardAt = -Infinity;
+  /** When a request last failed. */
+  #failedAt = -Infinity;
+  /** When a request may be tried while the upstream is away. */
+  #trialAt = -Infinity;
+  /** Whether something else was found in its place. */
+  #isOther = false;
+  /** The upstream does not want to be asked before. */
+  #floor = -Infinity;
+  #closed = false;
+  readonly #chance: Chance;
+
+  constructor(private readonly options: MonitorOptions) {
+    this.#chance = options.chance ?? REAL;
+  }
+
+  get link(): Link {
+    return this.#link;
+  }
+
+  /** Milliseconds until the next probe; undefined while there is one, or none is due. */
+  get nextProbe(): number | undefined {
+    return this.#dueAt === Infinity ? undefined : Math.max(0, this.#dueAt - this.#chance.now());
+  }
+
+  start(): void {
+    this.#look();
+  }
+
+  /** Forgets everything about the upstream, which is another one from now on; also where it was closed before. */
+  restart(): void {
+    this.#closed = this.#isOther = false;
+    this.#probe?.abort();
+    this.#probe = undefined;
+    this.#floor = this.#trialAt = this.#heardAt = this.#failedAt = this.#lastProbeAt = -Infinity;
+    this.#hear({ type: 'changed' });
+    this.#look();
+  }
+
+  close(): void {
+    this.#closed = true;
+    this.#probe?.abort();
+    this.#stopWaiting();
+  }
+
+  /**
+   * Whether a request may be sent. While the upstream is away one is let through now and then: it may prove that it is back
+   * before a probe does.
+   * @returns undefined where it may, and seconds after which it may be worth a try otherwise
+   */
+  refusal(): number | undefined {
+    if (this.#link.state !== 'offline') return undefined;
+    const now = this.#chance.now();
+    if (!this.#isOther && now >= this.#trialAt && now >= this.#floor) {
+      this.#trialAt = now + this.options.timing.firstRetry;
+      return undefined;
+    }
+    return this.retryAfter();
+  }
+
+  /** Seconds after which it may be worth a try to ask again. */
+  retryAfter(): number {
+    const seconds = Math.ceil((this.nextProbe ?? 0) / 1000);
+    return Math.min(Math.max(1, seconds), LONGEST_RETRY_AFTER);
+  }
+
+  /** A request was answered, whatever the answer. */
+  answered(): void {
+    this.#heardAt = this.#chance.now();
+    if (this.#link.state !== 'offline' || this.#isOther) return;
+    this.#hear({ type: 'answered' });
+    this.#look();
+  }
+
+  /** A request had no answer, though there was a connection. */
+  failed(reason: string): void {
+    this.#failedAt = this.#chance.now();
+    this.#hear({ type: 'failed', reason });
+    if (this.#link.state === 'degraded') this.#lookSoon();
+  }
+
+  /** A request found no connection. */
+  lost(reason: string): void {
+    const isNews = this.#link.state !== 'offline';
+    this.#trialAt = this.#chance.now() + this.options.timing.firstRetry;
+    if (!isNews) return;
+    this.#hear({ type: 'lost', reason });
+    if (this.#probe === undefined) this.#lookLater();
+  }
+
+  #hear(event: LinkEvent): void {
+    const before = this.#link;
+    this.#link = step(before, event);
+    if (this.#link !== before && !this.#closed) this.options.onChange(this.#link, before);
+  }
+
+  /** At once, unless there is a probe or was one just now. */
+  #lookSoon(): void {
+    if (this.#probe !== undefined) return;
+    const earliest = this.#lastProbeAt + this.options.timing.firstRetry;
+    const wait = Math.max(0, earliest - this.#chance.now());
+    if (wait === 0) this.#look();
+    else if (this.#dueAt > earliest) this.#wait(wait);
+  }
+
+  /** With a wait that grows, and that is another one for each gateway: they all lost it at the same time. */
+  #lookLater(): void {
+    const { firstRetry, longestRetry } = this.options.timing;
+    // Who tries wrong passwords is locked out for a while, and with them whoever else uses the account from here.
+    if (this.#link.state === 'unauthorised') {
+      this.#wait((longestRetry * (1 + this.#chance.random())) / 2);
+      return;
+    }
+    const longest = Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#link.failures - 1, 40));
+    const floor = Math.max(0, this.#floor - this.#chance.now());
+    this.#wait(Math.max(floor, longest * this.#chance.random()));
+  }
+
+  #wait(milliseconds: number): void {
+    this.#stopWaiting();
+    if (this.#closed) return;
+    this.#dueAt = this.#chance.now() + milliseconds;
+    this.#cancel = this.#chance.after(milliseconds, () => this.#due());
+  }
+
+  #stopWaiting(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#dueAt = Infinity;
+  }
+
+  /** Where requests are answered all the time, nothing has to be asked. */
+  #due(): void {
+    const { probeInterval } = this.options.timing;
+    const quiet = this.#chance.now() - this.#heardAt;
+    if (this.#link.state === 'online' && quiet < probeInterval) this.#wait(probeInterval - quiet);
+    else this.#look();
+  }
+
+  #look(): void {
+    this.#stopWaiting();
+    if (this.#closed || this.#probe !== undefined) return;
+    const controller = new AbortController();
+    this.#probe = controller;
+    this.#lastProbeAt = this.#chance.now();
+    void this.options.probe(controller.signal).then((finding) => {
+      if (this.#probe !== controller) return;
+      this.#probe = undefined;
+      this.#take(finding);
+    });
+  }
+
+  #take(finding: Finding): void {
+    const now = this.#chance.now();
+    const { probeInterval } = this.options.timing;
+    this.#isOther = finding.type === 'lost' && finding.isOther === true;
+    if (finding.type !== 'right') {
+      const seconds = finding.type === 'lost' ? Math.min(finding.retryAfter ?? 0, A_DAY) : 0;
+      this.#floor = now + seconds * 1000;
+      this.#hear(finding);
+      this.#lookLater();
+      return;
+    }
+    this.#heardAt = now;
+    this.#floor = -Infinity;
+    // That a probe works says little about other requests: they have to be well for a while.
+    const sick = this.#link.state === 'degraded' ? this.#failedAt + probeInterval - now : 0;
+    if (sick <= 0) this.#hear({ type: 'proven' });
+    this.#wait(sick > 0 ? sick : probeInterval);
+  }
+}

@@ -1,0 +1,317 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import type { SecurityObject } from '../auth/security.js';
+import { isServerAdmin } from '../auth/usercontext.js';
+import type { Config } from '../config/schema.js';
+import { upstreamTarget } from '../config/upstream.js';
+import { badGateway, CouchError, upstreamAway } from '../errors.js';
+import type { Logger } from '../observe/log.js';
+import type { HttpRequest } from '../replication/http/client.js';
+import { Connection, type Forwarding } from './connection.js';
+import { type Ask, Directory, namesFrom } from './directory.js';
+import { failureOf } from './failure.js';
+import { headersUp, identity, type Origin, pairsOf, type Sender } from './headers.js';
+import type { Link, LinkState } from './link.js';
+import { type Chance, type Finding, Monitor } from './monitor.js';
+import { BodyFailed, type Receiver } from './passage.js';
+import { type Identity, look } from './probe.js';
+import { Rules } from './rules.js';
+
+export interface UpstreamOptions {
+  /** Read at each use: it may change, of which `reconfigure` is told. */
+  readonly config: Pick<Config, 'upstream' | 'databases'>;
+  readonly log: Logger;
+  readonly chance?: Chance;
+}
+
+/** Seconds after which a request may be sent again that had no answer. */
+const SOON = 5;
+/** What gateways answer that stand before the upstream, or the upstream itself where it is not well. */
+const UNWELL = new Set([502, 503, 504]);
+
+/** How a request gets to the upstream. */
+export interface UpstreamRequest extends Pick<Forwarding, 'isLive' | 'database' | 'whenGone' | 'receiver'> {
+  readonly method: string;
+  /** Path and query as the client has them. */
+  readonly url: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: AsyncIterable<Buffer> | undefined;
+  readonly sender: Sender;
+  readonly origin: Origin;
+}
+
+/** What is asked about databases there. */
+export interface Asking {
+  names(): Promise<readonly string[]>;
+  infoOf(database: string): Promise<string>;
+}
+
+/** What is shown of the upstream. */
+export interface UpstreamStatus {
+  readonly url: string;
+  /** Of the gateway there. */
+  readonly account: string | null;
+  readonly state: LinkState;
+  /** When it came to be so. */
+  readonly since: string;
+  /** Why it is not online. */
+  readonly reason: string | null;
+  /** How often it was lost since it was last online. */
+  readonly failures: number;
+  /** Seconds. */
+  readonly next_probe_in: number | null;
+  readonly last_error: { readonly at: string; readonly reason: string } | null;
+  /** What it said of itself last. */
+  readonly server: Identity | null;
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+/**
+ * The server behind this one, if there is any: which databases are there, how the connection is, and the way for requests
+ * to it. Must be closed.
+ */
+export class Upstream {
+  #rules: Rules;
+  #connection: Connection | undefined;
+  #directory: Directory;
+  #identity: Identity | undefined;
+  #since = new Date();
+  #lastError: { readonly at: Date; readonly reason: string } | undefined;
+  #closing = new AbortController();
+  readonly #monitor: Monitor;
+  readonly #counters = { requests: 0, answered: 0, failed: 0, refused: 0, probes: 0 };
+
+  /** @throws StartError for files that cannot be read */
+  constructor(private readonly options: UpstreamOptions) {
+    const { config, chance } = options;
+    this.#rules = new Rules(config.databases);
+    this.#connection = connectionTo(config);
+    this.#directory = this.#newDirectory();
+    this.#monitor = new Monitor({
+      probe: (signal) => this.#look(signal),
+      // Read at each use.
+      get timing() {
+        return config.upstream;
+      },
+      onChange: (link, before) => this.#changed(link, before),
+      ...(chance !== undefined && { chance }),
+    });
+  }
+
+  start(): void {
+    if (this.#connection !== undefined) this.#monitor.start();
+  }
+
+  /** The configuration was changed. What is under way to an upstream that is another one now ends. */
+  reconfigure(): void {
+    const { config, log } = this.options;
+    this.#rules = new Rules(config.databases);
+    let next;
+    try {
+      next = connectionTo(config);
+    } catch (error) {
+      log.error({ err: error }, 'the upstream stays as it was');
+      return;
+    }
+    const isSame = sameTo(this.#connection, next);
+    const old = isSame ? next : this.#connection;
+    void old?.close();
+    if (isSame) return;
+    this.#connection = next;
+    this.#identity = undefined;
+    this.#closing.abort();
+    this.#closing = new AbortController();
+    this.#directory = this.#newDirectory();
+    if (next === undefined) this.#monitor.close();
+    else this.#monitor.restart();
+  }
+
+  async close(): Promise<void> {
+    this.#monitor.close();
+    this.#closing.abort();
+    await this.#connection?.close();
+  }
+
+  /** Whether requests for a database are passed on. */
+  isProxied(database: string): boolean {
+    return this.#connection !== undefined && this.#rules.modeOf(database) === 'proxy';
+  }
+
+  /** Whether it knows no sequences of the form that this server and others of its kind give out. */
+  get isForeign(): boolean {
+    return this.#identity?.vendor !== 'Causeway';
+  }
+
+  /**
+   * Who has which rights in a database there, known for a few seconds.
+   * @throws CouchError 404 where there is none, 502 and 503 where the upstream is away
+   */
+  securityOf(database: string): Promise<SecurityObject> {
+    return this.#directory.securityOf(database);
+  }
+
+  /** Something about a database there was changed. */
+  forget(database: string): void {
+    this.#directory.forget(database);
+  }
+
+  /** What it is asked about its databases: by its admins as the account of the gateway, by others as themselves. */
+  asking(sender: Sender, headers: IncomingHttpHeaders): Asking {
+    const isAdmin = isServerAdmin(sender.user);
+    const ask: Ask = isAdmin
+      ? (request) => this.#ask(request)
+      : (request) => this.#askAs(sender, headers, request);
+    const names = isAdmin ? () => this.#directory.names() : () => namesFrom(ask, this.#closing.signal);
+    return {
+      /** The names of all databases there that requests are passed on for; known last while it is away. */
+      names: async () =>
+        this.#connection === undefined
+          ? []
+          : (await names()).filter((name) => this.#rules.modeOf(name) === 'proxy'),
+      /** What GET of a database answers, as JSON. @throws CouchError */
+      infoOf: async (database) =>
+        JSON.stringify(
+          await ask({ method: 'GET', path: encodeURIComponent(database), signal: this.#closing.signal }),
+        ),
+    };
+  }
+
+  /**
+   * Sends a request as its client, and passes the answer on.
+   * @throws CouchError 403 for whom it cannot be told who they are, 502 and 503 where there is no answer. What fails later
+   * is known by an answer that has begun.
+   */
+  async forward({ sender, origin, receiver, headers, url, ...rest }: UpstreamRequest): Promise<void> {
+    const connection = this.#open();
+    const { target } = connection;
+    const sent = headersUp(headers, sender, origin, target.proxySecret);
+    this.#counters.requests++;
+    const answer: Receiver = {
+      begin: (status, answered) => {
+        this.#heard(status);
+        receiver.begin(status, answered);
+      },
+      write: (chunk) => receiver.write(chunk),
+    };
+    const path = new URL(target.url).pathname + url.slice(1);
+    try {
+      await connection.forward({ ...rest, receiver: answer, request: { ...rest, path, headers: sent } });
+    } catch (error) {
+      if (error instanceof BodyFailed) throw error.cause;
+      throw error instanceof CouchError ? error : this.#noted(error);
+    }
+  }
+
+  /** What a place at the upstream is called here: a path, or the same text where it is elsewhere. */
+  locate(location: string): string {
+    const { url } = this.#connection?.target ?? { url: '' };
+    return url !== '' && location.startsWith(url) ? location.slice(url.length - 1) : location;
+  }
+
+  /** Undefined where there is no upstream. */
+  status(): UpstreamStatus | undefined {
+    const connection = this.#connection;
+    if (connection === undefined) return undefined;
+    const { state, failures, reason } = this.#monitor.link;
+    const { nextProbe } = this.#monitor;
+    return {
+      url: connection.target.url,
+      account: connection.target.username ?? null,
+      state,
+      since: this.#since.toISOString(),
+      reason: reason ?? null,
+      failures,
+      next_probe_in: nextProbe === undefined ? null : Math.ceil(nextProbe / 1000),
+      last_error:
+        this.#lastError === undefined ? null : { ...this.#lastError, at: this.#lastError.at.toISOString() },
+      server: this.#identity ?? null,
+      counters: { ...this.#counters, running: connection.running, feeds: connection.feeds },
+    };
+  }
+
+  #newDirectory(): Directory {
+    return new Directory((request) => this.#ask(request), this.#closing.signal);
+  }
+
+  /** @throws CouchError 503 while it is away */
+  #open(): Connection {
+    const connection = this.#connection;
+    const seconds = this.#monitor.refusal();
+    if (connection !== undefined && seconds === undefined) return connection;
+    this.#counters.refused++;
+    throw upstreamAway(seconds ?? SOON);
+  }
+
+  #ask(request: HttpRequest): Promise<unknown> {
+    return this.#answerTo(({ client }) => client.json(request));
+  }
+
+  #askAs(sender: Sender, headers: IncomingHttpHeaders, request: HttpRequest): Promise<unknown> {
+    return this.#answerTo(({ plain, target }) => {
+      const own = identity(headers, sender, target.proxySecret);
+      return plain.json({ ...request, headers: pairsOf(own) });
+    });
+  }
+
+  async #answerTo(ask: (connection: Connection) => Promise<unknown>): Promise<unknown> {
+    const connection = this.#open();
+    try {
+      const answer = await ask(connection);
+      this.#monitor.answered();
+      return answer;
+    } catch (error) {
+      throw this.#noted(error);
+    }
+  }
+
+  #heard(status: number): void {
+    this.#counters.answered++;
+    if (UNWELL.has(status)) this.#monitor.failed(`it answers with ${status}`);
+    else this.#monitor.answered();
+  }
+
+  /** What a client is told of a request that failed. */
+  #noted(error: unknown): CouchError {
+    if (error instanceof CouchError) {
+      if (UNWELL.has(error.status)) this.#monitor.failed(`it answers with ${error.status}`);
+      else this.#monitor.answered();
+      return error;
+    }
+    const { isLost, reason } = failureOf(error);
+    this.#counters.failed++;
+    this.#lastError = { at: new Date(), reason };
+    if (!isLost) {
+      this.#monitor.failed(reason);
+      return badGateway(`The upstream gave no answer: ${reason}.`, SOON);
+    }
+    this.#monitor.lost(reason);
+    return upstreamAway(this.#monitor.retryAfter());
+  }
+
+  async #look(signal: AbortSignal): Promise<Finding> {
+    const connection = this.#connection;
+    if (connection === undefined) return { type: 'lost', reason: 'there is none' };
+    this.#counters.probes++;
+    const seen = await look(connection.client, connection.target.username, signal);
+    if (seen.identity !== undefined && connection === this.#connection) this.#identity = seen.identity;
+    return seen;
+  }
+
+  #changed({ state, reason }: Link, before: Link): void {
+    if (reason !== undefined) this.#lastError = { at: new Date(), reason };
+    if (state === before.state) return;
+    this.#since = new Date();
+    const fields = { state, before: before.state, ...(reason !== undefined && { reason }) };
+    if (state === 'online' || state === 'connecting') this.options.log.info(fields, 'the upstream');
+    else this.options.log.warn(fields, 'the upstream');
+  }
+}
+
+function connectionTo(config: UpstreamOptions['config']): Connection | undefined {
+  const target = upstreamTarget(config);
+  return target && new Connection(target, { ...config.upstream });
+}
+
+/** Whether two connections lead to the same place in the same way. */
+function sameTo(one: Connection | undefined, other: Connection | undefined): boolean {
+  return one?.isSame(other) ?? other === undefined;
+}

@@ -1,0 +1,181 @@
+import { describe, expect, it } from 'vitest';
+import { type Chance, type Finding, Monitor } from '../../src/upstream/monitor.js';
+
+const TIMING = { firstRetry: 1000, longestRetry: 300_000, probeInterval: 30_000 };
+const AWAY: Finding = { type: 'lost', reason: 'away' };
+
+/** Time that passes when the test says so. */
+class Time implements Chance {
+  #now = 0;
+  #calls: { at: number; call: () => void }[] = [];
+  luck = 0.5;
+
+  now = (): number => this.#now;
+  random = (): number => this.luck;
+  after = (milliseconds: number, call: () => void): (() => void) => {
+    const entry = { at: this.#now + milliseconds, call };
+    this.#calls.push(entry);
+    return () => (this.#calls = this.#calls.filter((one) => one !== entry));
+  };
+
+  get waits(): readonly number[] {
+    return this.#calls.map(({ at }) => at - this.#now);
+  }
+
+  /** Lets time pass, and what is due happen; probes are answered in between. */
+  async pass(milliseconds: number): Promise<void> {
+    const end = this.#now + milliseconds;
+    for (;;) {
+      await settled();
+      const next = this.#calls.toSorted((a, b) => a.at - b.at)[0];
+      if (next === undefined || next.at > end) break;
+      this.#now = next.at;
+      this.#calls = this.#calls.filter((one) => one !== next);
+      next.call();
+    }
+    this.#now = end;
+  }
+}
+
+const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+class Fixture {
+  readonly time = new Time();
+  found: Finding = { type: 'right' };
+  probes = 0;
+  readonly states: string[] = [];
+  readonly monitor = new Monitor({
+    timing: TIMING,
+    chance: this.time,
+    probe: () => {
+      this.probes++;
+      return Promise.resolve(this.found);
+    },
+    onChange: (link) => this.states.push(link.state),
+  });
+
+  static async started(found: Finding = { type: 'right' }): Promise<Fixture> {
+    const it = new Fixture();
+    it.found = found;
+    it.monitor.start();
+    await settled();
+    return it;
+  }
+
+  get state(): string {
+    return this.monitor.link.state;
+  }
+}
+
+describe('the monitor of a link', () => {
+  it('looks at once, and then now and then while nothing is heard', async () => {
+    const it = await Fixture.started();
+    expect([it.state, it.probes, it.time.waits]).toEqual(['online', 1, [30_000]]);
+    await it.time.pass(60_000);
+    expect(it.probes).toBe(3);
+    await it.time.pass(20_000);
+    it.monitor.answered();
+    await it.time.pass(29_000);
+    expect(it.probes).toBe(3);
+    await it.time.pass(1000);
+    expect(it.probes).toBe(4);
+  });
+
+  it('waits longer each time while the upstream is away, by chance between nothing and twice as long', async () => {
+    const it = await Fixture.started(AWAY);
+    const waits: number[] = [];
+    for (let round = 0; round < 12; round++) {
+      const [wait = 0] = it.time.waits;
+      waits.push(wait);
+      await it.time.pass(wait);
+    }
+    await settled();
+    const longest = [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300];
+    expect(waits).toEqual(longest.map((seconds) => seconds * 500));
+    it.time.luck = 0;
+    it.monitor.restart();
+    await settled();
+    expect(it.time.waits).toEqual([0]);
+  });
+
+  it('does not ask before the upstream wants to be asked again', async () => {
+    const it = await Fixture.started({ ...AWAY, retryAfter: 20 });
+    expect(it.time.waits).toEqual([20_000]);
+    expect(it.monitor.refusal()).toBe(20);
+    await it.time.pass(19_999);
+    expect([it.probes, it.monitor.refusal()]).toEqual([1, 1]);
+    it.found = { type: 'right' };
+    await it.time.pass(1);
+    await settled();
+    expect(it.state).toBe('online');
+  });
+
+  it('looks at once when a request proves that the upstream is back', async () => {
+    const it = await Fixture.started(AWAY);
+    for (let round = 0; round < 8; round++) await it.time.pass(it.time.waits[0] ?? 0);
+    await settled();
+    expect(it.time.waits[0]).toBeGreaterThan(60_000);
+    const before = it.probes;
+    it.found = { type: 'right' };
+    expect(it.monitor.refusal()).toBeUndefined();
+    it.monitor.answered();
+    await settled();
+    expect([it.state, it.probes]).toEqual(['online', before + 1]);
+    expect(it.states.slice(-2)).toEqual(['connecting', 'online']);
+  });
+
+  it('lets one request through now and then while the upstream is away, and says to others when to come back', async () => {
+    const it = await Fixture.started(AWAY);
+    for (let round = 0; round < 8; round++) await it.time.pass(it.time.waits[0] ?? 0);
+    const asked = (): boolean[] => [1, 2, 3].map(() => it.monitor.refusal() === undefined);
+    expect(asked()).toEqual([true, false, false]);
+    it.monitor.lost('still away');
+    expect(asked()).toEqual([false, false, false]);
+    expect(it.monitor.refusal()).toBe(30);
+    await it.time.pass(1000);
+    expect(asked()).toEqual([true, false, false]);
+  });
+
+  it('is degraded while requests fail and probes do not, without a storm of probes', async () => {
+    const it = await Fixture.started();
+    await it.time.pass(10_000);
+    for (let failure = 0; failure < 100; failure++) it.monitor.failed('no answer in time');
+    await it.time.pass(0);
+    expect([it.state, it.probes]).toEqual(['degraded', 2]);
+    for (let second = 0; second < 10; second++) {
+      for (let failure = 0; failure < 100; failure++) it.monitor.failed('no answer in time');
+      await it.time.pass(1000);
+    }
+    expect(it.state).toBe('degraded');
+    expect(it.probes).toBeLessThan(15);
+    expect(it.monitor.refusal()).toBeUndefined();
+    await it.time.pass(30_000);
+    expect(it.state).toBe('online');
+  });
+
+  it('is offline at once when a request finds no connection, and stays so until a probe finds everything right', async () => {
+    const it = await Fixture.started();
+    it.monitor.lost('the connection failed (ECONNREFUSED)');
+    expect(it.monitor.link).toMatchObject({ state: 'offline', failures: 1 });
+    it.found = { type: 'refused', reason: 'no such account' };
+    await it.time.pass(500);
+    await settled();
+    expect([it.state, it.monitor.refusal()]).toEqual(['unauthorised', undefined]);
+    // Wrong passwords are counted.
+    expect(it.time.waits).toEqual([225_000]);
+    it.found = { type: 'right' };
+    await it.time.pass(225_000);
+    expect(it.state).toBe('online');
+  });
+
+  it('has no timer and says nothing once it is closed', async () => {
+    const it = await Fixture.started();
+    const { length } = it.states;
+    it.monitor.close();
+    it.monitor.lost('away');
+    it.monitor.failed('no answer');
+    it.monitor.answered();
+    await settled();
+    expect([it.time.waits, it.states.length]).toEqual([[], length]);
+  });
+});
