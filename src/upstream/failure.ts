@@ -43,5 +43,7 @@ function codeOf(error: unknown): string {
   const { cause, code, name } = error as NodeJS.ErrnoException & { cause?: unknown };
   if (cause instanceof Error) return codeOf(cause);
   const [first] = error instanceof AggregateError ? (error.errors as unknown[]) : [];
-  return code ?? (first === undefined ? name : codeOf(first));
+  // Of an abort it is a number.
+  if (typeof code === 'string') return code;
+  return first === undefined ? name : codeOf(first);
 }

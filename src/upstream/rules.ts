@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.js';
+import { isDatabaseName } from '../store/names.js';
 
 type Rule = Config['databases'][number];
 export type Mode = Rule['mode'];
@@ -12,8 +13,8 @@ export class Rules {
   }
 
   modeOf(name: string): Mode {
-    // Those that begin so belong to each server itself; what names none, too.
-    if (name === '' || name.startsWith('_')) return 'local';
+    // Those that begin so belong to each server itself; what can be no database has none elsewhere.
+    if (name.startsWith('_') || !isDatabaseName(name)) return 'local';
     return this.#rules.find(({ pattern }) => pattern.test(name))?.mode ?? 'local';
   }
 }

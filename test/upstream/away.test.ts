@@ -1,5 +1,7 @@
-import { rm, writeFile } from 'node:fs/promises';
+import { execFileSync, spawnSync } from 'node:child_process';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import https from 'node:https';
 import net, { type AddressInfo } from 'node:net';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
@@ -196,6 +198,43 @@ test('who is away is found again at once by a request', async () => {
   });
   await until('the way back', async () => (await gateway.ask('GET', '/some/doc')).status === 200);
   await until('online', async () => (await linkOf(gateway)).state === 'online');
+});
+
+describe.runIf(process.env.CI === 'true' || spawnSync('openssl', ['version']).status === 0)('TLS', () => {
+  test('is for an upstream whose certificate is trusted', async () => {
+    const folder = await temporaryFolder();
+    onTestFinished(() => rm(folder, { recursive: true, force: true }));
+    const [keyFile, caFile] = [path.join(folder, 'key.pem'), path.join(folder, 'cert.pem')];
+    const made = ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', keyFile, '-out', caFile];
+    const names = ['-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'];
+    execFileSync('openssl', [...made, ...names], { stdio: 'ignore' });
+    const secure = https.createServer(
+      { key: await readFile(keyFile), cert: await readFile(caFile) },
+      welcome,
+    );
+    await new Promise<void>((resolve) => secure.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void secure.close());
+    const { port } = secure.address() as AddressInfo;
+    for (const [known, state, reason] of [
+      [{}, 'offline', /certificate is not trusted \(DEPTH_ZERO_SELF_SIGNED_CERT\); see upstream\.caFile/],
+      [{ caFile }, 'online', /^$/],
+    ] as const) {
+      const gateway = await startUsers({
+        upstream: { url: `https://127.0.0.1:${port}`, firstRetry: 50, ...known },
+        databases: [{ match: '*', mode: 'proxy' }],
+      });
+      try {
+        const link = await until(state, async () => {
+          const now = await linkOf(gateway);
+          return now.state === state && now;
+        });
+        expect(link.reason ?? '').toMatch(reason);
+        expect((await gateway.ask('GET', '/some/doc')).status).toBe(state === 'online' ? 200 : 503);
+      } finally {
+        await gateway.stop();
+      }
+    }
+  });
 });
 
 async function freePort(): Promise<number> {

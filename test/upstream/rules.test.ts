@@ -34,8 +34,8 @@ test('the first rule that matches the whole name counts, and none does for names
     'local',
     'proxy',
   ]);
-  expect(['_users', '_replicator', '_x', ''].map((name) => rules.modeOf(name))).toEqual(
-    Array(4).fill('local'),
+  expect(['_users', '_replicator', '_x', '', '..', 'A/../b'].map((name) => rules.modeOf(name))).toEqual(
+    Array(6).fill('local'),
   );
 });
 
