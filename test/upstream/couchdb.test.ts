@@ -20,7 +20,7 @@ describe.skipIf(COUCHDB_URL === undefined)('a CouchDB behind the gateway (needs 
       databases: [{ match: '*', mode: 'proxy' }],
     });
     const ask = it.ask.bind(it);
-    it.ask = (method, url, asking = {}) => ask(method, url, { as, ...asking });
+    it.ask = (method, url, asking) => ask(method, url, { as, ...asking });
     await until('the upstream to be seen', async () => (await linkOf(it)).state === 'online');
   });
   afterAll(async () => {
