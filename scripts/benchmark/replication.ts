@@ -1,252 +1,168 @@
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { Command } from 'commander';
-import { createLogger } from '../../src/observe/log.js';
-import { Tasks } from '../../src/observe/tasks.js';
 import { newAgent } from '../../src/replication/http/agent.js';
-import { HttpPeer } from '../../src/replication/http/peer.js';
-import { LocalPeer } from '../../src/replication/local/peer.js';
-import type { Peer } from '../../src/replication/peer.js';
-import { startReplication } from '../../src/replication/run.js';
-import { Databases } from '../../src/store/databases.js';
 import { startDelayProxy } from '../../test/support/delay-proxy.js';
 import { anonymousMemory, MemoryWatch } from '../../test/system/support/proc.js';
 import { processorMicroseconds } from './processes.js';
-import { type Started, startCauseway } from './servers.js';
+import { waysOfCouchdb } from './replication/couchdb.js';
+import { type Documents, fill } from './replication/documents.js';
+import { measureIdle, type Process } from './replication/idle.js';
+import { localPeer, localStore } from './replication/local.js';
+import { Server } from './replication/server.js';
+import { waysBetweenServers } from './replication/servers.js';
+import type { CleanUp, Way } from './replication/way.js';
+import { startCauseway } from './servers.js';
 
-interface Options {
-  readonly documents: number;
-  readonly size: number;
+interface Options extends Documents {
   readonly rounds: number;
   readonly delay: number;
+  readonly idle: number;
   readonly couchdb?: string;
   readonly way?: readonly string[];
 }
-
-/** A way to replicate the documents from one database to a new one. */
-interface Way {
-  readonly name: string;
-  /** Processes whose memory and processor time are told. */
-  readonly processes: Readonly<Record<string, number>>;
-  run(round: number): Promise<void>;
-}
-
-const BATCH = 2000;
-const signal = new AbortController().signal;
 
 /** Measures replications; returns the exit code. */
 export async function main(args: readonly string[]): Promise<number> {
   const command = new Command('scripts/bench-replication')
     .description(
-      'Replicates documents from one server to another, to here and from here, and where a CouchDB is given, ' +
-        'between two of its databases by its own replicator.',
+      'Replicates documents from one server to another, to here and from here, by the engine in this process and by ' +
+        'the servers themselves. Where a CouchDB is given, also from it and to it, beside a loader and a reader that ' +
+        'do nothing else, and between two of its databases by its own replicator.',
     )
     .option('--documents <number>', 'documents that are replicated', Number, 100_000)
     .option('--size <bytes>', 'bytes of a document, about', Number, 2000)
     .option('--rounds <number>', 'rounds of each; the median counts', Number, 3)
     .option('--delay <milliseconds>', 'of a round trip to the far servers of the last way', Number, 100)
+    .option('--idle <number>', 'measures so many continuous replications without changes instead', Number, 0)
     .option('--way <name...>', 'only these')
     .option('--couchdb <url>', 'with the name and password of an admin');
   command.parse(args, { from: 'user' });
-  await bench(command.opts<Options>());
-  return 0;
-}
-
-async function bench(options: Options): Promise<void> {
-  const cleanUp: (() => Promise<unknown>)[] = [];
+  const cleanUp: CleanUp = [];
   try {
-    const all = await prepare(options, cleanUp);
-    const ways = all.filter(({ name }) => options.way?.includes(name) !== false);
-    const results = ways.map(() => [] as Figures[]);
-    // Most of it is the compiler's.
-    print(`here ${((await anonymousMemory(process.pid)) / 1e6).toFixed(0)} MB before`);
-    for (let round = 1; round <= options.rounds; round++) {
-      for (const [at, way] of ways.entries()) {
-        const figures = await measure(way, round, options.documents);
-        results[at]?.push(figures);
-        print(`round ${round} ${way.name}: ${tell(figures)}`);
-      }
-    }
-    for (const [at, way] of ways.entries()) {
-      const rates = (results[at] ?? []).map(({ rate }) => rate).sort((a, b) => a - b);
-      print(`median ${way.name}: ${(rates[rates.length >> 1] ?? 0).toFixed(0)} documents a second`);
-    }
+    await bench(command.opts<Options>(), cleanUp);
   } finally {
     for (const close of cleanUp.reverse()) await close();
   }
+  return 0;
 }
 
-async function prepare(options: Options, cleanUp: (() => Promise<unknown>)[]): Promise<readonly Way[]> {
+async function bench(options: Options, cleanUp: CleanUp): Promise<void> {
   const agent = newAgent();
   cleanUp.push(() => agent.destroy());
-  const [near, far] = [await startCauseway(), await startCauseway()];
-  cleanUp.push(
-    () => near.stop(),
-    () => far.stop(),
-  );
-  const store = await localStore(cleanUp);
-  const authorization = `Basic ${Buffer.from('admin:bench').toString('base64')}`;
-  const remote = (port: number, name: string): Peer =>
-    new HttpPeer({
-      url: `http://127.0.0.1:${port}/${name}/`,
-      headers: { authorization },
-      dispatcher: agent,
-    });
-  const local = (name: string): Peer => localPeer(store, name);
-  const proxies = await Promise.all(
-    [near, far].map((server) => startDelayProxy(portOf(server), options.delay / 2)),
-  );
-  cleanUp.push(...proxies.map((proxy) => () => proxy.close()));
-  for (const peer of [remote(portOf(near), 'source'), local('source')]) await fill(peer, options);
-  const processes = { near: near.target.pid ?? 0, far: far.target.pid ?? 0, here: process.pid };
-  const way = (name: string, source: Peer, target: (round: number) => Peer): Way => ({
-    name,
-    processes,
-    run: async (round) => {
-      const spec = { id: name, source, options: { createTarget: true } };
-      await startReplication({ ...spec, target: target(round) }).done;
-    },
-  });
-  const [nearPort, farPort] = [portOf(near), portOf(far)];
-  const ways = [
-    way('server to here', remote(nearPort, 'source'), (round) => local(`pulled${round}`)),
-    way('here to server', local('source'), (round) => remote(farPort, `pushed${round}`)),
-    way('server to server', remote(nearPort, 'source'), (round) => remote(farPort, `passed${round}`)),
-    way('far server to far server', remote(proxies[0]?.port ?? 0, 'source'), (round) =>
-      remote(proxies[1]?.port ?? 0, `far${round}`),
-    ),
-  ];
-  return options.couchdb === undefined ? ways : [...ways, await couchdbWay(options, agent, cleanUp)];
-}
-
-async function localStore(cleanUp: (() => Promise<unknown>)[]): Promise<Databases> {
-  const folder = await mkdtemp(path.join(tmpdir(), 'causeway-bench-'));
-  cleanUp.push(() => rm(folder, { recursive: true, force: true }));
-  const databases = await Databases.open(
-    folder,
-    {
-      maxOpen: 10,
-      memory: 256 << 20,
-      writeBuffer: 16 << 20,
-      cache: 16 << 20,
-      chunkAbove: 4 << 20,
-      sync: true,
-    },
-    {
-      compaction: {
-        automatic: false,
-        minRatio: 2,
-        minSlack: 1 << 29,
-        minSize: 1 << 20,
-        concurrency: 1,
-        staleness: 0,
-        from: '00:00',
-        to: '24:00',
-      },
-      tasks: new Tasks(),
-      log: createLogger({ level: 'silent' }),
-    },
-  );
-  cleanUp.push(() => databases.close());
-  return databases;
-}
-
-const localPeer = (databases: Databases, name: string): Peer =>
-  new LocalPeer({
-    name: `http://127.0.0.1/${name}/`,
-    access: {
-      use: (work) => databases.use(name, work),
-      create: async () => {
-        await databases.create(name);
-      },
-    },
-    documents: { maxSize: 8_000_000 },
-    attachments: { maxSize: 1 << 30, compressible: /^text\//, compressionLevel: 8 },
-    filter: () => Promise.reject(new Error('no filters here')),
-  });
-
-/** Documents with members of several kinds. */
-async function fill(peer: Peer, { documents, size }: Options): Promise<void> {
-  await peer.create({}, signal);
-  for (let from = 0; from < documents; from += BATCH) {
-    const count = Math.min(BATCH, documents - from);
-    await peer.write(
-      Array.from({ length: count }, (_, at) => document(from + at, size)),
-      signal,
+  const env = options.idle > 0 ? { CAUSEWAY_REPLICATION_MAX_JOBS: String(options.idle) } : {};
+  const start = async (): Promise<Process & { readonly port: number }> => {
+    const started = await startCauseway(env);
+    cleanUp.push(() => started.stop());
+    const { target } = started;
+    const { port } = new URL(target.url);
+    return { server: new Server(causewayAt(port), agent), pid: target.pid ?? 0, port: Number(port) };
+  };
+  const [near, far] = [await start(), await start()];
+  if (options.idle > 0) {
+    const { source, target } = await measureIdle(options.idle, near, far);
+    print(
+      `${options.idle} idle: source ${source.toFixed(2)} %, target ${target.toFixed(2)} % of a processor`,
     );
+    return;
+  }
+  // Before anything is asked of them.
+  const idle = { near: await anonymousMemory(near.pid), far: await anonymousMemory(far.pid) };
+  const store = await localStore(cleanUp);
+  const local = (name: string) => localPeer(store, name);
+  const distant = async ({ port }: { readonly port: number }): Promise<Server> => {
+    const proxy = await startDelayProxy(port, options.delay / 2);
+    cleanUp.push(() => proxy.close());
+    return new Server(causewayAt(proxy.port), agent);
+  };
+  const places = {
+    near: near.server,
+    far: far.server,
+    distantNear: await distant(near),
+    distantFar: await distant(far),
+    local,
+  };
+  for (const peer of [places.near.peer('source'), local('source')]) await fill(peer, options);
+  const couchdb = options.couchdb === undefined ? undefined : new Server(options.couchdb, agent);
+  const all = [
+    ...waysBetweenServers(places),
+    ...(couchdb === undefined ? [] : await waysOfCouchdb(couchdb, local, options, cleanUp)),
+  ];
+  const ways = all.filter(({ name }) => options.way?.includes(name) !== false);
+  const watched = [
+    { name: 'near', pid: near.pid, idle: idle.near },
+    { name: 'far', pid: far.pid, idle: idle.far },
+    // Most of what this process has is the compiler's.
+    { name: 'here', pid: process.pid, idle: await anonymousMemory(process.pid) },
+  ];
+  await measureAll(ways, watched, options);
+}
+
+const causewayAt = (port: string | number): string => `http://admin:bench@127.0.0.1:${port}`;
+
+async function measureAll(
+  ways: readonly Way[],
+  watched: readonly Watched[],
+  { rounds, documents }: Options,
+): Promise<void> {
+  const rates = new Map(ways.map(({ name }) => [name, [] as number[]]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const way of ways) {
+      const figures = await measure(way, watched, round, documents);
+      rates.get(way.name)?.push(figures.rate);
+      print(`round ${round} ${way.name}: ${tell(figures)}`);
+    }
+  }
+  for (const { name, beside } of ways) {
+    const own = rates.get(name) ?? [];
+    const other = rates.get(beside ?? '');
+    const share = other && median(own.map((rate, at) => rate / (other[at] ?? NaN)));
+    const compared = share === undefined ? '' : `, ${(share * 100).toFixed(0)} % of ${beside ?? ''}`;
+    print(`median ${name}: ${median(own).toFixed(0)} documents a second${compared}`);
   }
 }
 
-function document(number: number, size: number): { id: string; rev: string; text: string } {
-  const id = `document-${String(number).padStart(8, '0')}`;
-  const hash = (number * 7919 + 1).toString(16).padStart(32, 'a');
-  const head = `{"_id":"${id}","_rev":"1-${hash}","_revisions":{"start":1,"ids":["${hash}"]},"n":${number},"tags":["a","b"],"nested":{"x":1.5,"y":null}`;
-  const words = `word ${number} `.repeat(Math.ceil(size / 8)).slice(0, Math.max(0, size - head.length));
-  return { id, rev: `1-${hash}`, text: `${head},"text":"${words}"}` };
-}
-
-async function couchdbWay(
-  options: Options,
-  agent: ReturnType<typeof newAgent>,
-  cleanUp: (() => Promise<unknown>)[],
-): Promise<Way> {
-  const { origin, host, username, password } = new URL(options.couchdb ?? '');
-  const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  const headers = { authorization, 'content-type': 'application/json' };
-  const name = `bench-replication-${process.pid}`;
-  await fill(
-    new HttpPeer({ url: `${origin}/${name}/`, headers: { authorization }, dispatcher: agent }),
-    options,
-  );
-  const drop = (database: string) => fetch(`${origin}/${database}`, { method: 'DELETE', headers });
-  cleanUp.push(() => drop(name));
-  const urlOf = (database: string): string => `http://${username}:${password}@${host}/${database}`;
-  return {
-    name: 'CouchDB to itself',
-    processes: {},
-    async run(round) {
-      const target = `${name}-${round}`;
-      const body = JSON.stringify({ source: urlOf(name), target: urlOf(target), create_target: true });
-      const answer = await fetch(`${origin}/_replicate`, { method: 'POST', headers, body });
-      if (answer.status !== 200) throw new Error(await answer.text());
-      await answer.text();
-      await drop(target);
-    },
-  };
+/** A process whose memory and processor time are told. */
+interface Watched {
+  readonly name: string;
+  readonly pid: number;
+  /** Bytes of anonymous memory that it had before. */
+  readonly idle: number;
 }
 
 interface Figures {
   readonly rate: number;
-  /** By process: microseconds of processor time for a document, and the most anonymous memory in MB. */
-  readonly costs: Readonly<Record<string, { readonly cpu: number; readonly memory: number }>>;
+  /** Microseconds of processor time for a document, and the most anonymous memory beyond that when idle, in MB. */
+  readonly costs: readonly { readonly name: string; readonly cpu: number; readonly memory: number }[];
 }
 
-async function measure(way: Way, round: number, documents: number): Promise<Figures> {
-  const processes = Object.entries(way.processes);
-  const before = await Promise.all(processes.map(([, pid]) => processorMicroseconds(pid)));
-  const watches = processes.map(([, pid]) => new MemoryWatch(pid));
+async function measure(
+  way: Way,
+  watched: readonly Watched[],
+  round: number,
+  documents: number,
+): Promise<Figures> {
+  const before = await Promise.all(watched.map(({ pid }) => processorMicroseconds(pid)));
+  const watches = watched.map(({ pid }) => new MemoryWatch(pid));
   const start = performance.now();
   await way.run(round);
   const seconds = (performance.now() - start) / 1000;
   const costs = await Promise.all(
-    processes.map(async ([name, pid], at) => {
+    watched.map(async ({ name, pid, idle }, at) => {
       const cpu = ((await processorMicroseconds(pid)) - (before[at] ?? 0)) / documents;
-      const peak = Math.max((await watches[at]?.stop()) ?? 0, await anonymousMemory(pid));
-      return [name, { cpu, memory: peak / 1e6 }] as const;
+      const peak = (await watches[at]?.stop()) ?? 0;
+      return { name, cpu, memory: (peak - idle) / 1e6 };
     }),
   );
-  return { rate: documents / seconds, costs: Object.fromEntries(costs) };
+  return { rate: documents / seconds, costs };
 }
 
 const tell = ({ rate, costs }: Figures): string =>
   [
     `${rate.toFixed(0)} documents a second`,
-    ...Object.entries(costs).map(
-      ([name, { cpu, memory }]) => `${name} ${cpu.toFixed(0)} µs, ${memory.toFixed(0)} MB`,
-    ),
+    ...costs.map(({ name, cpu, memory }) => `${name} ${cpu.toFixed(0)} µs, ${memory.toFixed(0)} MB`),
   ].join('; ');
 
-const portOf = ({ target }: Started): number => Number(new URL(target.url).port);
+function median(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+}
 
 const print = (line: string): void => void process.stdout.write(`${line}\n`);

@@ -16,8 +16,8 @@ export interface Started {
   stop(): Promise<void>;
 }
 
-/** Starts Causeway with its default settings on an empty data directory. */
-export function startCauseway(): Promise<Started> {
+/** Starts Causeway on an empty data directory. @param settings environment variables, where not all are the defaults */
+export function startCauseway(settings: Record<string, string> = {}): Promise<Started> {
   const args = (data: string): string[] => [
     path.join(root, 'dist/main.js'),
     'serve',
@@ -26,7 +26,8 @@ export function startCauseway(): Promise<Started> {
     '--data',
     data,
   ];
-  return start('Causeway', args, { CAUSEWAY_ADMINS: 'admin:bench', CAUSEWAY_LOG_LEVEL: 'warn' }, (line) =>
+  const env = { CAUSEWAY_ADMINS: 'admin:bench', CAUSEWAY_LOG_LEVEL: 'warn', ...settings };
+  return start('Causeway', args, env, (line) =>
     /ready at http:\/\/([^;]+);/.exec(line)?.[1]?.replace(/^/, 'http://admin:bench@'),
   );
 }
