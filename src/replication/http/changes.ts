@@ -29,7 +29,8 @@ export async function readChanges(
     since: typeof since === 'string' ? since : JSON.stringify(since),
     limit,
     seq_interval: seqInterval,
-    heartbeat: Math.ceil(client.timeout / 3),
+    // A thousand replications at rest take little else than these.
+    heartbeat: Math.ceil(client.timeout / 2),
     filter: docIds !== undefined ? '_doc_ids' : selector !== undefined ? '_selector' : filter,
   });
   const body =
