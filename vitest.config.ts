@@ -16,10 +16,13 @@ const compiledThreads: Plugin = {
       : undefined,
 };
 
-/** Tests that put modules in the place of others, which only a process of their own is sure to load. */
-const mocking = readdirSync('test', { recursive: true, encoding: 'utf8' })
+/** Tests that put modules in the place of others, which only a process of their own is sure to load, or that look at its memory. */
+const alone = readdirSync('test', { recursive: true, encoding: 'utf8' })
   .map((name) => path.join('test', name))
-  .filter((name) => name.endsWith('.test.ts') && readFileSync(name, 'utf8').includes('vi.mock('));
+  .filter(
+    (name) =>
+      name.endsWith('.test.ts') && /vi\.mock\(|process\.memoryUsage\(/.test(readFileSync(name, 'utf8')),
+  );
 
 export default defineConfig({
   plugins: [compiledThreads],
@@ -28,9 +31,9 @@ export default defineConfig({
       // The files that a process runs share its modules: loading them anew took a fifth of the processor’s time.
       {
         extends: true,
-        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: mocking, isolate: false },
+        test: { name: 'shared', include: ['test/**/*.test.ts'], exclude: alone, isolate: false },
       },
-      { extends: true, test: { name: 'alone', include: mocking } },
+      { extends: true, test: { name: 'alone', include: alone } },
     ],
     globalSetup: ['test/support/built.ts'],
     setupFiles: ['test/support/seed.ts'],

@@ -59,12 +59,8 @@ async function sample(): Promise<LevelDatabase> {
     { _id: 'c', _rev: '1-y', v: 'y' },
     { _id: 'c', _rev: '2-z', _deleted: true },
   );
-  await put(
-    db,
-    { _id: '_design/d', v: 1 },
-    { _id: 'b', _rev: revOf(b), _deleted: true },
-    { _id: 'a', _rev: revOf(a), v: 2 },
-  );
+  await put(db, { _id: '_design/d', v: 1 }, { _id: 'b', _rev: revOf(b), _deleted: true });
+  await put(db, { _id: 'a', _rev: revOf(a), v: 2 });
   await put(db, { _id: 'e', v: 3 });
   return db;
 }
