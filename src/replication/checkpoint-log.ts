@@ -31,6 +31,9 @@ const LONGEST_HISTORY = 50;
 
 const NOTHING: CommonPoint = { seq: 0, history: [] };
 
+/** A log that says nothing. */
+export const NO_LOG: LocalLog = { replication_id_version: REPLICATION_ID_VERSION, history: [] };
+
 /** The newest session that both logs know of: everything up to its sequence was written. */
 export function compareLogs(source: LocalLog | undefined, target: LocalLog | undefined): CommonPoint {
   if (source === undefined || target === undefined) return NOTHING;

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { CouchError, conflict } from '../errors.js';
-import { type CommonPoint, compareLogs, type HistoryEntry, newLog } from './checkpoint-log.js';
+import { type CommonPoint, compareLogs, type HistoryEntry, newLog, NO_LOG } from './checkpoint-log.js';
 import type { LocalLog, Sequence, Side } from './peer.js';
 import type { Counters } from './progress.js';
 
@@ -16,6 +16,8 @@ interface KnownSide {
   readonly instance: string;
   /** Of the stored log. */
   rev: unknown;
+  /** Of the log that was sent there last. */
+  session?: unknown;
 }
 
 /** Where a replication begins, and who the peers were then. */
@@ -74,13 +76,17 @@ export class Checkpoints {
   /**
    * Records that everything up to a sequence is written. Each record has a session of its own: a side that was put back
    * to an older state is then known by the session that it has.
-   * @throws CouchError 409 where a database is not the one any more with which the run began
+   * @throws CouchError 409 where a database is not the one any more with which the run began; it keeps no log of the run
    */
   async write(seq: Sequence, counters: Counters, signal: AbortSignal): Promise<void> {
-    await Promise.all(this.#sides.map((side) => this.#commit(side, signal)));
+    const requireSame = (): Promise<unknown> =>
+      Promise.all(this.#sides.map((side) => this.#requireSame(side, signal)));
+    await requireSame();
     const entry = this.#entry(seq, counters);
     const log = newLog(entry, this.#common.history);
     for (const side of this.#sides) await this.#put(side, log, signal);
+    // A database that was made anew in between got a log of what it does not have.
+    await requireSame();
     this.#common = { seq, history: log.history as readonly HistoryEntry[] };
     this.#log = log;
   }
@@ -103,14 +109,24 @@ export class Checkpoints {
     };
   }
 
-  async #commit({ peer, instance }: KnownSide, signal: AbortSignal): Promise<void> {
+  /** Has everything written to disk. @throws CouchError 409 where the database was made anew */
+  async #requireSame(side: KnownSide, signal: AbortSignal): Promise<void> {
+    const { peer, instance } = side;
     const now = await peer.ensureFullCommit(signal);
-    if (now !== instance && now !== UNKNOWN && instance !== UNKNOWN)
-      throw new CouchError(409, 'database_replaced', `${peer.name} was made anew during the replication.`);
+    if (now === instance || now === UNKNOWN || instance === UNKNOWN) return;
+    await this.#withdraw(side, signal);
+    throw new CouchError(409, 'database_replaced', `${peer.name} was made anew during the replication.`);
+  }
+
+  async #withdraw({ peer, session }: KnownSide, signal: AbortSignal): Promise<void> {
+    const stored = await peer.getLocal(this.#document, signal);
+    if (stored === undefined || stored.session_id !== session) return;
+    await peer.putLocal(this.#document, { ...NO_LOG, _rev: stored._rev }, signal);
   }
 
   /** Somebody else may have written the log: the newer one counts, for it says no more than it knows. */
   async #put(side: KnownSide, log: LocalLog, signal: AbortSignal): Promise<void> {
+    side.session = log.session_id;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       try {
         const revised = typeof side.rev === 'string' ? { ...log, _rev: side.rev } : log;

@@ -515,6 +515,37 @@ describe('checkpoints', () => {
     await expectSame(source, target);
   });
 
+  it.each(['source', 'target'] as const)(
+    'do not stay on a %s that was replaced just before they were written there',
+    async (side) => {
+      const names = { source: newName(), target: newName() };
+      const peers = { source: await filled(here(names.source)), target: here(names.target) };
+      let isReplaced = false;
+      const replaced = altered(peers[side], {
+        putLocal: async (id, log, signal) => {
+          if (!isReplaced) {
+            isReplaced = true;
+            await app.databases.delete(names[side]);
+            await app.databases.create(names[side]);
+          }
+          return peers[side].putLocal(id, log, signal);
+        },
+      });
+      const { done } = start(
+        side === 'source' ? replaced : peers.source,
+        side === 'target' ? replaced : peers.target,
+        {},
+        { tuning: { ...HASTY, checkpointInterval: 60_000 } },
+      );
+      await expect(done).rejects.toMatchObject({ error: 'database_replaced' });
+      expect((await logOf(peers[side]))?.history).toEqual([]);
+      if (side === 'source') await peers.source.write([revision('new', [hash('a')])], never);
+      const { checkpoint } = await start(peers.source, peers.target).done;
+      expect(checkpoint?.history).toHaveLength(1);
+      expect(await idsOf(peers.target)).toHaveLength(side === 'source' ? 21 : 20);
+    },
+  );
+
   it('survive that somebody else writes them', async () => {
     const [source, target] = [await filled(behind()), behind()];
     const meddled = altered(target, {
