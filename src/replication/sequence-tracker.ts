@@ -26,7 +26,8 @@ export class Ticket {
 
 /** Knows up to where everything is done, when batches come to their ends in any order. */
 export class SequenceTracker {
-  readonly #open: Ticket[] = [];
+  /** The first is not done. */
+  #open: Ticket[] = [];
   #through: Sequence;
 
   constructor(
@@ -56,7 +57,9 @@ export class SequenceTracker {
       this.#through = ticket.seq;
       done++;
     }
-    this.#open.splice(0, done);
+    const left = this.#open.slice(done);
+    // Behind one that is held for long many come to their ends: of those in a row the last says enough.
+    this.#open = left.filter((ticket, at) => !ticket.isDone || left[at + 1]?.isDone !== true);
     if (this.#through !== before) this.onMove();
   }
 }

@@ -96,17 +96,20 @@ export class Transfer {
   async #open(wanted: MissingRevisions, ticket: Ticket): Promise<void> {
     for (let asked = wanted, failures = 0; ;) {
       const done = new Set<string>();
+      let isWriting = false;
       try {
         for await (const opened of this.context.source.open(asked, this.context.signal)) {
           if (opened.kind === 'document') {
+            isWriting = true;
             await this.#writeOpened(opened, asked, ticket);
+            isWriting = false;
             done.add(opened.document.rev);
           }
         }
         return;
       } catch (error) {
         const missing = asked.missing.filter((rev) => !done.has(rev));
-        if (isGone(error) || missing.length === 0) return;
+        if ((!isWriting && isGone(error)) || missing.length === 0) return;
         if (meaningOf(error) === 'lasting') throw error;
         asked = { ...asked, missing };
         failures++;

@@ -361,6 +361,18 @@ describe('what a target refuses', () => {
   });
 });
 
+it('passes nothing over that its target does not find', async () => {
+  const [source, target] = [await filled(here(), 1), here()];
+  const attachments = [following('a', Buffer.from('bytes'))];
+  const document = revision('attached', [hash('a')], attachmentsMember(attachments));
+  await source.writeWithAttachments({ ...document, attachments }, never);
+  const missing = new CouchError(404, 'not_found', 'missing');
+  const broken = altered(target, { writeWithAttachments: () => Promise.reject(missing) });
+  await expect(start(source, broken).done).rejects.toBe(missing);
+  await start(source, target).done;
+  await expectSame(source, target);
+});
+
 it('writes nothing after the end of a run that failed', async () => {
   const [source, target] = [await filled(here(), 2), here()];
   const gone = new CouchError(404, 'not_found', 'no_db_file');
