@@ -13,8 +13,6 @@ const APART = 4;
 export class Transfer {
   readonly #size: BatchSize;
   readonly #writing: Writing;
-  /** Revisions that were refused once in a way that may have been meant for the account. */
-  readonly #doubted = new Set<string>();
 
   constructor(private readonly context: RunContext) {
     this.#size = new BatchSize({ count: context.tuning.batchSize, bytes: Infinity });
@@ -28,9 +26,10 @@ export class Transfer {
       return;
     }
     const apart = new Apart(wanted);
-    const outbox = new Outbox(this.context, this.#writing, ticket, ({ id, rev }) =>
-      this.#open({ id, missing: [rev], possibleAncestors: [] }, ticket),
-    );
+    const stubs: MissingRevisions[] = [];
+    const outbox = new Outbox(this.context, this.#writing, ticket, ({ id, rev }) => {
+      stubs.push({ id, missing: [rev], possibleAncestors: [] });
+    });
     for (let left = wanted, failures = 0; left.length > 0;) {
       const piece = left.slice(0, this.#size.count);
       const received = new Received();
@@ -55,7 +54,7 @@ export class Transfer {
       }
     }
     await outbox.flush();
-    await this.#openAll(apart.list(), ticket);
+    await this.#openAll([...apart.list(), ...stubs], ticket);
   }
 
   async #fetch(
@@ -92,8 +91,17 @@ export class Transfer {
     await Promise.all(Array.from({ length: Math.min(APART, wanted.length) }, work));
   }
 
-  /** Brings revisions of one document with what is attached to them. */
-  async #open(wanted: MissingRevisions, ticket: Ticket): Promise<void> {
+  /**
+   * Brings revisions of one document with what is attached to them. What has to be asked for again waits for the end of
+   * the answer: that may hold the last connection.
+   */
+  async #open(wanted: MissingRevisions, ticket: Ticket, isDoubted = false): Promise<void> {
+    const again: Again[] = [];
+    await this.#read(wanted, ticket, { isDoubted, again });
+    for (const one of again) await this.#open(one.wanted, ticket, one.isDoubted);
+  }
+
+  async #read(wanted: MissingRevisions, ticket: Ticket, pass: Pass): Promise<void> {
     for (let asked = wanted, failures = 0; ;) {
       const done = new Set<string>();
       let isWriting = false;
@@ -101,7 +109,7 @@ export class Transfer {
         for await (const opened of this.context.source.open(asked, this.context.signal)) {
           if (opened.kind === 'document') {
             isWriting = true;
-            await this.#writeOpened(opened, asked, ticket);
+            await this.#writeOpened(opened, asked, ticket, pass);
             isWriting = false;
             done.add(opened.document.rev);
           }
@@ -129,10 +137,12 @@ export class Transfer {
     { document }: Extract<OpenedRevision, { kind: 'document' }>,
     asked: MissingRevisions,
     ticket: Ticket,
+    pass: Pass,
   ): Promise<void> {
     const { statistics, target, signal } = this.context;
     statistics.docsRead++;
-    const again = (): Promise<void> => this.#onMissingStub({ ...asked, missing: [document.rev] }, ticket);
+    const own = { ...asked, missing: [document.rev] };
+    const again = (): void => this.#onMissingStub(own, ticket, pass);
     if (document.attachments.length === 0) {
       await this.#writing.write([document], ticket, again);
       return;
@@ -148,8 +158,8 @@ export class Transfer {
       await this.context.written([document]);
     } catch (error) {
       if (!(error instanceof CouchError) || meaningOf(error) === 'passing') throw error;
-      if (error.status === 412) await again();
-      else if (isRefusal(error)) await this.#refuse(document, error, asked, ticket);
+      if (error.status === 412) again();
+      else if (isRefusal(error)) await this.#refuse(document, error, own, pass);
       else throw error;
     }
   }
@@ -161,16 +171,13 @@ export class Transfer {
   async #refuse(
     { id, rev, text }: RevisionText,
     error: CouchError,
-    asked: MissingRevisions,
-    ticket: Ticket,
+    wanted: MissingRevisions,
+    { isDoubted, again }: Pass,
   ): Promise<void> {
     if (error.status === 401 || error.status === 403) {
       await requireAlive(this.context.target, error, this.context.signal);
-      const key = JSON.stringify([id, rev]);
-      if (!this.#doubted.has(key)) {
-        this.#doubted.add(key);
-        await this.#open({ ...asked, missing: [rev] }, ticket);
-        this.#doubted.delete(key);
+      if (!isDoubted) {
+        again.push({ wanted, isDoubted: true });
         return;
       }
     }
@@ -178,10 +185,24 @@ export class Transfer {
   }
 
   /** The target lacks attachments that it should have: sends all of them, once. */
-  async #onMissingStub(asked: MissingRevisions, ticket: Ticket): Promise<void> {
-    if (asked.possibleAncestors.length > 0) await this.#open({ ...asked, possibleAncestors: [] }, ticket);
-    else this.context.hold(asked, new CouchError(412, 'missing_stub', 'an attachment is missing'), ticket);
+  #onMissingStub(wanted: MissingRevisions, ticket: Ticket, { isDoubted, again }: Pass): void {
+    if (wanted.possibleAncestors.length > 0)
+      again.push({ wanted: { ...wanted, possibleAncestors: [] }, isDoubted });
+    else this.context.hold(wanted, new CouchError(412, 'missing_stub', 'an attachment is missing'), ticket);
   }
+}
+
+/** Revisions that are asked for once more. */
+interface Again {
+  readonly wanted: MissingRevisions;
+  /** Whether they were refused once in a way that may have been meant for the account. */
+  readonly isDoubted: boolean;
+}
+
+/** One reading of revisions. */
+interface Pass extends Pick<Again, 'isDoubted'> {
+  /** What comes after it. */
+  readonly again: Again[];
 }
 
 /** Whether the source says that it does not have a document. */
@@ -229,7 +250,7 @@ class Outbox {
     private readonly context: RunContext,
     private readonly writing: Writing,
     private readonly ticket: Ticket,
-    private readonly onMissingStub: (document: RevisionText) => Promise<void>,
+    private readonly onMissingStub: (document: RevisionText) => void,
   ) {}
 
   /** @returns what has to be waited for before more is added */

@@ -6,7 +6,7 @@ import type { RunContext } from './run-context.js';
 import type { Ticket } from './sequence-tracker.js';
 
 /** What to do with a revision whose attachments the target turned out not to have. */
-type OnMissingStub = (document: RevisionText) => Promise<void>;
+type OnMissingStub = (document: RevisionText) => void;
 
 /**
  * Writes revisions to the target in requests of a size that it bears. Everything that it is given is dealt with when it
@@ -81,7 +81,7 @@ export class Writing {
     await this.context.written(failed.length === 0 ? piece : piece.filter((one) => !isAmong(failed, one)));
     for (const failure of failed) {
       const document = piece.find(({ id, rev }) => id === failure.id && rev === failure.rev);
-      if (failure.error.status === 412 && document !== undefined) await onMissingStub(document);
+      if (failure.error.status === 412 && document !== undefined) onMissingStub(document);
       else await this.#settle(failure, ticket, document?.text);
     }
     return undefined;
@@ -108,7 +108,7 @@ export class Writing {
       await this.write(piece.slice(0, middle), ticket, onMissingStub);
       await this.write(piece.slice(middle), ticket, onMissingStub);
     } else if (error.status === 412) {
-      await onMissingStub(only);
+      onMissingStub(only);
     } else {
       await this.#settle({ id: only.id, rev: only.rev, error }, ticket, only.text);
     }

@@ -46,13 +46,6 @@ export interface PeerServices extends AccessServices {
 /** For whom a replication runs. */
 export type Behalf = Pick<JobSpec, 'as' | 'hasAccount'>;
 
-interface Means {
-  readonly behalf: Behalf;
-  readonly isAdmin: boolean;
-  /** Where a side is not here. */
-  readonly agent: Agent | undefined;
-}
-
 /** Both sides of a replication. Must be closed. */
 export interface OpenedPeers {
   readonly source: Peer;
@@ -104,16 +97,23 @@ export class Peers {
 
   /** @throws CouchError 403 for what may not be connected to */
   async open(request: ReplicationRequest, behalf: Behalf, signal: AbortSignal): Promise<OpenedPeers> {
-    const remote = this.#remote(request);
     const isAdmin = await this.judge(request, behalf);
+    const remote = this.#remote(request);
     for (const { url } of remote) await requireAddresses(url, this.services.resolve, signal);
-    const agent = remote.length === 0 ? undefined : await this.#newAgent(request);
-    const means = { behalf, isAdmin, agent };
-    const source = this.#peer(request.source, request, means);
-    const target = this.#peer(request.target, request, means);
+    const ca = remote.length === 0 ? undefined : await this.#ownAuthorities();
+    const agents: Agent[] = [];
+    const peerOf = (endpoint: Endpoint): Peer => {
+      const name = this.#databaseOf(endpoint);
+      if (name !== undefined) return this.#localPeer(name, endpoint, behalf);
+      // Each side has connections of its own: what is read from one server may have to be written to the same.
+      const agent = this.#newAgent(request, ca);
+      agents.push(agent);
+      return this.#httpPeer(endpoint, request, isAdmin, agent);
+    };
+    const [source, target] = [peerOf(request.source), peerOf(request.target)];
     const close = async (): Promise<void> => {
       await Promise.all([source.close(), target.close()]);
-      await agent?.destroy();
+      await Promise.all(agents.map((agent) => agent.destroy()));
     };
     return { source, target, close };
   }
@@ -151,25 +151,26 @@ export class Peers {
     return database ?? this.own.databaseAt(url);
   }
 
-  async #newAgent({ http }: ReplicationRequest): Promise<Agent> {
+  async #ownAuthorities(): Promise<Buffer | undefined> {
     const { caFile } = this.services.config.replication;
+    return caFile === undefined ? undefined : readFile(caFile);
+  }
+
+  #newAgent({ http }: ReplicationRequest, ca: Buffer | undefined): Agent {
     return newAgent({
       connections: http.connections,
       lookup: guardedLookup(this.services.resolve),
-      ...(caFile !== undefined && { ca: await readFile(caFile) }),
+      ...(ca !== undefined && { ca }),
     });
   }
 
-  #peer(endpoint: Endpoint, request: ReplicationRequest, { behalf, isAdmin, agent }: Means): Peer {
-    const name = this.#databaseOf(endpoint);
-    if (name !== undefined) return this.#localPeer(name, endpoint, behalf);
-    if (agent === undefined) throw new TypeError('a peer behind HTTP needs an agent');
+  #httpPeer(endpoint: Endpoint, { http }: ReplicationRequest, isAdmin: boolean, dispatcher: Agent): Peer {
     const rules = this.services.config.replication;
     return new HttpPeer({
       url: endpoint.url,
       headers: endpoint.headers,
-      dispatcher: agent,
-      timeout: request.http.timeout,
+      dispatcher,
+      timeout: http.timeout,
       mayFollow: (to) => mayFollow(endpoint.url, to, isAdmin, rules),
     });
   }

@@ -1,5 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { CouchError } from '../../src/errors.js';
+import { newAgent } from '../../src/replication/http/agent.js';
 import type { ReplicationOptions } from '../../src/replication/options.js';
 import type { Peer, WriteFailure } from '../../src/replication/peer.js';
 import type { Refusal, ReplicationSpec } from '../../src/replication/replication.js';
@@ -303,6 +304,47 @@ describe('what a target refuses', () => {
     await start(source, strict, {}, { listener: { onRefused: ({ id }) => void refused.push(id) } }).done;
     expect(refused).toEqual(['doc11']);
     expect(await idsOf(target)).toHaveLength(19);
+  });
+
+  it('with its attachments is asked about twice, for the first no may have been the account’s', async () => {
+    const [source, target] = [await filled(here(), 0), here()];
+    const attachments = [following('a', Buffer.from('bytes'))];
+    const document = revision('with', [hash('a')], attachmentsMember(attachments));
+    await source.writeWithAttachments({ ...document, attachments }, never);
+    let left = 1;
+    const locked = altered(target, {
+      writeWithAttachments: (one, signal) =>
+        left-- > 0
+          ? Promise.reject(new CouchError(401, 'unauthorized', 'who?'))
+          : target.writeWithAttachments(one, signal),
+    });
+    const refused: string[] = [];
+    await start(source, locked, {}, { listener: { onRefused: ({ id }) => void refused.push(id) } }).done;
+    expect(refused).toEqual([]);
+    await expectSame(source, target);
+  });
+
+  it('is asked for again when its source has a connection left for that', async () => {
+    const name = newName();
+    const dispatcher = newAgent({ connections: 1 });
+    onTestFinished(() => dispatcher.destroy());
+    const source = httpPeer(`http://127.0.0.1:${app.port}/${name}/`, {
+      headers: { 'x-test-user': 'admin' },
+      dispatcher,
+    });
+    const inner = await filled(here(name), 1);
+    const attachments = [following('a', Buffer.alloc(4 << 20))];
+    const member = attachmentsMember(attachments);
+    for (const branch of ['a', 'b'])
+      await inner.writeWithAttachments({ ...revision('large', [hash(branch)], member), attachments }, never);
+    const target = here();
+    const refused: string[] = [];
+    const listener = { onRefused: ({ id }: Refusal) => void refused.push(id) };
+    const strict = altered(target, {
+      writeWithAttachments: () => Promise.reject(new CouchError(403, 'forbidden', 'no')),
+    });
+    await start(source, strict, {}, { listener }).done;
+    expect(refused).toEqual(['large', 'large']);
   });
 
   it('for no lasting reason is tried again, and everything else goes on', async () => {

@@ -46,6 +46,18 @@ describe('_replicate', () => {
     expect((await other.ask('GET', '/there/a')).body).toMatchObject({ n: 1 });
   });
 
+  it('copies from a server to the same over one connection to each side', async () => {
+    const data = Buffer.alloc(1 << 20).toString('base64');
+    await other.ask('PUT', '/large');
+    for (const id of ['a', 'b'])
+      await other.ask('PUT', `/large/${id}`, {
+        json: { _attachments: { a: { content_type: 'a/b', data } } },
+      });
+    const [source, target] = ['large', 'copy'].map((name) => urlOf(other, name, 'admin:secret'));
+    const answer = await replicate({ source, target, create_target: true, http_connections: 1 });
+    expect(answer).toMatchObject({ status: 200, body: { history: [{ docs_written: 2 }] } });
+  });
+
   it.each([
     ['as owner of another server', () => urlOf(other, 'there', 'admin:secret')],
     ['by another port of this machine', () => 'http://127.0.0.1:1/x'],
