@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CouchError } from '../errors.js';
 import { readBatches, type Batch, type FeedState } from './changes-reader.js';
@@ -65,6 +66,8 @@ class Run implements RunContext {
     this.target = spec.target;
     this.options = spec.options;
     this.tuning = { ...TUNING, ...spec.tuning };
+    // Every request that is under way listens to it.
+    setMaxListeners(0, this.signal);
     this.retrying = new Retrying(this.tuning, this.signal, (error) => this.spec.listener?.onRetry?.(error));
     this.#transfer = new Transfer(this);
     this.#held = new Held({

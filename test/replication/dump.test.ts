@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -206,6 +207,28 @@ test('what was broken off and written again is read once, and attachments in pie
   await source.close();
 });
 
+test('a dump says at its end that it is complete, whatever kept it from saying so, and whatever came after', async () => {
+  const databases = await openDatabases(await newFolder());
+  const file = join(await newFolder(), 'dump');
+  await makeDump(file, HEADER);
+  await write(await newSource(databases), file);
+  const isCompleteAfter = async (work: (target: DumpTarget) => Promise<unknown>): Promise<boolean> => {
+    const target = await DumpTarget.resume(await openDump(file, 'append'));
+    await work(target);
+    await target.complete();
+    await target.close();
+    const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
+    return lines.at(-1)?.startsWith('{"complete":') === true;
+  };
+  // Killed behind the last checkpoint.
+  expect(await isCompleteAfter(() => Promise.resolve())).toBe(true);
+  const { length } = await readFile(file);
+  expect(await isCompleteAfter(() => Promise.resolve())).toBe(true);
+  expect(await readFile(file)).toHaveLength(length);
+  // Nothing was written, but the source is further.
+  expect(await isCompleteAfter((target) => target.putLocal('_local/other', {}))).toBe(true);
+});
+
 test('files that are no dumps, and damaged ones, are told apart', async () => {
   const folder = await newFolder();
   const file = join(folder, 'dump');
@@ -213,6 +236,9 @@ test('files that are no dumps, and damaged ones, are told apart', async () => {
     await writeFile(file, text);
     await expect(openDump(file, 'read')).rejects.toThrow('is no dump that this version reads');
   }
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  await expect(openDump(pipe, 'read')).rejects.toThrow('is no file');
   await makeDump(file, HEADER);
   const good = await readFile(file, 'utf8');
   await writeFile(file, `${good}{"_id":"a","_rev":"1-a"}\n{"attachment":"x","data":"YQ=="}\n`);

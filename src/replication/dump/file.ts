@@ -1,3 +1,4 @@
+import { constants } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { replaceFile } from '../../config/files.js';
 import { DumpError } from './errors.js';
@@ -38,7 +39,8 @@ export async function isBegun(path: string): Promise<boolean> {
 
 /** @param use to be read, or to be gone on with. @throws DumpError where it is none, errors of the file system */
 export async function openDump(path: string, use: 'read' | 'append'): Promise<DumpFile> {
-  const file = await open(path, use === 'read' ? 'r' : 'a+');
+  // Without waiting for whoever writes to a pipe: it is refused.
+  const file = await open(path, use === 'read' ? constants.O_RDONLY | constants.O_NONBLOCK : 'a+');
   try {
     const found = await file.stat();
     if (!found.isFile()) throw new DumpError(`${path} is no file`);

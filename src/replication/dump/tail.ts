@@ -2,7 +2,7 @@ import type { FileHandle } from 'node:fs/promises';
 import type { JsonObject } from '../peer.js';
 import { readEntries } from './entries.js';
 import { DumpError } from './errors.js';
-import type { DumpFile } from './file.js';
+import { type DumpFile, endsComplete } from './file.js';
 import { CHECKPOINT } from './format.js';
 import { readBytes } from './lines.js';
 
@@ -14,6 +14,8 @@ export interface Tail {
   readonly written: ReadonlySet<string>;
   /** What stands behind this byte was broken off. */
   readonly end: number;
+  /** Whether the last line says that everything was written. */
+  readonly isComplete: boolean;
 }
 
 export const revisionKey = (id: string, rev: string): string => `${rev} ${id}`;
@@ -35,7 +37,7 @@ export async function readTail({ file, start, length }: DumpFile): Promise<Tail>
     // Everything up to the checkpoint was synced before it was written; what a machine lost when it fell was after it.
     if (!(error instanceof DumpError)) throw error;
   }
-  return { checkpoint, written, end };
+  return { checkpoint, written, end, isComplete: await endsComplete(file) };
 }
 
 /** Bytes looked through at a time. */

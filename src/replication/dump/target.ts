@@ -16,7 +16,7 @@ import { attachmentLine, checkpointLine, CHUNK, completeLine, documentLine, stub
 import { FileSink, type Sink } from './sink.js';
 import { readTail, revisionKey, type Tail } from './tail.js';
 
-const NOTHING: Tail = { checkpoint: undefined, written: new Set(), end: 0 };
+const NOTHING: Tail = { checkpoint: undefined, written: new Set(), end: 0, isComplete: false };
 
 /** Writes a dump: revisions in the order in which they come, with checkpoints in between. */
 export class DumpTarget implements Target {
@@ -31,7 +31,7 @@ export class DumpTarget implements Target {
     private readonly sink: Sink,
     private readonly tail = NOTHING,
   ) {
-    this.#isOpen = tail === NOTHING;
+    this.#isOpen = !tail.isComplete;
     const { checkpoint } = tail;
     if (checkpoint !== undefined) this.#logs.set(checkpoint.id, { log: checkpoint.log, rev: 1 });
   }
@@ -65,7 +65,7 @@ export class DumpTarget implements Target {
     if (before > 0 && _rev !== `0-${String(before)}`) throw conflict();
     const newest = Array.isArray(history) ? { history: history.slice(0, 1) } : {};
     const kept: LocalLog = { ...log, ...newest };
-    await this.#alone(() => this.sink.append(checkpointLine(id, kept)));
+    await this.#alone(() => this.#append(checkpointLine(id, kept)));
     this.#logs.set(id, { log: kept, rev: before + 1 });
     return `0-${String(before + 1)}`;
   }
