@@ -1,20 +1,18 @@
 import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import type { ReplicateCommand } from '../../src/commands/replicate/command.js';
+import { replicate as run } from '../../src/commands/replicate/replicate.js';
+import { StartError } from '../../src/config/exit.js';
+import { completeLine, headerLine } from '../../src/replication/dump/format.js';
 import { newAgent } from '../../src/replication/http/agent.js';
 import { HttpPeer } from '../../src/replication/http/peer.js';
 import type { Peer } from '../../src/replication/peer.js';
 import { attachmentsMember, following, hash, revision } from '../replication/acceptance.js';
 import { expectSame } from '../replication/replicas.js';
 import { startDelayProxy } from '../support/delay-proxy.js';
-import {
-  type RunningGateway,
-  runProgram,
-  startGateway,
-  startProgram,
-  temporaryFolder,
-} from '../support/server.js';
+import { type RunningGateway, startGateway, startProgram, temporaryFolder } from '../support/server.js';
 
 const never = new AbortController().signal;
 const PASSWORDS = { CAUSEWAY_SOURCE_PASSWORD: 'secret', CAUSEWAY_TARGET_PASSWORD: 'secret' };
@@ -65,8 +63,54 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-const replicate = (...args: readonly string[]) =>
-  runProgram(['replicate', ...args], { env: PASSWORDS, cwd: folder });
+const PLAIN: Omit<ReplicateCommand, 'source' | 'target'> = {
+  docIds: [],
+  selector: undefined,
+  filter: undefined,
+  queryParams: undefined,
+  since: undefined,
+  winningRevsOnly: false,
+  createTarget: false,
+  continuous: false,
+  checkpoints: true,
+  json: false,
+  caFile: undefined,
+  sourcePasswordFile: undefined,
+  targetPasswordFile: undefined,
+  config: undefined,
+  env: PASSWORDS,
+};
+
+interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs the command here: of processes each costs a second. */
+async function replicate(
+  source: string,
+  target: string,
+  options: Partial<ReplicateCommand> = {},
+): Promise<Ended> {
+  const [out, err]: string[][] = [[], []];
+  const listen = (stream: NodeJS.WriteStream, lines: string[] | undefined) =>
+    vi.spyOn(stream, 'write').mockImplementation((text) => Boolean(lines?.push(String(text))));
+  const spies = [listen(process.stdout, out), listen(process.stderr, err)];
+  const ended = (code: number, more = ''): Ended => ({
+    code,
+    stdout: out?.join('') ?? '',
+    stderr: (err?.join('') ?? '') + more,
+  });
+  try {
+    return ended(await run({ ...PLAIN, ...options, source, target }));
+  } catch (error) {
+    if (!(error instanceof StartError)) throw error;
+    return ended(error.exitCode, error.lines.join('\n'));
+  } finally {
+    for (const spy of spies) spy.mockRestore();
+  }
+}
 
 const isComplete = async (file: string): Promise<boolean> =>
   (await readFile(file, 'utf8')).trimEnd().split('\n').at(-1)?.startsWith('{"complete":') === true;
@@ -78,8 +122,11 @@ test('a database goes from a server to a file, a data directory and a server, an
   expect(dumped.stdout).toMatch(/^553 documents copied, [0-9.]+ MB, in [0-9]+ s; 0 refused\n$/);
   expect(dumped.stderr).toMatch(/^100 %, 553 documents, [^\n]+\n$/);
   expect(await isComplete(file)).toBe(true);
-  expect(await replicate(file, './data#kept', '--create-target')).toMatchObject({ code: 0 });
-  const back = await replicate('./data#kept', `${server}/back`, '--create-target', '--json');
+  expect(await replicate(file, `${folder}/data#kept`, { createTarget: true })).toMatchObject({ code: 0 });
+  const back = await replicate(`${folder}/data#kept`, `${server}/back`, {
+    createTarget: true,
+    json: true,
+  });
   expect(back.code).toBe(0);
   expect(JSON.parse(back.stdout)).toMatchObject({ type: 'summary', documents: 553, refused: 0, failed: 0 });
   await expectSame(peer('orders'), peer('back'));
@@ -89,19 +136,19 @@ test('a copy to a file that is killed goes on where it was', async () => {
   const proxy = await startDelayProxy(gateway.port, 100);
   onTestFinished(() => proxy.close());
   const file = path.join(folder, 'killed.ndjson');
-  const args = ['replicate', `http://admin@127.0.0.1:${String(proxy.port)}/orders`, file];
-  const killed = startProgram(args, { env: PASSWORDS });
+  const source = `http://admin@127.0.0.1:${String(proxy.port)}/orders`;
+  const killed = startProgram(['replicate', source, file], { env: PASSWORDS });
   await hasSize(file, 100_000);
   killed.signal('SIGKILL');
   expect(await killed.ended).toBe('SIGKILL');
   // As a kill in the middle of a write would leave it.
   await writeFile(file, '{"_id":"order 7","_rev":"1-', { flag: 'a' });
-  const rest = await replicate(...args.slice(1), '--json');
+  const rest = await replicate(source, file, { json: true });
   expect(rest.code).toBe(0);
   const { documents } = JSON.parse(rest.stdout) as { documents: number };
   expect(documents).toBeLessThan(553);
   expect(await isComplete(file)).toBe(true);
-  expect(await replicate(file, `${server}/again`, '--create-target')).toMatchObject({ code: 0 });
+  expect(await replicate(file, `${server}/again`, { createTarget: true })).toMatchObject({ code: 0 });
   await expectSame(peer('orders'), peer('again'));
 });
 
@@ -135,20 +182,36 @@ test('whatever keeps a copy from beginning has its own exit code, and leaves not
   const file = path.join(folder, 'not-to-be.ndjson');
   const wrongFile = path.join(folder, 'password');
   await writeFile(wrongFile, 'wr0ng\n');
-  const cases: readonly (readonly [code: number, stderr: string, ...args: string[]])[] = [
+  const same = `${gateway.url.replace('://', '://ann@')}/orders/`;
+  const cases: readonly (readonly [code: number, text: string, ...Parameters<typeof replicate>])[] = [
     [75, `the data directory ${gateway.data} is in use by another process`, `${gateway.data}#orders`, file],
-    [77, 'unauthorized', `${server}/orders`, file, '--source-password-file', wrongFile],
+    [77, 'unauthorized', `${server}/orders`, file, { sourcePasswordFile: wrongFile }],
+    [64, 'the source and the target are the same', `${server}/orders`, same],
+    [64, 'the name of the user in the URL of the source makes no sense', 'http://a%zz@127.0.0.1/a', file],
+    [64, '"B" in "a#c/data#B" cannot be the name of a database', 'a#c/data#B', file],
+    [64, 'have to be named', '', file],
   ];
-  const ended = await Promise.all(cases.map(([, , ...args]) => replicate(...args)));
-  for (const [at, { code, stdout, stderr }] of ended.entries()) {
-    const [expected, text] = cases[at] ?? [];
-    expect({ code, stderr }).toEqual({
-      code: expected,
-      stderr: expect.stringContaining(text ?? '') as string,
-    });
-    expect(stdout + stderr).not.toMatch(/secret|wr0ng/);
+  for (const [code, text, ...args] of cases) {
+    const ended = await replicate(...args);
+    expect(ended).toMatchObject({ code, stderr: expect.stringContaining(text) as string });
+    expect(ended.stdout + ended.stderr).not.toMatch(/secret|wr0ng/);
   }
   await expect(stat(file)).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+test('passwords of users are hashed in a data directory, too', async () => {
+  const file = path.join(folder, 'users.ndjson');
+  const header = { id: hash('d'), source: 'elsewhere', replication: hash('e') };
+  const user = { _id: 'org.couchdb.user:ann', _rev: `1-${hash('a')}`, name: 'ann', type: 'user', roles: [] };
+  const line = JSON.stringify({ ...user, password: 'cl3ar text' });
+  await writeFile(file, `${headerLine(header)}${line}\n${completeLine()}`);
+  const users = `${folder}/data-of-users#_users`;
+  expect(await replicate(file, users, { createTarget: true })).toMatchObject({ code: 0 });
+  const back = path.join(folder, 'users-back.ndjson');
+  expect(await replicate(users, back)).toMatchObject({ code: 0 });
+  const text = await readFile(back, 'utf8');
+  expect(text).toContain('"derived_key":');
+  expect(text).not.toContain('cl3ar text');
 });
 
 test('a continuous copy follows until it is stopped, and shows its passwords to nobody', async () => {

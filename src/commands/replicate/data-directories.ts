@@ -2,6 +2,7 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { AUTH_DESIGN } from '../../auth/users/auth-design.js';
 import { USERS } from '../../auth/users/ids.js';
+import { Users } from '../../auth/users/users.js';
 import type { UserContext } from '../../auth/usercontext.js';
 import { openDataDirectory, serverFileState } from '../../config/datadir.js';
 import { exitCodes, StartError } from '../../config/exit.js';
@@ -41,9 +42,12 @@ export class DataDirectories {
     const root = path.resolve(directory);
     const opening = this.#opened.get(root) ?? this.#open(root, mayMake);
     this.#opened.set(root, opening);
-    const { uuid, databases, sandbox, config } = await opening;
+    const { uuid, databases, sandbox, users, config } = await opening;
+    // As requests see it: no password is stored as it was sent.
     const see = (db: Database): Database =>
-      new ValidatedView(db, sandbox, ADMIN, db.name === USERS ? AUTH_DESIGN : undefined);
+      db.name === USERS
+        ? users.view(new ValidatedView(db, sandbox, ADMIN, AUTH_DESIGN), ADMIN, () => false)
+        : new ValidatedView(db, sandbox, ADMIN);
     const options: LocalPeerOptions = {
       ...writeRules(config),
       name: `${directory}#${name}`,
@@ -89,6 +93,7 @@ export class DataDirectories {
       uuid: directory.uuid,
       databases,
       sandbox,
+      users: new Users(databases, config),
       config,
       close: async () => {
         await sandbox.close();
@@ -103,6 +108,7 @@ interface Opened {
   readonly uuid: string;
   readonly databases: Databases;
   readonly sandbox: QuickJsSandbox;
+  readonly users: Users;
   readonly config: Config;
   close(): Promise<void>;
 }

@@ -16,10 +16,12 @@ export const wrong = (problem: string): StartError => new StartError([problem], 
 export function parsePlace(text: string): Place {
   if (/^https?:\/\//i.test(text)) return { kind: 'url', url: text };
   if (text === '-') return { kind: 'stream' };
-  const at = text.indexOf('#');
+  if (text === '') throw wrong('the source and the target have to be named');
+  // A folder may have one in its name, a database has none.
+  const at = text.lastIndexOf('#');
   if (at < 0) return { kind: 'dump', path: text };
   const name = text.slice(at + 1);
-  if (!isDatabaseName(name)) throw wrong(`${name} cannot be the name of a database`);
+  if (!isDatabaseName(name)) throw wrong(`"${name}" in "${text}" cannot be the name of a database`);
   return { kind: 'database', directory: text.slice(0, at) || '.', name };
 }
 

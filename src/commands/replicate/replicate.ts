@@ -36,6 +36,8 @@ export async function replicate(command: ReplicateCommand): Promise<number> {
       await sides.close();
     }
   } catch (error) {
+    // Before there was anything to go on with.
+    if (error instanceof Stopped) return signalCodes[error.signal];
     throw asStartError(error, nameOf(command, parsed));
   }
 }

@@ -20,8 +20,6 @@ const DEFAULTS = configSchema.shape.replication.parse({});
 export function parseCommand(command: ReplicateCommand): ParsedCommand {
   const source = parsePlace(command.source);
   const target = parsePlace(command.target);
-  if (command.source === command.target && source.kind !== 'stream')
-    throw wrong('the source and the target are the same');
   requireSense(command, source, target);
   const { sourcePasswordFile, targetPasswordFile, env } = command;
   const members = {
@@ -94,9 +92,18 @@ function endpoint(
   const password = passwordFile === undefined ? passwordVariable : readPassword(passwordFile);
   if (password === undefined) return place.url;
   if (url.username === '') throw wrong(`there is a password for the ${side}: its URL has to name the user`);
-  const username = decodeURIComponent(url.username);
+  const username = decoded(url.username);
+  if (username === undefined) throw wrong(`the name of the user in the URL of the ${side} makes no sense`);
   url.username = '';
   return { url: url.href, auth: { basic: { username, password } } };
+}
+
+function decoded(text: string): string | undefined {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Without the end of the line that editors leave. */

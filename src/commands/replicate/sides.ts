@@ -19,6 +19,7 @@ import type { Endpoint } from '../../replicator/endpoint.js';
 import { filterCode } from '../../replicator/filter-code.js';
 import type { ReplicateCommand } from './command.js';
 import { DataDirectories } from './data-directories.js';
+import { wrong } from './places.js';
 import type { ParsedCommand } from './request.js';
 
 /** Both sides, ready to be replicated. Must be closed. */
@@ -72,7 +73,7 @@ class Sides {
   }
 
   async open(signal: AbortSignal): Promise<OpenedSides> {
-    const from = await this.#source();
+    const from = await this.#source(signal);
     const identify = await this.#identify(from, signal);
     const { target, id } = await this.#target(from.name, identify);
     this.#closers.push(() => target.close());
@@ -84,7 +85,7 @@ class Sides {
     for (const close of this.#closers.toReversed()) await close();
   }
 
-  async #source(): Promise<OpenedSource> {
+  async #source(signal: AbortSignal): Promise<OpenedSource> {
     const { source: place, request } = this.parsed;
     switch (place.kind) {
       case 'url':
@@ -96,7 +97,9 @@ class Sides {
       case 'dump':
       case 'stream': {
         const dump =
-          place.kind === 'dump' ? await openDump(place.path, 'read').catch(unreadable) : await readStream();
+          place.kind === 'dump'
+            ? await openDump(place.path, 'read').catch(unreadable)
+            : await readStream(signal);
         this.#closers.push(() => dump.file.close());
         const to = (target: Target): Source => new DumpSource(dump, target);
         return { name: dump.path, identity: dumpIdentity(dump.header.id), to };
@@ -142,8 +145,13 @@ class Sides {
         exitCodes.usage,
       );
     const dump = await openDump(file, 'append').catch(unwritable);
-    const id = identify(dumpIdentity(dump.header.id));
-    if (dump.header.replication === id) return { target: await DumpTarget.resume(dump), id };
+    try {
+      const id = identify(dumpIdentity(dump.header.id));
+      if (dump.header.replication === id) return { target: await DumpTarget.resume(dump), id };
+    } catch (error) {
+      await dump.file.close();
+      throw error;
+    }
     await dump.file.close();
     const held = `${file} holds a copy of something else, or one with other options (of ${dump.header.source})`;
     throw new StartError([`${held}: name another file`], exitCodes.cannotWrite);
@@ -163,7 +171,10 @@ class Sides {
     const { filter } = options;
     const isFunction = filter !== undefined && !filter.startsWith('_');
     const code = isFunction && peer ? { filterCode: await filterCode(peer, filter, signal) } : {};
-    return (target) => replicationId({ serverUuid: COMMAND, source, target, options, ...code }).base;
+    return (target) => {
+      if (target.name === source.name) throw wrong('the source and the target are the same');
+      return replicationId({ serverUuid: COMMAND, source, target, options, ...code }).base;
+    };
   }
 }
 
@@ -192,13 +203,14 @@ const dumpIdentity = (id: string): EndpointIdentity => ({ name: `dump:${id}`, us
 const identityOf = ({ url, user }: Endpoint): EndpointIdentity => ({ name: url, user });
 
 /** What is read must be read again where something fails: what comes in is kept in a file that has no name any more. */
-async function readStream(): Promise<DumpFile> {
+async function readStream(signal: AbortSignal): Promise<DumpFile> {
   const folder = await mkdtemp(path.join(tmpdir(), 'causeway-'));
   try {
     const file = path.join(folder, 'dump');
-    await pipeline(process.stdin, createWriteStream(file, { mode: 0o600 }));
+    await pipeline(process.stdin, createWriteStream(file, { mode: 0o600 }), { signal });
     return { ...(await openDump(file, 'read')), path: 'the standard input' };
   } catch (error) {
+    signal.throwIfAborted();
     if (error instanceof DumpError)
       throw new DumpError('the standard input is no dump that this version reads', { cause: error });
     throw error;
