@@ -1,5 +1,7 @@
 /** Milliseconds between two changes of the line. */
 const BEAT = 200;
+/** Columns. */
+const USUAL_WIDTH = 80;
 
 /** One line on a terminal that says how far a command is; nothing elsewhere. */
 export class ProgressLine {
@@ -13,7 +15,9 @@ export class ProgressLine {
     if (!this.stream.isTTY || now - this.#shownAt < BEAT) return;
     this.#shownAt = now;
     this.#isShown = true;
-    this.stream.write(`\r\x1b[K${text.slice(0, this.stream.columns - 1)}`);
+    // A terminal that was told no size has 0 columns.
+    const width = this.stream.columns > 0 ? this.stream.columns : USUAL_WIDTH;
+    this.stream.write(`\r\x1b[K${text.slice(0, width - 1)}`);
   }
 
   /** Before anything else is printed. */
