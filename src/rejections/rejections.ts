@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { unavailable } from '../errors.js';
 import { asAnswer } from '../store/failures.js';
 import { entriesOf, listKey, type Opened, openLists } from './level.js';
 import { type ListHost, type Operation, RejectionList } from './list.js';
@@ -18,6 +19,9 @@ interface Used {
  */
 export class Rejections implements ListHost {
   #opening: Promise<Opened> | undefined;
+  /** What is not the one that is open any more. */
+  readonly #past = new WeakSet<Opened>();
+  #isClosed = false;
   readonly #used = new Map<string, Used>();
 
   constructor(
@@ -48,7 +52,9 @@ export class Rejections implements ListHost {
     return [...(opened?.lists ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, info]) => info);
   }
 
+  /** Whoever still works with a list is told so. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     const opened = await this.#opening?.catch(() => undefined);
     await opened?.level.close();
   }
@@ -126,11 +132,14 @@ export class Rejections implements ListHost {
   }
 
   #open(): Promise<Opened> {
+    if (this.#isClosed) return Promise.reject(unavailable('the server is stopping'));
     return (this.#opening ??= this.#openAfter(Promise.resolve()));
   }
 
   /** What is written behind a write that failed may be lost. */
   #reopen(failed: Opened): void {
+    if (this.#isClosed || this.#past.has(failed)) return;
+    this.#past.add(failed);
     this.#opening = this.#openAfter(failed.level.close().catch(() => undefined));
   }
 

@@ -1,7 +1,8 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ClassicLevel } from 'classic-level';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RejectionList } from '../../src/rejections/list.js';
 import type { ListKey } from '../../src/rejections/rejection.js';
 import { Rejections } from '../../src/rejections/rejections.js';
@@ -47,6 +48,27 @@ describe('lists of rejections', () => {
     for (const name of odd)
       for (const owner of [...odd, null])
         expect(await idsOf(name, owner)).toEqual([`${name}|${String(owner)}@1-a`]);
+  });
+
+  it('are closed for good, whoever still works with them', async () => {
+    await rejections.use(key('a'), async (list) => {
+      await add(list, 'x');
+      await rejections.close();
+      await expect(add(list, 'y')).rejects.toMatchObject({ status: 503 });
+    });
+    await expect(addTo('b', 'z')).rejects.toMatchObject({ status: 503 });
+    rejections = new Rejections(folder);
+    expect(await idsOf('a')).toEqual(['x@1-a']);
+  });
+
+  it('are opened anew once, where several writes fail at once', async () => {
+    await addTo('a', 'x');
+    const broken = vi.spyOn(ClassicLevel.prototype, 'batch').mockRejectedValue(new Error('no room'));
+    const failures = await Promise.allSettled(['a', 'b', 'c'].map((name) => addTo(name, 'y')));
+    broken.mockRestore();
+    expect(failures.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    await Promise.all(['a', 'b', 'c'].map((name) => addTo(name, 'z')));
+    expect(await idsOf('a')).toEqual(['x@1-a', 'z@1-a']);
   });
 
   it('are the same for all who work with them at once, and know what happened before', async () => {
