@@ -10,6 +10,12 @@ export interface Head {
   readonly counts: { readonly total: number | null; readonly offset: number | null } | undefined;
 }
 
+/** What is listed. */
+export interface Table extends Head {
+  /** Rows as JSON, in which bytes of attachments are but marked. Must be iterated to its end or `return`ed. */
+  readonly pages: AsyncIterable<readonly string[]>;
+}
+
 /** Its members as JSON. */
 export function headMembers({ updateSeq, counts }: Head): readonly string[] {
   const totals =
@@ -17,20 +23,21 @@ export function headMembers({ updateSeq, counts }: Head): readonly string[] {
   return updateSeq === undefined ? totals : [...totals, `"update_seq":${JSON.stringify(updateSeq)}`];
 }
 
-export const head = (updateSeq: Head['updateSeq'], counts?: Head['counts']): string =>
-  `{${[...headMembers({ updateSeq, counts }), '"rows":[\r\n'].join(',')}`;
+/** Rows of what is read page by page. */
+export async function* rowsOf<T>(
+  pages: AsyncIterable<readonly T[]>,
+  rowOf: (item: T) => string,
+): AsyncGenerator<readonly string[]> {
+  for await (const page of pages) yield page.map(rowOf);
+}
 
 /** Puts rows together to chunks of some size. */
-export async function* table<T>(
-  first: string,
-  pages: AsyncIterable<readonly T[]>,
-  rowOf: (row: T) => string,
-): AsyncGenerator<string> {
-  let chunk = first;
+export async function* tableText({ pages, ...above }: Table): AsyncGenerator<string> {
+  let chunk = `{${[...headMembers(above), '"rows":[\r\n'].join(',')}`;
   let separator = '';
   for await (const page of pages) {
     for (const row of page) {
-      chunk += separator + rowOf(row);
+      chunk += separator + row;
       separator = ',\r\n';
       if (chunk.length < CHUNK_SIZE) continue;
       yield chunk;

@@ -17,7 +17,7 @@ const DIFFERENCES: readonly (readonly [route: RegExp, why: string])[] = [
   [/^GET \/_replicate$/, 'CouchDB says that there is no body, whoever asks'],
   [/^PUT \/:db\/_(security|revs_limit)$/, 'CouchDB fails with 500 for members'],
   [
-    /\/_users\/_(purged_infos_limit|purge|sync_shards|design_docs|local_docs)\b/,
+    /\/_users\/_(purged_infos_limit|purge|sync_shards|design_docs|local_docs|design\/:name\/_list\/.*_all_docs)\b/,
     'of `_users` they are for server admins whatever its security object says, so 401 comes before 403',
   ],
 ];

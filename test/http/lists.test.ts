@@ -28,6 +28,11 @@ const LISTS = {
   after: 'function () { var n = 0; while (getRow()) { n++; } return [n, getRow(), getRow()].join(); }',
   head: 'function (head) { if (head.update_seq) { head.update_seq = 1; } return JSON.stringify(head); }',
   rows: 'function () { var row, all = []; while (row = getRow()) { all.push(row); } return JSON.stringify(all); }',
+  documents: `function (head) {
+    var row, all = [head.offset];
+    while (row = getRow()) { all.push(row.value.rev ? row.id + row.key : row); }
+    return JSON.stringify(all);
+  }`,
   req: 'function (head, req) { return JSON.stringify([req.method, req.id, req.query, req.body, req.form, req.path]); }',
   own: 'function () { return JSON.stringify([this._id, arguments.length]); }',
   provides: `function () {
@@ -98,6 +103,16 @@ describe.each(SERVERS)('list functions in %s', (_name, start) => {
       `404 ${JSON_TYPE} {"error":"not_found","reason":"missing lists function empty on design doc _design/l"}`,
     ],
     ['none/none', `404 ${JSON_TYPE} {"error":"not_found","reason":"missing json key: none"}`],
+    ['documents/_all_docs?startkey="b"&skip=1', `200 ${JSON_TYPE} [4,"cc"]`],
+    ['documents/o/_all_docs?key="a"', `200 ${JSON_TYPE} [2,"aa"]`],
+    [
+      'documents/_all_docs?keys=["c","nix"]',
+      `200 ${JSON_TYPE} [null,"cc",{"id":"error","key":"nix","value":"not_found"}]`,
+    ],
+    [
+      'documents/_all_docs?group=true',
+      `400 ${JSON_TYPE} {"error":"query_parse_error","reason":"Invalid use of grouping on a map view."}`,
+    ],
     ['rows/none', `404 ${JSON_TYPE} {"error":"not_found","reason":"missing_named_view"}`],
     ['rows/o/none', `404 ${JSON_TYPE} {"error":"not_found","reason":"missing_named_view"}`],
     [
@@ -123,6 +138,9 @@ describe.each(SERVERS)('list functions in %s', (_name, start) => {
     const body = { keys: [2], x: 1 };
     const ask = (list: string, sent: unknown) => peer.ask(`POST /_design/l/_list/${list}/k`, { body: sent });
     expect(await ask('rows', body)).toBe(`200 ${JSON_TYPE} [{"id":"c","key":2,"value":null}]`);
+    expect(await peer.ask('POST /_design/l/_list/documents/_all_docs', { body: { keys: ['b'] } })).toBe(
+      `200 ${JSON_TYPE} [null,"bb"]`,
+    );
     expect(await ask('req', body)).toContain('["POST",null,{},{"keys":[2],"x":1},{},');
     expect(await ask('none', 'no JSON')).toBe(
       `400 ${JSON_TYPE} {"error":"bad_request","reason":"invalid UTF-8 JSON"}`,

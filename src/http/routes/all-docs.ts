@@ -27,7 +27,7 @@ import {
 import { jsonParameter } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
-import { head, results, table, withLineEnd } from '../table.js';
+import { results, rowsOf, type Table, tableText, withLineEnd } from '../table.js';
 
 /** Which documents a listing is about. */
 type Space = '_all_docs' | '_design_docs' | '_local_docs';
@@ -52,7 +52,7 @@ export function allDocsRoutes(add: AddResource): void {
       allow: 'GET,HEAD,POST',
       methods: {
         GET: onDatabase('lister', (exchange, db) => list(exchange, db, space)),
-        POST: json(onDatabase('lister', (exchange, db) => listKeys(exchange, db, space))),
+        POST: json(onDatabase('lister', (exchange, db) => list(exchange, db, space))),
       },
       other: onDatabase('lister'),
     });
@@ -66,27 +66,35 @@ export function allDocsRoutes(add: AddResource): void {
 }
 
 async function list(exchange: Exchange, db: Database, space: Space): Promise<void> {
-  const query = emptyListQuery();
-  const keys = exchange.parameter('keys');
-  if (keys !== undefined) query.keys = keysOf(jsonParameter(keys), 'parameter');
-  await answer(exchange, db, space, readListQuery(query, exchange.query));
+  const body = exchange.method === 'POST' ? await exchange.bodyMembers() : undefined;
+  const query = await documentsQuery(exchange, db, space, body);
+  await sendStream(exchange, () => withLineEnd(listing(db, space, query)));
 }
 
-/** What stands in the body is overruled by what stands in the URL. */
-async function listKeys(exchange: Exchange, db: Database, space: Space): Promise<void> {
-  const body = await exchange.bodyMembers();
+/**
+ * What is asked for by the URL and by a body, which the URL overrules.
+ * @param body its members, each as JSON
+ * @throws CouchError
+ */
+export async function documentsQuery(
+  exchange: Exchange,
+  db: Database,
+  space: Space,
+  body: ReadonlyMap<string, string> | undefined,
+): Promise<ListQuery> {
   const query = emptyListQuery();
-  const keys = body.get('keys');
-  // It may be long; the others are not.
-  if (keys !== undefined) query.keys = keysOf(await valuesInTurns(keys), 'body member');
-  body.delete('keys');
-  readListQuery(query, values(body), true);
-  await answer(exchange, db, space, readListQuery(query, exchange.query));
-}
-
-async function answer(exchange: Exchange, db: Database, space: Space, query: ListQuery): Promise<void> {
+  if (body === undefined) {
+    const keys = exchange.parameter('keys');
+    if (keys !== undefined) query.keys = keysOf(jsonParameter(keys), 'parameter');
+  } else {
+    const keys = body.get('keys');
+    // They may be long; the others are not.
+    if (keys !== undefined) query.keys = keysOf(await valuesInTurns(keys), 'body member');
+    readListQuery(query, values([...body].filter(([name]) => name !== 'keys')), true);
+  }
+  readListQuery(query, exchange.query);
   checkQuery(db, space, query);
-  await sendStream(exchange, () => withLineEnd(filledListing(db, listing(db, space, query))));
+  return query;
 }
 
 /** Keys are looked up in their partitions, also where these are not the one that is asked for. @throws CouchError */
@@ -100,30 +108,47 @@ function checkQuery(db: Database, space: Space, query: ListQuery): void {
 async function queries(exchange: Exchange, db: Database, space: Space): Promise<void> {
   const all = await readQueries(exchange);
   for (const query of all) checkQuery(db, space, query);
-  await sendStream(exchange, () =>
-    results(all.map((query) => () => filledListing(db, listing(db, space, query)))),
-  );
+  await sendStream(exchange, () => results(all.map((query) => () => listing(db, space, query))));
 }
 
 // ---- listings -------------------------------------------------------------------------------------------------
 
-function listing(db: Database, space: Space, query: ListQuery): AsyncGenerator<string> {
-  if (query.keys !== undefined) return keyed(db, space, query, query.keys);
+async function* listing(db: Database, space: Space, query: ListQuery): AsyncGenerator<string> {
+  yield* filledListing(db, tableText(await documentTable(db, space, query, missingRow)));
+}
+
+/**
+ * What is listed of a space.
+ * @param rowOfMissing the row of a key that no document has
+ */
+export async function documentTable(
+  db: Database,
+  space: Space,
+  query: ListQuery,
+  rowOfMissing: RowOfMissing,
+): Promise<Table> {
+  if (query.keys !== undefined) return keyed(db, space, query, query.keys, rowOfMissing);
   return space === '_local_docs' ? locals(db, query) : ranged(db, space, query);
 }
 
-async function* ranged(db: Database, space: Space, query: ListQuery): AsyncGenerator<string> {
+type RowOfMissing = (key: string) => string;
+
+const missingRow: RowOfMissing = (key) => `{"key":${key},"error":"not_found"}`;
+
+async function ranged(db: Database, space: Space, query: ListQuery): Promise<Table> {
   const range = space === '_design_docs' ? designRange(idRange(query)) : idRange(query);
-  const seq = query.updateSeq ? db.token(db.updateSeq) : undefined;
+  const updateSeq = query.updateSeq ? db.token(db.updateSeq) : undefined;
   const found = await db.list({
     ...range,
     bodies: query.includeDocs,
     records: query.includeDocs && query.conflicts === true,
   });
   const total = space === '_all_docs' ? found.total : await db.countRange(PREFIXES[space], DESIGN_END);
-  yield* table(head(seq, { total, offset: Math.min(total, found.offset) }), found.pages, (row) =>
-    listedRow(row, query),
-  );
+  return {
+    updateSeq,
+    counts: { total, offset: Math.min(total, found.offset) },
+    pages: rowsOf(found.pages, (row) => listedRow(row, query)),
+  };
 }
 
 /** A range that does not leave the design documents. */
@@ -154,12 +179,11 @@ function shown(text: string, record: DocumentRecord | undefined, query: ListQuer
 
 const NOTHING: DocumentExtras = {};
 
-async function* locals(db: Database, query: ListQuery): AsyncGenerator<string> {
-  const seq = query.updateSeq ? db.token(db.updateSeq) : undefined;
-  yield* table(head(seq, { total: null, offset: null }), db.listLocal(idRange(query)), (row) =>
-    localRow(row, query),
-  );
-}
+const locals = (db: Database, query: ListQuery): Table => ({
+  updateSeq: query.updateSeq ? db.token(db.updateSeq) : undefined,
+  counts: { total: null, offset: null },
+  pages: rowsOf(db.listLocal(idRange(query)), (row) => localRow(row, query)),
+});
 
 function localRow({ id, rev, text }: LocalDocument, { includeDocs }: ListQuery): string {
   const key = JSON.stringify(id);
@@ -168,22 +192,26 @@ function localRow({ id, rev, text }: LocalDocument, { includeDocs }: ListQuery):
 }
 
 /** Rows for given ids, in their order. */
-async function* keyed(
+async function keyed(
   db: Database,
   space: Space,
   query: ListQuery,
   keys: readonly unknown[],
-): AsyncGenerator<string> {
+  rowOfMissing: RowOfMissing,
+): Promise<Table> {
   const ordered = query.descending ? keys.toReversed() : keys;
   const chosen = ordered.slice(query.skip, query.limit === Infinity ? undefined : query.skip + query.limit);
   const prefix = PREFIXES[space];
   const wanted =
     prefix === '' ? chosen : chosen.filter((key) => typeof key === 'string' && key.startsWith(prefix));
-  yield* table(
-    head(query.updateSeq ? null : undefined, { total: await totalOf(db, space), offset: null }),
-    keyedPages(db, wanted, query),
-    (row) => keyedRow(db, row, query),
-  );
+  return {
+    updateSeq: query.updateSeq ? null : undefined,
+    counts: { total: await totalOf(db, space), offset: null },
+    pages: rowsOf(
+      keyedPages(db, wanted, query),
+      ({ item, text }) => keyedRow(db, item, text, query) ?? rowOfMissing(JSON.stringify(item.key)),
+    ),
+  };
 }
 
 async function totalOf(db: Database, space: Space): Promise<number | null> {
@@ -217,17 +245,23 @@ async function* keyedPages(
 const livingRevision = ({ record }: Keyed): StoredRevision | undefined =>
   record === undefined || record.deleted ? undefined : { record, rev: record.winner };
 
-function keyedRow(db: Database, { item: { key, record }, text }: Read<Keyed>, query: ListQuery): string {
+/** Undefined where there is no such document. */
+function keyedRow(
+  db: Database,
+  { key, record }: Keyed,
+  text: string | undefined,
+  query: ListQuery,
+): string | undefined {
   if (typeof key === 'string' && key.startsWith('_local/')) return keyedLocal(db, key, query);
+  if (record === undefined) return undefined;
   const id = JSON.stringify(key);
-  if (record === undefined) return `{"key":${id},"error":"not_found"}`;
   const value = `{"rev":${JSON.stringify(record.winner)}${record.deleted ? ',"deleted":true' : ''}}`;
   const row = `{"id":${id},"key":${id},"value":${value}`;
   if (!query.includeDocs) return `${row}}`;
   return `${row},"doc":${text === undefined ? 'null' : shown(text, record, query)}}`;
 }
 
-function keyedLocal(db: Database, id: string, query: ListQuery): string {
+function keyedLocal(db: Database, id: string, query: ListQuery): string | undefined {
   const local = db.getLocal(id);
-  return local === undefined ? `{"key":${JSON.stringify(id)},"error":"not_found"}` : localRow(local, query);
+  return local === undefined ? undefined : localRow(local, query);
 }

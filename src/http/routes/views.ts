@@ -12,7 +12,7 @@ import type { Exchange } from '../exchange.js';
 import { groupLevelOf, readQueries } from '../list-query.js';
 import { json, onDatabase } from '../resource.js';
 import { sendStream } from '../stream.js';
-import { type Head, head, results, table, withLineEnd } from '../table.js';
+import { results, rowsOf, type Table, tableText, withLineEnd } from '../table.js';
 import { checkedQuery, readViewQuery, requireView, type ViewQuery } from '../view-query.js';
 
 export function viewRoutes(add: AddResource): void {
@@ -63,53 +63,35 @@ async function queries(exchange: Exchange, db: Database): Promise<void> {
 
 async function* answer(exchange: Exchange, db: Database, asked: ViewQuery): AsyncGenerator<string> {
   const name = exchange.param('function');
-  const { updateSeq, counts, pages } = await viewTable(exchange, db, designOf(exchange), name, asked);
-  const rows = table(head(updateSeq, counts), pages, (row) => row);
-  yield* asked.listed === 'rows' ? filledListing(db, rows) : rows;
+  const text = tableText(await viewTable(exchange, db, designOf(exchange), name, asked));
+  yield* asked.listed === 'rows' ? filledListing(db, text) : text;
 }
 
-/** What is answered to a query of a view. */
-export interface ViewTable extends Head {
-  /** Rows as JSON, in which bytes of attachments are but marked. Must be iterated to its end or `return`ed. */
-  readonly pages: AsyncIterable<readonly string[]>;
-}
-
-/** @param id of the design document. @throws CouchError what updating the view threw */
+/** What is answered to a query of a view. @param id of the design document. @throws CouchError what updating the view threw */
 export function viewTable(
   { server }: Exchange,
   db: Database,
   id: string,
   name: string,
   asked: ViewQuery,
-): Promise<ViewTable> {
+): Promise<Table> {
   // Who goes on where a slow reader stopped waits for nothing.
   const open = reopened((isFirst) => server.views.open(db, id, name, isFirst ? asked.update : 'false'));
   return asked.listed === 'rows' ? rows(db, open, asked) : reductions(db, open, asked);
 }
 
-async function rows(db: Database, open: () => Promise<ViewSnapshot>, asked: ViewQuery): Promise<ViewTable> {
+async function rows(db: Database, open: () => Promise<ViewSnapshot>, asked: ViewQuery): Promise<Table> {
   const { total, offset, updateSeq: seq, pages } = await readRows(open, asked);
   const updateSeq = asked.updateSeq ? db.token(seq) : undefined;
   const texts = asked.includeDocs
-    ? mapped(withDocuments(db, pages), (found) => rowWithDocument(found, asked))
-    : mapped(pages, (row) => `${rowText(row)}}`);
+    ? rowsOf(withDocuments(db, pages), (found) => rowWithDocument(found, asked))
+    : rowsOf(pages, (row) => `${rowText(row)}}`);
   return { updateSeq, counts: { total, offset }, pages: texts };
 }
 
-async function reductions(
-  db: Database,
-  open: () => Promise<ViewSnapshot>,
-  asked: ViewQuery,
-): Promise<ViewTable> {
+async function reductions(db: Database, open: () => Promise<ViewSnapshot>, asked: ViewQuery): Promise<Table> {
   const { updateSeq: seq, pages } = await readReductions(open, { ...asked, groupLevel: groupLevelOf(asked) });
   return { updateSeq: asked.updateSeq ? db.token(seq) : undefined, counts: undefined, pages };
-}
-
-async function* mapped<T>(
-  pages: AsyncIterable<readonly T[]>,
-  rowOf: (row: T) => string,
-): AsyncGenerator<readonly string[]> {
-  for await (const page of pages) yield page.map(rowOf);
 }
 
 const rowText = ({ id, key, value }: ViewRow): string => `{"id":${id},"key":${key},"value":${value}`;
