@@ -361,6 +361,19 @@ describe('a view with partitions', () => {
     );
   });
 
+  test('has groups of its own where the rows of another one before them have the same key', async () => {
+    // Two rows fill a node.
+    const stored = ['p', 'q'].flatMap((partition) =>
+      ['1', '2'].map((key) => ({ key, id: `${partition}:${key}`, nth: 0, value: `"${'-'.repeat(2000)}"` })),
+    );
+    const view = await viewOf(stored, list, true);
+    const query: ReduceQuery = { ...EVERYTHING, partition: 'q', groupLevel: 'exact' };
+    const texts = await all((await readReductions(view.snapshot, query)).pages);
+    expect(texts.map((text) => JSON.parse(text) as unknown)).toEqual(
+      expectedGroups(ofPartition(stored, 'q'), query),
+    );
+  });
+
   test('goes on in the same one where it is read slowly', async () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
     const stored = PARTITIONS.flatMap((partition) =>
