@@ -15,14 +15,18 @@ for (const [network, prefix] of [
 proxies.addSubnet('fc00::', 7, 'ipv6');
 proxies.addAddress('::1', 'ipv6');
 
+/** Whom failed log-ins are counted for: of IPv6 a network, for one client may have all addresses of it. */
+export const addressOf = (peer: string | undefined, forwarded: string | undefined): string =>
+  clientOf(sourceOf(peer, forwarded));
+
 /**
- * Whom failed log-ins are counted for: the peer, or whom a proxy in front names last in `X-Forwarded-For`, as CouchDB
+ * The address that a request came from: the peer, or whom a proxy in front names last in `X-Forwarded-For`, as CouchDB
  * has it. What others write there is not believed.
  */
-export function addressOf(peer = '', forwarded: string | undefined): string {
+export function sourceOf(peer = '', forwarded: string | undefined): string {
   const [named = ''] = forwarded?.split(',').slice(-1) ?? [];
   const address = named.trim();
-  return address !== '' && isIP(address) !== 0 && isProxy(peer) ? clientOf(address) : clientOf(peer);
+  return address !== '' && isIP(address) !== 0 && isProxy(peer) ? address : peer.replace('::ffff:', '');
 }
 
 function isProxy(peer: string): boolean {

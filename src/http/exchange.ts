@@ -8,7 +8,7 @@ import type { Config } from '../config/schema.js';
 import { badRequest, type CouchError } from '../errors.js';
 import { membersInTurns, normalise, parseJson } from '../json/text.js';
 import { accepts } from './accept.js';
-import { addressOf } from './address.js';
+import { addressOf, sourceOf } from './address.js';
 import { ClientGone, type Incoming, readText, room, streamBody } from './body.js';
 import { type BodyShare, UNCOUNTED } from './body-budget.js';
 import { depart } from './departures.js';
@@ -129,6 +129,11 @@ export class Exchange {
   /** Stands for whoever sent the request, as far as one can know. */
   get address(): string {
     return addressOf(this.request.socket.remoteAddress, this.header('x-forwarded-for'));
+  }
+
+  /** The whole address that it came from, as far as one can know. */
+  get source(): string {
+    return sourceOf(this.request.socket.remoteAddress, this.header('x-forwarded-for'));
   }
 
   /** Bytes of JSON that the client may send; a text with more could not be made, whatever the configuration says. */

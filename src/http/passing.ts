@@ -27,7 +27,7 @@ export async function passOn(exchange: Exchange, path: string): Promise<void> {
     isLive,
     database,
     sender: { user, method: authMethod },
-    origin: { address: exchange.address, host: hostOf(request.headers), isSecure: exchange.secure },
+    origin: { address: exchange.source, host: hostOf(request.headers), isSecure: exchange.secure },
     whenGone: (leave) => {
       // Feeds end with the server, too.
       const signal = isLive ? server.track(exchange) : exchange.departure;

@@ -284,13 +284,16 @@ async function onOpenDatabase(
 }
 
 /** Has the upstream answer, with the rights that its security object gives. */
-async function pass(exchange: Exchange, resource: Resource, { on, right: needed }: Operation): Promise<void> {
+async function pass(exchange: Exchange, resource: Resource, operation: Operation): Promise<void> {
   const { server, user } = exchange;
+  const { on, right: needed } = operation;
   const name = exchange.param('db');
   const right = rightIn(needed, name, resource, server);
   if (on === 'server' || WITHOUT_DATABASE.has(right)) requireRight(right, user);
   else if (!isServerAdmin(user)) requireRight(right, user, await server.upstream.securityOf(name));
-  await passOn(exchange, resource.path);
+  // TRACE would show a client how the gateway says who asks, and CONNECT is no request.
+  if (operation.run === undefined) await perform(exchange, resource, operation, undefined);
+  else await passOn(exchange, resource.path);
 }
 
 const rightOn = (right: Right, { config }: Server): Right =>

@@ -50,6 +50,7 @@ export interface Origin {
 /**
  * The headers of a request as the upstream gets them, names and values in turn.
  * @param secret for CouchDB's proxy authentication, where there is one
+ * @param own the names, in lower case, of what a proxy in front of the gateway says to the gateway alone
  * @throws CouchError 403 for somebody whose credentials mean nothing there
  */
 export function headersUp(
@@ -57,8 +58,10 @@ export function headersUp(
   sender: Sender,
   { address, host, isSecure }: Origin,
   secret: string | undefined,
+  own: readonly string[],
 ): string[] {
   const dropped = namedBy(headers.connection);
+  for (const name of own) dropped.add(name);
   const sent: string[] = [];
   for (const [name, value] of Object.entries(headers)) {
     if (value === undefined || NOT_SENT_UP.has(name) || NEVER_SENT_UP.test(name) || dropped.has(name))
@@ -72,7 +75,7 @@ export function headersUp(
 }
 
 /** What other headers belong to the connection, too. */
-function namedBy(connection: string | undefined): ReadonlySet<string> {
+function namedBy(connection: string | undefined): Set<string> {
   return new Set(
     connection
       ?.toLowerCase()
@@ -90,6 +93,7 @@ export function identity(
   const { name, roles } = user;
   if (name === null) return [];
   if (secret !== undefined) {
+    if (!isPlain(name)) throw forbidden('The upstream cannot be told your name: no header can hold it.');
     const bytes = Buffer.from(name);
     return [
       'x-auth-couchdb-username',
@@ -106,9 +110,12 @@ export function identity(
   );
 }
 
-/** An admin here is none there; a role with a comma would be two. */
+/** An admin here is none there, nor are other roles of a server itself; a role with a comma would be two. */
 const rolesThere = (roles: readonly string[]): string =>
-  roles.filter((role) => role !== '_admin' && !role.includes(',')).join(',');
+  roles.filter((role) => !role.startsWith('_') && !role.includes(',') && isPlain(role)).join(',');
+
+/** Whether a header holds a text as it is: spaces around it would be lost, so that it would be another one. */
+const isPlain = (text: string): boolean => text === text.trim() && !/\p{Cc}/u.test(text);
 
 /**
  * The headers of an answer as the client gets them.

@@ -54,9 +54,6 @@ export interface MonitorOptions {
 /** Those who wait are told to come back after so many seconds at most: requests find out earlier than probes do. */
 const LONGEST_RETRY_AFTER = 30;
 
-/** Seconds. */
-const A_DAY = 86_400;
-
 /**
  * Keeps the link up to date: hears what came of requests, and sends probes, one at a time. Nobody's failures make it send
  * more than one in the time of the first retry.
@@ -150,6 +147,12 @@ export class Monitor {
     if (this.#link.state === 'degraded') this.#lookSoon();
   }
 
+  /** The account of the gateway may be let in no more, which a probe finds out. */
+  doubted(): void {
+    const { state } = this.#link;
+    if (state === 'online' || state === 'degraded') this.#lookSoon();
+  }
+
   /** A request found no connection. */
   lost(reason: string): void {
     const isNews = this.#link.state !== 'offline';
@@ -223,11 +226,11 @@ export class Monitor {
 
   #take(finding: Finding): void {
     const now = this.#chance.now();
-    const { probeInterval } = this.options.timing;
+    const { probeInterval, longestRetry } = this.options.timing;
     this.#isOther = finding.type === 'lost' && finding.isOther === true;
     if (finding.type !== 'right') {
-      const seconds = finding.type === 'lost' ? Math.min(finding.retryAfter ?? 0, A_DAY) : 0;
-      this.#floor = now + seconds * 1000;
+      const seconds = finding.type === 'lost' ? (finding.retryAfter ?? 0) : 0;
+      this.#floor = now + Math.min(seconds * 1000, longestRetry);
       this.#hear(finding);
       this.#lookLater();
       return;

@@ -18,7 +18,7 @@ import { Rules } from './rules.js';
 
 export interface UpstreamOptions {
   /** Read at each use: it may change, of which `reconfigure` is told. */
-  readonly config: Pick<Config, 'upstream' | 'databases'>;
+  readonly config: Pick<Config, 'upstream' | 'databases' | 'proxy'>;
   readonly log: Logger;
   readonly chance?: Chance;
 }
@@ -183,11 +183,14 @@ export class Upstream {
   async forward({ sender, origin, receiver, headers, url, ...rest }: UpstreamRequest): Promise<void> {
     const connection = this.#open();
     const { target } = connection;
-    const sent = headersUp(headers, sender, origin, target.proxySecret);
+    const { usernameHeader, rolesHeader, tokenHeader } = this.options.config.proxy;
+    const own = [usernameHeader, rolesHeader, tokenHeader].map((name) => name.toLowerCase());
+    const sent = headersUp(headers, sender, origin, target.proxySecret, own);
     this.#counters.requests++;
     const answer: Receiver = {
       begin: (status, answered) => {
-        this.#heard(status);
+        this.#counters.answered++;
+        this.#heard(connection, status);
         receiver.begin(status, answered);
       },
       write: (chunk) => receiver.write(chunk),
@@ -197,7 +200,7 @@ export class Upstream {
       await connection.forward({ ...rest, receiver: answer, request: { ...rest, path, headers: sent } });
     } catch (error) {
       if (error instanceof BodyFailed) throw error.cause;
-      throw error instanceof CouchError ? error : this.#noted(error);
+      throw error instanceof CouchError ? error : this.#noted(connection, error);
     }
   }
 
@@ -241,43 +244,52 @@ export class Upstream {
     throw upstreamAway(seconds ?? SOON);
   }
 
-  #ask(request: HttpRequest): Promise<unknown> {
-    return this.#answerTo(({ client }) => client.json(request));
+  async #ask(request: HttpRequest): Promise<unknown> {
+    try {
+      return await this.#answerTo(({ client }) => client.json(request));
+    } catch (error) {
+      // Either it may not do this, or it is not let in any more.
+      if (error instanceof CouchError && error.status === 401) this.#monitor.doubted();
+      throw error;
+    }
   }
 
-  #askAs(sender: Sender, headers: IncomingHttpHeaders, request: HttpRequest): Promise<unknown> {
-    return this.#answerTo(({ plain, target }) => {
-      const own = identity(headers, sender, target.proxySecret);
-      return plain.json({ ...request, headers: pairsOf(own) });
-    });
+  async #askAs(sender: Sender, headers: IncomingHttpHeaders, request: HttpRequest): Promise<unknown> {
+    const own = identity(headers, sender, this.#connection?.target.proxySecret);
+    return this.#answerTo(({ plain }) => plain.json({ ...request, headers: pairsOf(own) }));
   }
 
   async #answerTo(ask: (connection: Connection) => Promise<unknown>): Promise<unknown> {
     const connection = this.#open();
     try {
       const answer = await ask(connection);
-      this.#monitor.answered();
+      if (this.#isCurrent(connection)) this.#monitor.answered();
       return answer;
     } catch (error) {
-      throw this.#noted(error);
+      throw this.#noted(connection, error);
     }
   }
 
-  #heard(status: number): void {
-    this.#counters.answered++;
+  /** What comes of requests to an upstream that was another one says nothing of this one. */
+  #isCurrent(connection: Connection): boolean {
+    return connection === this.#connection;
+  }
+
+  #heard(connection: Connection, status: number): void {
+    if (!this.#isCurrent(connection)) return;
     if (UNWELL.has(status)) this.#monitor.failed(`it answers with ${status}`);
     else this.#monitor.answered();
   }
 
   /** What a client is told of a request that failed. */
-  #noted(error: unknown): CouchError {
+  #noted(connection: Connection, error: unknown): CouchError {
     if (error instanceof CouchError) {
-      if (UNWELL.has(error.status)) this.#monitor.failed(`it answers with ${error.status}`);
-      else this.#monitor.answered();
+      this.#heard(connection, error.status);
       return error;
     }
     const { isLost, reason } = failureOf(error);
     this.#counters.failed++;
+    if (!this.#isCurrent(connection)) return badGateway('The upstream is another one now.', SOON);
     this.#lastError = { at: new Date(), reason };
     if (!isLost) {
       this.#monitor.failed(reason);

@@ -110,6 +110,25 @@ describe('the monitor of a link', () => {
     expect(it.state).toBe('online');
   });
 
+  it('does not leave it alone for longer than the longest wait, whatever it wants', async () => {
+    const it = await Fixture.started({ ...AWAY, retryAfter: 86_400 });
+    expect(it.time.waits).toEqual([300_000]);
+    await it.time.pass(299_999);
+    expect(it.monitor.refusal()).toBe(1);
+  });
+
+  it('looks soon, once, when the account is in doubt, and not where it is known to be refused', async () => {
+    const it = await Fixture.started();
+    it.found = { type: 'refused', reason: 'no such account' };
+    for (let time = 0; time < 100; time++) it.monitor.doubted();
+    await it.time.pass(1000);
+    await settled();
+    expect([it.state, it.probes]).toEqual(['unauthorised', 2]);
+    for (let time = 0; time < 100; time++) it.monitor.doubted();
+    await it.time.pass(1000);
+    expect(it.probes).toBe(2);
+  });
+
   it('looks at once when a request proves that the upstream is back', async () => {
     const it = await Fixture.started(AWAY);
     for (let round = 0; round < 8; round++) await it.time.pass(it.time.waits[0] ?? 0);
