@@ -174,7 +174,7 @@ export class Monitor {
     const earliest = this.#lastProbeAt + this.options.timing.firstRetry;
     const wait = Math.max(0, earliest - this.#chance.now());
     if (wait === 0) this.#look();
-    else if (this.#dueAt > earliest) this.#wait(wait);
+    else if (this.#dueAt > earliest) this.#wait(wait, () => this.#look());
   }
 
   /** With a wait that grows, and that is another one for each gateway: they all lost it at the same time. */
@@ -190,11 +190,11 @@ export class Monitor {
     this.#wait(Math.max(floor, longest * this.#chance.random()));
   }
 
-  #wait(milliseconds: number): void {
+  #wait(milliseconds: number, call = (): void => this.#due()): void {
     this.#stopWaiting();
     if (this.#closed) return;
     this.#dueAt = this.#chance.now() + milliseconds;
-    this.#cancel = this.#chance.after(milliseconds, () => this.#due());
+    this.#cancel = this.#chance.after(milliseconds, call);
   }
 
   #stopWaiting(): void {

@@ -122,7 +122,6 @@ describe('the monitor of a link', () => {
     it.found = { type: 'refused', reason: 'no such account' };
     for (let time = 0; time < 100; time++) it.monitor.doubted();
     await it.time.pass(1000);
-    await settled();
     expect([it.state, it.probes]).toEqual(['unauthorised', 2]);
     for (let time = 0; time < 100; time++) it.monitor.doubted();
     await it.time.pass(1000);
