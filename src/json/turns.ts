@@ -28,17 +28,28 @@ async function rest<T>(work: Work<T>): Promise<T> {
   }
 }
 
-function slice<T>(work: Work<T>): IteratorResult<undefined, T> {
-  const end = performance.now() + SLICE;
+function slice<T>(work: Work<T>, end = performance.now() + SLICE): IteratorResult<undefined, T> {
   for (;;) {
     const step = work.next();
     if (step.done === true || performance.now() >= end) return step;
   }
 }
 
-/** For a loop of steps that each wait for something, but perhaps only for what is there already. */
+/**
+ * For steps that each wait for something, but perhaps only for what is there already, and for works that follow one
+ * another: all together they keep the event loop for a slice.
+ */
 export class Turns {
   #end = performance.now() + SLICE;
+
+  /** Does work in what is left of the slice, and then in others. */
+  async run<T>(work: Work<T>): Promise<T> {
+    for (;;) {
+      const step = slice(work, this.#end);
+      if (step.done === true) return step.value;
+      await this.pass();
+    }
+  }
 
   /** Resolves at once, or when others have had their turns after a slice. */
   async pass(): Promise<void> {

@@ -1,4 +1,4 @@
-import { inTurns, type Work } from '../json/turns.js';
+import { Turns, type Work } from '../json/turns.js';
 import type { Database } from '../store/types.js';
 import { type Collation, collate, collateRaw } from '../store/collate.js';
 import { mapDocuments, mappedSince, type MapSource } from './documents.js';
@@ -96,17 +96,18 @@ async function writeStep(
   purgeSeq: number,
 ): Promise<IndexState> {
   const index = new StoredIndex(db.indexes, group.signature);
+  const turns = new Turns();
   try {
     const batch = new IndexBatch(index, await db.indexes.batch(), lastNode);
     try {
       const places = await index.places([...documents.keys()]);
       const orders = group.views.map((view) => orderOf(group, view));
-      const changes = await inTurns(changesOfAll(places, batch, documents, orders));
+      const changes = await turns.run(changesOfAll(places, batch, documents, orders));
       const roots = [];
       for (const [at, view] of group.views.entries()) {
         const reducer = reducers[at];
         const rules = { ...orderOf(group, view), reducers: reducer === undefined ? [] : [reducer] };
-        roots.push(await changeTree(before[at], changes[at] ?? [], batch, rules));
+        roots.push(await changeTree(before[at], changes[at] ?? [], batch, rules, turns));
       }
       return await batch.write(seq, purgeSeq, roots);
     } finally {

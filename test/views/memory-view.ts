@@ -1,3 +1,4 @@
+import { Turns } from '../../src/json/turns.js';
 import { collate } from '../../src/store/collate.js';
 import { type Inner, type Leaf, readNode } from '../../src/views/tree/node.js';
 import type { Change, NodeWriter, Root } from '../../src/views/tree/types.js';
@@ -28,7 +29,13 @@ export class MemoryView {
     };
     const reducers = this.reducer === undefined ? [] : [this.reducer];
     const { isPartitioned } = this;
-    this.#root = await changeTree(this.#root, changes, store, { collate, isPartitioned, reducers });
+    this.#root = await changeTree(
+      this.#root,
+      changes,
+      store,
+      { collate, isPartitioned, reducers },
+      new Turns(),
+    );
   }
 
   #read(nodes: readonly number[]): Promise<readonly (Leaf | Inner)[]> {

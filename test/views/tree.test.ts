@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { Turns } from '../../src/json/turns.js';
 import { collate } from '../../src/store/collate.js';
 import { readNode, Inner, type Leaf } from '../../src/views/tree/node.js';
 import { comparePlaces, parsed, type Parsed } from '../../src/views/tree/order.js';
@@ -146,7 +147,7 @@ describe('a tree of rows', () => {
         let root: Root;
         let rows: Row[] = [];
         for (const batch of batches) {
-          root = await changeTree(root, batch, store, rules);
+          root = await changeTree(root, batch, store, rules, new Turns());
           rows = model(rows, batch);
           expect(await rowsOf(store, root, 0, Infinity)).toEqual(rows);
           await check(store, root);
@@ -161,7 +162,9 @@ describe('a tree of rows', () => {
     await fc.assert(
       fc.asyncProperty(changes, changes, keys, fc.nat(60), fc.nat(60), async (first, second, key, a, b) => {
         const store = new Nodes();
-        const root = await changeTree(await changeTree(undefined, first, store, rules), second, store, rules);
+        const turns = new Turns();
+        const begun = await changeTree(undefined, first, store, rules, turns);
+        const root = await changeTree(begun, second, store, rules, turns);
         const rows = model(model([], first), second);
         const before = rows.filter((row) => collate(parsed(row).key, key) < 0).length;
         expect(await rank(store, root, (place) => collate(place.key, key) < 0)).toBe(before);
@@ -186,7 +189,7 @@ describe('a tree of rows', () => {
           let root: Root;
           let rows: Row[] = [];
           for (const batch of batches) {
-            root = await changeTree(root, batch, store, rules);
+            root = await changeTree(root, batch, store, rules, new Turns());
             rows = model(rows, batch);
           }
           const range = { from: Math.min(a, b), to: Math.min(rows.length, Math.max(a, b)), descending };
@@ -223,7 +226,7 @@ describe('a tree of rows', () => {
         nth: 0,
         value: 'null',
       }));
-      root = await changeTree(root, batch, store, { ...rules, reducers: [count] });
+      root = await changeTree(root, batch, store, { ...rules, reducers: [count] }, new Turns());
     }
     store.reads = 0;
     expect(await rank(store, root, ({ key }) => (key as number) < 14_321)).toBe(14_321);

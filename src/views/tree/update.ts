@@ -1,5 +1,5 @@
 import { sorting } from '../../json/sort.js';
-import { inTurns, Turns, type Work } from '../../json/turns.js';
+import type { Turns, Work } from '../../json/turns.js';
 import { Inner, Leaf } from './node.js';
 import { comparePlaces, type Parsed, parsed, type PlaceOrder } from './order.js';
 import { divide, inners, type Kind, leaves, sizeOf, TARGET } from './pieces.js';
@@ -23,15 +23,17 @@ const TOGETHER = 1 << 20;
  * A tree with changes made to it; of one place there may be one change. Nodes are written and deleted through `store`:
  * what it is given has to reach the disk in one batch with the root. Besides the changes it has in memory what stands
  * below one node.
+ * @param turns those of whoever does more than this
  */
 export async function changeTree(
   root: Root,
   changes: readonly Change[],
   store: NodeWriter,
   rules: TreeRules,
+  turns: Turns,
 ): Promise<Root> {
   if (changes.length === 0) return root;
-  return new Update(store, rules).run(root, await inTurns(sorted(changes, rules)));
+  return new Update(store, rules, turns).run(root, await turns.run(sorted(changes, rules)));
 }
 
 interface Sorted {
@@ -64,6 +66,7 @@ class Update {
   constructor(
     private readonly store: NodeWriter,
     private readonly rules: TreeRules,
+    private readonly turns: Turns,
   ) {}
 
   async run(root: Root, changes: readonly Sorted[]): Promise<Root> {
@@ -77,7 +80,7 @@ class Update {
   /** The children of a node once the changes are made below it. */
   async #children(node: Inner, changes: readonly Sorted[]): Promise<readonly Ref[]> {
     const replaced = new Map<number, readonly Ref[]>();
-    for (const some of together(await inTurns(this.#wanted(node, changes)))) {
+    for (const some of together(await this.turns.run(this.#wanted(node, changes)))) {
       const runs = runsOf(await this.#open(some));
       const refs = await this.#replaced(runs);
       for (const [at, run] of runs.entries()) {
@@ -99,7 +102,8 @@ class Update {
 
   /** Writes what stands in the place of each run of nodes. */
   async #replaced(runs: readonly (readonly Opened[])[]): Promise<readonly (readonly Ref[])[]> {
-    if (runs[0]?.[0]?.node instanceof Leaf) return this.#write(await inTurns(this.#merged(runs)), leaves);
+    if (runs[0]?.[0]?.node instanceof Leaf)
+      return this.#write(await this.turns.run(this.#merged(runs)), leaves);
     const contents: Ref[][] = [];
     for (const run of runs) {
       const children: Ref[] = [];
@@ -182,9 +186,9 @@ class Update {
 
   /** Writes new nodes. @returns those of each content */
   async #write<T>(contents: readonly (readonly T[])[], kind: Kind<T>): Promise<readonly (readonly Ref[])[]> {
-    const divided = await inTurns(dividedAll(contents, kind));
+    const divided = await this.turns.run(dividedAll(contents, kind));
     const nodes = divided.flat();
-    const refs = await inTurns(this.#put(nodes, kind, await this.#reduce(nodes, kind)));
+    const refs = await this.turns.run(this.#put(nodes, kind, await this.#reduce(nodes, kind)));
     let from = 0;
     return divided.map(({ length }) => refs.slice(from, (from += length)));
   }
@@ -207,14 +211,13 @@ class Update {
 
   /** What each reducer makes of each node. */
   async #reduce<T>(nodes: readonly (readonly T[])[], kind: Kind<T>): Promise<readonly (readonly string[])[]> {
-    const turns = new Turns();
     const reductions: string[][] = this.rules.reducers.map(() => []);
     for (let from = 0; from < nodes.length; from += PAGE) {
       const page = nodes.slice(from, from + PAGE);
       for (const [at, reducer] of this.rules.reducers.entries()) {
         reductions[at]?.push(...(await kind.reduce(reducer, at, page)));
       }
-      await turns.pass();
+      await this.turns.pass();
     }
     return reductions;
   }
