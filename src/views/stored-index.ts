@@ -103,6 +103,7 @@ const placesText = (places: readonly OwnPlace[]): string =>
 /** What one step of an update writes, in one batch. Must be closed. */
 export class IndexBatch implements NodeWriter {
   #lastNode: number;
+  #size = 0;
 
   constructor(
     private readonly index: StoredIndex,
@@ -110,6 +111,11 @@ export class IndexBatch implements NodeWriter {
     lastNode: number,
   ) {
     this.#lastNode = lastNode;
+  }
+
+  /** Characters of what was put. */
+  get size(): number {
+    return this.#size;
   }
 
   next(): number {
@@ -121,7 +127,7 @@ export class IndexBatch implements NodeWriter {
   }
 
   put(node: number, value: string): void {
-    this.writer.put(nodeKey(this.index.signature, node), value);
+    this.#put(nodeKey(this.index.signature, node), value);
   }
 
   delete(node: number): void {
@@ -131,7 +137,7 @@ export class IndexBatch implements NodeWriter {
   /** Where the rows of a document stand from now on. */
   setPlaces(id: string, places: readonly OwnPlace[], had: boolean): void {
     const key = documentKey(this.index.signature, id);
-    if (places.length > 0) this.writer.put(key, placesText(places));
+    if (places.length > 0) this.#put(key, placesText(places));
     else if (had) this.writer.delete(key);
   }
 
@@ -139,12 +145,17 @@ export class IndexBatch implements NodeWriter {
   async write(seq: number, purgeSeq: number, roots: readonly Root[]): Promise<IndexState> {
     const state = { seq, purgeSeq, lastNode: this.#lastNode, roots };
     const value = JSON.stringify({ format: FORMAT, ...state, roots: roots.map((root) => root ?? null) });
-    this.writer.put(stateKey(this.index.signature), value);
+    this.#put(stateKey(this.index.signature), value);
     await this.writer.write();
     return state;
   }
 
   close(): Promise<void> {
     return this.writer.close();
+  }
+
+  #put(key: string, value: string): void {
+    this.#size += key.length + value.length;
+    this.writer.put(key, value);
   }
 }

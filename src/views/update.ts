@@ -10,7 +10,13 @@ import { changeTree } from './tree/update.js';
 import type { Emitted, ViewDefinition, ViewGroup, ViewReducer } from './types.js';
 
 /** Documents that go into the trees together: the more, the fewer nodes are written more than once. */
-const STEP = 4000;
+const FIRST_STEP = 500;
+const MOST_STEP = 4000;
+/**
+ * Characters that a step writes, about: memory has them until the end of the step. In a large index each row may have a
+ * node of its own written anew.
+ */
+const WRITTEN = 16 * 1024 * 1024;
 /** Characters of keys and values after which a step ends, however few documents it has. */
 const STEP_SIZE = 8 * 1024 * 1024;
 
@@ -43,9 +49,12 @@ export async function updateIndex(update: IndexUpdate): Promise<void> {
   const { purgeSeq } = db;
   let state = await begin(update, purgeSeq);
   let step = new Map<string, Emitted>();
+  let most = FIRST_STEP;
   let size = 0;
   const write = async (seq: number): Promise<void> => {
-    state = await writeStep(update, state, step, seq, purgeSeq);
+    const written = await writeStep(update, state, step, seq, purgeSeq);
+    ({ state } = written);
+    most = nextStep(step.size, written.size);
     step = new Map();
     size = 0;
     onStep(state);
@@ -55,11 +64,15 @@ export async function updateIndex(update: IndexUpdate): Promise<void> {
       step.set(id, emitted);
       size += sizeOf(emitted);
     }
-    if (step.size >= STEP || size >= STEP_SIZE) await write(seq);
+    if (step.size >= most || size >= STEP_SIZE) await write(seq);
     signal.throwIfAborted();
   }
   if (step.size > 0 || state.seq < until) await write(Math.max(state.seq, until));
 }
+
+/** How many documents go together where the next are like the last. */
+const nextStep = (documents: number, written: number): number =>
+  Math.min(MOST_STEP, 4 * documents, Math.floor((documents * WRITTEN) / written));
 
 const sizeOf = (emitted: Emitted): number =>
   emitted.reduce((sum, rows) => sum + rows.reduce((length, text) => length + text.length, 0), 0);
@@ -76,7 +89,9 @@ async function begin(update: IndexUpdate, purgeSeq: number): Promise<IndexState>
     return { seq: 0, purgeSeq, lastNode: 0, roots: group.views.map(() => undefined) };
   }
   if (purged.length === 0) return stored;
-  return writeStep(update, stored, await mapDocuments(update, purged), stored.seq, purgeSeq);
+  const documents = await mapDocuments(update, purged);
+  const { state } = await writeStep(update, stored, documents, stored.seq, purgeSeq);
+  return state;
 }
 
 /** The documents of the last so many purges; undefined where some of these are not remembered any more. */
@@ -87,14 +102,14 @@ async function purgedSince(db: Database, count: number): Promise<readonly string
   return last.length === count ? [...new Set(last)] : undefined;
 }
 
-/** Writes one step. @returns the state of the index behind it */
+/** Writes one step. @returns the state of the index behind it, and how many characters were written */
 async function writeStep(
   { db, group, reducers }: IndexUpdate,
   { lastNode, roots: before }: IndexState,
   documents: ReadonlyMap<string, Emitted>,
   seq: number,
   purgeSeq: number,
-): Promise<IndexState> {
+): Promise<{ readonly state: IndexState; readonly size: number }> {
   const index = new StoredIndex(db.indexes, group.signature);
   const turns = new Turns();
   try {
@@ -109,7 +124,8 @@ async function writeStep(
         const rules = { ...orderOf(group, view), reducers: reducer === undefined ? [] : [reducer] };
         roots.push(await changeTree(before[at], changes[at] ?? [], batch, rules, turns));
       }
-      return await batch.write(seq, purgeSeq, roots);
+      const state = await batch.write(seq, purgeSeq, roots);
+      return { state, size: batch.size };
     } finally {
       await batch.close();
     }

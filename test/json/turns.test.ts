@@ -10,7 +10,7 @@ import {
   normalise,
   valuesInTurns,
 } from '../../src/json/text.js';
-import { atOnce, inTurns, nextTurn, type Work } from '../../src/json/turns.js';
+import { atOnce, inTurns, nextTurn, Turns, type Work } from '../../src/json/turns.js';
 
 /** How often the event loop has gone round. */
 let round = 0;
@@ -24,14 +24,21 @@ afterAll(() => {
   clearImmediate(immediate);
 });
 
-/** Work that only ends when others get their turns. */
-function* untilRound(wanted: number): Work<string> {
+function* until(isOver: () => boolean): Work<string> {
   const patience = performance.now() + 60_000;
-  while (round < wanted) {
+  while (!isOver()) {
     if (performance.now() > patience) throw new Error('nobody else had a turn');
     yield;
   }
   return 'done';
+}
+
+/** Work that only ends when others get their turns. */
+const untilRound = (wanted: number): Work<string> => until(() => round >= wanted);
+
+function* failing(after: number): Work<never> {
+  yield* untilRound(after);
+  throw new RangeError('on purpose');
 }
 
 describe('work in turns', () => {
@@ -49,14 +56,23 @@ describe('work in turns', () => {
   });
 
   test('fails as it would without turns', async () => {
-    function* failing(after: number): Work<never> {
-      yield* untilRound(after);
-      throw new RangeError('on purpose');
-    }
     expect(() => inTurns(failing(0))).toThrow(RangeError);
     await expect(inTurns(failing(round + 3))).rejects.toThrow(RangeError);
     // Who stands behind it in the line is not harmed.
     await nextTurn();
+  });
+
+  test('that follows other work goes on in the slice of that, and lets the event loop go round after it', async () => {
+    const turns = new Turns();
+    expect(await turns.run(untilRound(round + 3))).toBe('done');
+    const before = round;
+    for (let done = 0; round < before + 3; done++) {
+      // None of these takes a slice by itself.
+      const end = performance.now() + 1;
+      await turns.run(until(() => performance.now() >= end));
+      expect(done).toBeLessThan(100);
+    }
+    await expect(turns.run(failing(round + 3))).rejects.toThrow(RangeError);
   });
 
   test('goes on one after the other, one to each round', async () => {
