@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { inChunks } from '../../src/json/chunks.js';
 import { JsonError } from '../../src/json/reader.js';
 import {
@@ -24,17 +24,15 @@ afterAll(() => {
   clearImmediate(immediate);
 });
 
-function* until(isOver: () => boolean): Work<string> {
+/** Work that only ends when others get their turns. */
+function* untilRound(wanted: number): Work<string> {
   const patience = performance.now() + 60_000;
-  while (!isOver()) {
+  while (round < wanted) {
     if (performance.now() > patience) throw new Error('nobody else had a turn');
     yield;
   }
   return 'done';
 }
-
-/** Work that only ends when others get their turns. */
-const untilRound = (wanted: number): Work<string> => until(() => round >= wanted);
 
 function* failing(after: number): Work<never> {
   yield* untilRound(after);
@@ -62,17 +60,25 @@ describe('work in turns', () => {
     await nextTurn();
   });
 
-  test('that follows other work goes on in the slice of that, and lets the event loop go round after it', async () => {
-    const turns = new Turns();
-    expect(await turns.run(untilRound(round + 3))).toBe('done');
-    const before = round;
-    for (let done = 0; round < before + 3; done++) {
-      // None of these takes a slice by itself.
-      const end = performance.now() + 1;
-      await turns.run(until(() => performance.now() >= end));
-      expect(done).toBeLessThan(100);
+  test('that follows other work goes on in the slice of that', async () => {
+    let now = 0;
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    function* taking(milliseconds: number): Work<number> {
+      now += milliseconds;
+      yield;
+      return round;
     }
-    await expect(turns.run(failing(round + 3))).rejects.toThrow(RangeError);
+    try {
+      const turns = new Turns();
+      const before = round;
+      expect([await turns.run(taking(2)), await turns.run(taking(2))]).toEqual([before, before]);
+      expect(await turns.run(taking(2))).toBeGreaterThan(before);
+      const after = round;
+      expect(await turns.run(taking(2))).toBe(after);
+    } finally {
+      clock.mockRestore();
+    }
+    await expect(new Turns().run(failing(round + 3))).rejects.toThrow(RangeError);
   });
 
   test('goes on one after the other, one to each round', async () => {
