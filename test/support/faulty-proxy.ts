@@ -128,11 +128,7 @@ function pass({ request, response, target, agent }: Passage, fault: PartialAnswe
   request.pipe(onwards);
 }
 
-function stopAfter(
-  answer: IncomingMessage,
-  response: ServerResponse,
-  { kind, after }: PartialAnswer,
-): void {
+function stopAfter(answer: IncomingMessage, response: ServerResponse, { kind, after }: PartialAnswer): void {
   let left = after;
   const stop = (): void => {
     if (kind === 'reset') response.socket?.resetAndDestroy();
