@@ -15,6 +15,12 @@ const PAGE_LENGTH = 4 << 20;
 /** How many brackets are around a row. */
 const ROW_LEVEL = 2;
 
+/** Milliseconds that a sign of life may come late. */
+const LATENESS = 5_000;
+
+/** How often the source has to show life. A thousand replications at rest take little else than these signs. */
+const heartbeatWithin = (timeout: number): number => Math.ceil(Math.max(timeout / 2, timeout - LATENESS));
+
 /** Reads one page of the feed; where it has to wait, the source gives signs of life. */
 export async function readChanges(
   client: HttpClient,
@@ -29,8 +35,7 @@ export async function readChanges(
     since: typeof since === 'string' ? since : JSON.stringify(since),
     limit,
     seq_interval: seqInterval,
-    // A thousand replications at rest take little else than these.
-    heartbeat: Math.ceil(client.timeout / 2),
+    heartbeat: heartbeatWithin(client.timeout),
     filter: docIds !== undefined ? '_doc_ids' : selector !== undefined ? '_selector' : filter,
   });
   const body =
