@@ -198,21 +198,8 @@ class Run implements RunContext {
   async #work(skipsDiff: boolean): Promise<void> {
     const { source, options, tuning, retrying, signal } = this;
     const batches = readBatches(source, options, tuning, retrying, this.#feed, signal);
-    const work = async (): Promise<void> => {
-      for (;;) {
-        const next = await batches.next();
-        if (next.done === true) return;
-        // Batches begin in the order of the feed: nothing may be awaited in between.
-        await this.#replicate(next.value, this.#tracker.begin(next.value.seq), skipsDiff);
-      }
-    };
     try {
-      const workers = Array.from({ length: tuning.workers }, () =>
-        work().catch((error: unknown) => {
-          this.end(error);
-        }),
-      );
-      await Promise.all(workers);
+      await Promise.all(Array.from({ length: tuning.workers }, () => this.#replicateAll(batches, skipsDiff)));
     } finally {
       await batches.return(undefined);
     }
@@ -227,13 +214,41 @@ class Run implements RunContext {
     ticket.release();
   }
 
-  async #replicate({ rows, isBacklog }: Batch, ticket: Ticket, skipsDiff: boolean): Promise<void> {
+  /** While the last of one batch is written, the next one is read: the peers need not wait for each other. */
+  async #replicateAll(batches: AsyncGenerator<Batch>, skipsDiff: boolean): Promise<void> {
+    let finishing: Promise<void> | undefined;
+    try {
+      for (;;) {
+        const next = await batches.next();
+        if (next.done === true) break;
+        // Batches begin in the order of the feed: nothing may be awaited in between.
+        const ticket = this.#tracker.begin(next.value.seq);
+        const finish = await this.#read(next.value, ticket, skipsDiff);
+        await finishing;
+        finishing = this.#finish(finish, ticket);
+      }
+    } catch (error) {
+      this.end(error);
+    }
+    await finishing;
+  }
+
+  async #read({ rows, isBacklog }: Batch, ticket: Ticket, skipsDiff: boolean): Promise<() => Promise<void>> {
+    this.signal.throwIfAborted();
     const missing = skipsDiff && isBacklog ? rows.map(asMissing) : await this.#diff(rows);
     this.statistics.missingChecked += countRevs(rows.map(({ revs }) => revs));
     this.statistics.missingFound += countRevs(missing.map((one) => one.missing));
-    if (missing.length > 0) await this.#transfer.move(missing, ticket);
-    ticket.release();
-    this.changed();
+    return missing.length === 0 ? NOTHING_LEFT : this.#transfer.read(missing, ticket);
+  }
+
+  async #finish(finish: () => Promise<void>, ticket: Ticket): Promise<void> {
+    try {
+      await finish();
+      ticket.release();
+      this.changed();
+    } catch (error) {
+      this.end(error);
+    }
   }
 
   /** Asks what the target lacks; for less at once where that is too much for it. */
@@ -310,6 +325,8 @@ const asMissing = ({ id, revs }: ChangedDocument): MissingRevisions => ({
   missing: revs,
   possibleAncestors: [],
 });
+
+const NOTHING_LEFT = (): Promise<void> => Promise.resolve();
 
 const countRevs = (lists: readonly (readonly string[])[]): number =>
   lists.reduce((sum, { length }) => sum + length, 0);

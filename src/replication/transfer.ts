@@ -21,10 +21,13 @@ export class Transfer {
 
   /** Each of the revisions is written, refused, held or gone from the source when this returns. */
   async move(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<void> {
-    if (this.context.options.useBulkGet === false) {
-      await this.#openAll(wanted, ticket);
-      return;
-    }
+    const finish = await this.read(wanted, ticket);
+    await finish();
+  }
+
+  /** Does the first part of `move`: reads what can be read at once, and begins to write. @returns the second part */
+  async read(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<() => Promise<void>> {
+    if (this.context.options.useBulkGet === false) return () => this.#openAll(wanted, ticket);
     const apart = new Apart(wanted);
     const stubs: MissingRevisions[] = [];
     const outbox = new Outbox(this.context, this.#writing, ticket, ({ id, rev }) => {
@@ -53,8 +56,10 @@ export class Transfer {
         }
       }
     }
-    await outbox.flush();
-    await this.#openAll([...apart.list(), ...stubs], ticket);
+    return async () => {
+      await outbox.flush();
+      await this.#openAll([...apart.list(), ...stubs], ticket);
+    };
   }
 
   async #fetch(
