@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { newAgent } from '../../src/replication/http/agent.js';
 import { startDelayProxy } from '../../test/support/delay-proxy.js';
 import { anonymousMemory, MemoryWatch } from '../../test/system/support/proc.js';
-import { processorMicroseconds } from './processes.js';
+import { listenerOf, processorMicroseconds } from './processes.js';
 import { waysOfCouchdb } from './replication/couchdb.js';
 import { type Documents, fill } from './replication/documents.js';
 import { measureIdle, type Process } from './replication/idle.js';
@@ -93,6 +93,8 @@ async function bench(options: Options, cleanUp: CleanUp): Promise<void> {
     // Most of what this process has is the compiler's.
     { name: 'here', pid: process.pid, idle: await anonymousMemory(process.pid) },
   ];
+  const other = options.couchdb && (await listenerOf(Number(new URL(options.couchdb).port)));
+  if (other) watched.push({ name: 'CouchDB', pid: other, idle: await anonymousMemory(other) });
   await measureAll(ways, watched, options);
 }
 

@@ -153,6 +153,30 @@ describe('a replication', () => {
     expect((await rowsOf(target)).map(({ revs }) => revs.length)).toEqual([1, 1]);
   });
 
+  it('reads the next documents while the last ones are written, and no more than those', async () => {
+    const [source, target] = [await filled(here()), here()];
+    let [read, begun, written, most] = [0, 0, 0, 0];
+    const counting = altered(source, {
+      fetch: (wanted, signal) => {
+        most = Math.max(most, ++read - written);
+        return source.fetch(wanted, signal);
+      },
+    });
+    const slow = altered(target, {
+      write: async (documents, signal) => {
+        const number = ++begun;
+        // There is none behind the last one.
+        if (number < 4) await until('the next batch is read', () => read > number);
+        const failures = await target.write(documents, signal);
+        written++;
+        return failures;
+      },
+    });
+    await start(counting, slow, {}, { tuning: { ...HASTY, workers: 1, batchSize: 5 } }).done;
+    expect([read, written, most]).toEqual([4, 4, 2]);
+    await expectSame(source, target);
+  });
+
   it('leaves no checkpoints where it is not to', async () => {
     const [source, target] = [await filled(here()), here()];
     const { checkpoint } = await start(source, target, { useCheckpoints: false }).done;
