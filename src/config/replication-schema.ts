@@ -50,7 +50,9 @@ export const replication = z.strictObject({
     .min(1)
     .max(32)
     .default(4)
-    .describe('Batches of one replication that are under way at once (`worker_processes`).'),
+    .describe(
+      'Batches of one replication that are read at once, while as many are written (`worker_processes`).',
+    ),
   workerBatchSize: z
     .int()
     .min(1)

@@ -26,7 +26,7 @@ export interface ReplicationOptions {
 export interface ReplicationTuning {
   /** Milliseconds between two checkpoints, about. */
   readonly checkpointInterval: number;
-  /** Batches in flight at once. */
+  /** Batches that are read at once, while as many are written. */
   readonly workers: number;
   /** Documents of one batch. */
   readonly batchSize: number;

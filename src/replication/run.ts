@@ -66,7 +66,7 @@ class Run implements RunContext {
     this.target = spec.target;
     this.options = spec.options;
     this.tuning = { ...TUNING, ...spec.tuning };
-    // Every request that is under way listens to it.
+    // Each request under way listens: those are limited already.
     setMaxListeners(0, this.signal);
     this.retrying = new Retrying(this.tuning, this.signal, (error) => this.spec.listener?.onRetry?.(error));
     this.#transfer = new Transfer(this);
