@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { processorMicroseconds } from '../processes.js';
 import type { Server } from './server.js';
 
-/** Milliseconds until first checkpoints are written and spare connections closed, and those that are measured. */
-const SETTLING = 75_000;
+/** Milliseconds until first checkpoints are written and the garbage of the beginning is gone, and those that are measured. */
+const SETTLING = 200_000;
 const MEASURED = 60_000;
 /** Databases that are made at once. */
 const TOGETHER = 8;
