@@ -268,8 +268,9 @@ const OTHERS: Readonly<Record<string, readonly string[]>> = {
     'POST /:db/_changes',
     'POST /:db/_design/:name/_view/:function',
     'POST /:db/_design/:name/_view/:function/queries',
-    ...['', '/:function', '/:function/:view', '/:function/:design/:view', '/:function/:design/:view/*'].map(
-      (more) => `POST /:db/_design/:name/_list${more}`,
+    ...['', '/:function', '/:function/:design/:view/*'].map((more) => `POST /:db/_design/:name/_list${more}`),
+    ...['/:view', '/_all_docs', '/:design/:view', '/:design/_all_docs'].map(
+      (more) => `POST /:db/_design/:name/_list/:function${more}`,
     ),
     'POST /:db/_find',
     'POST /:db/_explain',
