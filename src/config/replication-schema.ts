@@ -49,9 +49,9 @@ export const replication = z.strictObject({
     .int()
     .min(1)
     .max(32)
-    .default(4)
+    .default(8)
     .describe(
-      'Batches of one replication that are read at once, while as many are written (`worker_processes`).',
+      'Batches of one replication that are read at once, while as many are written (`worker_processes`; CouchDB has 4).',
     ),
   workerBatchSize: z
     .int()

@@ -41,7 +41,8 @@ export interface ReplicationTuning {
 
 export const TUNING: ReplicationTuning = {
   checkpointInterval: 30_000,
-  workers: 4,
+  // With 4, over 100 ms of distance, half of the documents came that come without it; with 8 it is two thirds or more.
+  workers: 8,
   batchSize: 500,
   batchBytes: 1 << 20,
   retries: 5,

@@ -132,7 +132,7 @@ describe('a request', () => {
   it('has the defaults of the configuration where it says nothing', () => {
     expect(parse({})).toMatchObject({
       options: { useCheckpoints: true, useBulkGet: true },
-      tuning: { workers: 4, batchSize: 500, retries: 5, checkpointInterval: 30_000 },
+      tuning: { workers: 8, batchSize: 500, retries: 5, checkpointInterval: 30_000 },
       http: { connections: 20, timeout: 30_000 },
     });
   });
