@@ -72,11 +72,14 @@ function pageRoutes(add: AddResource): void {
   }
 }
 
+/** What a CouchDB calls them; tools such as Fauxton offer what is named here. */
+const FEATURES = ['partitioned', 'quickjs', 'scheduler'];
+
 function welcome(exchange: Exchange): void {
   const { uuid, version } = exchange.server.identity;
   const vendor = { name: 'Causeway', version };
-  const body = { couchdb: 'Welcome', version: COUCHDB_VERSION, git_sha: version, uuid, features: [], vendor };
-  exchange.json(200, JSON.stringify(body));
+  const identity = { version: COUCHDB_VERSION, git_sha: version, uuid, features: FEATURES, vendor };
+  exchange.json(200, JSON.stringify({ couchdb: 'Welcome', ...identity }));
 }
 
 function up(exchange: Exchange): void {
