@@ -136,8 +136,9 @@ async function* through(
     if (transform.destroyed) return;
     yield bytes;
     if (transform.write(bytes)) continue;
-    const drained = once(transform, 'drain').catch(() => undefined);
-    await Promise.race([drained, making]);
+    const waiting = new AbortController();
+    const drained = once(transform, 'drain', { signal: waiting.signal }).catch(() => undefined);
+    await Promise.race([drained, making]).finally(() => waiting.abort());
   }
   transform.end();
 }
