@@ -142,7 +142,7 @@ class Batch {
       const revisions = this.options.new_edits
         ? reviseDocument(transaction.record(id), parsed, this.options)
         : edit.revisions;
-      const rev = transaction.edit({ ...edit, revisions }, false, this.settings.revsLimit) ?? '';
+      const rev = transaction.edit({ ...edit, revisions }, false, this.settings) ?? '';
       return { ok: true, id, rev };
     } catch (error) {
       return refusalOf(error);

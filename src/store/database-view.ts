@@ -16,6 +16,7 @@ import type {
   PurgeRequest,
   Rules,
   StoredRevision,
+  Unsent,
   WriteOptions,
 } from './types.js';
 import type { CompactionProgress } from './compact.js';
@@ -67,6 +68,10 @@ export class DatabaseView implements Database {
 
   get indexes(): IndexStore {
     return this.inner.indexes;
+  }
+
+  get unsent(): Unsent {
+    return this.inner.unsent;
   }
 
   info(): Promise<DatabaseInfo> {
@@ -175,5 +180,9 @@ export class DatabaseView implements Database {
 
   pending(since: number): Promise<number> {
     return this.inner.pending(since);
+  }
+
+  trackUnsent(on: boolean): Promise<void> {
+    return this.inner.trackUnsent(on);
   }
 }

@@ -55,21 +55,15 @@ export class Judging {
   /** One part of the batch is judged at a time: however large it is, it holds only few of the bodies that it replaces. */
   readonly #parts = new Queue();
 
-  readonly newEdits: boolean;
-  readonly #judge: Judge | undefined;
-
   constructor(
     private readonly source: JudgingSource,
-    { newEdits, judge }: WriteOptions,
-  ) {
-    this.newEdits = newEdits;
-    this.#judge = judge;
-  }
+    readonly options: WriteOptions,
+  ) {}
 
   /** Judges a part of the batch, in order. Conflicts come first, as in CouchDB, and are told no more than that. */
   verdicts(edits: readonly DocumentEdit[], rules: Rules): readonly Judged[] | Promise<readonly Judged[]> {
     const judged = edits.map((edit): Judged => ({ edit }));
-    const judge = this.#judge;
+    const { judge } = this.options;
     if (judge === undefined || rules.validators.length === 0) return judged;
     return this.#parts.add(() => this.#ask(judge, rules, edits, judged));
   }
@@ -111,10 +105,10 @@ export class Judging {
     for (const [at, edit] of edits.entries()) {
       const record = records[at];
       if (edit.id.startsWith('_design/')) continue;
-      if (this.newEdits && isConflict(record, edit)) judged[at] = { error: conflict() };
-      else if (!this.newEdits && hasBody(record, edit)) judged[at] = { edit, isStored: true };
+      if (this.options.newEdits && isConflict(record, edit)) judged[at] = { error: conflict() };
+      else if (!this.options.newEdits && hasBody(record, edit)) judged[at] = { edit, isStored: true };
       else {
-        const rev = parentOf(edit, { record, newEdits: this.newEdits });
+        const rev = parentOf(edit, { record, newEdits: this.options.newEdits });
         pending.push({ at, edit, record, base: record && rev !== undefined ? { record, rev } : undefined });
       }
       yield;
@@ -145,7 +139,7 @@ export class Judging {
       { ...edit, attachments },
       {
         record,
-        newEdits: this.newEdits,
+        newEdits: this.options.newEdits,
         attachmentsOf: () => readAttachments(text ?? '{}'),
         // That is found out when they are written.
         has: () => true,

@@ -60,6 +60,8 @@ export const attachmentUses = new Sublevel('causeway-attachment-uses');
 export const uploads = new Sublevel('causeway-uploads');
 /** What indexes over the documents keep, each below a name of its own: `name/…`; see indexes.ts. */
 export const indexes = new Sublevel('causeway-indexes');
+/** Sequence of a row that the upstream has not got → when its document was written, in milliseconds since 1970. */
+export const unsent = new Sublevel('causeway-unsent');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -80,6 +82,7 @@ export const ALL: readonly Sublevel[] = [
   attachmentUses,
   uploads,
   indexes,
+  unsent,
   meta,
 ];
 

@@ -14,7 +14,15 @@ import { purgesUpTo } from './purges.js';
 import * as keys from './state.js';
 import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
-import type { Database, DatabaseWatcher, DocumentEdit, EditResult, Rules, WriteOptions } from './types.js';
+import type {
+  Database,
+  DatabaseWatcher,
+  DocumentEdit,
+  EditResult,
+  Origin,
+  Rules,
+  WriteOptions,
+} from './types.js';
 import type { WriteTask } from './writer.js';
 
 /** A database in a LevelDB folder of PouchDB's layout. The only one that may have the folder open. */
@@ -79,7 +87,7 @@ export class LevelDatabase extends LevelHost implements Database {
       const verdicts = judging.verdicts(edits, rules);
       // Nor is anything waited for where nobody judges.
       const judged = verdicts instanceof Promise ? await verdicts : verdicts;
-      const written = await this.#writeGood(judged, weight, judging.newEdits, rules);
+      const written = await this.#writeGood(judged, weight, judging.options, rules);
       if (written !== undefined) return resultsOf(judged, written);
     }
   }
@@ -100,7 +108,7 @@ export class LevelDatabase extends LevelHost implements Database {
   async #writeGood(
     judged: readonly Judged[],
     weight: number,
-    newEdits: boolean,
+    { newEdits, origin }: WriteOptions,
     rules: Rules,
   ): Promise<readonly EditResult[] | undefined> {
     const edits = accepted(judged);
@@ -113,7 +121,7 @@ export class LevelDatabase extends LevelHost implements Database {
       weight,
       run: (transaction) => {
         const holds = rules === this.rules && judged.every((one) => isStillStored(one, transaction));
-        results = holds ? edits.map((edit) => resultOf(transaction, edit, newEdits)) : undefined;
+        results = holds ? edits.map((edit) => resultOf(transaction, edit, newEdits, origin)) : undefined;
       },
     });
     return results;
@@ -122,6 +130,10 @@ export class LevelDatabase extends LevelHost implements Database {
   /** Runs a task in the next commit: for callers whose documents follow other rules than CouchDB's (pouchdb/). */
   transact(task: WriteTask): Promise<void> {
     return this.submit(task);
+  }
+
+  trackUnsent(on: boolean): Promise<void> {
+    return this.unsent.track(on);
   }
 
   stageAttachments(): Staging {
@@ -289,9 +301,14 @@ export class LevelDatabase extends LevelHost implements Database {
 const isStillStored = (judged: Judged, transaction: Transaction): boolean =>
   !('isStored' in judged) || hasBody(transaction.record(judged.edit.id), judged.edit);
 
-function resultOf(transaction: Transaction, edit: DocumentEdit, newEdits: boolean): EditResult {
+function resultOf(
+  transaction: Transaction,
+  edit: DocumentEdit,
+  newEdits: boolean,
+  origin: Origin | undefined,
+): EditResult {
   try {
-    const rev = transaction.edit(edit, newEdits);
+    const rev = transaction.edit(edit, newEdits, { origin });
     return rev === undefined ? { ok: false, error: conflict() } : { ok: true, rev };
   } catch (error) {
     if (error instanceof CouchError) return { ok: false, error };

@@ -17,6 +17,7 @@ import { hasRoom } from './room.js';
 import * as keys from './state.js';
 import { Transaction } from './transaction.js';
 import type { DatabaseWatcher } from './types.js';
+import { LevelUnsent } from './unsent.js';
 import { WriteGate } from './write-gate.js';
 import { Writer, type WriterHost, type WriteTask } from './writer.js';
 
@@ -39,6 +40,7 @@ export interface LevelOptions {
 export abstract class LevelHost extends LevelReader implements WriterHost {
   protected readonly level: ClassicLevel;
   readonly indexes: LevelIndexes;
+  readonly unsent: LevelUnsent;
   readonly #writer: Writer;
   protected uploads: Uploads | undefined;
   #events = new Events(0);
@@ -74,6 +76,13 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       gate: () => this.#gate,
       // The writer sees to it, whatever it is asked to write.
       ready: () => this.submit({ run: () => undefined }),
+    });
+    this.unsent = new LevelUnsent({
+      level: this.level,
+      state: () => this.open.unsent,
+      updateSeq: () => this.updateSeq,
+      changes: (range) => this.changes(range),
+      submit: (run) => this.submit({ run }),
     });
     this.positions = this.#newPositions();
     this.#texts = options.texts ?? new RecentTexts();
@@ -182,7 +191,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   }
 
   begin(): Transaction {
-    const { state, epochs, counts, largeBodies, settings } = this.open;
+    const { state, epochs, counts, largeBodies, settings, unsent } = this.open;
     const { revsLimit } = settings;
     const { holds } = this.openUploads;
     return new Transaction({
@@ -195,6 +204,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       largeBodies,
       holds,
       revsLimit,
+      unsent,
     });
   }
 
@@ -204,11 +214,11 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     const begins = changes && open.copy.run !== this.#run;
     if (changes) await this.watcher?.willChange(this.name);
     if (begins) await this.#beginRun(open, transaction);
-    const { state, rows, blocks, changed, living, largeBodies, orphans, purged } = await transaction.commit(
-      this.options.sync,
-    );
+    const committed = await transaction.commit(this.options.sync);
+    const { state, rows, blocks, changed, living, largeBodies, orphans, purged } = committed;
     this.#backoff.succeeded();
     open.state = state;
+    open.unsent = committed.unsent;
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.positions.note(living);

@@ -9,6 +9,7 @@ import { pagesOf } from './pages.js';
 import { rebuildIndex } from './rebuild.js';
 import { Rulebook } from './rules.js';
 import * as keys from './state.js';
+import { parseUnsent, type UnsentState } from './unsent-state.js';
 
 /** What an open database keeps in memory; all of it stands on disk too. */
 export interface Loaded {
@@ -19,6 +20,8 @@ export interface Loaded {
   copy: keys.CopyRecord;
   readonly settings: Settings;
   readonly rulebook: Rulebook;
+  /** Undefined where no account is kept of what the upstream has not got. */
+  unsent: UnsentState | undefined;
 }
 
 /** What a database admin may set, and what its maker has. */
@@ -61,8 +64,9 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     keys.REVS_LIMIT,
     keys.PURGED_INFOS_LIMIT,
     keys.PARTITIONED,
+    keys.UNSENT,
   ];
-  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned], pouch] =
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, unsent], pouch] =
     await Promise.all([level.getMany(metaKeys.map((key) => layout.meta.key(key))), readPouchMarks(level)]);
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
@@ -104,6 +108,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       isPartitioned: partitioned !== undefined,
     },
     rulebook,
+    unsent: parseUnsent(unsent),
   };
 }
 

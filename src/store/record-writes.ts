@@ -15,6 +15,8 @@ export interface Touched {
   readonly bytes: number;
   /** As the edits so far leave it; `before` while there were none. */
   after: StoredDocument | undefined;
+  /** Whether one of the edits did not come from the upstream. */
+  isLocal: boolean;
 }
 
 /** What a commit does to records and to the feed. */

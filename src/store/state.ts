@@ -68,6 +68,8 @@ export const PURGED_INFOS_LIMIT = 'purged_infos_limit';
 export const PARTITIONED = 'partitioned';
 /** What PouchDB noted of its last compaction, when the counters were last made anew. */
 export const POUCH_COMPACTION = 'pouch_compaction';
+/** What is known of the rows that the upstream has not got; not there where no account is kept of them. */
+export const UNSENT = 'unsent';
 /** With the sequence of a large body behind it: the body's length. */
 export const LARGE_BODY = 'large_body/';
 

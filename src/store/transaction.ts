@@ -31,7 +31,9 @@ import type { RecentDocuments } from './recent.js';
 import { parseRecord, StoredDocument } from './record.js';
 import { putRecords, type RecordChanges, type Touched } from './record-writes.js';
 import type { State } from './state.js';
-import type { AttachmentEdit, DocumentEdit } from './types.js';
+import type { AttachmentEdit, DocumentEdit, Origin } from './types.js';
+import type { UnsentState } from './unsent-state.js';
+import { UnsentWrites } from './unsent-writes.js';
 import type { WriteGate } from './write-gate.js';
 
 /** The parts of an open database that a transaction works with. */
@@ -45,6 +47,16 @@ export interface TransactionContext {
   readonly largeBodies: LargeBodies;
   readonly holds: Holds;
   readonly revsLimit: number;
+  /** Undefined where no account is kept of what the upstream has not got. */
+  readonly unsent: UnsentState | undefined;
+}
+
+/** How an edit is written. */
+export interface EditOptions {
+  /** This database's own when left out. */
+  readonly revsLimit?: number | undefined;
+  /** `local` when left out. */
+  readonly origin?: Origin | undefined;
 }
 
 /**
@@ -53,6 +65,7 @@ export interface TransactionContext {
  */
 export class Transaction implements Holder {
   readonly locals: LocalWrites;
+  readonly unsent: UnsentWrites;
   readonly #touched = new Map<string, Touched>();
   readonly #bodies: BodyWrites;
   /** Sequence → what is attached to the body there, where it was read beforehand. */
@@ -64,6 +77,7 @@ export class Transaction implements Holder {
   #tidied = 0;
   #operations = 0;
   #sizes: ActiveChange = { active: 0, external: 0 };
+  #unsent: UnsentState | undefined;
   readonly #refs: Refs;
 
   constructor(private readonly context: TransactionContext) {
@@ -71,6 +85,7 @@ export class Transaction implements Holder {
     this.#refs = new Refs(context.level, context.holds);
     this.#bodies = new BodyWrites(context.level, context.largeBodies, this);
     this.locals = new LocalWrites(context.level, this);
+    this.unsent = new UnsentWrites(context);
     this.#updateSeq = context.state.updateSeq;
     this.#purgeSeq = context.state.purgeSeq;
   }
@@ -93,7 +108,7 @@ export class Transaction implements Holder {
       const text = texts[at];
       const before = text === undefined ? undefined : parseRecord(text);
       const bytes = text === undefined ? 0 : Buffer.byteLength(text);
-      this.#touched.set(id, { before, bytes, after: before });
+      this.#touched.set(id, { before, bytes, after: before, isLocal: false });
     }
   }
 
@@ -139,12 +154,12 @@ export class Transaction implements Holder {
   }
 
   /**
-   * @param revsLimit this database's own when left out
    * @returns the revision that stands now, or undefined for a conflict.
    * @throws CouchError 412 for an attachment that is not there, 503 for one whose bytes were lost on the way; nothing
    * was done then
    */
-  edit(edit: DocumentEdit, newEdits: boolean, revsLimit = this.context.revsLimit): string | undefined {
+  edit(edit: DocumentEdit, newEdits: boolean, options: EditOptions = {}): string | undefined {
+    const { revsLimit = this.context.revsLimit, origin } = options;
     const touched = this.#touchedOf(edit.id);
     const seq = this.#updateSeq + 1;
     const { attachments, missing } = this.#resolve(edit, touched.after, newEdits);
@@ -164,6 +179,7 @@ export class Transaction implements Holder {
     // The revision stays what it is, and so do its attachments.
     else this.#bodies.move(movedFrom, seq);
     touched.after = applied.record;
+    touched.isLocal ||= origin !== 'upstream';
     return applied.rev;
   }
 
@@ -323,8 +339,12 @@ export class Transaction implements Holder {
     this.#batch.del(key);
   }
 
-  /** Counts what becomes of the sizes; to be called when everything is put. Reads bodies that are replaced. */
+  /**
+   * Counts what becomes of the sizes, and of what waits for the upstream; to be called when everything is put. Reads
+   * bodies that are replaced.
+   */
   async measure(): Promise<void> {
+    this.#unsent = await this.unsent.finish(this.#touched.values(), this);
     this.#sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
   }
 
@@ -366,13 +386,14 @@ export class Transaction implements Holder {
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;
-    return { ...changes, state, largeBodies: this.#bodies.large, orphans, purged };
+    return { ...changes, state, largeBodies: this.#bodies.large, orphans, purged, unsent: this.#unsent };
   }
 }
 
 /** What a commit changed. */
 export interface Committed extends RecordChanges {
   readonly state: State;
+  readonly unsent: UnsentState | undefined;
   /** Sequence → length of each large body that was put. */
   readonly largeBodies: ReadonlyMap<number, number>;
   /** Whether rows that were in the feed may be as if they had never been. */

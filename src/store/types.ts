@@ -45,7 +45,12 @@ export interface WriteOptions {
   readonly newEdits: boolean;
   /** Who says which documents may be written; all may where it is left out. */
   readonly judge?: Judge;
+  /** `upstream`: the server behind this one has the revisions already, so that they need not be sent there. */
+  readonly origin?: Origin;
 }
+
+/** Where revisions come from; everything but what was pulled from the upstream is `local`. */
+export type Origin = 'local' | 'upstream';
 
 /** What writes are judged by. Another object after each change, so that whoever judged can tell whether it still holds. */
 export interface Rules {
@@ -269,6 +274,44 @@ export interface Database {
   changes(range: ChangesRange): AsyncIterable<readonly ChangeRow[]>;
   /** How many rows the feed has after this sequence. */
   pending(since: number): Promise<number>;
+
+  /** What the server behind this one has not got yet. */
+  readonly unsent: Unsent;
+  /**
+   * Begins to keep account of that, or ends it. Where it begins all documents that are there count as not sent; where
+   * it is kept already nothing changes.
+   */
+  trackUnsent(on: boolean): Promise<void>;
+}
+
+/**
+ * Rows of the feed that wait to be sent to the upstream: those of documents with revisions that did not come from
+ * there. A record: nothing else tells them from those that came.
+ */
+export interface Unsent {
+  /** Whether account is kept; without it nothing waits. */
+  readonly isTracked: boolean;
+  readonly count: number;
+  /**
+   * Milliseconds since 1970 when the document was written that has waited longest; undefined where none waits. May read
+   * all that wait.
+   */
+  oldest(): Promise<number | undefined>;
+  /** The rows that wait, oldest first, as `changes` gives them. */
+  rows(range: UnsentRange): AsyncIterable<readonly ChangeRow[]>;
+  /** Everything up to here has gone to the upstream: a checkpoint says so on both sides. */
+  sentThrough(seq: number): Promise<void>;
+  /** All documents count as not sent from now on: nobody knows what the upstream has. */
+  voidAll(): Promise<void>;
+}
+
+export interface UnsentRange {
+  /** Exclusive. */
+  readonly since: number;
+  /** Inclusive; the update sequence at the call when left out. */
+  readonly until?: number;
+  /** At most this many rows a page. */
+  readonly pageSize?: number;
 }
 
 /** Must be released when the writes are done, whatever became of them. */

@@ -30,15 +30,32 @@ export async function readChanges(
     limit: request.limit,
     ...(filter && { filter }),
   };
-  const since = db.parseToken(String(request.since));
-  const waiter = request.wait ? new Waiter(db.events, signal) : undefined;
+  return nextPage(db, request, signal, (since) => readPage(db, query, since, signal));
+}
+
+/** The same of the rows that the upstream has not got, with all leaves of each document. */
+export function readUnsent(
+  db: Database,
+  request: Pick<ChangesRequest, 'since' | 'limit' | 'wait'>,
+  signal: AbortSignal,
+): Promise<ChangesPage> {
+  return nextPage(db, request, signal, (since) => readUnsentPage(db, since, request.limit, signal));
+}
+
+async function nextPage(
+  db: Database,
+  { since: token, wait }: Pick<ChangesRequest, 'since' | 'wait'>,
+  signal: AbortSignal,
+  read: (since: number) => Promise<Rows>,
+): Promise<ChangesPage> {
+  const since = db.parseToken(String(token));
+  const waiter = wait ? new Waiter(db.events, signal) : undefined;
   try {
-    const page = await readPage(db, query, since, signal);
-    if (waiter === undefined || page.rows.length > 0 || db.updateSeq > page.until)
-      return await pageOf(db, page);
+    const page = await read(since);
+    if (waiter === undefined || page.rows.length > 0 || db.updateSeq > page.until) return pageOf(db, page);
     await waiter.wait(PATIENCE);
     signal.throwIfAborted();
-    return await pageOf(db, await readPage(db, query, page.until, signal));
+    return pageOf(db, await read(page.until));
   } finally {
     waiter?.close();
   }
@@ -48,29 +65,55 @@ interface Rows {
   readonly rows: readonly ChangeRow[];
   /** Everything up to here was looked at. */
   readonly until: number;
+  /** Rows that follow, where that is known. */
+  readonly pending: number | undefined;
 }
 
 async function readPage(db: Database, query: RowQuery, since: number, signal: AbortSignal): Promise<Rows> {
   const until = db.updateSeq;
   const bodies = new BodyPages<StoredRevision>(db);
   const rows: ChangeRow[] = [];
-  if (since >= until) return { rows, until };
+  if (since >= until) return { rows, until, pending: 0 };
   for await (const page of sourceRows(db, query, since, until)) {
     for await (const shown of presentRows(db, query, page, bodies)) {
       signal.throwIfAborted();
       for (const row of shown) {
         rows.push(row);
-        if (rows.length === query.limit) return { rows, until: row.seq };
+        if (rows.length === query.limit) return { rows, until: row.seq, pending: await pendingAfter(db, row.seq) };
       }
     }
   }
-  return { rows, until };
+  return { rows, until, pending: await pendingAfter(db, until) };
 }
 
-async function pageOf(db: Database, { rows, until }: Rows): Promise<ChangesPage> {
-  const pending = until === db.updateSeq ? 0 : await db.pending(until);
-  return { rows: rows.map((row) => changedDocument(row.text)), lastSeq: db.token(until), pending };
+const pendingAfter = (db: Database, until: number): Promise<number> | number =>
+  until === db.updateSeq ? 0 : db.pending(until);
+
+/** Whatever else is there up to its end needs no asking. */
+async function readUnsentPage(
+  db: Database,
+  since: number,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Rows> {
+  const until = db.updateSeq;
+  const rows: ChangeRow[] = [];
+  if (since >= until) return { rows, until, pending: 0 };
+  for await (const page of db.unsent.rows({ since, until, pageSize: limit })) {
+    signal.throwIfAborted();
+    rows.push(...page.slice(0, limit - rows.length));
+    // How many follow nobody has counted.
+    const last = rows.at(-1);
+    if (last !== undefined && rows.length === limit) return { rows, until: last.seq, pending: undefined };
+  }
+  return { rows, until, pending: until === db.updateSeq ? 0 : undefined };
 }
+
+const pageOf = (db: Database, { rows, until, pending }: Rows): ChangesPage => ({
+  rows: rows.map((row) => changedDocument(row.text)),
+  lastSeq: db.token(until),
+  pending,
+});
 
 function changedDocument(text: string): ChangedDocument {
   const { seq, id, changes } = JSON.parse(text) as {

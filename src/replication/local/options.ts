@@ -1,6 +1,6 @@
 import type { ChangesFilter } from '../../changes/query.js';
 import type { DocumentLimits } from '../../store/document.js';
-import type { Database, DatabaseProperties } from '../../store/types.js';
+import type { Database, DatabaseProperties, Origin } from '../../store/types.js';
 import type { JsonObject } from '../peer.js';
 
 /** A database here, as the user sees it for whom a replication runs. */
@@ -19,6 +19,8 @@ export interface LocalPeerOptions {
   /** See `Peer.name`. */
   readonly name: string;
   readonly access: LocalAccess;
+  /** Where what is written comes from; `local` where it is left out. */
+  readonly origin?: Origin;
   /** Of what is written. */
   readonly documents: DocumentLimits;
   readonly attachments: {

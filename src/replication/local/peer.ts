@@ -24,7 +24,7 @@ import { writeRevision, writeRevisions } from './write.js';
 export class LocalPeer implements Peer {
   readonly name: string;
 
-  constructor(private readonly options: LocalPeerOptions) {
+  constructor(protected readonly options: LocalPeerOptions) {
     this.name = options.name;
   }
 

@@ -4,11 +4,22 @@ import { inTurns, type Work } from '../../json/turns.js';
 import type { FollowingAttachment } from '../../multipart/writer.js';
 import { decoded, type GivenAttachment } from '../../store/attachments/given.js';
 import { isWhole, type ParsedDocument, readDocument } from '../../store/document.js';
-import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../../store/types.js';
+import type {
+  AttachmentEdit,
+  AttachmentStaging,
+  Database,
+  DocumentEdit,
+  WriteOptions,
+} from '../../store/types.js';
 import type { RevisionText, RevisionWithAttachments, WriteFailure } from '../peer.js';
 import type { LocalPeerOptions } from './options.js';
 
-type WriteRules = Pick<LocalPeerOptions, 'documents' | 'attachments'>;
+type WriteRules = Pick<LocalPeerOptions, 'documents' | 'attachments' | 'origin'>;
+
+const replicated = ({ origin }: WriteRules): WriteOptions => ({
+  newEdits: false,
+  ...(origin !== undefined && { origin }),
+});
 
 /** Stores revisions as they are. @returns those that were refused */
 export async function writeRevisions(
@@ -22,7 +33,7 @@ export async function writeRevisions(
   const staging = edits.every(isWhole) ? undefined : db.stageAttachments();
   try {
     const whole = staging === undefined ? (edits as DocumentEdit[]) : await staged(edits, staging, rules);
-    const results = await db.write(whole, { newEdits: false });
+    const results = await db.write(whole, replicated(rules));
     for (const [at, result] of results.entries()) {
       const document = taken[at];
       if (!result.ok && document !== undefined) failures.push(failure(document, result.error));
@@ -96,7 +107,7 @@ export async function writeRevision(
   const staging = db.stageAttachments();
   try {
     const edit = await withAttachments(document, attachments, staging, rules);
-    const [result] = await db.write([edit], { newEdits: false });
+    const [result] = await db.write([edit], replicated(rules));
     if (result === undefined) throw internalError('the store gave no result for an edit');
     if (!result.ok) throw result.error;
   } finally {

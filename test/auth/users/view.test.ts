@@ -29,6 +29,8 @@ const PASSED_ON = [
   'setSecurity',
   'stageAttachments',
   'token',
+  'trackUnsent',
+  'unsent',
   'updateSeq',
 ];
 

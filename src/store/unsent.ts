@@ -1,0 +1,122 @@
+import type { ClassicLevel } from 'classic-level';
+import * as layout from './layout.js';
+import type { Transaction } from './transaction.js';
+import type { ChangeRow, ChangesRange, Unsent, UnsentRange } from './types.js';
+import { unsentRange, type UnsentState } from './unsent-state.js';
+import { entriesOf } from './view.js';
+
+/** What the account needs of its database. */
+export interface UnsentHost {
+  readonly level: ClassicLevel;
+  /** What is on disk; undefined where no account is kept. */
+  readonly state: () => UnsentState | undefined;
+  readonly updateSeq: () => number;
+  readonly changes: (range: ChangesRange) => AsyncIterable<readonly ChangeRow[]>;
+  /** Resolves once it is committed. */
+  readonly submit: (run: (transaction: Transaction) => void) => Promise<void>;
+}
+
+/** Rows read at a time. */
+const PAGE = 1000;
+
+const NOTHING: UnsentState = { sent: 0, floor: 0, floorTime: 0, count: 0 };
+
+/** The rows of one database that the upstream has not got. */
+export class LevelUnsent implements Unsent {
+  constructor(private readonly host: UnsentHost) {}
+
+  get isTracked(): boolean {
+    return this.host.state() !== undefined;
+  }
+
+  get count(): number {
+    return this.#state.count;
+  }
+
+  get #state(): UnsentState {
+    return this.host.state() ?? NOTHING;
+  }
+
+  async oldest(): Promise<number | undefined> {
+    const { sent, floor, floorTime, count } = this.#state;
+    if (count === 0) return undefined;
+    // Documents that waited up to the floor and were written since still have its time.
+    let oldest = sent < floor ? floorTime : undefined;
+    const range = unsentRange(Math.max(sent, floor), this.host.updateSeq());
+    for await (const page of entriesOf(this.host.level, range, { size: PAGE })) {
+      for (const [, time] of page) if (!(Number(time) >= (oldest ?? Infinity))) oldest = Number(time);
+    }
+    return oldest;
+  }
+
+  async *rows({
+    since,
+    until = this.host.updateSeq(),
+    pageSize = PAGE,
+  }: UnsentRange): AsyncGenerator<readonly ChangeRow[]> {
+    const { sent, floor, count } = this.#state;
+    if (count === 0) return;
+    const from = Math.max(since, sent);
+    const below = Math.min(floor, until);
+    if (from < below) yield* this.host.changes({ since: from, until: below, pageSize });
+    yield* this.#indexed(Math.max(from, floor), until, pageSize);
+  }
+
+  /** What is changed meanwhile is left out: it waits behind `until`. */
+  async *#indexed(after: number, until: number, size: number): AsyncGenerator<readonly ChangeRow[]> {
+    const { level } = this.host;
+    for await (const page of entriesOf(level, unsentRange(after, until), { size })) {
+      const seqs = page.map(([key]) => layout.parseSeqKey(layout.unsent.strip(key)));
+      const texts = await level.getMany(seqs.map((seq) => layout.changes.key(layout.seqKey(seq))));
+      const rows = seqs.flatMap((seq, at) => {
+        const text = texts[at];
+        return text === undefined ? [] : [{ seq, text }];
+      });
+      if (rows.length > 0) yield rows;
+    }
+  }
+
+  async sentThrough(seq: number): Promise<void> {
+    const until = Math.min(seq, this.host.updateSeq());
+    while (this.isTracked && this.#state.sent < until) {
+      await this.host.submit(({ unsent }) => {
+        unsent.sentThrough(until);
+      });
+    }
+  }
+
+  async voidAll(): Promise<void> {
+    if (!this.isTracked) return;
+    await this.#begin((await this.oldest()) ?? Date.now());
+  }
+
+  async track(on: boolean): Promise<void> {
+    if (on === this.isTracked) return;
+    if (on) {
+      // A crash may have left something of an earlier account.
+      await this.#clear();
+      await this.#begin(Date.now());
+    } else {
+      await this.host.submit(({ unsent }) => {
+        unsent.end();
+      });
+      await this.#clear();
+    }
+  }
+
+  #begin(floorTime: number): Promise<void> {
+    return this.host.submit(({ unsent }) => {
+      unsent.begin(floorTime);
+    });
+  }
+
+  /** No account is kept meanwhile, so nobody else writes there. */
+  async #clear(): Promise<void> {
+    const range = { gte: layout.unsent.start, lt: layout.unsent.end };
+    for await (const page of entriesOf(this.host.level, range, { size: PAGE })) {
+      await this.host.submit((transaction) => {
+        for (const [key] of page) transaction.del(key);
+      });
+    }
+  }
+}
