@@ -249,6 +249,9 @@ const store = z.strictObject({
     'Bytes that one database gathers in memory at most before it writes a table.',
   ),
   cache: bytes(8 * MiB, 262_144).describe('Bytes of tables that one database keeps in memory at most.'),
+  minFree: bytes(1024 * MiB, 0).describe(
+    'Bytes that have to be free on the disk for a database of the upstream to be mirrored; with fewer it stays there.',
+  ),
   sync: z
     .boolean()
     .default(true)

@@ -64,19 +64,41 @@ export const upstream = z.strictObject({
     'The longest wait before it is looked at again once it is away, in milliseconds; it doubles each time.',
   ),
   longestRetry: milliseconds(300_000).describe('What that wait grows to at most, in milliseconds.'),
+  maxMirrorsRunning: z
+    .int()
+    .min(1)
+    .default(50)
+    .describe(
+      'How many mirrors exchange changes with the upstream at once, if feeds leave two connections for each; others wait.',
+    ),
+  mirrorIdle: milliseconds(60_000).describe(
+    'The time after which a mirror of which nothing changes lets go of its connections, in milliseconds.',
+  ),
+  allowDelete: z
+    .boolean()
+    .default(false)
+    .describe(
+      'Whether `DELETE` of a mirrored database deletes it, upstream and here; never one that is mirrored in part.',
+    ),
 });
 
-/** Which mode the databases have that a pattern matches. */
+/** How the databases that a pattern matches are kept. */
 const rule = z.strictObject({
   match: z.string().regex(/^[a-z*?][a-z0-9_$()+/*?-]*$/),
-  mode: z.enum(['local', 'proxy']),
+  mode: z.enum(['local', 'mirror', 'proxy']),
+  start: z.enum(['eager', 'on-demand']).optional(),
+  direction: z.enum(['both', 'pull', 'push']).optional(),
+  /** Mango. */
+  selector: z.record(z.string(), z.unknown()).optional(),
+  docIds: z.array(z.string().min(1)).min(1).optional(),
+  createOffline: z.boolean().optional(),
 });
 
 export const databaseRules = z.array(rule).default([]).meta({
   description:
-    'Where databases are, by their names: the first rule that matches counts (`*` stands for any text, `?` for any character), `local` is here and `proxy` at the upstream. Names that begin with `_` are always local.',
+    'Where databases are, by their names: the first rule that matches counts (`*` is any text, `?` any character). `local` is here, `proxy` upstream, `mirror` in step with it. `_…` is always local; see below for the rest.',
   allowed:
-    'a list of rules such as {match: archive-*, mode: proxy} with the modes local and proxy (mirror is none yet); where there is an upstream.url the last rule matches *, where there is none all are local',
+    'a list of rules such as {match: archive-*, mode: proxy} with the modes local, mirror and proxy; mirrors may have start (eager, on-demand), direction (both, pull, push), selector or docIds, createOffline; where there is an upstream.url the last rule matches *, where there is none all are local',
 });
 
 interface Upstream {
@@ -84,16 +106,23 @@ interface Upstream {
   readonly databases: z.infer<typeof databaseRules>;
 }
 
-/**
- * The key whose value does not fit the others; undefined where all is well. What applies to the names that no rule
- * matches is to be said: it will be another mode than that of today.
- */
-export function misfit({
-  upstream: { url, maxConnections, maxFeeds },
-  databases,
-}: Upstream): string[] | undefined {
-  const fits =
-    url === undefined ? databases.every(({ mode }) => mode === 'local') : databases.at(-1)?.match === '*';
-  if (!fits) return ['databases'];
-  return maxFeeds <= maxConnections - 10 ? undefined : ['upstream', 'maxFeeds'];
+/** The key whose value does not fit the others; undefined where all is well. */
+export function misfit({ upstream, databases }: Upstream): string[] | undefined {
+  if (!areUsable(upstream.url, databases)) return ['databases'];
+  return upstream.maxFeeds <= upstream.maxConnections - 10 ? undefined : ['upstream', 'maxFeeds'];
+}
+
+/** What applies to the names that no rule matches is to be said, where there are rules. */
+function areUsable(url: string | undefined, rules: Upstream['databases']): boolean {
+  if (url === undefined) return rules.every(({ mode }) => mode === 'local');
+  return (rules.length === 0 || rules.at(-1)?.match === '*') && rules.every(isConsistent);
+}
+
+/** What only mirrors have. */
+const OPTIONS = ['start', 'direction', 'selector', 'docIds', 'createOffline'] as const;
+
+/** Only mirrors have options, and a part of a database is chosen in one way. */
+function isConsistent(one: Upstream['databases'][number]): boolean {
+  if (one.mode !== 'mirror') return OPTIONS.every((option) => one[option] === undefined);
+  return one.selector === undefined || one.docIds === undefined;
 }

@@ -83,7 +83,7 @@ export class Upstream {
   /** @throws StartError for files that cannot be read */
   constructor(private readonly options: UpstreamOptions) {
     const { config, chance } = options;
-    this.#rules = new Rules(config.databases);
+    this.#rules = Rules.of(config);
     this.#connection = connectionTo(config);
     this.#directory = this.#newDirectory();
     this.#monitor = new Monitor({
@@ -104,9 +104,9 @@ export class Upstream {
   /** The configuration was changed. What is under way to an upstream that is another one now ends. */
   reconfigure(): void {
     const { config, log } = this.options;
-    this.#rules = new Rules(config.databases);
     let next;
     try {
+      this.#rules = Rules.of(config);
       next = connectionTo(config);
     } catch (error) {
       log.error({ err: error }, 'the upstream stays as it was');

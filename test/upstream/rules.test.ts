@@ -39,27 +39,71 @@ test('the first rule that matches the whole name counts, and none does for names
   );
 });
 
-test('a mode that is none yet is refused, also where it would be the default', () => {
+test('rules that cannot be kept are refused', () => {
   const every = { match: '*', mode: 'proxy' };
   expect(refusal({ upstream: { url }, databases: [every] })).toEqual([]);
+  expect(refusal({ upstream: { url } })).toEqual([]);
   expect(refusal({ databases: [{ match: '*', mode: 'local' }] })).toEqual([]);
   const lines = [
-    { upstream: { url }, databases: [{ match: '*', mode: 'mirror' }] },
-    { upstream: { url } },
+    { upstream: { url }, databases: [{ match: '*', mode: 'merge' }] },
+    { upstream: { url }, databases: [{ match: '*', mode: 'mirror', merge: 'three-way' }] },
     { upstream: { url }, databases: [{ match: 'a*', mode: 'proxy' }] },
     { databases: [every] },
+    { databases: [{ match: '*', mode: 'mirror' }] },
     { upstream: { url }, databases: [{ match: '_users', mode: 'proxy' }, every] },
+    { upstream: { url }, databases: [{ ...every, start: 'eager' }] },
+    { upstream: { url }, databases: [{ match: '*', mode: 'mirror', selector: {}, docIds: ['a'] }] },
     { upstream: { url, maxConnections: 100, maxFeeds: 100 }, databases: [every] },
   ].map(refusal);
-  expect(lines.map(([line, ...more]) => [/configuration: (\S+) is/.exec(line ?? '')?.[1], more])).toEqual([
+  expect(
+    lines.map(([line, ...more]) => [/configuration: (\S+)( \(.*\))? is/.exec(line ?? '')?.[1], more]),
+  ).toEqual([
     ['databases.0.mode', []],
+    ['databases.0.merge', []],
     ['databases', []],
     ['databases', []],
     ['databases', []],
     ['databases.0.match', []],
+    ['databases', []],
+    ['databases', []],
     ['upstream.maxFeeds', []],
   ]);
-  expect(lines[0]?.[0]).toContain('"mirror"');
+});
+
+test('what a mirror is like is said by its rule; without rules all are mirrored on demand', () => {
+  const rules = (values: ConfigValues): Rules => Rules.of(loadConfig({ values }).config);
+  expect(rules({ upstream: { url } }).mirrorOf('notes')).toEqual({
+    match: '*',
+    start: 'on-demand',
+    direction: 'both',
+    createOffline: false,
+  });
+  expect(rules({ upstream: { url } }).modeOf('_users')).toBe('local');
+  expect(rules({}).modeOf('notes')).toBe('local');
+  const some = rules({
+    upstream: { url },
+    databases: [
+      { match: 'no', mode: 'local' },
+      { match: 'orders', mode: 'mirror', start: 'eager', direction: 'pull', selector: { type: 'order' } },
+      { match: 'no', mode: 'mirror', start: 'eager' },
+      { match: '*', mode: 'proxy' },
+    ],
+  });
+  expect(some.mirrorOf('orders')).toMatchObject({ direction: 'pull', selector: '{"type":"order"}' });
+  expect([some.eagerNames, some.hasEagerPatterns, some.mirrorOf('no')]).toEqual([
+    ['orders'],
+    false,
+    undefined,
+  ]);
+  expect(
+    rules({ upstream: { url }, databases: [{ match: '*', mode: 'mirror', start: 'eager' }] }),
+  ).toMatchObject({
+    eagerNames: [],
+    hasEagerPatterns: true,
+  });
+  expect(() =>
+    rules({ upstream: { url }, databases: [{ match: '*', mode: 'mirror', selector: { $no: 1 } }] }),
+  ).toThrow();
 });
 
 test('no password is shown, wherever it stands', () => {
