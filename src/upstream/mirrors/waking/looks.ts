@@ -1,0 +1,114 @@
+import type { Chance } from '../../monitor.js';
+
+/** What a look at an upstream database finds: a text that is another one after each change, or that there is none. */
+export type Found = { readonly state: string } | 'missing';
+
+export interface LooksOptions {
+  /** Databases whose changes are to be noticed, the most urgent ones first. */
+  names(): readonly string[];
+  /** Looks at some of them. Those that it says nothing of are looked at again at their next turn. Never fails. */
+  look(names: readonly string[], signal: AbortSignal): Promise<ReadonlyMap<string, Found>>;
+  /** A database changed since it was last looked at, or was never looked at before. */
+  onChange(name: string): void;
+  /** A database is not there any more. */
+  onMissing(name: string): void;
+  /** Milliseconds within which each has its turn. Read at each use. */
+  interval(): number;
+  readonly chance: Chance;
+}
+
+/** Databases that are looked at at once, at most; CouchDB tells as many by one request. */
+const BATCH = 100;
+/** Milliseconds between two looks, at least. */
+const PACE = 1000;
+/**
+ * States of one database that are remembered. A cluster answers from whichever of the copies is the first, and each has
+ * a sequence of its own.
+ */
+const STATES = 4;
+
+/** Looks at many databases in turns, spread evenly over the time. */
+export class Looks {
+  /** What was found of each, the one that was looked at longest ago first. */
+  readonly #found = new Map<string, readonly string[]>();
+  #running: AbortController | undefined;
+  #cancel: (() => void) | undefined;
+
+  constructor(private readonly options: LooksOptions) {}
+
+  /** Begins with a look at all of them. */
+  start(): void {
+    const signal = this.#begin();
+    void this.#lookAt(this.options.names(), signal).then(() => this.#wait(signal));
+  }
+
+  /** Goes on where it stopped. */
+  resume(): void {
+    this.#wait(this.#begin());
+  }
+
+  stop(): void {
+    this.#running?.abort();
+    this.#running = undefined;
+    this.#cancel?.();
+  }
+
+  /** What was found says nothing any more: the upstream is another one. */
+  forget(): void {
+    this.#found.clear();
+  }
+
+  /** The time that each is to have its turn within is another one now. */
+  reschedule(): void {
+    this.#cancel?.();
+    if (this.#running !== undefined) this.#wait(this.#running.signal);
+  }
+
+  #begin(): AbortSignal {
+    this.stop();
+    this.#running = new AbortController();
+    return this.#running.signal;
+  }
+
+  #wait(signal: AbortSignal): void {
+    if (signal.aborted) return;
+    this.#cancel?.();
+    const pause = this.#pause(this.options.names().length);
+    this.#cancel = this.options.chance.after(pause, () => void this.#turn(signal));
+  }
+
+  #pause(count: number): number {
+    const interval = this.options.interval();
+    return Math.max(Math.min(PACE, interval), Math.floor(interval / Math.max(1, count)));
+  }
+
+  /** Looks at those whose turn it is. */
+  async #turn(signal: AbortSignal): Promise<void> {
+    const names = new Set(this.options.names());
+    for (const name of this.#found.keys()) if (!names.has(name)) this.#found.delete(name);
+    const share = (names.size * this.#pause(names.size)) / this.options.interval();
+    const unknown = [...names].filter((name) => !this.#found.has(name));
+    // A round ends before the time is over, so that none is looked at too late.
+    const due = [...unknown, ...this.#found.keys()].slice(0, Math.ceil(share));
+    await this.#lookAt(due, signal);
+    this.#wait(signal);
+  }
+
+  async #lookAt(names: readonly string[], signal: AbortSignal): Promise<void> {
+    for (let at = 0; at < names.length; at += BATCH) {
+      const some = names.slice(at, at + BATCH);
+      const found = await this.options.look(some, signal);
+      if (signal.aborted) return;
+      for (const name of some) this.#note(name, found.get(name));
+    }
+  }
+
+  #note(name: string, found: Found | undefined): void {
+    const before = this.#found.get(name) ?? [];
+    const isKnown = found === undefined || found === 'missing' || before.includes(found.state);
+    this.#found.delete(name);
+    this.#found.set(name, isKnown ? before : [found.state, ...before].slice(0, STATES));
+    if (found === 'missing') this.options.onMissing(name);
+    else if (!isKnown) this.options.onChange(name);
+  }
+}
