@@ -1,7 +1,6 @@
 import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import { notFound } from '../errors.js';
-import type { ChangedDocument, Peer } from '../replication/peer.js';
-import { startReplication } from '../replication/run.js';
+import { writeAgain } from '../replication/rejected.js';
 import type { ListInfo, ListKey, Rejection } from '../rejections/rejection.js';
 import type { DocumentPlace, JobSpec } from './jobs.js';
 import { listOf } from './rejected.js';
@@ -76,35 +75,16 @@ export class RejectionDesk {
       const spec = await this.#specOf(info);
       const opened = await peers.open(spec.request, spec, signal);
       try {
-        const { source, target } = opened;
-        const leaves = await leavesOf(source, id, signal);
-        const revs = rejected.map(({ rev }) => rev);
         const { options, tuning } = spec.request;
-        const again = new Set<string>();
-        const listener = listenerFor(spec, list, this.services);
-        const replication = startReplication({
+        const again = {
           id: spec.id.base,
-          source,
-          target,
+          source: opened.source,
+          target: opened.target,
           options: { useCheckpoints: false, ...(options.useBulkGet === false && { useBulkGet: false }) },
           tuning,
-          revisions: [{ id, revs: revs.filter((rev) => leaves.includes(rev)), seq: undefined }],
-          listener: {
-            ...listener,
-            onRefused: (refusal) => {
-              again.add(refusal.rev);
-              return listener.onRefused?.(refusal);
-            },
-          },
-        });
-        const stop = (): void => void replication.cancel();
-        signal.addEventListener('abort', stop);
-        await replication.done.finally(() => signal.removeEventListener('abort', stop));
-        // The target has the others, or the source has them no more.
-        await list.written(
-          id,
-          revs.filter((rev) => !again.has(rev)),
-        );
+          listener: listenerFor(spec, list, this.services),
+        };
+        await writeAgain(list, rejected, again, signal);
         return await list.read(id);
       } finally {
         await opened.close();
@@ -138,12 +118,3 @@ const maySee = ({ owner }: ListKey, user: UserContext): boolean =>
   isServerAdmin(user) || (owner !== null && owner === user.name);
 
 const isSame = (a: ListKey, b: ListKey): boolean => a.name === b.name && a.owner === b.owner;
-
-/** What the source has of a document. */
-async function leavesOf(source: Peer, id: string, signal: AbortSignal): Promise<ChangedDocument['revs']> {
-  const { rows } = await source.changes(
-    { since: 0, limit: 1, seqInterval: 1, style: 'all_docs', docIds: [id], wait: false },
-    signal,
-  );
-  return rows.find((row) => row.id === id)?.revs ?? [];
-}

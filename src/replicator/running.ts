@@ -10,10 +10,11 @@ import type {
 } from '../replication/replication.js';
 import type { RejectionList } from '../rejections/list.js';
 import type { Rejections } from '../rejections/rejections.js';
+import { noteRefused, noteWritten } from '../replication/rejected.js';
 import { startReplication } from '../replication/run.js';
 import type { JobSpec, Run } from './jobs.js';
 import type { Peers } from './peers.js';
-import { listOf, noteRefused, noteWritten } from './rejected.js';
+import { aboutOf, listOf } from './rejected.js';
 import { liveStatistics } from './shown.js';
 
 export interface RunServices {
@@ -83,7 +84,7 @@ export function listenerFor(
         { replication: spec.id.full, target: spec.request.target.url, doc: id, rev, error: kind, reason },
         'a document was refused by the target of a replication',
       );
-      await noteRefused(list, spec, refusal, config.replication.maxRejections);
+      await noteRefused(list, refusal, aboutOf(spec), config.replication.maxRejections);
     },
     onWritten: (documents: readonly RevisionText[]) => noteWritten(list, documents),
     onRetry: (error: Error) => {
