@@ -9,7 +9,7 @@ import { pagesOf } from './pages.js';
 import { rebuildIndex } from './rebuild.js';
 import { Rulebook } from './rules.js';
 import * as keys from './state.js';
-import { parseUnsent, type UnsentState } from './unsent-state.js';
+import { readUnsent, UNSENT_KEY, type UnsentState } from './unsent-state.js';
 
 /** What an open database keeps in memory; all of it stands on disk too. */
 export interface Loaded {
@@ -64,9 +64,8 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     keys.REVS_LIMIT,
     keys.PURGED_INFOS_LIMIT,
     keys.PARTITIONED,
-    keys.UNSENT,
   ];
-  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, unsent], pouch] =
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned], pouch] =
     await Promise.all([level.getMany(metaKeys.map((key) => layout.meta.key(key))), readPouchMarks(level)]);
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
@@ -90,9 +89,10 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(level, named, updateSeq, known ?? NOTHING);
   }
-  const [counts, largeBodies, rulebook] = await Promise.all([
+  const [counts, largeBodies, unsent, rulebook] = await Promise.all([
     readCounts(level),
     LargeBodies.load(level),
+    level.get(UNSENT_KEY),
     Rulebook.load(level, security ?? former ?? DEFAULT_SECURITY),
   ]);
   return {
@@ -108,7 +108,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
       isPartitioned: partitioned !== undefined,
     },
     rulebook,
-    unsent: parseUnsent(unsent),
+    unsent: readUnsent(unsent, counted),
   };
 }
 

@@ -12,6 +12,7 @@ import { pagesOf } from './pages.js';
 import { parseRecord } from './record.js';
 import { BytesCount, type CountedBody } from './recount.js';
 import { EPOCHS, POUCH_COMPACTION, pouchUpdateSeq, STATE, type State } from './state.js';
+import { recountUnsent } from './unsent-recount.js';
 
 /** Documents, or bodies, read at a time. */
 const PAGE = 1000;
@@ -46,6 +47,7 @@ export async function rebuildIndex(
     bytes: new BytesCount(level, layout.attachmentUses),
   };
   await readDocuments(level, epochs, gathered);
+  await recountUnsent(level, { ...gathered, updateSeq, ours: known.updateSeq });
   await readBodies(level, known.updateSeq, gathered);
   // Before it was ours nothing was stored compressed.
   if (known.updateSeq > 0) await dropStrays(level);

@@ -1,4 +1,4 @@
-import { UNSENT } from './state.js';
+import { type State, UNSENT } from './state.js';
 import * as layout from './layout.js';
 
 /** What is known of the rows that wait for the upstream, beside the index of them. */
@@ -16,9 +16,20 @@ export interface UnsentState {
 /** Where the state stands. */
 export const UNSENT_KEY = layout.meta.key(UNSENT);
 
-/** @returns undefined for what is none */
-export function parseUnsent(text: string | undefined): UnsentState | undefined {
+/**
+ * Reads the state as it is stored; undefined where no account is kept. Where it is damaged everything waits.
+ * @param updateSeq of the database, and how many rows its feed has
+ */
+export function readUnsent(
+  text: string | undefined,
+  { updateSeq, docCount, deletedCount }: Pick<State, 'updateSeq' | 'docCount' | 'deletedCount'>,
+): UnsentState | undefined {
   if (text === undefined) return undefined;
+  return parseUnsent(text) ?? allUnsent(updateSeq, docCount + deletedCount, Date.now());
+}
+
+/** @returns undefined for what is none */
+export function parseUnsent(text: string): UnsentState | undefined {
   try {
     const { sent, floor, floorTime, count } = JSON.parse(text) as Partial<UnsentState>;
     return isNumber(sent) && isNumber(floor) && isNumber(floorTime) && isNumber(count)
@@ -39,8 +50,12 @@ export const allUnsent = (updateSeq: number, count: number, floorTime: number): 
   count,
 });
 
+export const unsentKey = (seq: number): string => layout.unsent.key(layout.seqKey(seq));
+
+export const unsentSeq = (key: string): number => layout.parseSeqKey(layout.unsent.strip(key));
+
 /** Keys of the index after a sequence, up to another one. */
 export const unsentRange = (after: number, until: number): { readonly gt: string; readonly lte: string } => ({
-  gt: layout.unsent.key(layout.seqKey(after)),
-  lte: layout.unsent.key(layout.seqKey(until)),
+  gt: unsentKey(after),
+  lte: unsentKey(until),
 });

@@ -1,10 +1,16 @@
 import type { ClassicLevel } from 'classic-level';
 import type { ChangeCounts } from './change-counts.js';
-import * as layout from './layout.js';
 import { rowsAfter } from './pending.js';
 import type { Touched } from './record-writes.js';
 import type { State } from './state.js';
-import { allUnsent, UNSENT_KEY, unsentRange, type UnsentState } from './unsent-state.js';
+import {
+  allUnsent,
+  UNSENT_KEY,
+  unsentKey,
+  unsentRange,
+  unsentSeq,
+  type UnsentState,
+} from './unsent-state.js';
 
 /** Puts and deletes of the commit that is being put together. */
 interface Batch {
@@ -70,9 +76,9 @@ export class UnsentWrites {
     const until = Math.min(this.#sentThrough, this.context.state.updateSeq);
     if (until <= now.sent) return now;
     const range = unsentRange(now.sent, until);
-    const seqs = (await this.context.level.keys({ ...range, limit: PAGE }).all()).map(seqOf);
+    const seqs = (await this.context.level.keys({ ...range, limit: PAGE }).all()).map(unsentSeq);
     const sent = seqs.length < PAGE ? until : (seqs.at(-1) ?? until);
-    for (const seq of seqs) batch.del(keyOf(seq));
+    for (const seq of seqs) batch.del(unsentKey(seq));
     const indexed = seqs.filter((seq) => seq > now.floor).length;
     return { ...now, sent, count: now.count - indexed - (await this.#belowFloor(now, sent)) };
   }
@@ -94,11 +100,11 @@ export class UnsentWrites {
     for (const { before, after, isLocal } of moved) {
       const waited = before && times.get(before.seq);
       if (before !== undefined && waited !== undefined) {
-        batch.del(keyOf(before.seq));
+        batch.del(unsentKey(before.seq));
         count--;
       }
       if (after === undefined || (waited === undefined && !isLocal)) continue;
-      batch.put(keyOf(after.seq), String(waited ?? written));
+      batch.put(unsentKey(after.seq), String(waited ?? written));
       count++;
     }
     return count === now.count && times.size === 0 ? now : { ...now, count };
@@ -117,7 +123,7 @@ export class UnsentWrites {
       if (before.seq <= floor) times.set(before.seq, floorTime);
       else wanted.push(before.seq);
     }
-    const found = await this.#read(wanted.map(keyOf));
+    const found = await this.#read(wanted.map(unsentKey));
     for (const [at, seq] of wanted.entries()) {
       const time = found[at];
       if (time !== undefined) times.set(seq, Number(time));
@@ -130,7 +136,3 @@ export class UnsentWrites {
     return keys.length <= FEW ? keys.map((key) => level.getSync(key)) : level.getMany(keys);
   }
 }
-
-const keyOf = (seq: number): string => layout.unsent.key(layout.seqKey(seq));
-
-const seqOf = (key: string): number => layout.parseSeqKey(layout.unsent.strip(key));

@@ -2,7 +2,7 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import type { Transaction } from './transaction.js';
 import type { ChangeRow, ChangesRange, Unsent, UnsentRange } from './types.js';
-import { unsentRange, type UnsentState } from './unsent-state.js';
+import { unsentRange, unsentSeq, type UnsentState } from './unsent-state.js';
 import { entriesOf } from './view.js';
 
 /** What the account needs of its database. */
@@ -66,7 +66,7 @@ export class LevelUnsent implements Unsent {
   async *#indexed(after: number, until: number, size: number): AsyncGenerator<readonly ChangeRow[]> {
     const { level } = this.host;
     for await (const page of entriesOf(level, unsentRange(after, until), { size })) {
-      const seqs = page.map(([key]) => layout.parseSeqKey(layout.unsent.strip(key)));
+      const seqs = page.map(([key]) => unsentSeq(key));
       const texts = await level.getMany(seqs.map((seq) => layout.changes.key(layout.seqKey(seq))));
       const rows = seqs.flatMap((seq, at) => {
         const text = texts[at];

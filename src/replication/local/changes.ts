@@ -79,7 +79,8 @@ async function readPage(db: Database, query: RowQuery, since: number, signal: Ab
       signal.throwIfAborted();
       for (const row of shown) {
         rows.push(row);
-        if (rows.length === query.limit) return { rows, until: row.seq, pending: await pendingAfter(db, row.seq) };
+        if (rows.length === query.limit)
+          return { rows, until: row.seq, pending: await pendingAfter(db, row.seq) };
       }
     }
   }

@@ -78,6 +78,11 @@ const CATALOGUE = {
     'entries',
     'run `causeway verify --repair`, which sets the default, then set it again',
   ),
+  unsent_damaged: repairable(
+    'entries',
+    'run `causeway verify --repair`: the upstream is asked about every document again',
+  ),
+  unsent_left: note('of no harm: it goes when the database becomes a mirror again'),
   purge_damaged: problem('purge those documents again: replicas may not have heard of it'),
 } as const satisfies Record<string, FindingKind>;
 

@@ -14,6 +14,7 @@ import { checkRecords } from './records.js';
 import { checkCounters, Recount } from './recount.js';
 import { checkSizes, newSizes } from './sizes.js';
 import { checkLocals, checkParts, checkPurges, checkSettings } from './settings.js';
+import { checkUnsent } from './unsent.js';
 import { withView } from './view.js';
 
 export interface VerifyOptions {
@@ -81,6 +82,7 @@ async function verifyLevel(
   await checkUploads(context, marks);
   await checkLocals(context);
   await checkPurges(context);
+  await checkUnsent(context);
   await checkCounters(context);
   await checkSizes(context, found);
 }

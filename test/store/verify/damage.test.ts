@@ -15,6 +15,7 @@ const TEXT = Buffer.from('0123456789'.repeat(600));
 async function makeWhole(root: string): Promise<void> {
   await within(root, async (db) => {
     await db.setRevsLimit(100);
+    await db.trackUnsent(true);
     await db.setSecurity('{"admins":{},"members":{}}');
     const [first] = await put(db, { _id: 'a', n: 1 });
     const [second] = await put(db, { _id: 'a', _rev: revOf(first), n: 2 });
@@ -37,6 +38,8 @@ async function makeWhole(root: string): Promise<void> {
     await share(db);
     const [sharer = ''] = SHARERS;
     await write(db, [{ id: sharer, revs: [db.get(sharer)?.winner ?? ''], deleted: true }]);
+    await db.unsent.sentThrough(db.updateSeq);
+    await put(db, { _id: 'z1' }, { _id: 'z2' });
     await db.putLocal('_local/x', undefined, '"n":1');
     await db.purge(new Map(['p', 'q', 'none'].map((id) => [id, [db.get(id)?.winner ?? '1-x']])));
   });

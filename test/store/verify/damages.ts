@@ -37,6 +37,7 @@ const {
   meta,
   attachmentUses,
   refs,
+  unsent,
   uploads,
 } = layout;
 
@@ -320,6 +321,21 @@ export const DAMAGES: Record<string, Damage> = {
       { by: alter(meta, 'state', state({ [name]: 9 })), finds: ['counters_wrong'] },
     ]),
   ),
+  'an account of what waits that is no JSON': {
+    by: alter(meta, 'unsent', garbage),
+    finds: ['unsent_damaged'],
+  },
+  'another number of rows that wait': {
+    by: alter(meta, 'unsent', state({ count: 9 })),
+    finds: ['unsent_damaged'],
+  },
+  'a row that waits and is gone': { by: drop(unsent), finds: ['unsent_damaged'] },
+  'a row that waits since nobody knows when': {
+    by: alter(unsent, undefined, () => 'x'),
+    finds: ['unsent_damaged'],
+  },
+  'a row that waits and is none': { by: add(unsent, layout.seqKey(9000), '1'), finds: ['unsent_damaged'] },
+  'rows that wait for nothing': { by: drop(meta, 'unsent'), finds: ['unsent_left'], left: ['unsent_left'] },
   'a last sequence that is too low': {
     by: alter(meta, 'state', state({ updateSeq: 2 })),
     finds: ['counters_wrong'],

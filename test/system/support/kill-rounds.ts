@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { LevelDatabase } from '../../../src/store/level-database.js';
 import type { Changes, Couch, Info } from './couch.js';
 import { onDisk, problemsOf } from '../../support/attachments.js';
 import { sizesOnDisk } from '../../support/sizes.js';
+import { OPTIONS } from '../../support/store.js';
 import { documentPath } from './couch.js';
 import {
   ARGS,
@@ -63,6 +65,16 @@ export async function runKillRounds({ seed, from = 0, to, onRound }: KillOptions
   }
 }
 
+/** Works with the files of a database while the server is stopped. */
+async function withFiles(folder: string, work: (db: LevelDatabase) => Promise<void>): Promise<void> {
+  const db = await LevelDatabase.open('db', folder, `${folder}.copy`, OPTIONS);
+  try {
+    await work(db);
+  } finally {
+    await db.close();
+  }
+}
+
 /** One server with its clients, and what all of them know. */
 class Store {
   readonly #clients = new Map<string, Client[]>();
@@ -94,6 +106,15 @@ class Store {
         ),
       );
     }
+    await this.#track();
+  }
+
+  /** From now on account is kept of what an upstream has not got, which is everything. */
+  async #track(): Promise<void> {
+    await this.server.stop();
+    for (const database of DATABASES)
+      await withFiles(await this.server.folderOf(database), (db) => db.trackUnsent(true));
+    await this.server.start();
   }
 
   /** A load, a kill in the middle of it, a restart, and a look at everything. */
@@ -141,6 +162,17 @@ class Store {
       assert.deepEqual(problemsOf(await onDisk(folder)), [], database);
       const { counted, recounted } = await sizesOnDisk(folder);
       assert.deepEqual(counted, recounted, database);
+      await withFiles(folder, async (db) => {
+        const { docCount, deletedCount } = await db.info();
+        let waiting = 0;
+        for await (const page of db.unsent.rows({ since: 0 })) waiting += page.length;
+        const documents = docCount + deletedCount;
+        assert.deepEqual(
+          { waiting, count: db.unsent.count },
+          { waiting: documents, count: documents },
+          database,
+        );
+      });
     }
   }
 
