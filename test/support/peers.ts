@@ -21,20 +21,25 @@ export function localPeer(
   options: Partial<LocalPeerOptions> = {},
   view: (database: Database) => Database | DatabaseView = (database) => database,
 ): LocalPeer {
-  return new LocalPeer({
-    name: `http://127.0.0.1/${name}/`,
-    access: {
-      use: (work) => databases.use(name, (database) => work(view(database))),
-      create: async () => {
-        await databases.create(name);
-      },
-    },
-    documents: { maxSize: 8_000_000 },
-    attachments: { maxSize: 1 << 30, compressible: /^text\//, compressionLevel: 8 },
-    filter: () => Promise.reject(notFound('missing')),
-    ...options,
-  });
+  return new LocalPeer({ ...localPeerOptions(databases, name, view), ...options });
 }
+
+export const localPeerOptions = (
+  databases: Databases,
+  name: string,
+  view: (database: Database) => Database | DatabaseView = (database) => database,
+): LocalPeerOptions => ({
+  name: `http://127.0.0.1/${name}/`,
+  access: {
+    use: (work) => databases.use(name, (database) => work(view(database))),
+    create: async () => {
+      await databases.create(name);
+    },
+  },
+  documents: { maxSize: 8_000_000 },
+  attachments: { maxSize: 1 << 30, compressible: /^text\//, compressionLevel: 8 },
+  filter: () => Promise.reject(notFound('missing')),
+});
 
 /** A database behind HTTP as a peer; its connections end with the test. */
 export function httpPeer(url: string, options: Partial<HttpPeerOptions> = {}): HttpPeer {

@@ -1,0 +1,189 @@
+import { CouchError } from '../../errors.js';
+import { JsonError } from '../../json/reader.js';
+import { ElementStream } from '../../json/elements.js';
+import { bytes, type HttpClient } from '../../replication/http/client.js';
+import type { LocalAccess } from '../../replication/local/options.js';
+import { type ChangedDocument, PeerUnreachable, type Sequence, type Target } from '../../replication/peer.js';
+import type { Database, DocumentRecord, PurgeRequest } from '../../store/types.js';
+import { type PurgedRevisions, RevisionSet } from './purged-target.js';
+
+/** How many brackets are around a purge in `_purged_infos`. */
+const LEVEL = 2;
+/** Purges that are looked at together. */
+const PAGE = 500;
+/** What CouchDB remembers where nobody says otherwise. */
+const DEFAULT_LIMIT = 1000;
+/** What servers answer that have no purges, or do not show them. */
+const NOT_SHOWN = new Set([400, 401, 403, 404, 405, 501]);
+
+export interface PurgeOptions {
+  /** Asks the upstream database. */
+  readonly client: HttpClient;
+  readonly upstream: Pick<Target, 'revsDiff'>;
+  /** The database here. */
+  readonly access: LocalAccess;
+  /** `purge_seq` of the upstream up to which its purges were done here; undefined where nobody knows. */
+  readonly known: Sequence | undefined;
+  /** They were done up to another one. */
+  readonly onDone: (purgeSeq: Sequence) => Promise<void>;
+}
+
+/** Does here what was purged upstream: nothing else says that those revisions are not to be sent there again. */
+export class Purges implements PurgedRevisions {
+  #known: Sequence | undefined;
+  /** All that the upstream remembers; read when it is first asked for. */
+  #revisions: Promise<RevisionSet> | undefined;
+
+  constructor(private readonly options: PurgeOptions) {
+    this.#known = options.known;
+  }
+
+  /**
+   * Must come before each push, and now and then while one runs.
+   * @throws CouchError `purges_forgotten` where the upstream remembers fewer than were made since the last time: nobody
+   * can tell any more what is to be purged here
+   */
+  async follow(signal: AbortSignal): Promise<void> {
+    const seq = await this.#purgeSeq(signal);
+    if (seq === undefined || seq === this.#known) return;
+    this.#revisions = undefined;
+    const { listed, revisions } = await this.#purgeHere(signal);
+    if (!(await this.#isComplete(seq, listed, signal))) throw forgotten();
+    this.#revisions = Promise.resolve(revisions);
+    await this.options.onDone(seq);
+    this.#known = seq;
+  }
+
+  async has(id: string, rev: string, signal: AbortSignal): Promise<boolean> {
+    // Where none was ever made there is nothing to read.
+    if (this.#known !== undefined && numberOf(this.#known) === 0) return false;
+    this.#revisions ??= this.#readAll(signal);
+    const revisions = this.#revisions;
+    revisions.catch(() => {
+      if (this.#revisions === revisions) this.#revisions = undefined;
+    });
+    return (await revisions).has(id, rev);
+  }
+
+  async #purgeSeq(signal: AbortSignal): Promise<Sequence | undefined> {
+    const info = await this.options.client.json({ method: 'GET', path: '', signal });
+    const { purge_seq: seq } = Object(info) as { readonly purge_seq?: unknown };
+    return typeof seq === 'string' || typeof seq === 'number' ? seq : undefined;
+  }
+
+  async #purgeHere(signal: AbortSignal): Promise<{ listed: number; revisions: RevisionSet }> {
+    const revisions = new RevisionSet();
+    let listed = 0;
+    for await (const page of this.#list(signal)) {
+      listed += page.length;
+      for (const { id, revs } of page) revisions.add(id, revs);
+      await this.options.access.use((db) => this.#purgePage(db, page, signal));
+    }
+    return { listed, revisions };
+  }
+
+  /** What came back upstream since it was purged stays here too. */
+  async #purgePage(db: Database, page: readonly PurgeRequest[], signal: AbortSignal): Promise<void> {
+    const records = await db.getMany(page.map(({ id }) => id));
+    const here = merged(
+      page.map(({ id, revs }, at) => ({ id, revs: leavesAmong(records[at], revs), seq: undefined })),
+    );
+    if (here.length === 0) return;
+    const missing = await this.options.upstream.revsDiff(here, signal);
+    await db.purge(new Map(missing.map((one) => [one.id, one.missing])));
+  }
+
+  /** Whether all purges since the last time are among those that are listed. */
+  async #isComplete(seq: Sequence, listed: number, signal: AbortSignal): Promise<boolean> {
+    const known = this.#known;
+    if (known === undefined) return true;
+    const [then, now] = [numberOf(known), numberOf(seq)];
+    // Without numbers nobody can tell. Each request for a document counts.
+    if (then === undefined || now === undefined || now < then || listed >= now) return true;
+    return now - then <= (await this.#limit(signal));
+  }
+
+  /** Those that a compaction upstream leaves, of each shard. */
+  async #limit(signal: AbortSignal): Promise<number> {
+    const limit = await this.options.client
+      .json({ method: 'GET', path: '_purged_infos_limit', signal })
+      .catch(unlessShown(DEFAULT_LIMIT));
+    return typeof limit === 'number' ? limit : DEFAULT_LIMIT;
+  }
+
+  async #readAll(signal: AbortSignal): Promise<RevisionSet> {
+    const revisions = new RevisionSet();
+    for await (const page of this.#list(signal)) for (const { id, revs } of page) revisions.add(id, revs);
+    return revisions;
+  }
+
+  async *#list(signal: AbortSignal): AsyncGenerator<readonly PurgeRequest[]> {
+    const answer = await this.options.client
+      .send({ method: 'GET', path: '_purged_infos', signal })
+      .catch(unlessShown(undefined));
+    if (answer === undefined) return;
+    const elements = new ElementStream(LEVEL);
+    let page: PurgeRequest[] = [];
+    try {
+      for await (const chunk of bytes(answer.body)) {
+        page.push(...elements.take(chunk).map(purgeOf));
+        if (page.length < PAGE) continue;
+        yield page;
+        page = [];
+      }
+      elements.end();
+    } catch (error) {
+      signal.throwIfAborted();
+      if (error instanceof JsonError || error instanceof SyntaxError)
+        throw new PeerUnreachable('the list of purges is not what it should be', { cause: error });
+      throw error;
+    }
+    if (page.length > 0) yield page;
+  }
+}
+
+function purgeOf(text: string): PurgeRequest {
+  const { id, revs } = JSON.parse(text) as Partial<Record<keyof PurgeRequest, unknown>>;
+  if (typeof id !== 'string' || !Array.isArray(revs) || !revs.every((rev) => typeof rev === 'string'))
+    throw new JsonError('no purge');
+  return { id, revs };
+}
+
+/** Only leaves can be purged. */
+function leavesAmong(record: DocumentRecord | undefined, revs: readonly string[]): readonly string[] {
+  if (record === undefined) return [];
+  const leaves = new Set(record.leaves().map(({ rev }) => rev));
+  return revs.filter((rev) => leaves.has(rev));
+}
+
+/** A document of which something was purged more than once stands there once. */
+function merged(documents: readonly ChangedDocument[]): readonly ChangedDocument[] {
+  const revs = new Map<string, Set<string>>();
+  for (const document of documents) {
+    if (document.revs.length === 0) continue;
+    const known = revs.get(document.id) ?? new Set();
+    revs.set(document.id, known);
+    for (const rev of document.revs) known.add(rev);
+  }
+  return Array.from(revs, ([id, own]) => ({ id, revs: [...own], seq: undefined }));
+}
+
+/** What tokens of purges begin with. */
+function numberOf(seq: Sequence): number | undefined {
+  const number = typeof seq === 'number' ? seq : Number.parseInt(seq, 10);
+  return Number.isSafeInteger(number) ? number : undefined;
+}
+
+const unlessShown =
+  <T>(otherwise: T) =>
+  (error: unknown): T => {
+    if (error instanceof CouchError && NOT_SHOWN.has(error.status)) return otherwise;
+    throw error;
+  };
+
+const forgotten = (): CouchError =>
+  new CouchError(
+    409,
+    'purges_forgotten',
+    'More was purged upstream than it remembers (_purged_infos_limit): what is to be purged here nobody can tell.',
+  );
