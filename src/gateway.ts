@@ -12,7 +12,7 @@ import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
 import { QuickJsSandbox } from './design/sandbox.js';
 import { buildApp } from './http/app.js';
-import { createReplicator } from './http/replicator.js';
+import { createReplicator, writeRules } from './http/replicator.js';
 import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
@@ -20,6 +20,7 @@ import { Rejections } from './rejections/rejections.js';
 import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
+import { Mirrors } from './upstream/mirrors/mirrors.js';
 import { Upstream } from './upstream/upstream.js';
 import { version } from './version.js';
 import { Views } from './views/views.js';
@@ -111,6 +112,14 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   const upstream = new Upstream({ config, log });
   parts.add(() => upstream.close());
   settings.onChange(() => upstream.reconfigure());
+  const rejections = new Rejections(path.join(directory.path, 'rejections'));
+  parts.add(() => rejections.close());
+  const limits = (): ReturnType<typeof writeRules> => writeRules(config);
+  const mirrors = await Mirrors.open(
+    { upstream, databases, rejections, config, limits, uuid: directory.uuid, log },
+    directory.path,
+  );
+  parts.add(() => mirrors.close());
   const services = {
     settings,
     databases,
@@ -121,10 +130,9 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     sandbox,
     views,
     upstream,
+    mirrors,
     server: { uuid: directory.uuid, version },
   };
-  const rejections = new Rejections(path.join(directory.path, 'rejections'));
-  parts.add(() => rejections.close());
   const replicator = createReplicator({ ...services, rejections });
   await replicator.prepare().catch((error: unknown) => {
     log.error({ err: error }, 'the database of the replications cannot be used');
@@ -136,6 +144,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   parts.add(() => replicator.close());
   replicator.start(url);
   upstream.start();
+  mirrors.start();
 
   return {
     url,

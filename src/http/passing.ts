@@ -1,6 +1,7 @@
 import { badRequest } from '../errors.js';
 import { headersDown } from '../upstream/headers.js';
 import { feedRequest, isOurs } from '../upstream/sequences.js';
+import { FeedTail } from '../upstream/feed-tail.js';
 import { depart } from './departures.js';
 import type { Exchange } from './exchange.js';
 import { Outflow } from './outflow.js';
@@ -9,15 +10,22 @@ import { hostOf } from './url.js';
 /**
  * Has the upstream answer a request whose right was judged, and passes bodies on as they come.
  * @param path of the resource
+ * @param ending fires when the database is answered for here from then on: then feeds end
+ * @returns false where a feed ended before its answer began
  * @throws CouchError while there is no answer
  */
-export async function passOn(exchange: Exchange, path: string): Promise<void> {
+export async function passOn(
+  exchange: Exchange,
+  path: string,
+  ending: AbortSignal | undefined,
+): Promise<boolean> {
   const { server, request, response, user, authMethod } = exchange;
   const database = exchange.param('db');
   const { url, headers, isLive } = path === '/:db/_changes' ? feedOf(exchange) : plain(exchange);
   requirePlainPath(url);
   if (isLive) server.feeds.enter(exchange);
   const outflow = new Outflow(response, server.patience);
+  const tail = isLive ? new FeedTail(exchange.rawQuery) : undefined;
   const end = new AbortController();
   await server.upstream.forward({
     method: methodOf(exchange),
@@ -37,6 +45,13 @@ export async function passOn(exchange: Exchange, path: string): Promise<void> {
       };
       if (signal.aborted) stop();
       else signal.addEventListener('abort', stop, { once: true });
+      if (tail === undefined || ending === undefined) return;
+      const move = (): void => {
+        if (tail.mayEnd) leave();
+      };
+      if (ending.aborted) move();
+      else ending.addEventListener('abort', move, { once: true });
+      response.once('close', () => ending.removeEventListener('abort', move));
     },
     receiver: {
       begin: (status, answered) => {
@@ -50,11 +65,18 @@ export async function passOn(exchange: Exchange, path: string): Promise<void> {
         if (isLive)
           depart(() => (response.destroyed || response.writableEnded ? undefined : response.flushHeaders()));
       },
-      write: (chunk) => outflow.write(chunk),
+      write: (chunk) => {
+        tail?.take(chunk);
+        return outflow.write(chunk);
+      },
     },
   });
   if (end.signal.aborted) response.destroy();
-  else outflow.end();
+  else if (tail !== undefined && ending?.aborted === true) {
+    if (!response.headersSent) return false;
+    outflow.end(tail.rest);
+  } else outflow.end();
+  return true;
 }
 
 /** Requests after which what is known of a database may be wrong. */

@@ -14,7 +14,7 @@ type Parts = Omit<Services, 'replicator'> & { readonly rejections: Rejections };
 
 /** The replicator, which uses databases here by the rules that requests have. */
 export function createReplicator(
-  { settings, databases, auth, users, log, tasks, sandbox, server, rejections, upstream }: Parts,
+  { settings, databases, auth, users, log, tasks, sandbox, server, rejections, mirrors }: Parts,
   tuning: Pick<ReplicatorServices, 'filterCheck' | 'firstBackoff' | 'resolve'> = {},
 ): Replicator {
   const { config } = settings;
@@ -30,7 +30,7 @@ export function createReplicator(
     uuid: server.uuid,
     viewOf,
     checkDesign: (db, id, text) => checkDesign(sandbox, db, id, text),
-    isElsewhere: (name) => upstream.isProxied(name),
+    isElsewhere: (name) => mirrors.placeOf(name) === 'there',
     filter: replicationFilter(sandbox),
     authenticate: (headers, client) => auth.authenticate(headers, client),
     accountOf: (name) => auth.accountOf(name),

@@ -7,6 +7,7 @@ import { isServerAdmin } from '../auth/usercontext.js';
 import { USERS } from '../auth/users/ids.js';
 import { badRequest, forbidden, notFound, unauthorized, unavailable } from '../errors.js';
 import type { Database } from '../store/types.js';
+import type { Admission } from '../upstream/mirrors/mirrors.js';
 import { ClientGone, requireContentType } from './body.js';
 import { errorBody, methodNotAllowed } from './errors.js';
 import { Exchange, type Params, type Rewriting } from './exchange.js';
@@ -15,6 +16,7 @@ import { refuseForgery } from './forgery.js';
 import { passOn } from './passing.js';
 import { seenBy } from './seen.js';
 import type { Server } from './server.js';
+import { isReading, isWriting } from './reading.js';
 import { canonicalUrl, isWellEncoded } from './url.js';
 
 type Answer = void | Promise<void>;
@@ -210,16 +212,38 @@ async function operate(exchange: Exchange, resource: Resource): Promise<void> {
   refuseForgery(exchange);
   const operation = operationFor(resource, exchange.method);
   if (exchange.rewrites > 0) requireHarmless(operation);
-  if (exchange.server.upstream.isProxied(exchange.param('db'))) {
-    await pass(exchange, resource, operation);
-  } else if (operation.on === 'server') {
-    requireNamespace(exchange);
-    requireRight(rightOn(operation.right, exchange.server), exchange.user);
-    await perform(exchange, resource, operation, operation.run);
-  } else {
-    await onOpenDatabase(exchange, resource, operation);
-  }
+  if (resource.path.startsWith('/:db')) await operateWhereItIs(exchange, resource, operation);
+  else await operateHere(exchange, resource, operation);
   if (exchange.rewriting !== undefined) await goOn(exchange, exchange.rewriting);
+}
+
+/** Answers a request for a database here or at the upstream. */
+async function operateWhereItIs(exchange: Exchange, resource: Resource, operation: Operation): Promise<void> {
+  const { mirrors } = exchange.server;
+  const name = exchange.param('db');
+  // What makes or deletes a mirrored database does so in both places.
+  if (operation.on === 'server' && mirrors.isMirrored(name)) {
+    await operateHere(exchange, resource, operation);
+    return;
+  }
+  const admitted = mirrors.admit(name, !isReading(exchange.method, resource.path));
+  const admission = admitted instanceof Promise ? await admitted : admitted;
+  try {
+    const isAnswered = admission.place === 'there' && (await pass(exchange, resource, operation, admission));
+    if (!isAnswered) await operateHere(exchange, resource, operation);
+  } finally {
+    admission.leave();
+  }
+}
+
+async function operateHere(exchange: Exchange, resource: Resource, operation: Operation): Promise<void> {
+  if (operation.on === 'database') {
+    await onOpenDatabase(exchange, resource, operation);
+    return;
+  }
+  requireNamespace(exchange);
+  requireRight(rightOn(operation.right, exchange.server), exchange.user);
+  await perform(exchange, resource, operation, operation.run);
 }
 
 /** How often a request may be rewritten, as in CouchDB. */
@@ -278,13 +302,23 @@ async function onOpenDatabase(
   if (WITHOUT_DATABASE.has(right)) requireRight(right, user);
   await server.databases.use(name, (db) => {
     requireRight(right, user, securityOf(db.security));
+    requireWritable(exchange, resource);
     const { run } = operation;
     return perform(exchange, resource, operation, run && ((request) => run(request, seenBy(exchange, db))));
   });
 }
 
-/** Has the upstream answer, with the rights that its security object gives. */
-async function pass(exchange: Exchange, resource: Resource, operation: Operation): Promise<void> {
+/**
+ * Has the upstream answer, with the rights that its security object gives. Where the database has a mirror by rule, that
+ * is made for whom may ask.
+ * @returns false where the database came to be answered for here before there was an answer
+ */
+async function pass(
+  exchange: Exchange,
+  resource: Resource,
+  operation: Operation,
+  { ending }: Admission,
+): Promise<boolean> {
   const { server, user } = exchange;
   const { on, right: needed } = operation;
   const name = exchange.param('db');
@@ -292,8 +326,20 @@ async function pass(exchange: Exchange, resource: Resource, operation: Operation
   if (on === 'server' || WITHOUT_DATABASE.has(right)) requireRight(right, user);
   else if (!isServerAdmin(user)) requireRight(right, user, await server.upstream.securityOf(name));
   // TRACE would show a client how the gateway says who asks, and CONNECT is no request.
-  if (operation.run === undefined) await perform(exchange, resource, operation, undefined);
-  else await passOn(exchange, resource.path);
+  if (operation.run === undefined) {
+    await perform(exchange, resource, operation, undefined);
+    return true;
+  }
+  server.mirrors.want(name);
+  requireWritable(exchange, resource);
+  return passOn(exchange, resource.path, ending);
+}
+
+/** @throws CouchError 403 for what would change a database that is only read */
+function requireWritable(exchange: Exchange, { path }: Resource): void {
+  if (!isWriting(exchange.method, path)) return;
+  const refusal = exchange.server.mirrors.refusalOf(exchange.param('db'));
+  if (refusal !== undefined) throw forbidden(refusal);
 }
 
 const rightOn = (right: Right, { config }: Server): Right =>

@@ -87,6 +87,7 @@ export class Server {
   readonly views: Services['views'];
   readonly replicator: Replicator;
   readonly upstream: Services['upstream'];
+  readonly mirrors: Services['mirrors'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly bodies: BodyBudget;
@@ -120,6 +121,7 @@ export class Server {
     this.views = services.views;
     this.replicator = services.replicator;
     this.upstream = services.upstream;
+    this.mirrors = services.mirrors;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

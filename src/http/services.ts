@@ -6,6 +6,7 @@ import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Replicator } from '../replicator/replicator.js';
 import type { Databases } from '../store/databases.js';
+import type { Mirrors } from '../upstream/mirrors/mirrors.js';
 import type { Upstream } from '../upstream/upstream.js';
 import type { Views } from '../views/views.js';
 
@@ -24,6 +25,7 @@ export interface Services {
   readonly views: Views;
   readonly replicator: Replicator;
   readonly upstream: Upstream;
+  readonly mirrors: Mirrors;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

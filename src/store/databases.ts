@@ -68,9 +68,13 @@ export class Databases {
   readonly #compactions: Compactions;
   readonly #creationListeners: ((name: string) => void)[] = [];
   readonly #designListeners: ((name: string) => void)[] = [];
+  readonly #changeListeners: ((name: string) => void)[] = [];
   readonly #watcher: DatabaseWatcher = {
     willChange: (name) => this.#globalChanges.willChange(name),
-    didChange: (name) => this.#globalChanges.didChange(name),
+    didChange: (name) => {
+      this.#globalChanges.didChange(name);
+      for (const listener of this.#changeListeners) listener(name);
+    },
     didChangeDesigns: (name) => {
       for (const listener of this.#designListeners) listener(name);
     },
@@ -123,6 +127,30 @@ export class Databases {
   /** Calls `listener` after each write of design documents. */
   onDesignChange(listener: (name: string) => void): void {
     this.#designListeners.push(listener);
+  }
+
+  /** Calls `listener` after each commit of documents, which must take no time. */
+  onChange(listener: (name: string) => void): void {
+    this.#changeListeners.push(listener);
+  }
+
+  /**
+   * Gives a database another name, which none has; ends its feeds. It counts as a copy from then on.
+   * @throws CouchError 404 where there is none
+   */
+  async rename(name: string, other: string): Promise<void> {
+    await this.#step(name, async (slot) => {
+      if (!this.#names.has(name)) throw databaseMissing();
+      await this.#globalChanges.willChange(name);
+      await this.#globalChanges.willChange(other);
+      await this.#closeSlot(slot);
+      await this.folders.rename(name, other);
+      this.#names.delete(name);
+      this.#names.add(other);
+      this.#sorted = undefined;
+      await this.#tell(name, 'deleted');
+      await this.#tell(other, 'created');
+    });
   }
 
   /** Makes a database; resolves once it is on disk. @returns false where it exists. */

@@ -68,6 +68,13 @@ export class Folders {
     }
   }
 
+  /** Gives a database's folder another name; resolves once that is on the disk. */
+  async rename(name: string, other: string): Promise<void> {
+    await rm(this.markerOf(name), { force: true });
+    await rename(this.folderOf(name), this.folderOf(other));
+    await syncFolder(this.folders);
+  }
+
   /** Takes a database's folder and marker away; resolves once they are gone for good. */
   async remove(name: string): Promise<void> {
     // First the marker: should the folder come back, it must be taken for a copy.

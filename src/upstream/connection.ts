@@ -7,10 +7,13 @@ import type { UpstreamTarget } from '../config/upstream.js';
 import { overloaded } from '../errors.js';
 import { newAgent } from '../replication/http/agent.js';
 import { HttpClient } from '../replication/http/client.js';
+import type { HttpPeerOptions } from '../replication/http/options.js';
 import { Passage, type PassingRequest, type Receiver } from './passage.js';
 
 /** Connections that are kept for the gateway itself, so that it gets to know how things are in any case. */
 const OWN = 8;
+/** Milliseconds for which the upstream may say nothing to a mirror. */
+const LONGEST_SILENCE = 60_000;
 /** Requests that may wait for a connection. */
 const WAITING = 10_000;
 
@@ -61,6 +64,22 @@ export class Connection {
   /** Whether another one would lead to the same place in the same way. */
   isSame(other: Connection | undefined): boolean {
     return isDeepStrictEqual([this.target, this.limits], [other?.target, other?.limits]);
+  }
+
+  /**
+   * How the mirror of a database talks to it.
+   * @param heard see `HttpPeerOptions`
+   */
+  peerOptions(database: string, heard: (outcome: number | Error) => void): HttpPeerOptions {
+    const { url, authorization } = this.target;
+    return {
+      url: `${url}${encodeURIComponent(database)}/`,
+      headers: authorization === undefined ? {} : { authorization },
+      dispatcher: this.#agent,
+      // What waits for changes finds out by this that nobody is there any more.
+      timeout: Math.min(this.limits.timeout, LONGEST_SILENCE),
+      heard,
+    };
   }
 
   get feeds(): number {

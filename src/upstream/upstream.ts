@@ -6,6 +6,7 @@ import { upstreamTarget } from '../config/upstream.js';
 import { badGateway, CouchError, upstreamAway } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { HttpRequest } from '../replication/http/client.js';
+import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
 import { failureOf } from './failure.js';
@@ -78,6 +79,7 @@ export class Upstream {
   #lastError: { readonly at: Date; readonly reason: string } | undefined;
   #closing = new AbortController();
   readonly #monitor: Monitor;
+  readonly #listeners: (() => void)[] = [];
   readonly #counters = { requests: 0, answered: 0, failed: 0, refused: 0, probes: 0 };
 
   /** @throws StartError for files that cannot be read */
@@ -115,7 +117,11 @@ export class Upstream {
     const isSame = sameTo(this.#connection, next);
     const old = isSame ? next : this.#connection;
     void old?.close();
-    if (isSame) return;
+    if (isSame) {
+      // The rules may be other ones.
+      this.#tell();
+      return;
+    }
     this.#connection = next;
     this.#identity = undefined;
     this.#closing.abort();
@@ -123,6 +129,7 @@ export class Upstream {
     this.#directory = this.#newDirectory();
     if (next === undefined) this.#monitor.close();
     else this.#monitor.restart();
+    this.#tell();
   }
 
   async close(): Promise<void> {
@@ -131,9 +138,47 @@ export class Upstream {
     await this.#connection?.close();
   }
 
-  /** Whether requests for a database are passed on. */
-  isProxied(database: string): boolean {
-    return this.#connection !== undefined && this.#rules.modeOf(database) === 'proxy';
+  /** Whether there is one. */
+  get isThere(): boolean {
+    return this.#connection !== undefined;
+  }
+
+  /** Whether requests get through. */
+  get isOnline(): boolean {
+    const { state } = this.#monitor.link;
+    return this.#connection !== undefined && (state === 'online' || state === 'degraded');
+  }
+
+  /** Where databases are. */
+  get rules(): Rules {
+    return this.#rules;
+  }
+
+  /** Seconds after which it may be worth a try to ask again. */
+  get retryAfter(): number {
+    return this.#monitor.retryAfter();
+  }
+
+  /** Calls `listener` whenever it comes, goes, or is another one. */
+  onChange(listener: () => void): void {
+    this.#listeners.push(listener);
+  }
+
+  /** A database there, as the account of the gateway. @throws CouchError 503 while it is away */
+  peerOf(database: string): HttpPeer {
+    const connection = this.#open();
+    return new HttpPeer(
+      connection.peerOptions(database, (outcome) => {
+        if (typeof outcome === 'number') this.#heard(connection, outcome);
+        else this.#noted(connection, outcome);
+      }),
+    );
+  }
+
+  /** Whether databases that were made anew there are known by their `instance_start_time`. */
+  get keepsStartTimes(): boolean {
+    const { vendor } = this.#identity ?? {};
+    return vendor === 'Causeway' || vendor === 'The Apache Software Foundation';
   }
 
   /** Whether it knows no sequences of the form that this server and others of its kind give out. */
@@ -158,15 +203,15 @@ export class Upstream {
   asking(sender: Sender, headers: IncomingHttpHeaders): Asking {
     const isAdmin = isServerAdmin(sender.user);
     const ask: Ask = isAdmin
-      ? (request) => this.#ask(request)
+      ? (request) => this.ask(request)
       : (request) => this.#askAs(sender, headers, request);
     const names = isAdmin ? () => this.#directory.names() : () => namesFrom(ask, this.#closing.signal);
     return {
-      /** The names of all databases there that requests are passed on for; known last while it is away. */
+      /** The names of all databases there that are not local here; known last while it is away. */
       names: async () =>
         this.#connection === undefined
           ? []
-          : (await names()).filter((name) => this.#rules.modeOf(name) === 'proxy'),
+          : (await names()).filter((name) => this.#rules.modeOf(name) !== 'local'),
       /** What GET of a database answers, as JSON. @throws CouchError */
       infoOf: async (database) =>
         JSON.stringify(
@@ -232,7 +277,7 @@ export class Upstream {
   }
 
   #newDirectory(): Directory {
-    return new Directory((request) => this.#ask(request), this.#closing.signal);
+    return new Directory((request) => this.ask(request), this.#closing.signal);
   }
 
   /** @throws CouchError 503 while it is away */
@@ -244,7 +289,8 @@ export class Upstream {
     throw upstreamAway(seconds ?? SOON);
   }
 
-  async #ask(request: HttpRequest): Promise<unknown> {
+  /** Asks as the account of the gateway. @throws CouchError; 502 and 503 where there is no answer */
+  async ask(request: HttpRequest): Promise<unknown> {
     try {
       return await this.#answerTo(({ client }) => client.json(request));
     } catch (error) {
@@ -315,6 +361,11 @@ export class Upstream {
     const fields = { state, before: before.state, ...(reason !== undefined && { reason }) };
     if (state === 'online' || state === 'connecting') this.options.log.info(fields, 'the upstream');
     else this.options.log.warn(fields, 'the upstream');
+    this.#tell();
+  }
+
+  #tell(): void {
+    for (const listener of this.#listeners) listener();
   }
 }
 

@@ -13,10 +13,11 @@ import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
 import { QuickJsSandbox } from '../../src/design/sandbox.js';
 import { Rejections } from '../../src/rejections/rejections.js';
-import { createReplicator } from '../../src/http/replicator.js';
+import { createReplicator, writeRules } from '../../src/http/replicator.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
+import { Mirrors } from '../../src/upstream/mirrors/mirrors.js';
 import { Upstream } from '../../src/upstream/upstream.js';
 import { Views } from '../../src/views/views.js';
 
@@ -109,6 +110,11 @@ export async function startApp(
     log,
   });
   const upstream = new Upstream({ config, log });
+  const rejections = new Rejections(path.join(folder, 'rejections'));
+  const mirrors = await Mirrors.open(
+    { upstream, databases, rejections, config, limits: () => writeRules(config), uuid: server.uuid, log },
+    folder,
+  );
   const parts = {
     settings,
     databases,
@@ -119,10 +125,10 @@ export async function startApp(
     sandbox,
     views,
     upstream,
+    mirrors,
     server,
     ...services,
   };
-  const rejections = new Rejections(path.join(folder, 'rejections'));
   const replicator = services.replicator ?? createReplicator({ ...parts, rejections }, tuning);
   const app = buildApp({ ...parts, replicator });
   await app.listen({ port: 0, host: '127.0.0.1' });
@@ -146,8 +152,9 @@ export async function startApp(
     raw: (bytes: string | Buffer, patience?: number) => sendRaw(port, bytes, patience),
     async stop() {
       await replicator.close();
-      await rejections.close();
       await app.close();
+      await mirrors.close();
+      await rejections.close();
       await upstream.close();
       await views.close();
       await sandbox.close();

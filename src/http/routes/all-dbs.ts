@@ -48,11 +48,12 @@ async function selected(exchange: Exchange): Promise<string[]> {
   return chosen.slice(skip, limit === undefined ? undefined : skip + limit);
 }
 
-/** Those here, and those at the upstream that requests are passed on for. */
+/** Those here, and those at the upstream that the rules cover. */
 async function allNames(exchange: Exchange): Promise<readonly string[]> {
-  const { databases, upstream } = exchange.server;
-  const there = await askingFor(exchange).names();
-  const here = databases.list().filter((name) => !upstream.isProxied(name));
+  const { databases, mirrors } = exchange.server;
+  const isHere = (name: string): boolean => mirrors.placeOf(name) === 'here';
+  const there = (await askingFor(exchange).names()).filter((name) => !isHere(name));
+  const here = databases.list().filter(isHere);
   return there.length === 0 ? here : [...here, ...there].sort();
 }
 
@@ -97,9 +98,9 @@ async function* rows(
 
 /** What is said about a database; undefined where there is none. */
 async function memberOf(exchange: Exchange, asking: Asking, name: unknown): Promise<string | undefined> {
-  const { databases, upstream } = exchange.server;
+  const { databases, mirrors } = exchange.server;
   if (typeof name !== 'string') return undefined;
-  const isThere = upstream.isProxied(name);
+  const isThere = mirrors.placeOf(name) === 'there';
   try {
     return `"info":${await (isThere ? asking.infoOf(name) : databases.use(name, databaseInfo))}`;
   } catch (error) {

@@ -36,8 +36,9 @@ async function create(exchange: Exchange): Promise<void> {
   const properties = readOptions(exchange);
   const name = exchange.param('db');
   if (!isDatabaseName(name)) throw NAME.test(name) ? tooLong(name) : illegalName(name);
-  const { databases, users } = exchange.server;
-  if (!(await databases.create(name, properties))) throw databaseExists();
+  const { databases, mirrors, users } = exchange.server;
+  if (mirrors.isMirrored(name)) await mirrors.control.create(name, parametersOf(exchange));
+  else if (!(await databases.create(name, properties))) throw databaseExists();
   if (name === USERS) await users.prepare();
   exchange.json(201, '{"ok":true}', ['Location', exchange.absolute(`/${encodeSegment(name)}`)]);
 }
@@ -65,6 +66,15 @@ function readOptions(exchange: Exchange): DatabaseProperties {
   return { partitioned: partitioned === 'true' };
 }
 
+/** What is said of a database that is made upstream as well; checked already. */
+function parametersOf(exchange: Exchange): Readonly<Record<string, string>> {
+  const given = ['n', 'q', 'placement', 'engine', 'partitioned'].flatMap((key) => {
+    const value = exchange.parameter(key);
+    return value === undefined ? [] : [[key, value]];
+  });
+  return Object.fromEntries(given) as Record<string, string>;
+}
+
 const illegalName = (name: string): CouchError =>
   new CouchError(
     400,
@@ -82,7 +92,10 @@ async function remove(exchange: Exchange): Promise<void> {
       'You tried to DELETE a database with a ?=rev parameter. Did you mean to DELETE a document instead?',
     );
   }
-  if (!(await exchange.server.databases.delete(exchange.param('db')))) throw databaseMissing();
+  const { databases, mirrors } = exchange.server;
+  const name = exchange.param('db');
+  if (mirrors.isMirrored(name)) await mirrors.control.remove(name);
+  else if (!(await databases.delete(name))) throw databaseMissing();
   exchange.json(200, '{"ok":true}');
 }
 

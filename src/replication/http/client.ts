@@ -16,7 +16,7 @@ const ANSWER_LIMIT = 64 << 20;
 const MOST_REDIRECTS = 5;
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'PUT' | 'POST';
+  readonly method: 'GET' | 'PUT' | 'POST' | 'DELETE';
   /** Below the database, encoded; its query included. */
   readonly path: string;
   readonly accept?: string;
@@ -83,7 +83,7 @@ export class HttpClient {
     // Credentials are for the server that they were given for.
     const own = url.origin === this.#url.origin ? this.#headers : {};
     try {
-      return await this.options.dispatcher.request({
+      const answer = await this.options.dispatcher.request({
         origin: url.origin,
         path: url.pathname + url.search,
         method,
@@ -93,8 +93,11 @@ export class HttpClient {
         headersTimeout: this.timeout,
         bodyTimeout: this.timeout,
       });
+      this.options.heard?.(answer.statusCode);
+      return answer;
     } catch (error) {
       signal.throwIfAborted();
+      if (error instanceof Error) this.options.heard?.(error);
       throw unreachable(error);
     }
   }

@@ -1,17 +1,14 @@
+import { CouchError } from '../../errors.js';
+import { PeerUnreachable } from '../../replication/peer.js';
+import { replicationId } from '../../replication/id.js';
+import { Queue } from '../../store/queue.js';
 import type { MirrorRule } from '../rules.js';
-import type { MirrorState, Standing } from './state.js';
-
-/** How one direction of a mirror runs. */
-export interface FlowStatus {
-  readonly running: boolean;
-  /** Revisions and bytes that it brought since the server started. */
-  readonly documents: number;
-  readonly bytes: number;
-  /** Documents a second, of late; 0 where nothing runs. */
-  readonly rate: number;
-  /** Revisions that fail for no lasting reason, and are tried again. */
-  readonly held: number;
-}
+import type { MirrorContext } from './context.js';
+import { Crossing } from './crossing.js';
+import { Flow, type FlowStatus } from './flow.js';
+import type { MirrorRecord } from './records.js';
+import { runSession } from './session.js';
+import { mayFlow, type MirrorEvent, type MirrorState, type Standing, step } from './state.js';
 
 /** What is shown of a mirror. */
 export interface MirrorStatus {
@@ -36,38 +33,335 @@ export interface MirrorStatus {
   readonly push: FlowStatus;
 }
 
-/** A database here that is kept in step with the upstream database of its name. */
-export interface Mirror {
-  readonly name: string;
-  readonly rule: MirrorRule;
-  readonly standing: Standing;
-  /** Name of the list of what the upstream refused for good (owner null), and of the push's checkpoints. */
-  readonly pushId: string;
-  /** Something may have changed, here or upstream: it runs as soon as it may. */
-  wake(): void;
-  /** Opens the database, for counting. @throws CouchError where that fails */
-  status(): Promise<MirrorStatus>;
-  /** Calls `listener` when something went up, or the state changed. @returns what ends it */
-  onProgress(listener: () => void): () => void;
+/** Milliseconds between the checkpoints of either direction. What was pushed counts as sent once there is one. */
+const PULLED = 5000;
+const PUSHED = 1000;
 
-  /** Nothing flows from now on; resolves when nothing does. */
-  pause(): Promise<void>;
-  resume(): Promise<void>;
+/** A database here that is kept in step with the upstream database of its name. */
+export class Mirror {
+  readonly name: string;
+  /** Where its requests go. */
+  readonly crossing: Crossing;
+  readonly pull: Flow;
+  readonly push: Flow;
+  /** When it was last asked for, or something of it changed; see `performance.now`. */
+  lastUsed = performance.now();
+  /** Something was written here of which nobody knows whether it went up. */
+  isAhead = true;
+  #record: MirrorRecord;
+  #standing: Standing;
+  #since = new Date();
+  #lastError: { readonly at: Date; readonly reason: string } | undefined;
+  #lastSynced: Date | undefined;
+  /** There is, or may be, something to be done. */
+  #isWanted = false;
+  #work: Promise<void> | undefined;
+  #stop = new AbortController();
+  #isClosed = false;
+  /** How many admins' actions have it rest. */
+  #rests = 0;
+  #failures = 0;
+  #retry: NodeJS.Timeout | undefined;
+  readonly #writes = new Queue();
+  readonly #listeners = new Set<() => void>();
+
+  constructor(
+    record: MirrorRecord,
+    public rule: MirrorRule,
+    readonly context: MirrorContext,
+  ) {
+    this.name = record.name;
+    this.#record = record;
+    this.#standing = standingOf(record);
+    this.crossing = new Crossing(record.isWarm ? 'here' : 'there');
+    this.pull = new Flow(this.#idOf('pull'), PULLED);
+    this.push = new Flow(this.#idOf('push'), PUSHED);
+  }
+
+  get record(): MirrorRecord {
+    return this.#record;
+  }
+
+  get standing(): Standing {
+    return this.#standing;
+  }
+
+  /** Opens the database, for counting. @throws CouchError where that fails */
+  async status(): Promise<MirrorStatus> {
+    const { state, isWarm, reason } = this.#standing;
+    const unsent = await this.#unsent();
+    return {
+      name: this.name,
+      state,
+      warm: isWarm,
+      reason: reason ?? null,
+      since: this.#since.toISOString(),
+      direction: this.rule.direction,
+      ahead: unsent.count,
+      oldest_unsent: unsent.oldest === undefined ? null : new Date(unsent.oldest).toISOString(),
+      behind: this.rule.direction === 'push' ? 0 : (this.pull.pending ?? null),
+      last_error: (this.#lastError && { ...this.#lastError, at: this.#lastError.at.toISOString() }) || null,
+      last_synced: this.#lastSynced?.toISOString() ?? null,
+      pull: this.pull.status,
+      push: this.push.status,
+    };
+  }
+
+  /** Calls `listener` when something flowed, or the state changed. @returns what ends it */
+  onProgress(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  tell(): void {
+    for (const listener of this.#listeners) listener();
+  }
+
+  /** Something happened to it. Resolves once what has to be kept of that is on the disk. @throws CouchError */
+  async hear(event: MirrorEvent): Promise<void> {
+    await this.#writes.add(async () => {
+      const before = this.#standing;
+      const next = step(before, event);
+      if (event.type === 'failed') this.#lastError = { at: new Date(), reason: event.reason };
+      if (next === before) return;
+      const { state, isWarm, reason } = next;
+      const held =
+        state === 'warm' || state === 'warming' || state === 'failing' ? undefined : { state, reason };
+      await this.#put({ ...this.#record, isWarm, held });
+      this.#standing = next;
+      if (state !== before.state) this.#changed(state, reason);
+    });
+    this.tell();
+  }
+
+  /** Changes what is kept of it. @throws CouchError */
+  async note(fields: Partial<MirrorRecord>): Promise<void> {
+    await this.#writes.add(() => this.#put({ ...this.#record, ...fields }));
+  }
+
+  /** Everything has flowed that was known of. */
+  synced(): void {
+    this.#lastSynced = new Date();
+    this.tell();
+  }
+
+  // ---- when it works --------------------------------------------------------------------------------------------
+
+  /** Something may have changed, here or upstream: it runs as soon as it may. */
+  wake(): void {
+    this.#isWanted = true;
+    if (this.#retry === undefined) this.#begin();
+  }
+
+  /** Documents here changed. Where it works it knows by itself. */
+  changed(): void {
+    this.lastUsed = performance.now();
+    this.isAhead = true;
+    if (this.#work === undefined) this.wake();
+  }
+
+  /** Somebody asks for it. */
+  used(): void {
+    this.lastUsed = performance.now();
+    // Otherwise its changes wake it.
+    if (this.#work === undefined && !this.context.isTold()) this.wake();
+  }
+
+  /** The link came or went. */
+  linkChanged(isOnline: boolean): void {
+    if (isOnline) {
+      this.#forgive();
+      this.wake();
+    } else void this.#rest();
+  }
+
+  /** Does something while nothing flows. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#rests++;
+    try {
+      await this.#rest();
+      return await work();
+    } finally {
+      this.#rests--;
+      this.#forgive();
+      this.#begin();
+    }
+  }
+
   /** Runs now, whatever it waits for. */
-  sync(): Promise<void>;
-  /**
-   * Compares everything in both directions. Of a mirror that differs from the upstream both sides are merged.
-   */
-  resync(): Promise<void>;
-  /**
-   * Drops what is here; it is mirrored anew when it is next asked for.
-   * @throws CouchError 409 where something has not gone up, unless it is forced
-   */
-  evict(options: { readonly force: boolean }): Promise<void>;
-  /** It is a local database from now on. */
-  detach(): Promise<void>;
-  /** Everything here goes into the upstream database, which is made where there is none. */
-  pushAll(): Promise<void>;
-  /** What is here is kept aside under another name, and the upstream's is mirrored. @returns that name */
-  pullAnew(): Promise<string>;
+  async sync(): Promise<void> {
+    await this.during(() => Promise.resolve((this.#isWanted = true)));
+  }
+
+  async pause(): Promise<void> {
+    await this.during(() => this.hear({ type: 'paused' }));
+  }
+
+  async resume(): Promise<void> {
+    await this.during(() => this.hear({ type: 'resumed' }));
+    this.wake();
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#rest();
+  }
+
+  /** It is no mirror any more; nothing begins from now on. */
+  end(): void {
+    this.#isClosed = true;
+    this.context.left(this);
+  }
+
+  /** Takes away what is here, and the record of it. @throws CouchError */
+  async leave(): Promise<void> {
+    this.#isClosed = true;
+    const { databases, records } = this.context;
+    await databases.delete(this.name);
+    await records.delete(this.name);
+    this.context.left(this);
+  }
+
+  /** Deletes the database in both places. A crash in between leaves one that is missing upstream. @throws CouchError */
+  async remove(removeUpstream: () => Promise<unknown>): Promise<void> {
+    await this.during(async () => {
+      await removeUpstream();
+      await this.leave();
+    });
+  }
+
+  /** Nothing more is to be done for now. */
+  async settle(): Promise<void> {
+    const { count } = await this.#unsent(false);
+    this.isAhead = count > 0 && this.rule.direction !== 'pull';
+    // What was written while it came to rest.
+    if (this.isAhead) this.#isWanted = true;
+  }
+
+  #begin(): void {
+    const { upstream } = this.context;
+    if (this.#work !== undefined || !this.#isWanted || this.#rests > 0 || this.#isClosed) return;
+    if (!upstream.isOnline || !mayRun(this.#standing)) return;
+    this.#stop = new AbortController();
+    this.#isWanted = false;
+    const work = this.#run(this.#stop.signal).finally(() => {
+      this.#work = undefined;
+      // Something may have happened since.
+      if (this.#retry === undefined) this.#begin();
+    });
+    this.#work = work;
+  }
+
+  /** Never fails. */
+  async #run(signal: AbortSignal): Promise<void> {
+    const giveBack = await this.context.turns.take(this.isAhead, signal);
+    if (giveBack === undefined) {
+      this.#isWanted = true;
+      return;
+    }
+    try {
+      await runSession(this, signal);
+      this.#failures = 0;
+      if (signal.aborted) this.#isWanted = true;
+    } catch (error) {
+      this.#isWanted = true;
+      if (!signal.aborted) await this.#failed(error);
+    } finally {
+      giveBack();
+    }
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const { config, log, upstream } = this.context;
+    const reason = reasonOf(error);
+    log.warn({ database: this.name, reason, ...(isDefect(error) && { err: error }) }, 'a mirror failed');
+    await this.hear({ type: 'failed', reason }).catch((failure: unknown) => {
+      log.error({ database: this.name, err: failure }, 'what became of a mirror could not be kept');
+    });
+    // When the upstream is back it is woken.
+    if (!upstream.isOnline) return;
+    const { firstRetry, longestRetry } = config.upstream;
+    this.#failures++;
+    const longest = isForbidden(error)
+      ? longestRetry
+      : Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#failures, 30));
+    // Many that failed together do not come back together, and none at once.
+    this.#retry = setTimeout(
+      () => {
+        this.#forgive();
+        this.#begin();
+      },
+      (longest * (1 + Math.random())) / 2,
+    ).unref();
+  }
+
+  #forgive(): void {
+    clearTimeout(this.#retry);
+    this.#retry = undefined;
+  }
+
+  async #rest(): Promise<void> {
+    this.#forgive();
+    this.#stop.abort(new Error('the mirror rests'));
+    await this.#work;
+  }
+
+  // ---- what is known of it --------------------------------------------------------------------------------------
+
+  async #put(record: MirrorRecord): Promise<void> {
+    await this.context.records.put(record);
+    this.#record = record;
+  }
+
+  #changed(state: MirrorState, reason: string | undefined): void {
+    this.#since = new Date();
+    const fields = { database: this.name, state, ...(reason !== undefined && { reason }) };
+    if (state === 'warm' || state === 'warming' || state === 'paused')
+      this.context.log.info(fields, 'a mirror');
+    else this.context.log.warn(fields, 'a mirror');
+  }
+
+  async #unsent(withTime = true): Promise<{ count: number; oldest: number | undefined }> {
+    const { databases } = this.context;
+    if (!this.#standing.isWarm || !databases.exists(this.name)) return { count: 0, oldest: undefined };
+    return databases.use(this.name, async ({ unsent }) => ({
+      count: unsent.count,
+      oldest: withTime ? await unsent.oldest() : undefined,
+    }));
+  }
+
+  /** Another selection has other checkpoints; another address of the upstream has the same. */
+  #idOf(direction: string): string {
+    const { docIds, selector } = this.rule;
+    return replicationId({
+      serverUuid: this.context.uuid,
+      source: { name: `mirror:${this.name}`, user: null },
+      target: { name: direction, user: null },
+      options: { ...(docIds !== undefined && { docIds }), ...(selector !== undefined && { selector }) },
+    }).base;
+  }
+}
+
+const mayRun = ({ state }: Standing): boolean => mayFlow(state) || isToBeMet(state);
+
+/** What the upstream has there may be found to be the one that is known, after all. */
+const isToBeMet = (state: MirrorState): boolean =>
+  state === 'upstream-missing' || state === 'upstream-replaced';
+
+function standingOf({ isWarm, held }: MirrorRecord): Standing {
+  if (held !== undefined) return { state: held.state, isWarm, reason: held.reason };
+  return { state: isWarm ? 'warm' : 'warming', isWarm, reason: undefined };
+}
+
+const isForbidden = (error: unknown): boolean =>
+  error instanceof CouchError && (error.status === 401 || error.status === 403);
+
+const isDefect = (error: unknown): boolean =>
+  !(error instanceof CouchError || error instanceof PeerUnreachable);
+
+function reasonOf(error: unknown): string {
+  if (error instanceof CouchError) return error.reason === '' ? error.error : error.reason;
+  return error instanceof PeerUnreachable
+    ? error.message
+    : 'an error of the server itself, which its log has';
 }

@@ -1,27 +1,214 @@
-import type { Mirror } from './mirror.js';
+import path from 'node:path';
+import { statfs } from 'node:fs/promises';
+import { CouchError } from '../../errors.js';
+import type { MirrorRule } from '../rules.js';
+import type { MirrorContext, MirrorServices } from './context.js';
+import { Creations } from './creations.js';
+import type { Place } from './crossing.js';
+import { Mirror } from './mirror.js';
+import { type MirrorRecord, Records } from './records.js';
+import { Turns } from './turns.js';
 
-/** Where requests for a database are answered. */
-export type Place = 'here' | 'there';
-
-/** All mirrors. Must be closed. */
-export interface Mirrors {
-  /** Where the rules and the mirrors have a database at the moment. */
-  placeOf(name: string): Place;
-  /** Whether a database is one that the rules have mirrored, and nobody detached. */
-  isMirrored(name: string): boolean;
-  get(name: string): Mirror | undefined;
-  /** Sorted by names. */
-  list(): readonly Mirror[];
-
-  // ---- what happens upstream (see `WakingHost`) ----
-  /** Names of the mirrors, those first that were used last. */
-  mirrors(): readonly string[];
-  /** Something of an upstream database changed, or may have. */
-  wake(name: string): void;
-  missing(name: string): void;
-  /** There is such a database upstream: where the rules have it mirrored eagerly, its mirror is made. */
-  found(name: string): void;
-  readonly wantsNames: boolean;
-  /** Whether the upstream tells of changes by itself, so that mirrors may sleep while they are used. Set by whoever listens. */
-  isTold: boolean;
+/** Where one request is answered. */
+export interface Admission {
+  readonly place: Place;
+  /** Fires when requests of the database are answered somewhere else from then on; feeds end with it. */
+  readonly ending: AbortSignal | undefined;
+  /** The request is over. */
+  leave(): void;
 }
+
+const nothing = (): void => undefined;
+const HERE: Admission = { place: 'here', ending: undefined, leave: nothing };
+const THERE: Admission = { place: 'there', ending: undefined, leave: nothing };
+
+/** All mirrors, and where the requests for any database are answered. Must be closed. */
+export class Mirrors {
+  readonly #mirrors = new Map<string, Mirror>();
+  readonly #context: MirrorContext;
+  readonly #creations: Creations;
+  readonly #closing = new AbortController();
+  /** Whether the upstream tells of changes by itself, so that mirrors may sleep while they are used. */
+  isTold = false;
+  #wasOnline = false;
+
+  private constructor(
+    private readonly services: MirrorServices,
+    records: Records,
+    data: string,
+  ) {
+    const { config, databases } = services;
+    this.#context = {
+      ...services,
+      records,
+      turns: new Turns(() => turnsWithin(config.upstream)),
+      closing: this.#closing.signal,
+      isTold: () => this.isTold,
+      left: (mirror) => this.#mirrors.delete(mirror.name),
+    };
+    this.#creations = new Creations(this.#context, {
+      hasRoom: () => this.#hasRoom(data),
+      add: (record) => this.#add(record),
+      ruleOf: (name) => this.#ruleOf(name),
+      get: (name) => this.#mirrors.get(name),
+    });
+    databases.onChange((name) => this.#mirrors.get(name)?.changed());
+    services.upstream.onChange(() => this.#reconsider());
+  }
+
+  /** @param data the data directory. @throws whatever the disk says */
+  static async open(services: MirrorServices, data: string): Promise<Mirrors> {
+    const records = await Records.open(path.join(data, 'mirrors'));
+    const mirrors = new Mirrors(services, records, data);
+    await mirrors.#creations.restore();
+    return mirrors;
+  }
+
+  /** To be called once requests can be answered. */
+  start(): void {
+    this.#reconsider();
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await Promise.all(this.list().map((mirror) => mirror.close()));
+    await this.#creations.close();
+    await this.#context.records.close();
+  }
+
+  /** Sorted by names. */
+  list(): readonly Mirror[] {
+    return [...this.#mirrors.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
+  }
+
+  get(name: string): Mirror | undefined {
+    return this.#mirrors.get(name);
+  }
+
+  // ---- requests -------------------------------------------------------------------------------------------------
+
+  /** Where a database is at the moment. */
+  placeOf(name: string): Place {
+    const mirror = this.#mirrors.get(name);
+    if (mirror !== undefined) return mirror.crossing.place;
+    const { upstream } = this.services;
+    if (!upstream.isThere || this.#creations.isDetached(name)) return 'here';
+    return upstream.rules.modeOf(name) === 'local' ? 'here' : 'there';
+  }
+
+  /** Whether the rules have a database mirrored, and nobody detached it: then it is here and upstream. */
+  isMirrored(name: string): boolean {
+    return this.#mirrors.has(name) || this.#ruleOf(name) !== undefined;
+  }
+
+  /**
+   * Where a request is answered, which is to be told when it is over. While a database moves here, writes wait.
+   * @throws CouchError 503 where too many wait
+   */
+  admit(name: string, isWrite: boolean): Admission | Promise<Admission> {
+    const mirror = this.#mirrors.get(name);
+    if (mirror === undefined) return this.placeOf(name) === 'here' ? HERE : THERE;
+    mirror.used();
+    const { crossing } = mirror;
+    if (!isWrite) return crossing.place === 'here' ? HERE : { ...THERE, ending: crossing.ending };
+    const place = crossing.enter();
+    const leave = (): void => crossing.left();
+    return typeof place === 'string'
+      ? { place, ending: undefined, leave }
+      : place.then((found) => ({ place: found, ending: undefined, leave }));
+  }
+
+  /** Why a database takes no writes of clients; undefined where it does. */
+  refusalOf(name: string): string | undefined {
+    const rule = this.#mirrors.get(name)?.rule ?? this.#ruleOf(name);
+    if (rule?.direction !== 'pull') return undefined;
+    return `This database is only read: the rule for ${rule.match} has it pulled from the upstream.`;
+  }
+
+  /** Somebody who may asks for a database that is upstream: its mirror is made in the background. */
+  want(name: string): void {
+    if (this.#mirrors.has(name) || this.#ruleOf(name) === undefined) return;
+    void this.#creations.want(name);
+  }
+
+  /** See `Creations`. */
+  get control(): Creations {
+    return this.#creations;
+  }
+
+  // ---- what happens upstream ------------------------------------------------------------------------------------
+
+  /** Their names, those first that were used last. */
+  mirrors(): readonly string[] {
+    return [...this.#mirrors.values()].sort((a, b) => b.lastUsed - a.lastUsed).map(({ name }) => name);
+  }
+
+  /** Something of an upstream database changed, or may have. */
+  wake(name: string): void {
+    this.#mirrors.get(name)?.wake();
+  }
+
+  /** An upstream database is gone; the mirror sees for itself. */
+  missing(name: string): void {
+    this.#mirrors.get(name)?.wake();
+  }
+
+  /** There is such a database upstream: where the rules say so, it is mirrored from now on. */
+  found(name: string): void {
+    if (this.#ruleOf(name)?.start === 'eager') this.want(name);
+  }
+
+  /** Whether names of upstream databases are of interest of which nobody knows. */
+  get wantsNames(): boolean {
+    return this.services.upstream.rules.hasEagerPatterns;
+  }
+
+  /** The link, the upstream or the rules are other ones. */
+  #reconsider(): void {
+    const { upstream } = this.services;
+    const { isOnline } = upstream;
+    for (const mirror of this.#mirrors.values()) {
+      const rule = this.#ruleOf(mirror.name);
+      if (rule === undefined) void this.#creations.release(mirror);
+      else mirror.rule = rule;
+    }
+    void this.#creations.restore().catch((error: unknown) => {
+      this.services.log.error({ err: error }, 'mirrors could not be made');
+    });
+    if (isOnline === this.#wasOnline) return;
+    this.#wasOnline = isOnline;
+    // Those that were used last have most to say.
+    for (const name of this.mirrors()) this.#mirrors.get(name)?.linkChanged(isOnline);
+    if (isOnline) for (const name of upstream.rules.eagerNames) this.want(name);
+  }
+
+  #ruleOf(name: string): MirrorRule | undefined {
+    const { upstream } = this.services;
+    if (!upstream.isThere || this.#creations.isDetached(name)) return undefined;
+    return upstream.rules.mirrorOf(name);
+  }
+
+  #add(record: MirrorRecord): Mirror {
+    const rule = this.#ruleOf(record.name);
+    if (rule === undefined)
+      throw new CouchError(409, 'conflict', 'The rules have no mirror of this database.');
+    const mirror = new Mirror(record, rule, this.#context);
+    this.#mirrors.set(record.name, mirror);
+    mirror.wake();
+    return mirror;
+  }
+
+  /** Whether another database may be copied. */
+  async #hasRoom(data: string): Promise<boolean> {
+    const { bavail, bsize } = await statfs(data);
+    return bavail * bsize >= this.services.config.store.minFree;
+  }
+}
+
+/** Each has a connection that waits for changes, and others now and then. */
+const turnsWithin = ({
+  maxMirrorsRunning,
+  maxConnections,
+  maxFeeds,
+}: MirrorServices['config']['upstream']): number =>
+  Math.max(1, Math.min(maxMirrorsRunning, (maxConnections - maxFeeds) >> 1));

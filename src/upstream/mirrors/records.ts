@@ -79,6 +79,10 @@ export class Records {
     return this.#records.values();
   }
 
+  get(name: string): MirrorRecord | undefined {
+    return this.#records.get(name);
+  }
+
   /** Resolves once it is on disk. @throws CouchError; the former one holds then */
   put(record: MirrorRecord): Promise<void> {
     return this.#write(async (level) => {

@@ -1,0 +1,126 @@
+import { CouchError } from '../../errors.js';
+import type { Database } from '../../store/types.js';
+import { put } from './control.js';
+import type { Mirror } from './mirror.js';
+import { isStuck } from './state.js';
+
+/** Milliseconds for which an admin's request waits for writes under way. */
+const LONGEST_HOLD = 10_000;
+
+/**
+ * Compares everything in both directions. Both sides are merged, also where they had nothing to do with each other.
+ * @throws CouchError
+ */
+export async function resync(mirror: Mirror): Promise<void> {
+  await mirror.during(async () => {
+    await reconnect(mirror);
+    await mirror.hear({ type: isStuck(mirror.standing.state) ? 'chosen' : 'resumed' });
+  });
+  mirror.wake();
+}
+
+/** Everything here goes into the upstream database, which is made where there is none. @throws CouchError */
+export async function pushAll(mirror: Mirror): Promise<void> {
+  const { context, name } = mirror;
+  await mirror.during(async () => {
+    const isPartitioned = await context.databases.use(name, (db) => db.isPartitioned);
+    await put(context, name, isPartitioned ? { partitioned: 'true' } : {}, mirror.context.closing).catch(
+      (error: unknown) => {
+        if (!(error instanceof CouchError) || error.status !== 412) throw error;
+      },
+    );
+    await reconnect(mirror);
+    await mirror.hear({ type: 'chosen' });
+  });
+  mirror.wake();
+}
+
+/** What is there counts as met for the first time, and nothing as known to be on the other side. */
+async function reconnect(mirror: Mirror): Promise<void> {
+  const { context, name } = mirror;
+  if (mirror.standing.isWarm)
+    await context.databases.use(name, async (db: Database) => {
+      await db.trackUnsent(true);
+      await db.unsent.voidAll();
+      for (const { id } of [mirror.pull, mirror.push]) await db.deleteLocal(`_local/${id}`);
+    });
+  await mirror.note({ upstream: undefined, isFound: undefined, toCreate: undefined });
+}
+
+/**
+ * Drops what is here; it is mirrored anew when it is next asked for.
+ * @throws CouchError 409 where something has not gone up, unless it is forced
+ */
+export async function evict(mirror: Mirror, { force }: { readonly force: boolean }): Promise<void> {
+  await mirror.during(() => away(mirror, force));
+}
+
+async function away(mirror: Mirror, force: boolean): Promise<void> {
+  const { context, name, crossing } = mirror;
+  await crossing.hold(AbortSignal.timeout(LONGEST_HOLD));
+  let place = crossing.place;
+  try {
+    if (!force && mirror.standing.isWarm) await requireSent(mirror);
+    // From now on it is nothing but a copy that is not whole: a start would drop it, or fill it.
+    await mirror.note({ held: undefined });
+    await mirror.hear({ type: 'emptied' });
+    place = 'there';
+    await mirror.leave();
+  } finally {
+    crossing.settle(place);
+  }
+  context.log.info({ database: name }, 'a mirror was dropped');
+}
+
+async function requireSent({ context, name }: Mirror): Promise<void> {
+  const count = await context.databases.use(name, ({ unsent }) => unsent.count);
+  if (count === 0) return;
+  throw new CouchError(
+    409,
+    'conflict',
+    `${count} changes of this database have not gone upstream; they would be lost (force=true does so).`,
+  );
+}
+
+/** It is a local database from now on, whatever the rules say. @throws CouchError */
+export async function detach(mirror: Mirror): Promise<void> {
+  const { context, name } = mirror;
+  if (!mirror.standing.isWarm)
+    throw new CouchError(409, 'conflict', 'The mirror has not everything yet that the upstream has.');
+  await mirror.during(async () => {
+    await mirror.note({ isDetached: true, held: undefined, upstream: undefined });
+    await context.databases.use(name, (db) => db.trackUnsent(false));
+    mirror.end();
+  });
+}
+
+/**
+ * What is here is kept aside under another name, as a local database, and the upstream's is mirrored.
+ * @returns that name
+ * @throws CouchError
+ */
+export async function pullAnew(mirror: Mirror): Promise<string> {
+  const { context, name, crossing } = mirror;
+  const { databases, records } = context;
+  const kept = `${name}-kept-${new Date()
+    .toISOString()
+    .replace(/[^0-9]/g, '')
+    .slice(0, 14)}`;
+  await mirror.during(async () => {
+    await crossing.hold(AbortSignal.timeout(LONGEST_HOLD));
+    let place = crossing.place;
+    try {
+      await records.put({ name: kept, isWarm: true, isDetached: true, created: Date.now() });
+      await mirror.hear({ type: 'emptied' });
+      place = 'there';
+      await databases.rename(name, kept);
+      await databases.use(kept, (db) => db.trackUnsent(false));
+      await mirror.note({ upstream: undefined, local: undefined, isFound: undefined, toCreate: undefined });
+      await mirror.hear({ type: 'chosen' });
+    } finally {
+      crossing.settle(place);
+    }
+  });
+  mirror.wake();
+  return kept;
+}

@@ -1,0 +1,120 @@
+import { CouchError, forbidden } from '../../errors.js';
+import { parseSecurity } from '../../auth/security.js';
+import type { HttpRequest } from '../../replication/http/client.js';
+import type { MirrorContext } from './context.js';
+import type { Mirror } from './mirror.js';
+import { isStuck } from './state.js';
+
+/** What concerns a database as a whole is done upstream first: what the upstream refuses does not happen here either. */
+
+type Asked = Pick<HttpRequest, 'method' | 'body'> & { readonly path?: string };
+
+/** @throws CouchError */
+function ask(
+  { upstream }: Pick<MirrorContext, 'upstream'>,
+  name: string,
+  { path = '', ...request }: Asked,
+  signal: AbortSignal,
+): Promise<unknown> {
+  return upstream.ask({ ...request, path: `${encodeURIComponent(name)}${path}`, signal });
+}
+
+/** Who may read nothing but server admins, where the account may not know who else. */
+const CLOSED = '{"admins":{"roles":["_admin"]},"members":{"roles":["_admin"]}}';
+
+/** Has the database here grant what the one upstream grants. @throws CouchError */
+export async function copySecurity({ context, name }: Mirror, signal: AbortSignal): Promise<void> {
+  const text = await securityText(context, name, signal);
+  await context.databases.use(name, async (db) => {
+    if (db.security !== text) await db.setSecurity(text);
+  });
+  // What it was is remembered for some seconds.
+  context.upstream.forget(name);
+}
+
+async function securityText(context: MirrorContext, name: string, signal: AbortSignal): Promise<string> {
+  try {
+    const security = await ask(context, name, { method: 'GET', path: '/_security' }, signal);
+    parseSecurity(security);
+    return JSON.stringify(security);
+  } catch (error) {
+    if (!(error instanceof CouchError) || error.status >= 500 || error.status === 404) throw error;
+    return CLOSED;
+  }
+}
+
+export async function isPartitioned({ context, name }: Mirror, signal: AbortSignal): Promise<boolean> {
+  const info = (await ask(context, name, { method: 'GET' }, signal)) as { props?: { partitioned?: unknown } };
+  return info.props?.partitioned === true;
+}
+
+/**
+ * Makes the database upstream that was made here while the upstream was away.
+ * @returns false where there is one
+ */
+export async function createUpstream(
+  mirror: Mirror,
+  parameters: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { context, name } = mirror;
+  try {
+    await put(context, name, parameters, signal);
+  } catch (error) {
+    if (error instanceof CouchError && error.status === 412) return false;
+    throw error;
+  }
+  const security = await context.databases.use(name, (db) => db.security);
+  await ask(context, name, { method: 'PUT', path: '/_security', body: security }, signal);
+  // A crash before this leaves a database upstream that nobody knows to be ours: an admin has to say so.
+  await mirror.note({ toCreate: undefined });
+  return true;
+}
+
+/** @throws CouchError 412 where there is one */
+export async function put(
+  context: Pick<MirrorContext, 'upstream'>,
+  name: string,
+  parameters: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const query = new URLSearchParams(parameters).toString();
+  await ask(context, name, { method: 'PUT', path: query === '' ? '' : `?${query}` }, signal);
+}
+
+/** Deletes an upstream database. @returns false where there is none. @throws CouchError */
+export async function removeUpstream(
+  context: MirrorContext,
+  name: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await ask(context, name, { method: 'DELETE' }, signal);
+    return true;
+  } catch (error) {
+    if (!(error instanceof CouchError) || error.status !== 404) throw error;
+    return false;
+  }
+}
+
+/** @throws CouchError 403 */
+export function requireDeletable(
+  { allowDelete }: { readonly allowDelete: boolean },
+  isPartial: boolean,
+): void {
+  if (isPartial) throw forbidden('Only a part of this database is here: delete it upstream.');
+  if (!allowDelete)
+    throw forbidden(
+      'This database is a mirror: delete it upstream, or have an admin set upstream.allowDelete.',
+    );
+}
+
+/** Does upstream what is about to be done here, unless the two have nothing to do with each other now. @throws CouchError */
+export async function doUpstream(
+  { context, name, record, standing }: Mirror,
+  request: Asked,
+  signal: AbortSignal,
+): Promise<unknown> {
+  if (record.upstream === undefined || isStuck(standing.state)) return undefined;
+  return ask(context, name, request, signal);
+}

@@ -1,0 +1,176 @@
+import { CouchError, databaseExists, databaseMissing } from '../../errors.js';
+import { Queue } from '../../store/queue.js';
+import type { MirrorRule } from '../rules.js';
+import type { MirrorContext } from './context.js';
+import { doUpstream, put, removeUpstream, requireDeletable } from './control.js';
+import type { Mirror } from './mirror.js';
+import type { MirrorRecord } from './records.js';
+
+/** What mirrors there are. */
+export interface CreationHost {
+  hasRoom(): Promise<boolean>;
+  add(record: MirrorRecord): Mirror;
+  ruleOf(name: string): MirrorRule | undefined;
+  get(name: string): Mirror | undefined;
+}
+
+/** Milliseconds for which a new database is waited for until it is here. */
+const PATIENCE = 5000;
+/** Milliseconds for which a name that has no database upstream is not asked for again. */
+const FRUITLESS = 5000;
+/** Names of which that is remembered. */
+const MOST = 10_000;
+
+/** Makes mirrors, and takes them away. */
+export class Creations {
+  readonly #underWay = new Map<string, Promise<void>>();
+  readonly #fruitless = new Map<string, number>();
+  readonly #restorations = new Queue();
+  #isFull = false;
+
+  constructor(
+    private readonly context: MirrorContext,
+    private readonly host: CreationHost,
+  ) {}
+
+  /** Whether a database is local though the rules say something else. */
+  isDetached(name: string): boolean {
+    return this.context.records.get(name)?.isDetached === true;
+  }
+
+  /**
+   * Has the mirrors that there are records of, and of the databases that the rules have mirrored now, but had not before.
+   * What a crash left is put right: a database that is gone is not warm, whatever its record says.
+   */
+  restore(): Promise<void> {
+    return this.#restorations.add(() => this.#restore());
+  }
+
+  async #restore(): Promise<void> {
+    const { records, databases } = this.context;
+    for (const record of [...records.list()]) {
+      const { name, isDetached, isWarm } = record;
+      const isHere = databases.exists(name);
+      if (isDetached === true) {
+        if (!isHere) await records.delete(name);
+      } else if (this.host.get(name) === undefined && this.host.ruleOf(name) !== undefined) {
+        const lost = { ...record, isWarm: false, local: undefined };
+        if (isWarm && !isHere) await records.put(lost);
+        this.host.add(isWarm && !isHere ? lost : record);
+      }
+    }
+    for (const name of databases.list()) {
+      if (this.host.get(name) !== undefined || this.host.ruleOf(name) === undefined) continue;
+      await this.#make({ name, isWarm: true, isFound: true, created: Date.now() });
+    }
+  }
+
+  /** The rules have it mirrored no more: what is here stays as it is. */
+  async release(mirror: Mirror): Promise<void> {
+    mirror.end();
+    await mirror.close();
+  }
+
+  /** Makes the mirror of a database that is upstream. Never fails. */
+  async want(name: string): Promise<void> {
+    const since = this.#fruitless.get(name);
+    if (since !== undefined && performance.now() - since < FRUITLESS) return;
+    const work = this.#underWay.get(name) ?? this.#mirror(name).finally(() => this.#underWay.delete(name));
+    this.#underWay.set(name, work);
+    await work;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#underWay.values());
+  }
+
+  async #mirror(name: string): Promise<void> {
+    const { upstream, closing, log } = this.context;
+    this.#fruitless.delete(name);
+    try {
+      await upstream.ask({ method: 'GET', path: encodeURIComponent(name), signal: closing });
+      if (closing.aborted || this.host.get(name) !== undefined) return;
+      if (await this.#hasRoom()) await this.#make({ name, isWarm: false, created: Date.now() });
+    } catch (error) {
+      if (closing.aborted) return;
+      if (this.#fruitless.size >= MOST) this.#fruitless.clear();
+      this.#fruitless.set(name, performance.now());
+      // Requests for it tell the same to whom they come from.
+      if (!(error instanceof CouchError))
+        log.error({ err: error, database: name }, 'a mirror could not be made');
+    }
+  }
+
+  async #hasRoom(): Promise<boolean> {
+    const hasRoom = await this.host.hasRoom();
+    if (!hasRoom && !this.#isFull)
+      this.context.log.warn('the disk has less room than store.minFree: nothing more is mirrored');
+    this.#isFull = !hasRoom;
+    return hasRoom;
+  }
+
+  async #make(record: MirrorRecord): Promise<Mirror> {
+    await this.context.records.put(record);
+    return this.host.add(record);
+  }
+
+  // ---- what clients ask for -------------------------------------------------------------------------------------
+
+  /**
+   * Makes a database upstream, then here. Resolves when it is here, or could be later.
+   * @param parameters those of the request that a CouchDB knows
+   * @throws CouchError 412 where there is one; 503 while the upstream is away, unless the rule allows it
+   */
+  async create(name: string, parameters: Readonly<Record<string, string>>): Promise<void> {
+    const { context, host } = this;
+    const { upstream, databases, closing } = context;
+    if (databases.exists(name)) throw databaseExists();
+    if (!upstream.isOnline && host.ruleOf(name)?.createOffline === true) {
+      await this.#make({ name, isWarm: true, toCreate: parameters, created: Date.now() });
+      await databases.create(name, { partitioned: parameters.partitioned === 'true' });
+      await databases.use(name, (db) => db.trackUnsent(true));
+      return;
+    }
+    await put(context, name, parameters, closing);
+    upstream.forget(name);
+    this.#fruitless.delete(name);
+    await this.want(name);
+    const mirror = host.get(name);
+    if (mirror !== undefined) await warm(mirror);
+  }
+
+  /** Deletes a database upstream, then here. @throws CouchError 403, 404, 503 */
+  async remove(name: string): Promise<void> {
+    const { context, host } = this;
+    const rule = host.ruleOf(name);
+    requireDeletable(context.config.upstream, rule?.selector !== undefined || rule?.docIds !== undefined);
+    const mirror = host.get(name);
+    if (mirror === undefined) {
+      if (!(await removeUpstream(context, name, context.closing))) throw databaseMissing();
+    } else await mirror.remove(() => removeUpstream(context, name, context.closing));
+    context.upstream.forget(name);
+  }
+
+  /** Does upstream what is about to be done with a database here. @throws CouchError */
+  async before(name: string, path: string, method: 'PUT' | 'POST', body: string): Promise<void> {
+    const mirror = this.host.get(name);
+    if (mirror !== undefined) await doUpstream(mirror, { method, path, body }, this.context.closing);
+    this.context.upstream.forget(name);
+  }
+}
+
+/** Resolves when a mirror is warm, or after a while. */
+async function warm(mirror: Mirror): Promise<void> {
+  if (mirror.standing.isWarm) return;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      end();
+      resolve();
+    };
+    const timer = setTimeout(done, PATIENCE);
+    const end = mirror.onProgress(() => {
+      if (mirror.crossing.place === 'here') done();
+    });
+  });
+}
