@@ -279,7 +279,7 @@ test('SIGHUP brings other rules, and wrong ones change nothing; `status` tells h
   await write('proxy');
   gateway.program.signal('SIGHUP');
   await until('the other rules', async () => (await ask()) === 200);
-  await write('mirror');
+  await write('merge');
   gateway.program.signal('SIGHUP');
   await gateway.program.printed('stderr', /stays as it was/);
   expect(await ask()).toBe(200);

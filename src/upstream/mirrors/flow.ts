@@ -69,17 +69,17 @@ export class Flow {
   }
 
   /**
-   * Lets it flow: to the end of what there is, or until the signal fires. Resolves in both cases.
+   * Lets it flow to the end of what there is, or until the signal fires.
    * @param onProgress is called often, with what flowed before and what has flowed
    * @param onCheckpoint everything up to a sequence of the source is on both sides
-   * @throws CouchError, PeerUnreachable
+   * @throws CouchError, PeerUnreachable; whatever it is, where the signal fired
    */
   async run(
     { source, target, isEndless, options, listener, signal }: Stretch,
     onProgress: (hasMoved: boolean) => void,
     onCheckpoint: (seq: Sequence) => void,
   ): Promise<void> {
-    if (signal.aborted) return;
+    signal.throwIfAborted();
     let before = { docsWritten: 0, bytesWritten: 0 };
     let committed: Sequence | undefined;
     const note = (): void => {
@@ -114,7 +114,7 @@ export class Flow {
       this.#pending = 0;
     } catch (error) {
       this.#pending = replication.progress.changesPending ?? undefined;
-      if (!signal.aborted) throw error;
+      throw error;
     } finally {
       signal.removeEventListener('abort', stop);
       this.#progress = undefined;

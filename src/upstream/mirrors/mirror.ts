@@ -57,7 +57,8 @@ export class Mirror {
   #isWanted = false;
   #work: Promise<void> | undefined;
   #stop = new AbortController();
-  #isClosed = false;
+  /** Nothing begins any more. */
+  isClosed = false;
   /** How many admins' actions have it rest. */
   #rests = 0;
   #failures = 0;
@@ -100,7 +101,7 @@ export class Mirror {
       ahead: unsent.count,
       oldest_unsent: unsent.oldest === undefined ? null : new Date(unsent.oldest).toISOString(),
       behind: this.rule.direction === 'push' ? 0 : (this.pull.pending ?? null),
-      last_error: (this.#lastError && { ...this.#lastError, at: this.#lastError.at.toISOString() }) || null,
+      last_error: this.#lastError ? { ...this.#lastError, at: this.#lastError.at.toISOString() } : null,
       last_synced: this.#lastSynced?.toISOString() ?? null,
       pull: this.pull.status,
       push: this.push.status,
@@ -203,19 +204,19 @@ export class Mirror {
   }
 
   async close(): Promise<void> {
-    this.#isClosed = true;
+    this.isClosed = true;
     await this.#rest();
   }
 
   /** It is no mirror any more; nothing begins from now on. */
   end(): void {
-    this.#isClosed = true;
+    this.isClosed = true;
     this.context.left(this);
   }
 
   /** Takes away what is here, and the record of it. @throws CouchError */
   async leave(): Promise<void> {
-    this.#isClosed = true;
+    this.isClosed = true;
     const { databases, records } = this.context;
     await databases.delete(this.name);
     await records.delete(this.name);
@@ -240,7 +241,7 @@ export class Mirror {
 
   #begin(): void {
     const { upstream } = this.context;
-    if (this.#work !== undefined || !this.#isWanted || this.#rests > 0 || this.#isClosed) return;
+    if (this.#work !== undefined || !this.#isWanted || this.#rests > 0 || this.isClosed) return;
     if (!upstream.isOnline || !mayRun(this.#standing)) return;
     this.#stop = new AbortController();
     this.#isWanted = false;
@@ -262,7 +263,6 @@ export class Mirror {
     try {
       await runSession(this, signal);
       this.#failures = 0;
-      if (signal.aborted) this.#isWanted = true;
     } catch (error) {
       this.#isWanted = true;
       if (!signal.aborted) await this.#failed(error);

@@ -23,19 +23,18 @@ const LONGEST_TURN = 10_000;
 
 /**
  * Works on a mirror for one turn: everything flows that there is, and whatever comes meanwhile, until nothing comes any
- * more, others wait, or the signal fires.
- * @throws CouchError, PeerUnreachable
+ * more, or others wait.
+ * @throws CouchError, PeerUnreachable, the reason of the signal
  */
 export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<void> {
   const session = { mirror, upstream: mirror.context.upstream.peerOf(mirror.name), signal };
   await meetUpstream(session);
-  if (signal.aborted || !mayFlow(mirror.standing.state)) return;
+  if (!mayFlow(mirror.standing.state) || mirror.isClosed) return;
   await prepareLocal(session);
   if (mirror.standing.isWarm) await copySecurity(mirror, signal);
   else await warmUp(session);
-  if (signal.aborted) return;
   await exchange(session, false);
-  if (signal.aborted) return;
+  signal.throwIfAborted();
   await mirror.hear({ type: 'ran' });
   mirror.synced();
   await follow(session);
@@ -56,7 +55,9 @@ async function exchange(session: Session, isEndless: boolean): Promise<void> {
     // Neither goes on alone.
     ending.abort();
     await Promise.allSettled(flows);
-    throw await asMet(session, error);
+    session.signal.throwIfAborted();
+    await meetAgain(session, error);
+    throw error;
   }
 }
 
@@ -70,10 +71,13 @@ async function follow({ mirror, upstream, signal }: Session): Promise<void> {
   }, LOOK);
   try {
     await exchange({ mirror, upstream, signal: AbortSignal.any([signal, over.signal]) }, true);
+  } catch (error) {
+    if (!over.signal.aborted) throw error;
   } finally {
     clearInterval(timer);
   }
-  if (!signal.aborted) await mirror.settle();
+  signal.throwIfAborted();
+  await mirror.settle();
 }
 
 function isOver(mirror: Mirror, began: number): boolean {
@@ -86,11 +90,10 @@ function isOver(mirror: Mirror, began: number): boolean {
   );
 }
 
-/** A database that is gone, or another one, is found out about when it is next met. */
-async function asMet(session: Session, error: unknown): Promise<unknown> {
-  const isOther =
-    error instanceof CouchError &&
-    (error.error === 'db_not_found' || error.error === 'database_replaced' || error.status === 404);
-  if (isOther && !session.signal.aborted) await meetUpstream(session);
-  return error;
+/** A database that is gone, or another one by now, is told at once. */
+async function meetAgain(session: Session, error: unknown): Promise<void> {
+  const isOther = error instanceof CouchError && (error.status === 404 || OTHER.has(error.error));
+  if (isOther) await meetUpstream(session);
 }
+
+const OTHER = new Set(['db_not_found', 'database_replaced']);

@@ -16,7 +16,7 @@ export async function warmUp(session: Session): Promise<void> {
   const { mirror, signal } = session;
   const isPulled = mirror.rule.direction !== 'push';
   if (isPulled) await pull(session, false);
-  if (signal.aborted) return;
+  signal.throwIfAborted();
   const { crossing } = mirror;
   const patience = AbortSignal.timeout(LONGEST_HOLD);
   const within = { ...session, signal: AbortSignal.any([signal, patience]) };
@@ -28,7 +28,8 @@ export async function warmUp(session: Session): Promise<void> {
     await mirror.hear({ type: 'warmed' });
   } catch (error) {
     crossing.settle('there');
-    if (patience.aborted && !signal.aborted)
+    signal.throwIfAborted();
+    if (patience.aborted)
       throw new PeerUnreachable('requests are under way that take too long', { cause: error });
     throw error;
   }
