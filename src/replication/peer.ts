@@ -43,6 +43,8 @@ export interface ChangedDocument {
   readonly id: string;
   /** Leaves, the winner first. */
   readonly revs: readonly string[];
+  /** Whether the winner is a deletion; left out where it is none, or nobody said so. */
+  readonly deleted?: boolean;
   /** Missing where the source left it out. */
   readonly seq: Sequence | undefined;
 }

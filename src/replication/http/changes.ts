@@ -85,14 +85,15 @@ async function readPage(chunks: AsyncIterable<Buffer>): Promise<ChangesPage> {
 }
 
 function rowOf(text: string): ChangedDocument {
-  const { id, seq, changes } = JSON.parse(text) as Record<string, unknown>;
+  const { id, seq, changes, deleted } = JSON.parse(text) as Record<string, unknown>;
   if (typeof id !== 'string' || !Array.isArray(changes)) throw new JsonError('no row of a feed');
   const revs = changes.map((change: unknown) => {
     const { rev } = change as Record<string, unknown>;
     if (typeof rev !== 'string') throw new JsonError('no revision');
     return rev;
   });
-  return { id, revs, seq: seq === null || seq === undefined ? undefined : asSequence(seq) };
+  const given = seq === null || seq === undefined ? undefined : asSequence(seq);
+  return { id, revs, seq: given, ...(deleted === true && { deleted }) };
 }
 
 /** Some servers have arrays for sequences: they go as JSON text. */
