@@ -52,8 +52,9 @@ export class Passage implements Dispatcher.DispatchHandler {
   /** The client has gone: what it asked for is asked for no more. */
   leave(): void {
     this.#hasLeft = true;
-    this.#controller?.abort(GONE);
+    // What undici says of that is no failure.
     this.#settle();
+    this.#controller?.abort(GONE);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {

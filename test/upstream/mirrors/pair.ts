@@ -61,14 +61,14 @@ export async function startMirrored(values: Values = {}): Promise<Mirrored> {
 }
 
 /** Fills a database with documents `d0`, `d1` and so on. */
-export async function fill(server: Users, name: string, count: number): Promise<void> {
+export async function fill(server: Pick<Users, 'ask'>, name: string, count: number): Promise<void> {
   const docs = Array.from({ length: count }, (_, at) => ({ _id: `d${at}`, at }));
   const { status, body } = await server.ask('POST', `/${name}/_bulk_docs`, { json: { docs } });
   if (status !== 201) throw new Error(JSON.stringify(body));
 }
 
 /** The ids of all documents, with their revisions. */
-export async function contentOf(server: Users, name: string): Promise<Record<string, string>> {
+export async function contentOf(server: Pick<Users, 'ask'>, name: string): Promise<Record<string, string>> {
   const { body } = await server.ask('GET', `/${name}/_all_docs`);
   const { rows = [] } = body as { rows?: { id: string; value: { rev: string } }[] };
   return Object.fromEntries(rows.map(({ id, value }) => [id, value.rev]));
