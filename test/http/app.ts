@@ -135,6 +135,7 @@ export async function startApp(
   const { port } = app.server.address() as AddressInfo;
   replicator.start(`http://127.0.0.1:${port}`);
   upstream.start();
+  mirrors.start();
 
   return {
     app,
@@ -145,6 +146,7 @@ export async function startApp(
     log,
     views,
     upstream,
+    mirrors,
     settings,
     /** What was logged at `error`. */
     errors: lines,

@@ -32,7 +32,8 @@ describe.each([
     } else {
       const { username, password } = new URL(couch);
       const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-      there = async (method, url, { json } = {}) => {
+      there = async (method, url, asking) => {
+        const json = asking?.json;
         const answer = await fetch(new URL(url, couch.replace(/\/\/.*@/, '//')), {
           method,
           headers: { authorization, ...(json !== undefined && { 'content-type': 'application/json' }) },
@@ -84,7 +85,7 @@ describe.each([
       return send(url, options);
     };
     const auth = { username: 'admin', password: 'secret' };
-    return new PouchDB(`${front.gateway.url}/${name}`, { auth, fetch, skip_setup: true } as object);
+    return new PouchDB(`${front.gateway.url}/${name}`, { auth, fetch, skip_setup: true });
   }
 
   test.each([
