@@ -19,7 +19,7 @@ export function createReplicator(
 ): Replicator {
   const { config } = settings;
   const viewOf = (db: Database, user: UserContext): Database =>
-    viewFor({ sandbox, users, replicator }, user, db, () => false);
+    viewFor({ sandbox, users, replicator }, user, mirrors.view(db), () => false);
   const replicator: Replicator = new Replicator({
     ...tuning,
     config,

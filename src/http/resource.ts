@@ -302,7 +302,6 @@ async function onOpenDatabase(
   if (WITHOUT_DATABASE.has(right)) requireRight(right, user);
   await server.databases.use(name, (db) => {
     requireRight(right, user, securityOf(db.security));
-    requireWritable(exchange, resource);
     const { run } = operation;
     return perform(exchange, resource, operation, run && ((request) => run(request, seenBy(exchange, db))));
   });
@@ -335,7 +334,7 @@ async function pass(
   return passOn(exchange, resource.path, ending);
 }
 
-/** @throws CouchError 403 for what would change a database that is only read */
+/** @throws CouchError 403 for what would change a database upstream that is only read */
 function requireWritable(exchange: Exchange, { path }: Resource): void {
   if (!isWriting(exchange.method, path)) return;
   const refusal = exchange.server.mirrors.refusalOf(exchange.param('db'));

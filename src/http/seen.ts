@@ -9,7 +9,7 @@ import type { Services } from './services.js';
 
 /** A database by the rules that it has for whoever asks, besides its security object. Nobody else's is handed on. */
 export const seenBy = ({ server, user, response }: Exchange, db: Database): Database =>
-  viewFor(server, user, db, () => response.destroyed);
+  viewFor(server, user, server.mirrors.view(db), () => response.destroyed);
 
 /** @param isGone whether nobody waits for what is done with it any more */
 export function viewFor(

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.js';
 import { upstreamTarget } from '../config/upstream.js';
 import { badGateway, CouchError, upstreamAway } from '../errors.js';
 import type { Logger } from '../observe/log.js';
-import type { HttpRequest } from '../replication/http/client.js';
+import { HttpClient, type HttpRequest } from '../replication/http/client.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
@@ -165,14 +165,13 @@ export class Upstream {
   }
 
   /** A database there, as the account of the gateway. @throws CouchError 503 while it is away */
-  peerOf(database: string): HttpPeer {
+  peerOf(database: string): { readonly peer: HttpPeer; readonly client: HttpClient } {
     const connection = this.#open();
-    return new HttpPeer(
-      connection.peerOptions(database, (outcome) => {
-        if (typeof outcome === 'number') this.#heard(connection, outcome);
-        else this.#noted(connection, outcome);
-      }),
-    );
+    const options = connection.peerOptions(database, (outcome) => {
+      if (typeof outcome === 'number') this.#heard(connection, outcome);
+      else this.#noted(connection, outcome);
+    });
+    return { peer: new HttpPeer(options), client: new HttpClient(options) };
   }
 
   /** Whether databases that were made anew there are known by their `instance_start_time`. */

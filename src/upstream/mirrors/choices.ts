@@ -44,7 +44,7 @@ async function reconnect(mirror: Mirror): Promise<void> {
       await db.unsent.voidAll();
       for (const { id } of [mirror.pull, mirror.push]) await db.deleteLocal(`_local/${id}`);
     });
-  await mirror.note({ upstream: undefined, isFound: undefined, toCreate: undefined });
+  await mirror.note({ upstream: undefined, isFound: undefined, toCreate: undefined, purgeSeq: undefined });
 }
 
 /**
@@ -115,7 +115,14 @@ export async function pullAnew(mirror: Mirror): Promise<string> {
       place = 'there';
       await databases.rename(name, kept);
       await databases.use(kept, (db) => db.trackUnsent(false));
-      await mirror.note({ upstream: undefined, local: undefined, isFound: undefined, toCreate: undefined });
+      await mirror.note({
+        upstream: undefined,
+        local: undefined,
+        isFound: undefined,
+        toCreate: undefined,
+        purgeSeq: undefined,
+        followed: undefined,
+      });
       await mirror.hear({ type: 'chosen' });
     } finally {
       crossing.settle(place);

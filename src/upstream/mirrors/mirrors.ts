@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { statfs } from 'node:fs/promises';
 import { CouchError } from '../../errors.js';
+import type { Database } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext, MirrorServices } from './context.js';
 import { Creations } from './creations.js';
@@ -8,6 +9,7 @@ import type { Place } from './crossing.js';
 import { Mirror } from './mirror.js';
 import { type MirrorRecord, Records } from './records.js';
 import { Turns } from './turns.js';
+import { refusalOf, viewOf } from './view.js';
 
 /** Where one request is answered. */
 export interface Admission {
@@ -118,11 +120,16 @@ export class Mirrors {
       : place.then((found) => ({ place: found, ending: undefined, leave }));
   }
 
-  /** Why a database takes no writes of clients; undefined where it does. */
+  /** Why a database that is not here yet takes no writes of clients; undefined where it does. */
   refusalOf(name: string): string | undefined {
-    const rule = this.#mirrors.get(name)?.rule ?? this.#ruleOf(name);
-    if (rule?.direction !== 'pull') return undefined;
-    return `This database is only read: the rule for ${rule.match} has it pulled from the upstream.`;
+    const rule = this.#ruleOf(name);
+    return rule && refusalOf(rule);
+  }
+
+  /** A database here as clients may use it. */
+  view(db: Database): Database {
+    const mirror = this.#mirrors.get(db.name);
+    return mirror === undefined ? db : viewOf(db, mirror.rule);
   }
 
   /** Somebody who may asks for a database that is upstream: its mirror is made in the background. */

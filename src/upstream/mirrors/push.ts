@@ -4,6 +4,7 @@ import type { Sequence } from '../../replication/peer.js';
 import { noteRefused, noteWritten } from '../../replication/rejected.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
+import { PurgedTarget } from './purged-target.js';
 import type { Session } from './session.js';
 
 /**
@@ -39,7 +40,14 @@ export async function push(session: Session, isEndless: boolean): Promise<void> 
       onWritten: (documents: Parameters<typeof noteWritten>[1]) => noteWritten(list, documents),
     };
     await mirror.push.run(
-      { source, target: upstream, isEndless, options: {}, listener, signal },
+      {
+        source,
+        target: new PurgedTarget(upstream, session.purges),
+        isEndless,
+        options: {},
+        listener,
+        signal,
+      },
       (hasMoved) => {
         if (hasMoved) mirror.lastUsed = performance.now();
       },

@@ -1,9 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CouchError } from '../../errors.js';
+import type { HttpClient } from '../../replication/http/client.js';
 import type { Peer } from '../../replication/peer.js';
 import { copySecurity } from './control.js';
 import { meetUpstream, prepareLocal } from './beginning.js';
 import type { Mirror } from './mirror.js';
+import { localSide } from './context.js';
 import { pull } from './pull.js';
+import { Purges } from './purges.js';
 import { push } from './push.js';
 import { mayFlow } from './state.js';
 import { warmUp } from './warm-up.js';
@@ -11,13 +15,17 @@ import { warmUp } from './warm-up.js';
 /** What a mirror works with while it has its turn. */
 export interface Session {
   readonly mirror: Mirror;
-  /** The upstream database. */
+  /** The upstream database, and what asks it. */
   readonly upstream: Peer;
+  readonly client: HttpClient;
+  readonly purges: Purges;
   readonly signal: AbortSignal;
 }
 
 /** How often it is looked whether a mirror has still something to do, in milliseconds. */
 const LOOK = 1000;
+/** How often it is asked what was purged upstream, in milliseconds. */
+const PURGES = 30_000;
 /** Others wait no longer for one that has always something to do. */
 const LONGEST_TURN = 10_000;
 
@@ -27,12 +35,22 @@ const LONGEST_TURN = 10_000;
  * @throws CouchError, PeerUnreachable, the reason of the signal
  */
 export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<void> {
-  const session = { mirror, upstream: mirror.context.upstream.peerOf(mirror.name), signal };
+  const { peer: upstream, client } = mirror.context.upstream.peerOf(mirror.name);
+  const purges = new Purges({
+    client,
+    upstream,
+    access: localSide(mirror.name, mirror.context).access,
+    known: mirror.record.purgeSeq,
+    onDone: (purgeSeq) => mirror.note({ purgeSeq }),
+  });
+  const session = { mirror, upstream, client, purges, signal };
   await meetUpstream(session);
   if (!mayFlow(mirror.standing.state) || mirror.isClosed) return;
   await prepareLocal(session);
   if (mirror.standing.isWarm) await copySecurity(mirror, signal);
   else await warmUp(session);
+  // What was purged there would go up again.
+  await purges.follow(signal);
   await exchange(session, false);
   signal.throwIfAborted();
   await mirror.hear({ type: 'ran' });
@@ -48,6 +66,7 @@ async function exchange(session: Session, isEndless: boolean): Promise<void> {
   const flows = [
     ...(direction === 'push' ? [] : [pull(within, isEndless)]),
     ...(direction === 'pull' ? [] : [push(within, isEndless)]),
+    ...(isEndless ? [followPurges(within)] : []),
   ];
   try {
     await Promise.all(flows);
@@ -61,8 +80,17 @@ async function exchange(session: Session, isEndless: boolean): Promise<void> {
   }
 }
 
+/** No feed tells of purges. */
+async function followPurges({ purges, signal }: Session): Promise<void> {
+  for (;;) {
+    await sleep(PURGES, undefined, { signal, ref: false });
+    await purges.follow(signal);
+  }
+}
+
 /** Goes on until there is nothing to do. */
-async function follow({ mirror, upstream, signal }: Session): Promise<void> {
+async function follow(session: Session): Promise<void> {
+  const { mirror, signal } = session;
   const over = new AbortController();
   const began = performance.now();
   mirror.lastUsed = Math.max(mirror.lastUsed, began - LOOK);
@@ -70,7 +98,7 @@ async function follow({ mirror, upstream, signal }: Session): Promise<void> {
     if (isOver(mirror, began)) over.abort();
   }, LOOK);
   try {
-    await exchange({ mirror, upstream, signal: AbortSignal.any([signal, over.signal]) }, true);
+    await exchange({ ...session, signal: AbortSignal.any([signal, over.signal]) }, true);
   } catch (error) {
     if (!over.signal.aborted) throw error;
   } finally {
