@@ -1,5 +1,6 @@
 import { CouchError } from '../../errors.js';
 import type { Database } from '../../store/types.js';
+import { isDatabaseName } from '../../store/names.js';
 import { put } from './control.js';
 import type { Mirror } from './mirror.js';
 import { isStuck } from './state.js';
@@ -61,8 +62,7 @@ async function away(mirror: Mirror, force: boolean): Promise<void> {
   let place = crossing.place;
   try {
     if (!force && mirror.standing.isWarm) await requireSent(mirror);
-    // From now on it is nothing but a copy that is not whole: a start would drop it, or fill it.
-    await mirror.note({ held: undefined });
+    await mirror.note({ isLeaving: true });
     await mirror.hear({ type: 'emptied' });
     place = 'there';
     await mirror.leave();
@@ -102,18 +102,21 @@ export async function detach(mirror: Mirror): Promise<void> {
 export async function pullAnew(mirror: Mirror): Promise<string> {
   const { context, name, crossing } = mirror;
   const { databases, records } = context;
-  const kept = `${name}-kept-${new Date()
-    .toISOString()
-    .replace(/[^0-9]/g, '')
-    .slice(0, 14)}`;
+  const kept = nameAside(name);
   await mirror.during(async () => {
     await crossing.hold(AbortSignal.timeout(LONGEST_HOLD));
     let place = crossing.place;
     try {
       await records.put({ name: kept, isWarm: true, isDetached: true, created: Date.now() });
+      await mirror.note({ keptAs: kept });
       await mirror.hear({ type: 'emptied' });
+      await databases.rename(name, kept).catch(async (error: unknown) => {
+        // All of it is here still: nothing may take it for what is left of a mirror.
+        await mirror.note({ keptAs: undefined });
+        await mirror.hear({ type: 'warmed' });
+        throw error;
+      });
       place = 'there';
-      await databases.rename(name, kept);
       await databases.use(kept, (db) => db.trackUnsent(false));
       await mirror.note({
         upstream: undefined,
@@ -122,6 +125,7 @@ export async function pullAnew(mirror: Mirror): Promise<string> {
         toCreate: undefined,
         purgeSeq: undefined,
         followed: undefined,
+        keptAs: undefined,
       });
       await mirror.hear({ type: 'chosen' });
     } finally {
@@ -130,4 +134,14 @@ export async function pullAnew(mirror: Mirror): Promise<string> {
   });
   mirror.wake();
   return kept;
+}
+
+/** Short enough whatever the database is called. */
+function nameAside(name: string): string {
+  const time = new Date()
+    .toISOString()
+    .replace(/[^0-9]/g, '')
+    .slice(0, 14);
+  const aside = `${name}-kept-${time}`;
+  return isDatabaseName(aside) ? aside : `${name.slice(0, 60)}-kept-${time}`;
 }

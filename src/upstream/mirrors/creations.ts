@@ -49,20 +49,35 @@ export class Creations {
   async #restore(): Promise<void> {
     const { records, databases } = this.context;
     for (const record of [...records.list()]) {
-      const { name, isDetached, isWarm } = record;
-      const isHere = databases.exists(name);
-      if (isDetached === true) {
-        if (!isHere) await records.delete(name);
-      } else if (this.host.get(name) === undefined && this.host.ruleOf(name) !== undefined) {
-        const lost = { ...record, isWarm: false, local: undefined };
-        if (isWarm && !isHere) await records.put(lost);
-        this.host.add(isWarm && !isHere ? lost : record);
-      }
+      if (this.host.get(record.name) === undefined) await this.#restoreOne(record);
     }
     for (const name of databases.list()) {
       if (this.host.get(name) !== undefined || this.host.ruleOf(name) === undefined) continue;
       await this.#make({ name, isWarm: true, isFound: true, created: Date.now() });
     }
+  }
+
+  async #restoreOne(record: MirrorRecord): Promise<void> {
+    const { records, databases } = this.context;
+    const { name, keptAs, isLeaving, isDetached, toCreate, isWarm } = record;
+    if (keptAs !== undefined && databases.exists(name) && !databases.exists(keptAs))
+      await databases.rename(name, keptAs);
+    if (isLeaving === true) await databases.delete(name);
+    const isHere = databases.exists(name);
+    const isOver = isDetached === true || toCreate !== undefined;
+    if (isLeaving === true || (isOver && !isHere)) {
+      // Nobody was told that it was made.
+      await records.delete(name);
+      return;
+    }
+    if (isDetached === true || this.host.ruleOf(name) === undefined) return;
+    if (isHere || !isWarm) {
+      this.host.add(record);
+      return;
+    }
+    const lost = { ...record, isWarm: false, local: undefined, keptAs: undefined };
+    await records.put(lost);
+    this.host.add(lost);
   }
 
   /** The rules have it mirrored no more: what is here stays as it is. */

@@ -218,6 +218,7 @@ export class Mirror {
   async leave(): Promise<void> {
     this.isClosed = true;
     const { databases, records } = this.context;
+    await this.note({ isLeaving: true });
     await databases.delete(this.name);
     await records.delete(this.name);
     this.context.left(this);
@@ -273,13 +274,13 @@ export class Mirror {
 
   async #failed(error: unknown): Promise<void> {
     const { config, log, upstream } = this.context;
+    // When the upstream is back it is woken.
+    if (!upstream.isOnline) return;
     const reason = reasonOf(error);
     log.warn({ database: this.name, reason, ...(isDefect(error) && { err: error }) }, 'a mirror failed');
     await this.hear({ type: 'failed', reason }).catch((failure: unknown) => {
       log.error({ database: this.name, err: failure }, 'what became of a mirror could not be kept');
     });
-    // When the upstream is back it is woken.
-    if (!upstream.isOnline) return;
     const { firstRetry, longestRetry } = config.upstream;
     this.#failures++;
     const longest = isForbidden(error)

@@ -24,6 +24,10 @@ export interface MirrorRecord {
   readonly isFound?: boolean | undefined;
   /** The database has still to be made upstream, with these parameters of a `PUT`. */
   readonly toCreate?: Readonly<Record<string, string>> | undefined;
+  /** What is here is being taken away: a start goes on with that. */
+  readonly isLeaving?: boolean | undefined;
+  /** What is here is to have this name, and be no mirror: a start goes on with that. */
+  readonly keptAs?: string | undefined;
   /** It is local from now on, whatever the rules say. */
   readonly isDetached?: boolean | undefined;
   /** `purge_seq` of the upstream database up to which its purges were done here. */
