@@ -33,9 +33,10 @@ export class RejectionList {
     for (const one of rejections) this.#remember(one);
   }
 
-  /** Whether a revision of a document is on it. */
-  has(id: string): boolean {
-    return this.#known.has(id);
+  /** Whether a revision of a document is on it: this one, or any. */
+  has(id: string, rev?: string): boolean {
+    const revs = this.#known.get(id);
+    return rev === undefined ? revs !== undefined : revs?.has(rev) === true;
   }
 
   /** All of it, or what is on it of a document; ordered by ids and revisions. */
@@ -45,6 +46,11 @@ export class RejectionList {
 
   get size(): number {
     return this.info.count;
+  }
+
+  /** What its user last said of it. */
+  get about(): ListInfo['about'] {
+    return this.info.about;
   }
 
   get unlisted(): number {
