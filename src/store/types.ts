@@ -293,10 +293,10 @@ export interface Unsent {
   readonly isTracked: boolean;
   readonly count: number;
   /**
-   * Milliseconds since 1970 when the document was written that has waited longest; undefined where none waits. May read
-   * all that wait.
+   * Since when the document waits that has waited longest; undefined where none does. Everything that was written before
+   * its sequence has gone. May read all that wait.
    */
-  oldest(): Promise<number | undefined>;
+  oldest(): Promise<Waiting | undefined>;
   /** The rows that wait, oldest first, as `changes` gives them. */
   rows(range: UnsentRange): AsyncIterable<readonly ChangeRow[]>;
   /** Everything up to here has gone to the upstream: a checkpoint says so on both sides. */
@@ -396,3 +396,4 @@ import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { CompactionProgress } from './compact.js';
 import type { IndexStore } from './indexes.js';
+import type { Waiting } from './unsent-state.js';

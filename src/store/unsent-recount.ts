@@ -11,6 +11,7 @@ import {
   unsentRange,
   unsentSeq,
   type UnsentState,
+  waitingText,
 } from './unsent-state.js';
 
 /** Rows read at a time. */
@@ -63,10 +64,10 @@ async function index(
   { ours, updateSeq }: Recounted,
 ): Promise<number> {
   const fresh = { gt: layout.changes.key(layout.seqKey(ours)), lt: layout.changes.end };
-  const time = String(Date.now());
+  const since = waitingText({ time: Date.now(), seq: 0 });
   for await (const page of pagesOf(level.keys(fresh), PAGE)) {
     const batch = level.batch();
-    for (const key of page) batch.put(unsentKey(layout.parseSeqKey(layout.changes.strip(key))), time);
+    for (const key of page) batch.put(unsentKey(layout.parseSeqKey(layout.changes.strip(key))), since);
     await batch.write();
   }
   let count = 0;

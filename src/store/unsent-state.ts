@@ -13,6 +13,22 @@ export interface UnsentState {
   readonly count: number;
 }
 
+/** Since when a document waits: it may have been changed again. */
+export interface Waiting {
+  /** Milliseconds since 1970. */
+  readonly time: number;
+  /** The sequence that its first change had which waits; 0 where nobody knows. */
+  readonly seq: number;
+}
+
+/** As the index has it. */
+export const waitingText = ({ time, seq }: Waiting): string => `${time},${seq}`;
+
+export function parseWaiting(text: string): Waiting {
+  const [time, seq] = text.split(',');
+  return { time: Number(time), seq: Number(seq) };
+}
+
 /** Where the state stands. */
 export const UNSENT_KEY = layout.meta.key(UNSENT);
 

@@ -10,6 +10,9 @@ import {
   unsentRange,
   unsentSeq,
   type UnsentState,
+  parseWaiting,
+  type Waiting,
+  waitingText,
 } from './unsent-state.js';
 
 /** Puts and deletes of the commit that is being put together. */
@@ -94,41 +97,41 @@ export class UnsentWrites {
   /** Documents that are written wait at their new places, if they were not pulled, or waited before. */
   async #follow(now: UnsentState, touched: Iterable<Touched>, batch: Batch): Promise<UnsentState> {
     const moved = [...touched].filter(({ before, after }) => after?.seq !== before?.seq);
-    const times = await this.#waiting(now, moved);
-    const written = Date.now();
+    const waiting = await this.#waiting(now, moved);
+    const time = Date.now();
     let { count } = now;
     for (const { before, after, isLocal } of moved) {
-      const waited = before && times.get(before.seq);
+      const waited = before && waiting.get(before.seq);
       if (before !== undefined && waited !== undefined) {
         batch.del(unsentKey(before.seq));
         count--;
       }
       if (after === undefined || (waited === undefined && !isLocal)) continue;
-      batch.put(unsentKey(after.seq), String(waited ?? written));
+      batch.put(unsentKey(after.seq), waitingText(waited ?? { time, seq: after.seq }));
       count++;
     }
-    return count === now.count && times.size === 0 ? now : { ...now, count };
+    return count === now.count && waiting.size === 0 ? now : { ...now, count };
   }
 
   /** Of documents that waited: the sequence where they did → since when. */
   async #waiting(
     { sent, floor, floorTime, count }: UnsentState,
     moved: readonly Touched[],
-  ): Promise<ReadonlyMap<number, number>> {
-    const times = new Map<number, number>();
-    if (count === 0) return times;
+  ): Promise<ReadonlyMap<number, Waiting>> {
+    const waiting = new Map<number, Waiting>();
+    if (count === 0) return waiting;
     const wanted: number[] = [];
     for (const { before } of moved) {
       if (before === undefined || before.seq <= sent) continue;
-      if (before.seq <= floor) times.set(before.seq, floorTime);
+      if (before.seq <= floor) waiting.set(before.seq, { time: floorTime, seq: 0 });
       else wanted.push(before.seq);
     }
     const found = await this.#read(wanted.map(unsentKey));
     for (const [at, seq] of wanted.entries()) {
-      const time = found[at];
-      if (time !== undefined) times.set(seq, Number(time));
+      const text = found[at];
+      if (text !== undefined) waiting.set(seq, parseWaiting(text));
     }
-    return times;
+    return waiting;
   }
 
   #read(keys: string[]): Promise<(string | undefined)[]> | (string | undefined)[] {

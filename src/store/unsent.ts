@@ -2,7 +2,7 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import type { Transaction } from './transaction.js';
 import type { ChangeRow, ChangesRange, Unsent, UnsentRange } from './types.js';
-import { unsentRange, unsentSeq, type UnsentState } from './unsent-state.js';
+import { parseWaiting, unsentRange, unsentSeq, type UnsentState, type Waiting } from './unsent-state.js';
 import { entriesOf } from './view.js';
 
 /** What the account needs of its database. */
@@ -37,16 +37,19 @@ export class LevelUnsent implements Unsent {
     return this.host.state() ?? NOTHING;
   }
 
-  async oldest(): Promise<number | undefined> {
+  async oldest(): Promise<Waiting | undefined> {
     const { sent, floor, floorTime, count } = this.#state;
     if (count === 0) return undefined;
     // Documents that waited up to the floor and were written since still have its time.
-    let oldest = sent < floor ? floorTime : undefined;
+    let oldest: Waiting = sent < floor ? { time: floorTime, seq: 0 } : { time: Infinity, seq: Infinity };
     const range = unsentRange(Math.max(sent, floor), this.host.updateSeq());
     for await (const page of entriesOf(this.host.level, range, { size: PAGE })) {
-      for (const [, time] of page) if (!(Number(time) >= (oldest ?? Infinity))) oldest = Number(time);
+      for (const [, text] of page) {
+        const { time, seq } = parseWaiting(text);
+        oldest = { time: Math.min(time, oldest.time), seq: Math.min(seq, oldest.seq) };
+      }
     }
-    return oldest;
+    return oldest.time === Infinity ? undefined : oldest;
   }
 
   async *rows({
@@ -87,7 +90,7 @@ export class LevelUnsent implements Unsent {
 
   async voidAll(): Promise<void> {
     if (!this.isTracked) return;
-    await this.#begin((await this.oldest()) ?? Date.now());
+    await this.#begin((await this.oldest())?.time ?? Date.now());
   }
 
   async track(on: boolean): Promise<void> {

@@ -30,10 +30,10 @@ async function checkEntries(context: Context, { sent, floor, count }: UnsentStat
   for await (const page of pagesOf(level.iterator({ ...READING, ...range }), PAGE)) {
     const seqs = page.map(([key]) => unsentSeq(key));
     const rows = await level.hasMany(seqs.map((seq) => layout.changes.key(layout.seqKey(seq))));
-    for (const [at, [key, time]] of page.entries()) {
+    for (const [at, [key, since]] of page.entries()) {
       const seq = seqs[at] ?? NaN;
       const where = layout.unsent.strip(key);
-      if (!/^[0-9]+$/.test(time))
+      if (!/^[0-9]+,[0-9]+$/.test(since))
         report({ code: 'unsent_damaged', problem: `the entry at sequence ${where} cannot be read` });
       // What was sent, or waits anyway, has an entry for a while.
       if (seq <= Math.max(sent, floor)) continue;
