@@ -114,9 +114,11 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   settings.onChange(() => upstream.reconfigure());
   const rejections = new Rejections(path.join(directory.path, 'rejections'));
   parts.add(() => rejections.close());
+  const refused = new Rejections(path.join(directory.path, 'mirror-rejections'), Infinity);
+  parts.add(() => refused.close());
   const limits = (): ReturnType<typeof writeRules> => writeRules(config);
   const mirrors = await Mirrors.open(
-    { upstream, databases, rejections, config, limits, uuid: directory.uuid, log },
+    { upstream, databases, rejections: refused, config, limits, uuid: directory.uuid, log },
     directory.path,
   );
   parts.add(() => mirrors.close());

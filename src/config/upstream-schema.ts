@@ -71,6 +71,9 @@ export const upstream = z.strictObject({
     .describe(
       'How many mirrors exchange changes with the upstream at once, if feeds leave two connections for each; others wait.',
     ),
+  pollInterval: milliseconds(60_000).describe(
+    'The time within which each mirror is looked at, in milliseconds, where the upstream does not tell of changes.',
+  ),
   mirrorIdle: milliseconds(60_000).describe(
     'The time after which a mirror of which nothing changes lets go of its connections, in milliseconds.',
   ),

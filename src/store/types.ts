@@ -397,3 +397,5 @@ import type { Source, StagedAttachment, StageOptions } from './attachments/stage
 import type { CompactionProgress } from './compact.js';
 import type { IndexStore } from './indexes.js';
 import type { Waiting } from './unsent-state.js';
+
+export type { Waiting };

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.js';
 import { upstreamTarget } from '../config/upstream.js';
 import { badGateway, CouchError, upstreamAway } from '../errors.js';
 import type { Logger } from '../observe/log.js';
-import { HttpClient, type HttpRequest } from '../replication/http/client.js';
+import { type HttpAnswer, HttpClient, type HttpRequest } from '../replication/http/client.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
@@ -299,12 +299,17 @@ export class Upstream {
     }
   }
 
+  /** The same for an answer that is read as it comes. @throws CouchError */
+  send(request: HttpRequest): Promise<HttpAnswer> {
+    return this.#answerTo(({ client }) => client.send(request));
+  }
+
   async #askAs(sender: Sender, headers: IncomingHttpHeaders, request: HttpRequest): Promise<unknown> {
     const own = identity(headers, sender, this.#connection?.target.proxySecret);
     return this.#answerTo(({ plain }) => plain.json({ ...request, headers: pairsOf(own) }));
   }
 
-  async #answerTo(ask: (connection: Connection) => Promise<unknown>): Promise<unknown> {
+  async #answerTo<T>(ask: (connection: Connection) => Promise<T>): Promise<T> {
     const connection = this.#open();
     try {
       const answer = await ask(connection);

@@ -1,8 +1,10 @@
 import { CouchError } from '../../errors.js';
+import type { Rejection } from '../../rejections/rejection.js';
 import type { Database } from '../../store/types.js';
 import { isDatabaseName } from '../../store/names.js';
 import { put } from './control.js';
 import type { Mirror } from './mirror.js';
+import { pushSides } from './push.js';
 import { isStuck } from './state.js';
 
 /** Milliseconds for which an admin's request waits for writes under way. */
@@ -72,14 +74,27 @@ async function away(mirror: Mirror, force: boolean): Promise<void> {
   context.log.info({ database: name }, 'a mirror was dropped');
 }
 
-async function requireSent({ context, name }: Mirror): Promise<void> {
-  const count = await context.databases.use(name, ({ unsent }) => unsent.count);
+async function requireSent(mirror: Mirror): Promise<void> {
+  const { context, name } = mirror;
+  const waiting = await context.databases.use(name, ({ unsent }) => unsent.count);
+  const count = waiting + (await context.rejected.count(mirror));
   if (count === 0) return;
   throw new CouchError(
     409,
     'conflict',
-    `${count} changes of this database have not gone upstream; they would be lost (force=true does so).`,
+    `Changes of this database have not gone upstream (${count}); they would be lost (force=true does so).`,
   );
+}
+
+/**
+ * Tries once more to have the upstream take a document that it refused.
+ * @returns what it refused again
+ * @throws CouchError 404 where the document is not on the list, 503 while the upstream is away
+ */
+export function retry(mirror: Mirror, id: string): Promise<readonly Rejection[]> {
+  const { context, name } = mirror;
+  const { rejected, upstream, closing } = context;
+  return rejected.retry(mirror, id, pushSides(mirror, upstream.peerOf(name).peer), closing);
 }
 
 /** It is a local database from now on, whatever the rules say. @throws CouchError */
@@ -90,6 +105,7 @@ export async function detach(mirror: Mirror): Promise<void> {
   await mirror.during(async () => {
     await mirror.note({ isDetached: true, held: undefined, upstream: undefined });
     await context.databases.use(name, (db) => db.trackUnsent(false));
+    await context.rejected.clear(mirror);
     mirror.end();
   });
 }
@@ -118,6 +134,7 @@ export async function pullAnew(mirror: Mirror): Promise<string> {
       });
       place = 'there';
       await databases.use(kept, (db) => db.trackUnsent(false));
+      await context.rejected.clear(mirror);
       await mirror.note({
         upstream: undefined,
         local: undefined,

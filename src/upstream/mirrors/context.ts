@@ -7,12 +7,14 @@ import type { Databases } from '../../store/databases.js';
 import type { Upstream } from '../upstream.js';
 import type { Mirror } from './mirror.js';
 import type { Records } from './records.js';
+import type { MirrorRejections } from './rejected.js';
 import type { Turns } from './turns.js';
 
 /** What mirrors are built on. */
 export interface MirrorServices {
   readonly upstream: Upstream;
   readonly databases: Databases;
+  /** Of mirrors alone: they are kept however many there are. */
   readonly rejections: Rejections;
   /** Read at each use: it may change. */
   readonly config: Pick<Config, 'upstream' | 'store' | 'replication'>;
@@ -26,6 +28,7 @@ export interface MirrorServices {
 /** What all mirrors share. */
 export interface MirrorContext extends MirrorServices {
   readonly records: Records;
+  readonly rejected: MirrorRejections;
   readonly turns: Turns;
   /** Fires when the server stops. */
   readonly closing: AbortSignal;

@@ -52,8 +52,8 @@ export class Flow {
   ) {}
 
   get pending(): number | undefined {
-    const progress = this.#progress?.();
-    return progress === undefined ? this.#pending : (progress.changesPending ?? undefined);
+    // One that waits for changes has not heard of any yet.
+    return this.#progress?.().changesPending ?? this.#pending;
   }
 
   get status(): FlowStatus {

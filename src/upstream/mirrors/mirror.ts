@@ -2,6 +2,7 @@ import { CouchError } from '../../errors.js';
 import { PeerUnreachable } from '../../replication/peer.js';
 import { replicationId } from '../../replication/id.js';
 import { Queue } from '../../store/queue.js';
+import type { Waiting } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext } from './context.js';
 import { Crossing } from './crossing.js';
@@ -20,9 +21,9 @@ export interface MirrorStatus {
   /** When it came to be so. */
   readonly since: string;
   readonly direction: MirrorRule['direction'];
-  /** Changes here that are not upstream yet. */
-  readonly ahead: number;
-  /** When the oldest of them was written. */
+  /** Changes here that are not upstream yet; null where nobody knows without opening the database. */
+  readonly ahead: number | null;
+  /** When the oldest of them was written, as far as that is known. */
   readonly oldest_unsent: string | null;
   /** Changes upstream that are not here yet; null where nobody knows. */
   readonly behind: number | null;
@@ -48,6 +49,8 @@ export class Mirror {
   lastUsed = performance.now();
   /** Something was written here of which nobody knows whether it went up. */
   isAhead = true;
+  /** When the first of that was written, where it was not there at the start. */
+  #aheadSince: Date | undefined;
   #record: MirrorRecord;
   #standing: Standing;
   #since = new Date();
@@ -89,8 +92,18 @@ export class Mirror {
 
   /** Opens the database, for counting. @throws CouchError where that fails */
   async status(): Promise<MirrorStatus> {
+    const { count, oldest } = await this.#unsent();
+    return this.#shown(count, oldest === undefined ? undefined : new Date(oldest.time));
+  }
+
+  /** The same, as far as it is known without opening the database. */
+  glance(): MirrorStatus {
+    const known = this.#standing.isWarm ? this.context.databases.peek(this.name)?.unsent.count : 0;
+    return this.#shown(known ?? (this.isAhead ? null : 0), this.#aheadSince);
+  }
+
+  #shown(ahead: number | null, oldest: Date | undefined): MirrorStatus {
     const { state, isWarm, reason } = this.#standing;
-    const unsent = await this.#unsent();
     return {
       name: this.name,
       state,
@@ -98,8 +111,8 @@ export class Mirror {
       reason: reason ?? null,
       since: this.#since.toISOString(),
       direction: this.rule.direction,
-      ahead: unsent.count,
-      oldest_unsent: unsent.oldest === undefined ? null : new Date(unsent.oldest).toISOString(),
+      ahead,
+      oldest_unsent: ahead === 0 ? null : (oldest?.toISOString() ?? null),
       behind: this.rule.direction === 'push' ? 0 : (this.pull.pending ?? null),
       last_error: this.#lastError ? { ...this.#lastError, at: this.#lastError.at.toISOString() } : null,
       last_synced: this.#lastSynced?.toISOString() ?? null,
@@ -157,6 +170,7 @@ export class Mirror {
   /** Documents here changed. Where it works it knows by itself. */
   changed(): void {
     this.lastUsed = performance.now();
+    if (!this.isAhead) this.#aheadSince = new Date();
     this.isAhead = true;
     if (this.#work === undefined) this.wake();
   }
@@ -172,7 +186,9 @@ export class Mirror {
   linkChanged(isOnline: boolean): void {
     if (isOnline) {
       this.#forgive();
-      this.wake();
+      // What happened upstream meanwhile is told of, or looked for.
+      if (this.isAhead || !this.#standing.isWarm) this.#isWanted = true;
+      this.#begin();
     } else void this.#rest();
   }
 
@@ -217,9 +233,10 @@ export class Mirror {
   /** Takes away what is here, and the record of it. @throws CouchError */
   async leave(): Promise<void> {
     this.isClosed = true;
-    const { databases, records } = this.context;
+    const { databases, records, rejected } = this.context;
     await this.note({ isLeaving: true });
     await databases.delete(this.name);
+    await rejected.clear(this);
     await records.delete(this.name);
     this.context.left(this);
   }
@@ -236,6 +253,7 @@ export class Mirror {
   async settle(): Promise<void> {
     const { count } = await this.#unsent(false);
     this.isAhead = count > 0 && this.rule.direction !== 'pull';
+    if (!this.isAhead) this.#aheadSince = undefined;
     // What was written while it came to rest.
     if (this.isAhead) this.#isWanted = true;
   }
@@ -322,7 +340,7 @@ export class Mirror {
     else this.context.log.warn(fields, 'a mirror');
   }
 
-  async #unsent(withTime = true): Promise<{ count: number; oldest: number | undefined }> {
+  async #unsent(withTime = true): Promise<{ count: number; oldest: Waiting | undefined }> {
     const { databases } = this.context;
     if (!this.#standing.isWarm || !databases.exists(this.name)) return { count: 0, oldest: undefined };
     return databases.use(this.name, async ({ unsent }) => ({

@@ -1,6 +1,7 @@
 import path from 'node:path';
 import { statfs } from 'node:fs/promises';
 import { CouchError } from '../../errors.js';
+import type { HttpRequest } from '../../replication/http/client.js';
 import type { Database } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext, MirrorServices } from './context.js';
@@ -8,8 +9,10 @@ import { Creations } from './creations.js';
 import type { Place } from './crossing.js';
 import { Mirror } from './mirror.js';
 import { type MirrorRecord, Records } from './records.js';
+import { MirrorRejections } from './rejected.js';
 import { Turns } from './turns.js';
 import { refusalOf, viewOf } from './view.js';
+import { Waking, type WakingStatus } from './waking/waking.js';
 
 /** Where one request is answered. */
 export interface Admission {
@@ -30,22 +33,25 @@ export class Mirrors {
   readonly #context: MirrorContext;
   readonly #creations: Creations;
   readonly #closing = new AbortController();
-  /** Whether the upstream tells of changes by itself, so that mirrors may sleep while they are used. */
-  isTold = false;
+  readonly #waking: Waking;
   #wasOnline = false;
+  /** Of the upstream. */
+  #url: string | undefined;
 
   private constructor(
     private readonly services: MirrorServices,
     records: Records,
     data: string,
   ) {
-    const { config, databases } = services;
+    const { config, databases, upstream, rejections, log } = services;
+    const ask = (request: HttpRequest): Promise<unknown> => upstream.ask(request);
     this.#context = {
       ...services,
       records,
+      rejected: new MirrorRejections({ rejections, ask, config, log }),
       turns: new Turns(() => turnsWithin(config.upstream)),
       closing: this.#closing.signal,
-      isTold: () => this.isTold,
+      isTold: () => this.#waking.isTold,
       left: (mirror) => this.#mirrors.delete(mirror.name),
     };
     this.#creations = new Creations(this.#context, {
@@ -54,8 +60,15 @@ export class Mirrors {
       ruleOf: (name) => this.#ruleOf(name),
       get: (name) => this.#mirrors.get(name),
     });
+    this.#waking = new Waking({
+      host: this,
+      ask,
+      send: (request) => upstream.send(request),
+      interval: () => config.upstream.pollInterval,
+      log,
+    });
     databases.onChange((name) => this.#mirrors.get(name)?.changed());
-    services.upstream.onChange(() => this.#reconsider());
+    upstream.onChange(() => this.#reconsider());
   }
 
   /** @param data the data directory. @throws whatever the disk says */
@@ -73,6 +86,7 @@ export class Mirrors {
 
   async close(): Promise<void> {
     this.#closing.abort();
+    this.#waking.stop();
     await Promise.all(this.list().map((mirror) => mirror.close()));
     await this.#creations.close();
     await this.#context.records.close();
@@ -138,6 +152,16 @@ export class Mirrors {
     void this.#creations.want(name);
   }
 
+  /** What the upstream refused of them. */
+  get rejected(): MirrorRejections {
+    return this.#context.rejected;
+  }
+
+  /** How changes upstream are noticed. */
+  get noticed(): WakingStatus {
+    return this.#waking.status();
+  }
+
   /** See `Creations`. */
   get control(): Creations {
     return this.#creations;
@@ -182,8 +206,12 @@ export class Mirrors {
     void this.#creations.restore().catch((error: unknown) => {
       this.services.log.error({ err: error }, 'mirrors could not be made');
     });
-    if (isOnline === this.#wasOnline) return;
-    this.#wasOnline = isOnline;
+    const url = upstream.status()?.url;
+    if (url !== this.#url) this.#waking.forget();
+    if (isOnline === this.#wasOnline && url === this.#url) return;
+    [this.#wasOnline, this.#url] = [isOnline, url];
+    if (isOnline) this.#waking.start();
+    else this.#waking.stop();
     // Those that were used last have most to say.
     for (const name of this.mirrors()) this.#mirrors.get(name)?.linkChanged(isOnline);
     if (isOnline) for (const name of upstream.rules.eagerNames) this.want(name);

@@ -1,10 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { compareLogs } from '../../replication/checkpoint-log.js';
 import { UnsentSource } from '../../replication/local/unsent.js';
-import type { Sequence } from '../../replication/peer.js';
-import { noteRefused, noteWritten } from '../../replication/rejected.js';
+import type { Sequence, Target } from '../../replication/peer.js';
+import { LocalPeer } from '../../replication/local/peer.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
+import type { Mirror } from './mirror.js';
 import { PurgedTarget } from './purged-target.js';
+import type { PushSpec } from './rejected.js';
 import type { Session } from './session.js';
 
 /**
@@ -15,7 +18,7 @@ import type { Session } from './session.js';
 export async function push(session: Session, isEndless: boolean): Promise<void> {
   const { mirror, upstream, signal } = session;
   const { context, name } = mirror;
-  const { databases, rejections, config } = context;
+  const { databases } = context;
   await voidWhatWasLost(session);
   const source = new UnsentSource(localSide(name, context));
   const sent = new Queue();
@@ -32,29 +35,44 @@ export async function push(session: Session, isEndless: boolean): Promise<void> 
         context.log.error({ database: name, err: error }, 'what was sent could not be noted');
       });
   };
-  await rejections.use({ name: mirror.push.id, owner: null }, async (list) => {
-    const listener = {
-      onRefused: async (refusal: Parameters<typeof noteRefused>[1]) => {
-        await noteRefused(list, refusal, { mirror: name }, config.replication.maxRejections);
-      },
-      onWritten: (documents: Parameters<typeof noteWritten>[1]) => noteWritten(list, documents),
-    };
-    await mirror.push.run(
-      {
-        source,
-        target: new PurgedTarget(upstream, session.purges),
-        isEndless,
-        options: {},
-        listener,
-        signal,
-      },
-      (hasMoved) => {
-        if (hasMoved) mirror.lastUsed = performance.now();
-      },
-      passTo,
-    );
+  const target = new PurgedTarget(upstream, session.purges);
+  const sides = pushSides(mirror, target);
+  await context.rejected.during(mirror, async (account) => {
+    const { listener } = account;
+    if (!isEndless) await account.review(sides, signal);
+    const over = new AbortController();
+    const within = AbortSignal.any([signal, over.signal]);
+    const reviews = isEndless ? nowAndThen(() => account.review(sides, within), within) : undefined;
+    await mirror.push
+      .run(
+        { source, target, isEndless, options: {}, listener, signal },
+        (hasMoved) => {
+          if (hasMoved) mirror.lastUsed = performance.now();
+        },
+        passTo,
+      )
+      .finally(() => over.abort());
+    await reviews;
   });
   await sent.add(() => Promise.resolve());
+}
+
+/** What is written once more, whether it waits or not. @throws CouchError 503 while the upstream is away */
+export const pushSides = ({ name, context }: Mirror, target: Target): PushSpec => ({
+  source: new LocalPeer(localSide(name, context)),
+  target,
+});
+
+/** Milliseconds between two looks at what the upstream judges by, while a push goes on and something was refused. */
+const REVIEW = 60_000;
+
+/** Resolves once the signal has fired and nothing is under way. What fails is tried again the next time. */
+async function nowAndThen(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    await sleep(REVIEW, undefined, { signal, ref: false }).catch(() => undefined);
+    if (signal.aborted) return;
+    await work().catch(() => undefined);
+  }
 }
 
 /**

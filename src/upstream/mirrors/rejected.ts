@@ -14,7 +14,7 @@ export interface Pushed {
   /** Of the database. */
   readonly name: string;
   /** Of the list, and of the push's checkpoints, which pass what is on it. */
-  readonly pushId: string;
+  readonly push: { readonly id: string };
 }
 
 export interface MirrorRejectionsOptions {
@@ -83,14 +83,14 @@ export class MirrorRejections {
     course.held.clear();
     return this.#use(mirror, (list) => work(this.#account(mirror, list, course))).finally(() => {
       course.held.clear();
-      if (course.count === 0 && !course.isOver) this.#courses.delete(mirror.pushId);
+      if (course.count === 0 && !course.isOver) this.#courses.delete(mirror.push.id);
     });
   }
 
   page(mirror: Pushed, start: number, limit: number): Promise<RejectionPage> {
     return this.#use(mirror, async (list) => {
       const all = await list.read();
-      const held = [...(this.#courses.get(mirror.pushId)?.held.values() ?? [])];
+      const held = [...(this.#courses.get(mirror.push.id)?.held.values() ?? [])];
       return { total: all.length, rows: all.slice(start, start + limit), held };
     });
   }
@@ -127,17 +127,17 @@ export class MirrorRejections {
   /** Takes everything off the list: what is on it is the upstream's no more, or not there any more. */
   async clear(mirror: Pushed): Promise<void> {
     await this.#use(mirror, (list) => list.clear());
-    this.#courses.delete(mirror.pushId);
+    this.#courses.delete(mirror.push.id);
   }
 
-  #use<T>({ pushId }: Pushed, work: (list: RejectionList) => Promise<T>): Promise<T> {
-    const key: ListKey = { owner: null, name: pushId };
+  #use<T>({ push }: Pushed, work: (list: RejectionList) => Promise<T>): Promise<T> {
+    const key: ListKey = { owner: null, name: push.id };
     return this.options.rejections.use(key, work);
   }
 
-  #courseOf({ pushId }: Pushed): Course {
-    const course = this.#courses.get(pushId) ?? { count: 0, reason: '', isOver: false, held: new Map() };
-    this.#courses.set(pushId, course);
+  #courseOf({ push }: Pushed): Course {
+    const course = this.#courses.get(push.id) ?? { count: 0, reason: '', isOver: false, held: new Map() };
+    this.#courses.set(push.id, course);
     return course;
   }
 
@@ -193,12 +193,12 @@ export class MirrorRejections {
       onWritten: (documents) => noteWritten(list, documents),
     };
     const options = { useCheckpoints: false };
-    return writeAgain(list, rejected, { id: mirror.pushId, ...spec, options, listener }, signal);
+    return writeAgain(list, rejected, { id: mirror.push.id, ...spec, options, listener }, signal);
   }
 
   /** @throws CouchError where there is no room for it: no checkpoint may pass it then */
   async #note(
-    { name, pushId }: Pushed,
+    { name, push }: Pushed,
     list: RejectionList,
     refusal: Refusal,
     about: RejectionList['about'],
@@ -210,7 +210,7 @@ export class MirrorRejections {
       (await noteRefused(list, refusal, { database: name, ...about }, maxRejections));
     if (!isListed) throw new CouchError(507, 'too_many_rejections', FULL);
     this.options.log.warn(
-      { mirror: name, list: pushId, doc: id, rev, error: error.error, reason: error.reason },
+      { mirror: name, list: push.id, doc: id, rev, error: error.error, reason: error.reason },
       'a document was refused by the upstream',
     );
   }

@@ -7,7 +7,7 @@ import { newAgent } from '../../../src/replication/http/agent.js';
 import { HttpClient } from '../../../src/replication/http/client.js';
 import { HttpPeer } from '../../../src/replication/http/peer.js';
 import { startReplication } from '../../../src/replication/run.js';
-import { MirrorRejections, type PushSpec } from '../../../src/upstream/mirrors/rejected.js';
+import { MirrorRejections, type Pushed, type PushSpec } from '../../../src/upstream/mirrors/rejected.js';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
 
 const agent = newAgent();
@@ -36,7 +36,7 @@ let count = 0;
 let here: string;
 let there: string;
 let rejected: MirrorRejections;
-const mirror = (): { name: string; pushId: string } => ({ name: there, pushId: `push-${there}` });
+const mirror = (): Pushed => ({ name: there, push: { id: `push-${there}` } });
 const config = { replication: { maxRejections: 1000 } };
 
 beforeEach(async () => {
@@ -81,7 +81,7 @@ const push = (signal = new AbortController().signal): Promise<unknown> =>
   rejected.during(mirror(), async (account) => {
     await account.review(spec(), signal);
     const { listener } = account;
-    return startReplication({ id: mirror().pushId, ...spec(), options: {}, listener }).done;
+    return startReplication({ id: mirror().push.id, ...spec(), options: {}, listener }).done;
   });
 
 const put = async (id: string, json: object, database = here): Promise<string> => {

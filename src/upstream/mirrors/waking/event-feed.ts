@@ -19,8 +19,9 @@ export interface EventListener {
   onEvent(event: DatabaseEvent): void;
 }
 
-/** How often the upstream has to show life, in milliseconds: by this its loss is noticed, too. */
+/** How often the upstream has to show life, and after how long without it the feed is given up, in milliseconds. */
 const HEARTBEAT = 25_000;
+const SILENCE = 60_000;
 /** No event is longer. */
 const LONGEST_LINE = 64 << 10;
 
@@ -52,9 +53,20 @@ export class EventFeed {
     if (isGap) this.#place = now;
     const since = encodeURIComponent((isGap ? now : before).seq);
     const path = `_db_updates?feed=continuous&heartbeat=${HEARTBEAT}&since=${since}`;
-    const answer = await this.send({ method: 'GET', path, signal });
-    listener.onOpen(isGap);
-    for await (const line of linesOf(bytes(answer.body))) if (line !== '') this.#take(line, listener);
+    const silence = new AbortController();
+    const giveUp = (): void => silence.abort(new PeerUnreachable('the feed of events fell silent'));
+    const timer = setTimeout(giveUp, SILENCE).unref();
+    try {
+      const within = AbortSignal.any([signal, silence.signal]);
+      const answer = await this.send({ method: 'GET', path, signal: within });
+      listener.onOpen(isGap);
+      for await (const lines of linesOf(bytes(answer.body))) {
+        timer.refresh();
+        for (const line of lines) if (line !== '') this.#take(line, listener);
+      }
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Its next beginning follows a gap: the upstream is another one. */
@@ -91,13 +103,14 @@ function rowOf(line: string): Readonly<Record<string, unknown>> {
   }
 }
 
-async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<string> {
+/** Whole lines, as they come; none where only a part of one came. */
+async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly string[]> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const chunk of chunks) {
     const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
     rest = lines.pop() ?? '';
     if (rest.length > LONGEST_LINE) throw new PeerUnreachable('a line of the feed of events is too long');
-    yield* lines;
+    yield lines;
   }
 }

@@ -37,7 +37,7 @@ export interface WakingStatus {
   readonly by: '_db_updates' | 'polls' | null;
   /** Why it does not tell of them. */
   readonly reason: string | null;
-  /** Seconds within which each mirror is looked at. */
+  /** Seconds within which each mirror is looked at, whichever it is. */
   readonly poll_interval: number;
   /** When it last told of something. */
   readonly last_event: string | null;
@@ -45,7 +45,7 @@ export interface WakingStatus {
 
 /**
  * An upstream that tells of changes may forget some: CouchDB keeps them in memory for half a second. And it tells of no
- * change of a security object. So everything is looked at also then, but more seldom.
+ * change of a security object. So everything is looked at also then, but more seldom once each had its turn.
  */
 const SELDOM = 10;
 /** Milliseconds after which a right that the account did not have is tried again. */
@@ -67,6 +67,8 @@ export class Waking {
   #reason: string | undefined;
   #lastEvent: Date | undefined;
   #failures = 0;
+  /** When each has had its turn since the upstream is there. */
+  #lookedAt = Infinity;
   /** What keeps the next attempt, and the next list of names, from coming. */
   #cancels = new Map<'feed' | 'names', () => void>();
 
@@ -90,6 +92,7 @@ export class Waking {
     this.stop();
     this.#looker.forget();
     this.#failures = 0;
+    this.#lookedAt = this.#chance.now() + this.options.interval();
     const controller = (this.#running = new AbortController());
     void this.#follow(controller.signal, true);
     void this.#list(controller.signal);
@@ -112,6 +115,11 @@ export class Waking {
     this.#reason = this.#lastEvent = undefined;
   }
 
+  /** Whether the upstream tells of changes by itself: then nobody has to ask for them. */
+  get isTold(): boolean {
+    return this.#isTold;
+  }
+
   status(): WakingStatus {
     return {
       by: this.#running === undefined ? null : this.#isTold ? '_db_updates' : 'polls',
@@ -122,7 +130,8 @@ export class Waking {
   }
 
   #interval(): number {
-    return this.options.interval() * (this.#isTold ? SELDOM : 1);
+    const isSeldom = this.#isTold && this.#chance.now() > this.#lookedAt;
+    return this.options.interval() * (isSeldom ? SELDOM : 1);
   }
 
   /** @param isFirst whether nothing is known yet of what happened while nobody listened */
