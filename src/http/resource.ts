@@ -30,6 +30,12 @@ export type Operation =
       readonly run: ServerHandler | undefined;
     }
   | {
+      readonly on: 'place';
+      readonly right: Right;
+      readonly json: boolean;
+      readonly run: ServerHandler | undefined;
+    }
+  | {
       readonly on: 'database';
       readonly right: Right;
       readonly json: boolean;
@@ -50,6 +56,14 @@ export const onServer = (right: Right, run?: ServerHandler): Operation => ({
 /** An operation on the database that the path names in `:db`. */
 export const onDatabase = (right: Right, run?: DatabaseHandler): Operation => ({
   on: 'database',
+  right,
+  json: false,
+  run,
+});
+
+/** An operation on what this server knows of the database that the path names in `:db`, wherever that is. */
+export const aboutDatabase = (right: Right, run?: ServerHandler): Operation => ({
+  on: 'place',
   right,
   json: false,
   run,
@@ -242,8 +256,18 @@ async function operateHere(exchange: Exchange, resource: Resource, operation: Op
     return;
   }
   requireNamespace(exchange);
-  requireRight(rightOn(operation.right, exchange.server), exchange.user);
+  if (operation.on === 'place') await requireRightAbout(exchange, operation.right);
+  else requireRight(rightOn(operation.right, exchange.server), exchange.user);
   await perform(exchange, resource, operation, operation.run);
+}
+
+/** Judges by the security object of a database, wherever it is. @throws CouchError; 404 where there is none */
+async function requireRightAbout({ server, user, params }: Exchange, right: Right): Promise<void> {
+  const { db: name = '' } = params;
+  if (WITHOUT_DATABASE.has(right) || isServerAdmin(user)) requireRight(right, user);
+  else if (server.mirrors.placeOf(name) === 'there')
+    requireRight(right, user, await server.upstream.securityOf(name));
+  else await server.databases.use(name, ({ security }) => requireRight(right, user, securityOf(security)));
 }
 
 /** How often a request may be rewritten, as in CouchDB. */

@@ -16,6 +16,7 @@ import { nodeRoutes } from './node.js';
 import { ownRoutes } from './own.js';
 import { partitionRoutes } from './partitions.js';
 import { purgeRoutes } from './purge.js';
+import { mirrorRoutes } from './mirrors.js';
 import { rejectionRoutes } from './rejections.js';
 import { replicateRoutes } from './replicate.js';
 import { revsRoutes } from './revs.js';
@@ -61,5 +62,6 @@ export function allRoutes(add: AddResource): void {
   listRoutes(add);
   unsupportedRoutes(add);
   rejectionRoutes(add);
+  mirrorRoutes(add);
   ownRoutes(add);
 }

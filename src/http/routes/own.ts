@@ -1,5 +1,6 @@
 import type { AddResource } from './index.js';
 import type { Exchange } from '../exchange.js';
+import { mirrorsInShort } from '../../upstream/mirrors/shown.js';
 import { onServer } from '../resource.js';
 
 /** What is ours alone, and no CouchDB has. */
@@ -22,7 +23,7 @@ function alive(exchange: Exchange): void {
 }
 
 function status(exchange: Exchange): void {
-  const { identity, upstream, databases } = exchange.server;
+  const { identity, upstream, mirrors, databases } = exchange.server;
   const { uuid, version } = identity;
   const body = {
     version,
@@ -30,6 +31,7 @@ function status(exchange: Exchange): void {
     uptime: Math.floor(process.uptime()),
     databases: { local: databases.list().length },
     upstream: upstream.status() ?? null,
+    mirrors: upstream.isThere ? mirrorsInShort(mirrors) : null,
   };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
 }

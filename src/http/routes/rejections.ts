@@ -1,13 +1,8 @@
 import type { AddResource } from './index.js';
-import { queryParseError } from '../../errors.js';
 import type { Rejection } from '../../rejections/rejection.js';
 import type { Exchange } from '../exchange.js';
-import { integer } from '../query.js';
+import { pageOf } from '../page.js';
 import { json, onServer } from '../resource.js';
-
-/** Rows of a page where nobody says how many, and at most. */
-const LIMIT = 100;
-const MOST = 1000;
 
 /** What targets of replications refused for good: for those whose replications they are, and server admins. */
 export function rejectionRoutes(add: AddResource): void {
@@ -77,20 +72,8 @@ async function retry(exchange: Exchange): Promise<void> {
   exchange.json(200, JSON.stringify({ ok: left.length === 0, rejections: left.map(shown) }));
 }
 
-/** @throws CouchError 400 */
-function pageOf(exchange: Exchange): { readonly start: number; readonly limit: number } {
-  return { start: count(exchange, 'start', 0), limit: Math.min(count(exchange, 'limit', LIMIT), MOST) };
-}
-
-function count(exchange: Exchange, name: string, absent: number): number {
-  const text = exchange.parameter(name);
-  const value = text === undefined ? absent : integer(text);
-  if (value === undefined || value < 0) throw queryParseError(`\`${name}\` must be a whole number.`);
-  return value;
-}
-
 /** A rejection as it is shown: moments as texts. */
-const shown = ({ first, last, ...one }: Rejection): object => ({
+export const shown = ({ first, last, ...one }: Rejection): object => ({
   ...one,
   first: new Date(first).toISOString(),
   last: new Date(last).toISOString(),
