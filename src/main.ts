@@ -1,7 +1,9 @@
 import { setFlagsFromString } from 'node:v8';
-import { Command, CommanderError, Option } from 'commander';
+import { Argument, Command, CommanderError, Option } from 'commander';
 import { replicate } from './commands/replicate/replicate.js';
 import type { ReplicateCommand } from './commands/replicate/command.js';
+import { mirror, MIRROR_ACTIONS, type MirrorCommand } from './commands/mirror.js';
+import type { ServerAccess } from './commands/server.js';
 import { firstSignal } from './commands/signals.js';
 import { status, type StatusCommand } from './commands/status.js';
 import { verify, type VerifyCommand } from './commands/verify.js';
@@ -22,6 +24,17 @@ Each side is one of
 
 All leaves are copied, with their ancestors and attachments, deleted ones too. A copy that was interrupted goes on where
 it stopped when the same command is run again. What the target refuses is listed.`;
+
+const ACTIONS = `
+Actions
+  list, show            all mirrors, or all that is known of one
+  pause, resume         nothing flows until it is resumed
+  sync                  everything that waits flows now, whatever it waits for
+  resync                both sides are compared as a whole; of a mirror that differs from the upstream they are merged
+  evict                 drop what is here; it is mirrored anew when somebody asks for it
+  detach                keep what is here as a local database
+  push-all, pull-anew   where the upstream database is missing or another one: have it take what is here, or keep that aside
+                        and mirror what is there`;
 
 type Flags = Record<string, string | string[] | boolean | undefined>;
 
@@ -101,17 +114,31 @@ function program(): Command {
     .action(async (source: string, target: string, flags: Flags) => {
       process.exitCode = await replicate(replicateCommand(source, target, flags));
     });
-  causeway
-    .command('status')
-    .description('ask a running server how it is, and how its upstream is')
+  withServer(causeway.command('status'))
+    .description('ask a running server how it is, and how its upstream and its mirrors are')
+    .action((flags: Flags) => status(statusCommand(flags)));
+  withServer(causeway.command('mirror'))
+    .description('show mirrors of a running server, or do something with one of them')
+    .addArgument(new Argument('<action>', 'what to do').choices(MIRROR_ACTIONS))
+    .argument('[database]', 'whose mirror')
+    .option('--force', 'evict it though something has not gone to the upstream: that is lost')
+    .option('--state <state>', 'list those in this state alone')
+    .addHelpText('after', ACTIONS)
+    .action((action: string, database: string | undefined, flags: Flags) =>
+      mirror(mirrorCommand(action, database, flags)),
+    );
+  return causeway;
+}
+
+/** Adds the flags of commands that ask a running server. */
+function withServer(command: Command): Command {
+  return command
     .option('--url <url>', 'where it is (default: http://127.0.0.1:5984)')
-    .option('--user <name>', 'an admin, or somebody with the role _metrics (default: admin)')
+    .option('--user <name>', 'an admin; to be shown things, the role _metrics is enough (default: admin)')
     .option('--password-file <file>', 'their password (environment: CAUSEWAY_PASSWORD)')
     .option('--data <folder>', 'the data directory, where the first admin has it (default: ./data)')
     .option('--json', 'print what the server answers')
-    .addHelpText('after', EXIT_CODES)
-    .action((flags: Flags) => status(statusCommand(flags)));
-  return causeway;
+    .addHelpText('after', EXIT_CODES);
 }
 
 /** How the help calls the values of some kinds of keys. */
@@ -153,10 +180,7 @@ function verifyCommand(flags: Flags): VerifyCommand {
 }
 
 function replicateCommand(source: string, target: string, flags: Flags): ReplicateCommand {
-  const text = (name: string): string | undefined => {
-    const value = flags[name];
-    return typeof value === 'string' ? value : undefined;
-  };
+  const text = (name: string): string | undefined => textOf(flags[name]);
   return {
     source,
     target,
@@ -178,17 +202,28 @@ function replicateCommand(source: string, target: string, flags: Flags): Replica
   };
 }
 
-function statusCommand({ url, user, passwordFile, data, json }: Flags): StatusCommand {
-  const text = (value: Flags[string]): string | undefined => (typeof value === 'string' ? value : undefined);
-  return {
-    url: text(url) ?? 'http://127.0.0.1:5984',
-    user: text(user),
-    passwordFile: text(passwordFile),
-    data: text(data) ?? './data',
-    env: process.env,
-    json: json === true,
-  };
-}
+const textOf = (value: Flags[string]): string | undefined => (typeof value === 'string' ? value : undefined);
+
+const serverAccess = ({ url, user, passwordFile, data }: Flags): ServerAccess => ({
+  url: textOf(url) ?? 'http://127.0.0.1:5984',
+  user: textOf(user),
+  passwordFile: textOf(passwordFile),
+  data: textOf(data) ?? './data',
+  env: process.env,
+});
+
+const statusCommand = (flags: Flags): StatusCommand => ({
+  ...serverAccess(flags),
+  json: flags.json === true,
+});
+
+const mirrorCommand = (action: string, database: string | undefined, flags: Flags): MirrorCommand => ({
+  ...statusCommand(flags),
+  action,
+  database,
+  force: flags.force === true,
+  state: textOf(flags.state),
+});
 
 const load = (flags: Flags): LoadedConfig => loadConfig(inputOf(flags));
 

@@ -1,73 +1,14 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import { FIRST_ADMIN } from '../config/admins.js';
-import { exitCodes, StartError } from '../config/exit.js';
+import { askServer, type ServerAccess } from './server.js';
+import { table } from './table.js';
 
-export interface StatusCommand {
-  /** Of the server. */
-  readonly url: string;
-  readonly user: string | undefined;
-  readonly passwordFile: string | undefined;
-  /** The data directory, in which a first admin's password may lie. */
-  readonly data: string;
-  readonly env: NodeJS.ProcessEnv;
+export interface StatusCommand extends ServerAccess {
   readonly json: boolean;
 }
 
-/** Milliseconds. */
-const PATIENCE = 10_000;
-
-/**
- * Asks a running server how it is, and prints that.
- * @throws StartError where it does not answer, or does not let in who asks
- */
+/** Asks a running server how it is, and prints that. @throws StartError */
 export async function status(command: StatusCommand): Promise<void> {
-  const { url } = command;
-  const answer = await ask(new URL('_gateway/status', url.endsWith('/') ? url : `${url}/`), command);
-  const text = await answer.text();
-  if (answer.status === 401 || answer.status === 403)
-    throw new StartError([`${url} refuses to say it: ${reasonIn(text)}`], exitCodes.denied);
-  if (!answer.ok) throw new StartError([`${url} answers with ${answer.status}`], exitCodes.unavailable);
+  const text = await askServer(command, 'GET', '_gateway/status');
   process.stdout.write(command.json ? text : shown(JSON.parse(text) as Shown));
-}
-
-async function ask(url: URL, command: StatusCommand): Promise<Response> {
-  const headers = { authorization: authorization(command), accept: 'application/json' };
-  try {
-    return await fetch(url, { headers, redirect: 'error', signal: AbortSignal.timeout(PATIENCE) });
-  } catch (error) {
-    const { cause, message } = error as Error;
-    const reason = (cause as NodeJS.ErrnoException | undefined)?.code ?? message;
-    throw new StartError([`${url.origin} does not answer: ${reason}`], exitCodes.unavailable, {
-      cause: error,
-    });
-  }
-}
-
-/** A password never has to stand on the command line, where everybody on the machine sees it. */
-function authorization({ user = FIRST_ADMIN, passwordFile, data, env }: StatusCommand): string {
-  const password = env.CAUSEWAY_PASSWORD ?? lineOf(passwordFile ?? path.join(data, 'admin-password'));
-  return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-}
-
-function lineOf(file: string): string {
-  try {
-    return readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new StartError(
-      [`there is no password: neither CAUSEWAY_PASSWORD is set, nor can ${file} be read`],
-      exitCodes.noInput,
-      { cause: error },
-    );
-  }
-}
-
-function reasonIn(text: string): string {
-  try {
-    return String((JSON.parse(text) as { reason?: unknown }).reason);
-  } catch {
-    return 'no reason given';
-  }
 }
 
 interface Shown {
@@ -81,19 +22,60 @@ interface Shown {
     readonly reason: string | null;
     readonly counters: Readonly<Record<string, number>>;
   } | null;
+  readonly mirrors: {
+    readonly total: number;
+    readonly states: Readonly<Record<string, number>>;
+    readonly ahead: number;
+    readonly changes_noticed: { readonly by: string | null; readonly reason: string | null };
+    readonly databases: readonly MirrorLine[];
+  } | null;
 }
 
-function shown({ version, uptime, databases, upstream }: Shown): string {
+/** What of a mirror stands in a table. */
+export interface MirrorLine {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly ahead: number | null;
+  readonly behind: number | null;
+}
+
+function shown({ version, uptime, databases, upstream, mirrors }: Shown): string {
   const lines = [`Causeway ${version}, running for ${uptime} s, ${databases.local} databases here`];
   if (upstream === null) lines.push('no upstream');
   else {
     const { url, state, since, reason, counters } = upstream;
     lines.push(`upstream ${url}: ${state} since ${since}${reason === null ? '' : `: ${reason}`}`);
-    lines.push(
-      Object.entries(counters)
-        .map(([name, count]) => `${count} ${name}`)
-        .join(', '),
-    );
+    lines.push(counted(counters));
   }
+  if (mirrors !== null && mirrors.total > 0) lines.push(...mirrorLines(mirrors));
   return `${lines.join('\n')}\n`;
 }
+
+function mirrorLines(mirrors: NonNullable<Shown['mirrors']>): string[] {
+  const { total, states, ahead, changes_noticed: noticed, databases } = mirrors;
+  const { by, reason } = noticed;
+  const how = by === null ? '' : `; changes are noticed by ${by}${reason === null ? '' : ` (${reason})`}`;
+  const lines = [`${total} mirrors: ${counted(states)}; ${ahead} changes wait for the upstream${how}`];
+  if (databases.length > 0) lines.push(mirrorTable(databases));
+  if (databases.length < total)
+    lines.push(`(${databases.length} of ${total}; causeway mirror list shows more)`);
+  return lines;
+}
+
+const counted = (counts: Readonly<Record<string, number>>): string =>
+  Object.entries(counts)
+    .map(([name, count]) => `${count} ${name}`)
+    .join(', ');
+
+export const mirrorTable = (mirrors: readonly MirrorLine[]): string =>
+  table(
+    ['mirror', 'state', 'ahead', 'behind', 'reason'],
+    mirrors.map(({ name, state, ahead, behind, reason }) => [
+      name,
+      state,
+      String(ahead ?? '?'),
+      String(behind ?? '?'),
+      reason ?? '',
+    ]),
+  );
