@@ -12,6 +12,7 @@ import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
+import { mirrorsIdle } from './mirrors-idle.js';
 import { replication } from './replication.js';
 import { rows } from './rows.js';
 import { start } from './start.js';
@@ -35,6 +36,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   functions,
   views,
   replication,
+  'mirrors-idle': mirrorsIdle,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
