@@ -189,7 +189,10 @@ export class MirrorRejections {
     signal: AbortSignal,
   ): Promise<void> {
     const listener: ReplicationListener = {
-      onRefused: (refusal) => this.#note(mirror, list, refusal, about),
+      onRefused: async (refusal) => {
+        // What somebody dropped meanwhile stays dropped.
+        if (list.has(refusal.id, refusal.rev)) await this.#note(mirror, list, refusal, about);
+      },
       onWritten: (documents) => noteWritten(list, documents),
     };
     const options = { useCheckpoints: false };
