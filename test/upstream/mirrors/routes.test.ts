@@ -200,7 +200,10 @@ describe('what the upstream refuses (I6)', () => {
     await put(name, 'worse', { bad: 'no' });
     await pair.back.ask('PUT', `/${name}/_design/judge`, { json: { ...JUDGE, _rev: rev, newer: true } });
     await post(name, '/resume');
-    interface Listed { total: number; rejections: { id: string; reason: string }[] }
+    interface Listed {
+      total: number;
+      rejections: { id: string; reason: string }[];
+    }
     const listed = async (): Promise<Listed> => (await get(name, '/rejections')).body as Listed;
     await until('both to be refused', async () => (await listed()).total === 2);
     await until('them to be passed', async () => ((await get(name)).body as { ahead: number }).ahead === 0);
