@@ -12,6 +12,7 @@ import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
+import { mirrors } from './mirrors.js';
 import { mirrorsIdle } from './mirrors-idle.js';
 import { replication } from './replication.js';
 import { rows } from './rows.js';
@@ -36,6 +37,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   functions,
   views,
   replication,
+  mirrors,
   'mirrors-idle': mirrorsIdle,
 };
 

@@ -48,6 +48,18 @@ export class RevisionWriter {
     private readonly random: Random,
   ) {}
 
+  /** Every revision that is in the database for certain. */
+  get written(): readonly (readonly [id: string, rev: string])[] {
+    return [...this.#known].flatMap(([id, revisions]) =>
+      revisions.map(({ hashes }) => [id, `${String(hashes.length)}-${hashes[0] ?? ''}`] as const),
+    );
+  }
+
+  /** How many documents it ever made. */
+  get count(): number {
+    return this.#count;
+  }
+
   /** The database may have lost what was written: from now on all documents are others. */
   forget(): void {
     this.#known = new Map();
