@@ -12,7 +12,9 @@ export async function meetUpstream({ mirror, upstream, signal }: Session): Promi
     await mirror.hear({ type: 'differs', reason: 'A database of this name was made upstream meanwhile.' });
     return;
   }
-  const found = await meet(upstream, record.upstream, context.upstream.keepsStartTimes, signal);
+  const { uuid } = context;
+  const { keepsStartTimes } = context.upstream;
+  const found = await meet(upstream, { uuid, known: record.upstream, keepsStartTimes }, signal);
   signal.throwIfAborted();
   if (found.type !== 'met') {
     // What is not warm has nothing of its own.

@@ -3,8 +3,11 @@ import { CouchError } from '../../errors.js';
 import type { Peer } from '../../replication/peer.js';
 import type { UpstreamInstance } from './records.js';
 
-/** What tells an upstream database from others of its name; all gateways in front of it share one. */
-const MARKER = '_local/causeway-mirror';
+/**
+ * What tells an upstream database from others of its name. Each gateway has one of its own there: of two that mark it at
+ * once, neither has to know of the other's.
+ */
+const markerOf = (uuid: string): string => `_local/causeway-mirror-${uuid}`;
 
 /** What was found where the upstream database of a mirror should be. */
 export type Meeting =
@@ -13,17 +16,23 @@ export type Meeting =
   | { readonly type: 'missing'; readonly reason: string }
   | { readonly type: 'replaced'; readonly reason: string };
 
+/** Who meets an upstream database. */
+export interface Guest {
+  /** Of this server. */
+  readonly uuid: string;
+  /** The database that it knows; undefined at the first time. */
+  readonly known: UpstreamInstance | undefined;
+  /** Whether `instance_start_time` says there when a database was made. */
+  readonly keepsStartTimes: boolean;
+}
+
 /**
- * Finds out whether an upstream database is the one that a mirror knows. One that it meets for the first time is marked,
- * unless another gateway did that.
- * @param known undefined at the first time
- * @param keepsStartTimes whether `instance_start_time` says when a database was made
+ * Finds out whether an upstream database is the one that a mirror knows. One that it meets for the first time is marked.
  * @throws CouchError, PeerUnreachable
  */
 export async function meet(
   peer: Peer,
-  known: UpstreamInstance | undefined,
-  keepsStartTimes: boolean,
+  { uuid, known, keepsStartTimes }: Guest,
   signal: AbortSignal,
 ): Promise<Meeting> {
   let start;
@@ -34,14 +43,17 @@ export async function meet(
     return { type: 'missing', reason: 'There is no such database upstream.' };
   }
   const startTime = keepsStartTimes && start !== '0' ? start : undefined;
-  const marker = await readMarker(peer, signal);
+  const id = markerOf(uuid);
+  const marker = await readMarker(peer, id, signal);
   if (known === undefined)
-    return { type: 'met', upstream: { marker: marker ?? (await mark(peer, signal)), startTime } };
+    return { type: 'met', upstream: { marker: marker ?? (await mark(peer, id, signal)), startTime } };
   const reason = differenceOf(known, { marker, startTime });
   if (reason !== undefined) return { type: 'replaced', reason };
   // A server that was updated may have begun to keep it.
   return { type: 'met', upstream: { ...known, startTime: startTime ?? known.startTime } };
 }
+
+const ANEW = 'The upstream database was made anew, or put back from a copy.';
 
 function differenceOf(
   known: UpstreamInstance,
@@ -50,21 +62,17 @@ function differenceOf(
   if (marker === undefined)
     return 'The upstream database was made anew, or put back to what it was before it was mirrored.';
   if (marker !== known.marker) return 'The upstream database was made anew, and is mirrored by others.';
-  if (startTime !== undefined && known.startTime !== undefined && startTime !== known.startTime)
-    return 'The upstream database was made anew, or put back from a copy.';
+  if (startTime !== undefined && known.startTime !== undefined && startTime !== known.startTime) return ANEW;
   return undefined;
 }
 
-async function readMarker(peer: Peer, signal: AbortSignal): Promise<string | undefined> {
-  const marker = (await peer.getLocal(MARKER, signal))?.instance;
+async function readMarker(peer: Peer, id: string, signal: AbortSignal): Promise<string | undefined> {
+  const marker = (await peer.getLocal(id, signal))?.instance;
   return typeof marker === 'string' ? marker : undefined;
 }
 
-/** Of several gateways that mark it at once all go by the last. */
-async function mark(peer: Peer, signal: AbortSignal): Promise<string> {
+async function mark(peer: Peer, id: string, signal: AbortSignal): Promise<string> {
   const instance = randomBytes(16).toString('hex');
-  await peer.putLocal(MARKER, { instance }, signal).catch((error: unknown) => {
-    if (!(error instanceof CouchError) || error.status !== 409) throw error;
-  });
-  return (await readMarker(peer, signal)) ?? instance;
+  await peer.putLocal(id, { instance }, signal);
+  return instance;
 }

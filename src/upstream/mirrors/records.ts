@@ -48,7 +48,7 @@ export interface Held {
 
 /** Tells an upstream database from others that had its name. */
 export interface UpstreamInstance {
-  /** What `_local/causeway-mirror` holds there. */
+  /** What this server's own `_local/causeway-mirror-UUID` holds there. */
   readonly marker: string;
   /** `instance_start_time`, where the server keeps one. */
   readonly startTime?: string | undefined;
