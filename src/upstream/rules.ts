@@ -27,6 +27,9 @@ interface Known {
   readonly rule: Rule;
 }
 
+/** `_users` and the like, and `any/_replicator`. */
+const SYSTEM = /(^|\/)_/;
+
 /** Names whose rule is remembered. */
 const MOST = 10_000;
 
@@ -87,8 +90,10 @@ export class Rules {
   }
 
   #find(name: string): Rule | undefined {
-    // Those that begin so belong to each server itself; what can be no database has none elsewhere.
-    if (name.startsWith('_') || !isDatabaseName(name)) return undefined;
+    // Those belong to each server itself: two that had one `_replicator` would both replicate what it asks for.
+    if (SYSTEM.test(name)) return undefined;
+    // What can be no database has none elsewhere.
+    if (!isDatabaseName(name)) return undefined;
     return this.#rules.find(({ pattern }) => pattern.test(name))?.rule;
   }
 }
