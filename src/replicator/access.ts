@@ -1,16 +1,29 @@
 import { requireRight } from '../auth/rights.js';
 import { isDatabaseAdmin, securityOf } from '../auth/security.js';
 import type { UserContext } from '../auth/usercontext.js';
-import { databaseMissing, forbidden, unauthorized, type CouchError } from '../errors.js';
+import { CouchError, databaseMissing, forbidden, unauthorized } from '../errors.js';
 import type { LocalAccess } from '../replication/local/options.js';
 import { DatabaseView } from '../store/database-view.js';
 import type { Databases } from '../store/databases.js';
 import { isDatabaseName } from '../store/names.js';
-import type { Database, DocumentEdit, EditResult, WriteOptions } from '../store/types.js';
+import type { Database, DatabaseProperties, DocumentEdit, EditResult, WriteOptions } from '../store/types.js';
 import { writeSingly } from './write-singly.js';
+
+/** Databases that are here and at an upstream. */
+export interface Mirrored {
+  has(name: string): boolean;
+  /**
+   * Resolves when everything is here that the upstream has; undefined where it is already.
+   * @throws CouchError 401 and 403 for whom may not read it, 404 where there is none, 503 while it is being copied
+   */
+  bring(name: string, user: UserContext): Promise<void> | undefined;
+  /** Makes it in both places. @throws CouchError 412 where there is one */
+  create(name: string, properties: DatabaseProperties): Promise<void>;
+}
 
 export interface AccessServices {
   readonly databases: Databases;
+  readonly mirrored: Mirrored;
   /** A database by the rules that it has besides its security object. */
   readonly viewOf: (db: Database, user: UserContext) => Database;
   /** Looks at a design document as it is looked at when a client writes it. @throws CouchError 400 */
@@ -24,11 +37,12 @@ export interface AccessServices {
 export function accessFor(
   name: string,
   who: () => UserContext | Promise<UserContext>,
-  { databases, viewOf, checkDesign }: AccessServices,
+  { databases, mirrored, viewOf, checkDesign }: AccessServices,
 ): LocalAccess {
   return {
     use: async (work) => {
       const user = await who();
+      await mirrored.bring(name, user);
       return databases.use(name, (db) => {
         requireRight('member', user, securityOf(db.security));
         return work(new DesignGuard(viewOf(db, user), user, checkDesign));
@@ -37,9 +51,14 @@ export function accessFor(
     create: async (properties) => {
       requireRight('serverAdmin', await who());
       if (!isDatabaseName(name)) throw databaseMissing();
-      await databases.create(name, properties);
+      if (!mirrored.has(name)) await databases.create(name, properties);
+      else await mirrored.create(name, properties).catch(unlessThere);
     },
   };
+}
+
+function unlessThere(error: unknown): void {
+  if (!(error instanceof CouchError) || error.status !== 412) throw error;
 }
 
 /** What HTTP asks before it writes: design documents are for admins of the database, and must compile. */

@@ -29,8 +29,8 @@ async function purge(exchange: Exchange, db: Database): Promise<void> {
   const requests = requestsOf(exchange, await exchange.bodyMembers());
   for (const id of requests.keys()) requireColon(db, id);
   const body = JSON.stringify(Object.fromEntries(requests));
-  await exchange.server.mirrors.control.before(db.name, '/_purge', 'POST', body);
-  const purged = await db.purge(requests);
+  const { control } = exchange.server.mirrors;
+  const purged = await control.purge(db.name, body, () => db.purge(requests));
   const rows = Array.from(purged, ([id, revs]) => `${JSON.stringify(id)}:${JSON.stringify(revs)}`);
   exchange.json(201, `{"purge_seq":null,"purged":{${rows.join(',')}}}`);
 }

@@ -1,4 +1,4 @@
-import { CouchError, databaseExists, databaseMissing } from '../../errors.js';
+import { CouchError, databaseExists, databaseMissing, unavailable } from '../../errors.js';
 import { Queue } from '../../store/queue.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext } from './context.js';
@@ -95,6 +95,20 @@ export class Creations {
     await work;
   }
 
+  /**
+   * Has a database here that is upstream: its right was checked there.
+   * @throws CouchError 404 where there is none, 503 where it takes long
+   */
+  async bring(name: string): Promise<void> {
+    const { upstream, closing } = this.context;
+    await this.want(name);
+    const mirror = this.host.get(name);
+    if (mirror !== undefined) await warm(mirror);
+    else await upstream.ask({ method: 'GET', path: encodeURIComponent(name), signal: closing });
+    if (mirror?.crossing.place !== 'here')
+      throw unavailable('The database is being copied from the upstream.');
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#underWay.values());
   }
@@ -164,6 +178,21 @@ export class Creations {
       if (!(await removeUpstream(context, name, context.closing))) throw databaseMissing();
     } else await mirror.remove(() => removeUpstream(context, name, context.closing));
     context.upstream.forget(name);
+  }
+
+  /**
+   * Purges upstream, then here. Nothing flows meanwhile: what is under way would bring back what is purged.
+   * @param body of the request
+   * @param here does it here
+   * @throws CouchError
+   */
+  async purge<T>(name: string, body: string, here: () => Promise<T>): Promise<T> {
+    const mirror = this.host.get(name);
+    if (mirror === undefined) return here();
+    return mirror.during(async () => {
+      await this.before(name, '/_purge', 'POST', body);
+      return here();
+    });
   }
 
   /** Does upstream what is about to be done with a database here. @throws CouchError */
