@@ -60,6 +60,15 @@ export const unavailable = (reason: string, cause?: unknown): CouchError =>
 /** The server behind this one cannot be reached. */
 export const upstreamAway = (retryAfter: number): CouchError =>
   new CouchError(503, 'service_unavailable', 'The upstream is away.', undefined, retryAfter);
+/** The upstream, which answers for a database that is being copied from there, does not know who asks. */
+export const unknownThere = (retryAfter: number): CouchError =>
+  new CouchError(
+    503,
+    'service_unavailable',
+    'The database is being copied from the upstream, which does not know you; try again.',
+    undefined,
+    retryAfter,
+  );
 /** The server behind this one did not answer, and may have done what it was asked for. */
 export const badGateway = (reason: string, retryAfter: number): CouchError =>
   new CouchError(502, 'bad_gateway', reason, undefined, retryAfter);

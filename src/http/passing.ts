@@ -1,4 +1,4 @@
-import { badRequest } from '../errors.js';
+import { badRequest, unknownThere } from '../errors.js';
 import { headersDown } from '../upstream/headers.js';
 import { feedRequest, isOurs } from '../upstream/sequences.js';
 import { FeedTail } from '../upstream/feed-tail.js';
@@ -21,6 +21,11 @@ export async function passOn(
 ): Promise<boolean> {
   const { server, request, response, user, authMethod } = exchange;
   const database = exchange.param('db');
+  const sender = { user, method: authMethod };
+  // Here they are known, and are let in as soon as everything is here: by a 401 PouchDB would give up for good.
+  const isMirrored = server.mirrors.isMirrored(database);
+  if (isMirrored && !server.upstream.canTell(exchange.headers, sender)) throw unknownThere(SOON);
+  const answer = { isStranger: false };
   const { url, headers, isLive } = path === '/:db/_changes' ? feedOf(exchange) : plain(exchange);
   requirePlainPath(url);
   if (isLive) server.feeds.enter(exchange);
@@ -34,7 +39,7 @@ export async function passOn(
     body: hasBody(exchange) ? exchange.bodyStream() : undefined,
     isLive,
     database,
-    sender: { user, method: authMethod },
+    sender,
     origin: { address: exchange.source, host: hostOf(request.headers), isSecure: exchange.secure },
     whenGone: (leave) => {
       // Feeds end with the server, too.
@@ -56,6 +61,8 @@ export async function passOn(
     receiver: {
       begin: (status, answered) => {
         exchange.forgetBody();
+        answer.isStranger = isMirrored && user.name !== null && status === 401;
+        if (answer.isStranger) return;
         if (status < 300 && CHANGING.has(`${exchange.method} ${path}`)) server.upstream.forget(database);
         exchange.relay(
           status,
@@ -66,18 +73,23 @@ export async function passOn(
           depart(() => (response.destroyed || response.writableEnded ? undefined : response.flushHeaders()));
       },
       write: (chunk) => {
+        if (answer.isStranger) return undefined;
         tail?.take(chunk);
         return outflow.write(chunk);
       },
     },
   });
   if (end.signal.aborted) response.destroy();
+  else if (answer.isStranger) throw unknownThere(SOON);
   else if (tail !== undefined && ending?.aborted === true) {
     if (!response.headersSent) return false;
     outflow.end(tail.rest);
   } else outflow.end();
   return true;
 }
+
+/** Seconds after which a database that is being copied may be here. */
+const SOON = 1;
 
 /** Requests after which what is known of a database may be wrong. */
 const CHANGING: ReadonlySet<string> = new Set(['PUT /:db', 'DELETE /:db', 'PUT /:db/_security']);

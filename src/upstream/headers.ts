@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { AuthMethod } from '../auth/auth.js';
 import type { UserContext } from '../auth/usercontext.js';
-import { forbidden } from '../errors.js';
+import { type CouchError, forbidden } from '../errors.js';
 
 /** What is between two neighbours only. */
 const HOP_BY_HOP = [
@@ -84,16 +84,30 @@ function namedBy(connection: string | undefined): Set<string> {
   );
 }
 
-/** Says to the upstream who sends a request. @throws CouchError 403 */
-export function identity(
+/** Why the upstream cannot be told who sends a request; undefined where it can. */
+export function whyUntold(
   { authorization }: IncomingHttpHeaders,
-  { user, method }: Sender,
+  { user: { name }, method }: Sender,
   secret: string | undefined,
-): string[] {
-  const { name, roles } = user;
+): CouchError | undefined {
+  if (name === null) return undefined;
+  if (secret !== undefined)
+    return isPlain(name)
+      ? undefined
+      : forbidden('The upstream cannot be told your name: no header can hold it.');
+  if (method === 'default' && authorization !== undefined) return undefined;
+  return forbidden(
+    'The upstream cannot be told who you are: log in with a name and a password in each request (HTTP Basic), or an admin of this server can set upstream.proxySecretFile.',
+  );
+}
+
+/** Says to the upstream who sends a request. @throws CouchError 403 */
+export function identity(headers: IncomingHttpHeaders, sender: Sender, secret: string | undefined): string[] {
+  const untold = whyUntold(headers, sender, secret);
+  if (untold !== undefined) throw untold;
+  const { name, roles } = sender.user;
   if (name === null) return [];
   if (secret !== undefined) {
-    if (!isPlain(name)) throw forbidden('The upstream cannot be told your name: no header can hold it.');
     const bytes = Buffer.from(name);
     return [
       'x-auth-couchdb-username',
@@ -104,10 +118,7 @@ export function identity(
       createHmac('sha256', secret).update(bytes).digest('hex'),
     ];
   }
-  if (method === 'default' && authorization !== undefined) return ['authorization', authorization];
-  throw forbidden(
-    'The upstream cannot be told who you are: log in with a name and a password in each request (HTTP Basic), or an admin of this server can set upstream.proxySecretFile.',
-  );
+  return ['authorization', headers.authorization ?? ''];
 }
 
 /** An admin here is none there, nor are other roles of a server itself; a role with a comma would be two. */

@@ -10,7 +10,7 @@ import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
 import { failureOf } from './failure.js';
-import { headersUp, identity, type Origin, pairsOf, type Sender } from './headers.js';
+import { headersUp, identity, type Origin, pairsOf, type Sender, whyUntold } from './headers.js';
 import type { Link, LinkState } from './link.js';
 import { type Chance, type Finding, Monitor } from './monitor.js';
 import { BodyFailed, type Receiver } from './passage.js';
@@ -217,6 +217,11 @@ export class Upstream {
           await ask({ method: 'GET', path: encodeURIComponent(database), signal: this.#closing.signal }),
         ),
     };
+  }
+
+  /** Whether it can be told who sends a request, though not whether it knows them. */
+  canTell(headers: IncomingHttpHeaders, sender: Sender): boolean {
+    return whyUntold(headers, sender, this.#connection?.target.proxySecret) === undefined;
   }
 
   /**
