@@ -275,7 +275,11 @@ class Round {
   }
 
   async #untilSame(): Promise<void> {
-    await until('all have the same leaves', async () => (await this.#digests()).size === 1, PATIENCE);
+    await until('all have the same leaves', async () => (await this.#digests()).size === 1, PATIENCE).catch(
+      async (cause: unknown) => {
+        throw new Error(await this.#describe(), { cause });
+      },
+    );
     for (const { gateway } of this.options.fronts) {
       const isQuiet = async (): Promise<boolean> => {
         const { state, ahead } = await this.#shown(gateway);
@@ -290,6 +294,22 @@ class Round {
     const servers = this.#servers.map(async ({ couch }) => leavesOf(await rowsOf(couch, this.#database)));
     const clients = this.#clients.map((one) => one.leaves());
     return new Set([...(await Promise.all(servers)), ...(await Promise.all(clients)).flat()]);
+  }
+
+  /** In what the servers, and how the clients, differ. */
+  async #describe(): Promise<string> {
+    const lines = async ({ couch }: Restartable): Promise<Set<string>> =>
+      new Set(leavesOf(await rowsOf(couch, this.#database)).split('\n'));
+    const [upstream = new Set<string>(), ...fronts] = await Promise.all(this.#servers.map(lines));
+    const shown = fronts.map((front, at) => {
+      const more = [...front].filter((line) => !upstream.has(line));
+      const less = [...upstream].filter((line) => !front.has(line));
+      return `gateway ${String(at + 1)} has ${String(more.length)} ${more.slice(0, 3).join('; ')} and lacks ${String(less.length)} ${less.slice(0, 3).join('; ')}`;
+    });
+    const states = await Promise.all(this.options.fronts.map(({ gateway }) => this.#shown(gateway)));
+    const clients = (await Promise.all(this.#clients.map((one) => one.leaves()))).flat();
+    const counts = clients.map((leaves) => leaves.split('\n').filter((line) => !upstream.has(line)).length);
+    return [...shown, JSON.stringify(states), `clients differ in ${counts.join(', ')}`].join('\n');
   }
 
   /** What is deleted upstream is kept here until somebody says so. */
