@@ -165,13 +165,14 @@ export class Upstream {
   }
 
   /** A database there, as the account of the gateway. @throws CouchError 503 while it is away */
-  peerOf(database: string): { readonly peer: HttpPeer; readonly client: HttpClient } {
+  peerOf(database: string): HttpPeer {
     const connection = this.#open();
-    const options = connection.peerOptions(database, (outcome) => {
-      if (typeof outcome === 'number') this.#heard(connection, outcome);
-      else this.#noted(connection, outcome);
-    });
-    return { peer: new HttpPeer(options), client: new HttpClient(options) };
+    return new HttpPeer(
+      connection.peerOptions(database, (outcome) => {
+        if (typeof outcome === 'number') this.#heard(connection, outcome);
+        else this.#noted(connection, outcome);
+      }),
+    );
   }
 
   /** Whether databases that were made anew there are known by their `instance_start_time`. */

@@ -35,7 +35,8 @@ const NO_BULK_GET = new Set([400, 404, 405, 501]);
 /** A database behind HTTP: a CouchDB, another of these servers, or whatever speaks as they do. */
 export class HttpPeer implements Peer {
   readonly name: string;
-  readonly #client: HttpClient;
+  /** For what no replication asks. */
+  readonly client: HttpClient;
   /** Found out by the first request. */
   #hasBulkGet = true;
   /** Whether it knows packed attachments; found out before the first is sent. */
@@ -43,11 +44,11 @@ export class HttpPeer implements Peer {
 
   constructor(options: HttpPeerOptions) {
     this.name = options.url;
-    this.#client = new HttpClient(options);
+    this.client = new HttpClient(options);
   }
 
   async info(signal: AbortSignal): Promise<PeerInfo> {
-    const info = asObject(await this.#client.json({ method: 'GET', path: '', signal }));
+    const info = asObject(await this.client.json({ method: 'GET', path: '', signal }));
     const { update_seq: seq, doc_count: count, doc_del_count: deleted, instance_start_time: start } = info;
     return {
       updateSeq: typeof seq === 'string' || typeof seq === 'number' ? seq : JSON.stringify(seq ?? 0),
@@ -59,11 +60,11 @@ export class HttpPeer implements Peer {
   async create(parameters: JsonObject, signal: AbortSignal): Promise<void> {
     const given = Object.entries(parameters).map(([name, value]) => [name, asParameter(value)]);
     const query = queryString(Object.fromEntries(given) as Record<string, string>);
-    await this.#client.json({ method: 'PUT', path: query, signal }).catch(unless(412));
+    await this.client.json({ method: 'PUT', path: query, signal }).catch(unless(412));
   }
 
   async get(id: string, signal: AbortSignal): Promise<JsonObject | undefined> {
-    const document = await this.#client
+    const document = await this.client
       .json({ method: 'GET', path: documentPath(id), signal })
       .catch(unless(404));
     return document === undefined ? undefined : asObject(document);
@@ -75,15 +76,13 @@ export class HttpPeer implements Peer {
 
   async putLocal(id: string, log: LocalLog, signal: AbortSignal): Promise<string> {
     const body = JSON.stringify(log);
-    const { rev } = asObject(
-      await this.#client.json({ method: 'PUT', path: documentPath(id), body, signal }),
-    );
+    const { rev } = asObject(await this.client.json({ method: 'PUT', path: documentPath(id), body, signal }));
     if (typeof rev !== 'string') throw new PeerUnreachable('a write was answered without a revision');
     return rev;
   }
 
   changes(request: ChangesRequest, signal: AbortSignal): Promise<ChangesPage> {
-    return readChanges(this.#client, request, signal);
+    return readChanges(this.client, request, signal);
   }
 
   async revsDiff(
@@ -91,7 +90,7 @@ export class HttpPeer implements Peer {
     signal: AbortSignal,
   ): Promise<readonly MissingRevisions[]> {
     const members = documents.map(({ id, revs }) => `${quote(id)}:${JSON.stringify(revs)}`);
-    const answer = await this.#client.json({
+    const answer = await this.client.json({
       method: 'POST',
       path: '_revs_diff',
       body: `{${members.join(',')}}`,
@@ -107,7 +106,7 @@ export class HttpPeer implements Peer {
     let begun = false;
     try {
       if (this.#hasBulkGet) {
-        for await (const page of bulkGet(this.#client, wanted, signal)) {
+        for await (const page of bulkGet(this.client, wanted, signal)) {
           begun = true;
           yield page;
         }
@@ -121,12 +120,12 @@ export class HttpPeer implements Peer {
   }
 
   open(wanted: MissingRevisions, signal: AbortSignal): AsyncIterable<OpenedRevision> {
-    return openRevs(this.#client, wanted, signal);
+    return openRevs(this.client, wanted, signal);
   }
 
   async write(documents: readonly RevisionText[], signal: AbortSignal): Promise<readonly WriteFailure[]> {
     const docs = documents.map(({ text }) => text).join(',');
-    const answer = await this.#client.json({
+    const answer = await this.client.json({
       method: 'POST',
       path: '_bulk_docs',
       body: `{"new_edits":false,"docs":[${docs}]}`,
@@ -145,7 +144,7 @@ export class HttpPeer implements Peer {
   async writeWithAttachments(document: RevisionWithAttachments, signal: AbortSignal): Promise<void> {
     const { id, text, attachments } = await this.#asTaken(document, signal);
     const entity = documentEntity(text, attachments, newBoundary());
-    await this.#client.json({
+    await this.client.json({
       method: 'PUT',
       path: `${documentPath(id)}?new_edits=false`,
       headers: { 'content-type': entity.type, 'content-length': String(entity.length()) },
@@ -163,7 +162,7 @@ export class HttpPeer implements Peer {
   /** Whether the server is a CouchDB or says that it is like one; unknown is no. */
   async #isCouch(signal: AbortSignal): Promise<boolean> {
     try {
-      const welcome = await this.#client.json({ method: 'GET', path: '../', signal });
+      const welcome = await this.client.json({ method: 'GET', path: '../', signal });
       return typeof welcome === 'object' && welcome !== null && 'couchdb' in welcome;
     } catch (error) {
       if (meaningOf(error) === 'passing') throw error;
@@ -173,7 +172,7 @@ export class HttpPeer implements Peer {
 
   async ensureFullCommit(signal: AbortSignal): Promise<string> {
     try {
-      const answer = await this.#client.json({
+      const answer = await this.client.json({
         method: 'POST',
         path: '_ensure_full_commit',
         body: '',

@@ -38,6 +38,9 @@ export async function pushAll(mirror: Mirror): Promise<void> {
   mirror.wake();
 }
 
+/** What was known of the upstream database. */
+const UNKNOWN = { upstream: undefined, purgeSeq: undefined, followed: undefined };
+
 /** What is there counts as met for the first time, and nothing as known to be on the other side. */
 async function reconnect(mirror: Mirror): Promise<void> {
   const { context, name } = mirror;
@@ -47,7 +50,7 @@ async function reconnect(mirror: Mirror): Promise<void> {
       await db.unsent.voidAll();
       for (const { id } of [mirror.pull, mirror.push]) await db.deleteLocal(`_local/${id}`);
     });
-  await mirror.note({ upstream: undefined, isFound: undefined, toCreate: undefined, purgeSeq: undefined });
+  await mirror.note({ ...UNKNOWN, isFound: undefined, toCreate: undefined });
 }
 
 /**
@@ -94,7 +97,7 @@ async function requireSent(mirror: Mirror): Promise<void> {
 export function retry(mirror: Mirror, id: string): Promise<readonly Rejection[]> {
   const { context, name } = mirror;
   const { rejected, upstream, closing } = context;
-  return rejected.retry(mirror, id, pushSides(mirror, upstream.peerOf(name).peer), closing);
+  return rejected.retry(mirror, id, pushSides({ mirror, upstream: upstream.peerOf(name) }), closing);
 }
 
 /** It is a local database from now on, whatever the rules say. @throws CouchError */
@@ -136,12 +139,10 @@ export async function pullAnew(mirror: Mirror): Promise<string> {
       await databases.use(kept, (db) => db.trackUnsent(false));
       await context.rejected.clear(mirror);
       await mirror.note({
-        upstream: undefined,
+        ...UNKNOWN,
         local: undefined,
         isFound: undefined,
         toCreate: undefined,
-        purgeSeq: undefined,
-        followed: undefined,
         keptAs: undefined,
       });
       await mirror.hear({ type: 'chosen' });

@@ -1,15 +1,9 @@
 import { CouchError } from '../../errors.js';
-import type { HttpClient } from '../../replication/http/client.js';
+import type { HttpPeer } from '../../replication/http/peer.js';
 import { documentPath } from '../../replication/http/paths.js';
 import type { LocalAccess } from '../../replication/local/options.js';
 import { TUNING } from '../../replication/options.js';
-import type {
-  ChangedDocument,
-  ChangesPage,
-  MissingRevisions,
-  Peer,
-  Sequence,
-} from '../../replication/peer.js';
+import type { ChangedDocument, ChangesPage, MissingRevisions, Sequence } from '../../replication/peer.js';
 import { Retrying } from '../../replication/retrying.js';
 import type { Json } from '../../selector/types.js';
 import { BodyPages } from '../../store/body-pages.js';
@@ -26,9 +20,7 @@ export interface Followed {
 
 export interface LeavingOptions {
   /** The whole upstream database. */
-  readonly upstream: Peer;
-  /** Asks it, too. */
-  readonly client: HttpClient;
+  readonly upstream: HttpPeer;
   /** The database here. */
   readonly access: Pick<LocalAccess, 'use'>;
   readonly selection: Selection;
@@ -216,7 +208,7 @@ export class Leaving {
   async #readApart(id: string, rev: string, signal: AbortSignal): Promise<Json | undefined> {
     const path = `${documentPath(id)}?rev=${encodeURIComponent(rev)}`;
     try {
-      return (await this.options.client.json({ method: 'GET', path, signal })) as Json;
+      return (await this.options.upstream.client.json({ method: 'GET', path, signal })) as Json;
     } catch (error) {
       if (error instanceof CouchError && error.status === 404) return undefined;
       throw error;

@@ -14,6 +14,11 @@ import { compileSelector } from '../../selector/match.js';
 import type { Json } from '../../selector/types.js';
 import type { MirrorRule } from '../rules.js';
 
+type PartialRule = Pick<MirrorRule, 'docIds' | 'selector'>;
+
+/** Every request asks for it. */
+const known = new WeakMap<PartialRule, Selection>();
+
 /** Which documents a partial mirror has. */
 export class Selection {
   private constructor(
@@ -27,13 +32,19 @@ export class Selection {
   ) {}
 
   /** @returns undefined where everything is mirrored */
-  static of({ docIds, selector }: Pick<MirrorRule, 'docIds' | 'selector'>): Selection | undefined {
+  static of(rule: PartialRule): Selection | undefined {
+    if (rule.docIds === undefined && rule.selector === undefined) return undefined;
+    const selection = known.get(rule) ?? Selection.#of(rule);
+    known.set(rule, selection);
+    return selection;
+  }
+
+  static #of({ docIds, selector = '{}' }: PartialRule): Selection {
     if (docIds !== undefined) {
       const ids = new Set(docIds);
       const reason = 'Only some documents of this database are mirrored (docIds), and this is none of them.';
       return new Selection(JSON.stringify([...ids].sort()), reason, false, (id) => ids.has(id));
     }
-    if (selector === undefined) return undefined;
     const fits = compileSelector(JSON.parse(selector) as unknown);
     const reason = 'Only documents that fit a selector are mirrored, and this one does not.';
     return new Selection(selector, reason, true, (_, document) => fits(document()));

@@ -3,42 +3,42 @@ import type { Source } from '../../replication/peer.js';
 import { localSide } from './context.js';
 import { Selection } from './partial.js';
 import { pullPart } from './partial-pull.js';
+import type { MirrorRecord } from './records.js';
 import type { Session } from './session.js';
 
 /**
  * Brings what the upstream has, or the part of it that the rule chooses.
  * @param isEndless whether it goes on when everything is here
- * @throws CouchError, PeerUnreachable
+ * @throws CouchError, PeerUnreachable, the reason of the signal
  */
 export async function pull(session: Session, isEndless: boolean): Promise<void> {
-  const { mirror, upstream, client, signal } = session;
-  const side = localSide(mirror.name, mirror.context);
-  const { docIds, selector } = mirror.rule;
-  const options = { ...(docIds !== undefined && { docIds }), ...(selector !== undefined && { selector }) };
-  const target = new LocalPeer({ ...side, origin: 'upstream' });
-  const bring = (source: Source, goesOn: boolean): Promise<void> =>
-    mirror.pull.run(
-      { source, target, isEndless: goesOn, options, signal },
-      (hasMoved) => {
-        if (hasMoved) mirror.lastUsed = performance.now();
-        mirror.tell();
-      },
-      () => undefined,
-    );
+  const { mirror, upstream, signal } = session;
   const selection = Selection.of(mirror.rule);
   if (selection === undefined) {
-    await bring(upstream, isEndless);
+    await pullFrom(upstream, session, isEndless);
     return;
   }
-  const { followed: known } = mirror.record;
   const part = {
     upstream,
-    client,
-    access: side.access,
+    access: localSide(mirror.name, mirror.context).access,
     selection,
-    known,
-    onDone: (followed: NonNullable<typeof known>) => mirror.note({ followed }),
+    known: mirror.record.followed,
+    onDone: (followed: MirrorRecord['followed']) => mirror.note({ followed }),
   };
-  await pullPart(part, isEndless, bring, signal);
-  signal.throwIfAborted();
+  await pullPart(part, isEndless, (source, goesOn) => pullFrom(source, session, goesOn), signal);
+}
+
+async function pullFrom(source: Source, { mirror, signal }: Session, isEndless: boolean): Promise<void> {
+  const { context, name, rule } = mirror;
+  const { docIds, selector } = rule;
+  const target = new LocalPeer({ ...localSide(name, context), origin: 'upstream' });
+  const options = { ...(docIds !== undefined && { docIds }), ...(selector !== undefined && { selector }) };
+  await mirror.pull.run(
+    { source, target, isEndless, options, signal },
+    (hasMoved) => {
+      if (hasMoved) mirror.lastUsed = performance.now();
+      mirror.tell();
+    },
+    () => undefined,
+  );
 }

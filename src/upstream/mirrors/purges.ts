@@ -1,9 +1,10 @@
 import { CouchError } from '../../errors.js';
 import { JsonError } from '../../json/reader.js';
 import { ElementStream } from '../../json/elements.js';
-import { bytes, type HttpClient } from '../../replication/http/client.js';
+import { bytes } from '../../replication/http/client.js';
+import type { HttpPeer } from '../../replication/http/peer.js';
 import type { LocalAccess } from '../../replication/local/options.js';
-import { type ChangedDocument, PeerUnreachable, type Sequence, type Target } from '../../replication/peer.js';
+import { type ChangedDocument, PeerUnreachable, type Sequence } from '../../replication/peer.js';
 import type { Database, DocumentRecord, PurgeRequest } from '../../store/types.js';
 import { type PurgedRevisions, RevisionSet } from './purged-target.js';
 
@@ -17,9 +18,8 @@ const DEFAULT_LIMIT = 1000;
 const NOT_SHOWN = new Set([400, 401, 403, 404, 405, 501]);
 
 export interface PurgeOptions {
-  /** Asks the upstream database. */
-  readonly client: HttpClient;
-  readonly upstream: Pick<Target, 'revsDiff'>;
+  /** The upstream database. */
+  readonly upstream: HttpPeer;
   /** The database here. */
   readonly access: LocalAccess;
   /** `purge_seq` of the upstream up to which its purges were done here; undefined where nobody knows. */
@@ -66,7 +66,7 @@ export class Purges implements PurgedRevisions {
   }
 
   async #purgeSeq(signal: AbortSignal): Promise<Sequence | undefined> {
-    const info = await this.options.client.json({ method: 'GET', path: '', signal });
+    const info = await this.options.upstream.client.json({ method: 'GET', path: '', signal });
     const { purge_seq: seq } = Object(info) as { readonly purge_seq?: unknown };
     return typeof seq === 'string' || typeof seq === 'number' ? seq : undefined;
   }
@@ -105,7 +105,7 @@ export class Purges implements PurgedRevisions {
 
   /** Those that a compaction upstream leaves, of each shard. */
   async #limit(signal: AbortSignal): Promise<number> {
-    const limit = await this.options.client
+    const limit = await this.options.upstream.client
       .json({ method: 'GET', path: '_purged_infos_limit', signal })
       .catch(unlessShown(DEFAULT_LIMIT));
     return typeof limit === 'number' ? limit : DEFAULT_LIMIT;
@@ -118,7 +118,7 @@ export class Purges implements PurgedRevisions {
   }
 
   async *#list(signal: AbortSignal): AsyncGenerator<readonly PurgeRequest[]> {
-    const answer = await this.options.client
+    const answer = await this.options.upstream.client
       .send({ method: 'GET', path: '_purged_infos', signal })
       .catch(unlessShown(undefined));
     if (answer === undefined) return;

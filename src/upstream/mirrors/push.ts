@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { compareLogs } from '../../replication/checkpoint-log.js';
 import { UnsentSource } from '../../replication/local/unsent.js';
-import type { Sequence, Target } from '../../replication/peer.js';
+import type { Sequence } from '../../replication/peer.js';
 import { LocalPeer } from '../../replication/local/peer.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
-import type { Mirror } from './mirror.js';
 import { PurgedTarget } from './purged-target.js';
 import type { PushSpec } from './rejected.js';
 import type { Session } from './session.js';
@@ -16,10 +15,11 @@ import type { Session } from './session.js';
  * @throws CouchError, PeerUnreachable
  */
 export async function push(session: Session, isEndless: boolean): Promise<void> {
-  const { mirror, upstream, signal } = session;
+  const { mirror, signal } = session;
   const { context, name } = mirror;
   const { databases } = context;
   await voidWhatWasLost(session);
+  const target = new PurgedTarget(session.upstream, session.purges);
   const source = new UnsentSource(localSide(name, context));
   const sent = new Queue();
   /** What was sent waits no more. */
@@ -35,8 +35,7 @@ export async function push(session: Session, isEndless: boolean): Promise<void> 
         context.log.error({ database: name, err: error }, 'what was sent could not be noted');
       });
   };
-  const target = new PurgedTarget(upstream, session.purges);
-  const sides = pushSides(mirror, target);
+  const sides = { ...pushSides(session), target };
   await context.rejected.during(mirror, async (account) => {
     const { listener } = account;
     if (!isEndless) await account.review(sides, signal);
@@ -57,10 +56,13 @@ export async function push(session: Session, isEndless: boolean): Promise<void> 
   await sent.add(() => Promise.resolve());
 }
 
-/** What is written once more, whether it waits or not. @throws CouchError 503 while the upstream is away */
-export const pushSides = ({ name, context }: Mirror, target: Target): PushSpec => ({
-  source: new LocalPeer(localSide(name, context)),
-  target,
+/**
+ * What is written once more, whether it waits or not; an admin may have it be what was purged there.
+ * @throws CouchError 503 while the upstream is away
+ */
+export const pushSides = ({ mirror, upstream }: Pick<Session, 'mirror' | 'upstream'>): PushSpec => ({
+  source: new LocalPeer(localSide(mirror.name, mirror.context)),
+  target: upstream,
 });
 
 /** Milliseconds between two looks at what the upstream judges by, while a push goes on and something was refused. */

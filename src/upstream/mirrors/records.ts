@@ -4,7 +4,6 @@ import { unavailable } from '../../errors.js';
 import { asAnswer } from '../../store/failures.js';
 import { newLevel, openLevel } from '../../store/level.js';
 import { WriteGate } from '../../store/write-gate.js';
-import type { Sequence } from '../../replication/peer.js';
 import type { Followed } from './leaving.js';
 import type { MirrorState } from './state.js';
 
@@ -31,8 +30,8 @@ export interface MirrorRecord {
   /** It is local from now on, whatever the rules say. */
   readonly isDetached?: boolean | undefined;
   /** `purge_seq` of the upstream database up to which its purges were done here. */
-  readonly purgeSeq?: Sequence | undefined;
-  /** Of a mirror of a part: up to where it was seen what left that. */
+  readonly purgeSeq?: string | number | undefined;
+  /** Of a partial mirror: up to where it was seen what left it. */
   readonly followed?: Followed | undefined;
   /** Milliseconds since 1970. */
   readonly created: number;

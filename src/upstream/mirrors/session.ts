@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CouchError } from '../../errors.js';
-import type { HttpClient } from '../../replication/http/client.js';
-import type { Peer } from '../../replication/peer.js';
+import type { HttpPeer } from '../../replication/http/peer.js';
 import { copySecurity } from './control.js';
 import { meetUpstream, prepareLocal } from './beginning.js';
-import type { Mirror } from './mirror.js';
 import { localSide } from './context.js';
+import type { Mirror } from './mirror.js';
 import { pull } from './pull.js';
 import { Purges } from './purges.js';
 import { push } from './push.js';
@@ -15,17 +14,17 @@ import { warmUp } from './warm-up.js';
 /** What a mirror works with while it has its turn. */
 export interface Session {
   readonly mirror: Mirror;
-  /** The upstream database, and what asks it. */
-  readonly upstream: Peer;
-  readonly client: HttpClient;
+  /** The upstream database. */
+  readonly upstream: HttpPeer;
+  /** What was purged there. */
   readonly purges: Purges;
   readonly signal: AbortSignal;
 }
 
 /** How often it is looked whether a mirror has still something to do, in milliseconds. */
 const LOOK = 1000;
-/** How often it is asked what was purged upstream, in milliseconds. */
-const PURGES = 30_000;
+/** Milliseconds between two looks at what was purged upstream. */
+const PURGES = 20_000;
 /** Others wait no longer for one that has always something to do. */
 const LONGEST_TURN = 10_000;
 
@@ -35,27 +34,35 @@ const LONGEST_TURN = 10_000;
  * @throws CouchError, PeerUnreachable, the reason of the signal
  */
 export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<void> {
-  const { peer: upstream, client } = mirror.context.upstream.peerOf(mirror.name);
-  const purges = new Purges({
-    client,
-    upstream,
-    access: localSide(mirror.name, mirror.context).access,
-    known: mirror.record.purgeSeq,
-    onDone: (purgeSeq) => mirror.note({ purgeSeq }),
-  });
-  const session = { mirror, upstream, client, purges, signal };
+  const upstream = mirror.context.upstream.peerOf(mirror.name);
+  const session = { mirror, upstream, purges: purgesOf(mirror, upstream), signal };
   await meetUpstream(session);
   if (!mayFlow(mirror.standing.state) || mirror.isClosed) return;
   await prepareLocal(session);
+  await session.purges.follow(signal);
   if (mirror.standing.isWarm) await copySecurity(mirror, signal);
   else await warmUp(session);
-  // What was purged there would go up again.
-  await purges.follow(signal);
   await exchange(session, false);
   signal.throwIfAborted();
   await mirror.hear({ type: 'ran' });
   mirror.synced();
   await follow(session);
+}
+
+const purgesOf = (mirror: Mirror, upstream: HttpPeer): Purges =>
+  new Purges({
+    upstream,
+    access: localSide(mirror.name, mirror.context).access,
+    known: mirror.record.purgeSeq,
+    onDone: (purgeSeq) => mirror.note({ purgeSeq }),
+  });
+
+/** Nothing else says that something was purged. @throws the reason of the signal, and what `follow` throws */
+async function followPurges({ purges, signal }: Session): Promise<never> {
+  for (;;) {
+    await sleep(PURGES, undefined, { signal, ref: false });
+    await purges.follow(signal);
+  }
 }
 
 /** Lets both directions flow that the rule allows. */
@@ -80,17 +87,9 @@ async function exchange(session: Session, isEndless: boolean): Promise<void> {
   }
 }
 
-/** No feed tells of purges. */
-async function followPurges({ purges, signal }: Session): Promise<void> {
-  for (;;) {
-    await sleep(PURGES, undefined, { signal, ref: false });
-    await purges.follow(signal);
-  }
-}
-
 /** Goes on until there is nothing to do. */
-async function follow(session: Session): Promise<void> {
-  const { mirror, signal } = session;
+async function follow({ signal, ...session }: Session): Promise<void> {
+  const { mirror } = session;
   const over = new AbortController();
   const began = performance.now();
   mirror.lastUsed = Math.max(mirror.lastUsed, began - LOOK);

@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { onTestFinished } from 'vitest';
-import { HttpClient } from '../../../src/replication/http/client.js';
 import type { HttpPeerOptions } from '../../../src/replication/http/options.js';
 import { HttpPeer } from '../../../src/replication/http/peer.js';
 import { newAgent } from '../../../src/replication/http/agent.js';
@@ -37,7 +36,6 @@ export async function newFlows({ origin, headers }: Upstream) {
   const name = `flow-${randomBytes(6).toString('hex')}`;
   const dispatcher = newAgent();
   const at: HttpPeerOptions = { url: `${origin}/${name}/`, headers, dispatcher };
-  const client = new HttpClient(at);
   const remote = new HttpPeer(at);
   const databases = await openDatabases(await newFolder());
   const signal = new AbortController().signal;
@@ -76,7 +74,6 @@ export async function newFlows({ origin, headers }: Upstream) {
 
   return {
     name,
-    client,
     remote,
     signal,
     access: options.access,

@@ -31,13 +31,12 @@ class Partial {
   }
 
   async pull(): Promise<Flow> {
-    const { remote, client, access, signal } = this.flows;
+    const { remote, access, signal } = this.flows;
     const { docIds, selector } = this.rule;
     let flow: Flow = { asked: 0, written: 0, refused: [] };
     await pullPart(
       {
         upstream: remote,
-        client,
         access,
         selection: chosen(this.rule),
         known: this.followed,

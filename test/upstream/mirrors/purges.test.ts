@@ -10,7 +10,6 @@ import { withUpstreams } from './upstreams.js';
 function follower(flows: Flows, known?: Sequence): { purges: Purges; done: () => Sequence | undefined } {
   let done: Sequence | undefined = known;
   const purges = new Purges({
-    client: flows.client,
     upstream: flows.remote,
     access: flows.access,
     known,
