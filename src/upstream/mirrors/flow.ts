@@ -43,13 +43,18 @@ export class Flow {
   #rate = 0;
 
   /**
-   * @param id names its checkpoints
+   * @param idOf what names its checkpoints now
    * @param checkpointInterval in milliseconds
    */
   constructor(
-    readonly id: string,
+    private readonly idOf: () => string,
     private readonly checkpointInterval: number,
   ) {}
+
+  /** Names its checkpoints. */
+  get id(): string {
+    return this.idOf();
+  }
 
   get pending(): number | undefined {
     // One that waits for changes has not heard of any yet.

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { CouchError } from '../../errors.js';
 import { PeerUnreachable } from '../../replication/peer.js';
 import { replicationId } from '../../replication/id.js';
@@ -52,6 +53,7 @@ export class Mirror {
   /** When the first of that was written, where it was not there at the start. */
   #aheadSince: Date | undefined;
   #record: MirrorRecord;
+  #rule: MirrorRule;
   #standing: Standing;
   #since = new Date();
   #lastError: { readonly at: Date; readonly reason: string } | undefined;
@@ -71,15 +73,27 @@ export class Mirror {
 
   constructor(
     record: MirrorRecord,
-    public rule: MirrorRule,
+    rule: MirrorRule,
     readonly context: MirrorContext,
   ) {
     this.name = record.name;
     this.#record = record;
+    this.#rule = rule;
     this.#standing = standingOf(record);
     this.crossing = new Crossing(record.isWarm ? 'here' : 'there');
-    this.pull = new Flow(this.#idOf('pull'), PULLED);
-    this.push = new Flow(this.#idOf('push'), PUSHED);
+    this.pull = new Flow(() => this.#idOf('pull', this.rule), PULLED);
+    this.push = new Flow(() => this.#idOf('push', {}), PUSHED);
+  }
+
+  get rule(): MirrorRule {
+    return this.#rule;
+  }
+
+  /** The rules may be other ones: it begins again by those. */
+  changeRule(rule: MirrorRule): void {
+    if (isDeepStrictEqual(rule, this.#rule)) return;
+    this.#rule = rule;
+    void this.sync();
   }
 
   get record(): MirrorRecord {
@@ -349,9 +363,8 @@ export class Mirror {
     }));
   }
 
-  /** Another selection has other checkpoints; another address of the upstream has the same. */
-  #idOf(direction: string): string {
-    const { docIds, selector } = this.rule;
+  /** What pulls something else has other checkpoints; another address of the upstream has the same. */
+  #idOf(direction: string, { docIds, selector }: Partial<MirrorRule>): string {
     return replicationId({
       serverUuid: this.context.uuid,
       source: { name: `mirror:${this.name}`, user: null },

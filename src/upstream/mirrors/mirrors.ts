@@ -201,7 +201,7 @@ export class Mirrors {
     for (const mirror of this.#mirrors.values()) {
       const rule = this.#ruleOf(mirror.name);
       if (rule === undefined) void this.#creations.release(mirror);
-      else mirror.rule = rule;
+      else mirror.changeRule(rule);
     }
     void this.#creations.restore().catch((error: unknown) => {
       this.services.log.error({ err: error }, 'mirrors could not be made');

@@ -15,6 +15,8 @@ export async function pull(session: Session, isEndless: boolean): Promise<void> 
   const { mirror, upstream, signal } = session;
   const selection = Selection.of(mirror.rule);
   if (selection === undefined) {
+    // Everything comes now: whoever selects again has to look at all of it.
+    if (mirror.record.followed !== undefined) await mirror.note({ followed: undefined });
     await pullFrom(upstream, session, isEndless);
     return;
   }

@@ -72,3 +72,20 @@ test('what is purged upstream goes here, over a time in which nothing flowed', a
     return here.join() === 'b,c' && there.join() === 'b,c';
   });
 });
+
+test('another selection has the mirror filled and emptied by that', async () => {
+  await pair.back.ask('PUT', '/red-then');
+  await put('back', '/red-then/a', { color: 'red' });
+  await put('back', '/red-then/b', { color: 'blue' });
+  await isHere(pair, 'red-then');
+  await put('front', '/red-then/c', { color: 'red', size: 1 });
+  await until('c', async () => (await idsOf('back', 'red-then')).length === 3);
+  const select = (selector: Record<string, unknown>): Promise<void> =>
+    pair.restart({ databases: [{ match: '*', mode: 'mirror', selector }] });
+  await select({ $or: [{ color: 'blue' }, { size: 1 }] });
+  await until('the others', async () => (await idsOf('front', 'red-then')).join() === 'b,c');
+  await select({ _id: { $gt: null } });
+  await until('everything', async () => (await idsOf('front', 'red-then')).join() === 'a,b,c');
+  await select({ color: 'red' });
+  await until('those of the beginning', async () => (await idsOf('front', 'red-then')).join() === 'a,c');
+});
