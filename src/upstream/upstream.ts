@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.js';
 import { upstreamTarget } from '../config/upstream.js';
 import { badGateway, CouchError, upstreamAway } from '../errors.js';
 import type { Logger } from '../observe/log.js';
-import { type HttpAnswer, HttpClient, type HttpRequest } from '../replication/http/client.js';
+import type { HttpAnswer, HttpRequest } from '../replication/http/client.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
