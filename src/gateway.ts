@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Auth } from './auth/auth.js';
+import { UpstreamAccounts } from './auth/elsewhere/accounts.js';
 import { derivePassword, isHashed, parseHash, verifyPassword } from './auth/password.js';
 import { PerUser } from './auth/users/per-user.js';
 import { Users } from './auth/users/users.js';
@@ -21,6 +22,7 @@ import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { Mirrors } from './upstream/mirrors/mirrors.js';
+import { PeopleThere } from './upstream/people.js';
 import { Upstream } from './upstream/upstream.js';
 import { version } from './version.js';
 import { Views } from './views/views.js';
@@ -98,7 +100,17 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   parts.add(() => perUser.close());
   perUser.start();
 
-  const auth = Auth.open({ admins: config.admins, secret, config, users, log });
+  const upstream = new Upstream({ config, log });
+  parts.add(() => upstream.close());
+  settings.onChange(() => upstream.reconfigure());
+  const elsewhere = new UpstreamAccounts({
+    authority: new PeopleThere(upstream),
+    folder: path.join(directory.path, 'upstream-accounts'),
+    config,
+    log,
+  });
+  parts.add(() => elsewhere.close());
+  const auth = Auth.open({ admins: config.admins, secret, config, users, elsewhere, log });
   settings.onChange(({ admins, jwt }) => {
     auth.setAdmins(admins);
     auth.setJwt(jwt);
@@ -109,9 +121,6 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   parts.add(() => views.close());
   // Closed before the views: an update would wait for its functions.
   parts.add(() => sandbox.close());
-  const upstream = new Upstream({ config, log });
-  parts.add(() => upstream.close());
-  settings.onChange(() => upstream.reconfigure());
   const rejections = new Rejections(path.join(directory.path, 'rejections'));
   parts.add(() => rejections.close());
   const refused = new Rejections(path.join(directory.path, 'mirror-rejections'), Infinity);

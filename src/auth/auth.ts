@@ -17,6 +17,7 @@ import type { PasswordHash } from './password.js';
 import { TrustedProxy } from './proxy.js';
 import { readSession, type SessionClaim, Sessions } from './sessions.js';
 import { fitsTotp, type Totp } from './totp.js';
+import type { UpstreamAccounts } from './elsewhere/accounts.js';
 import { anonymous, type UserContext } from './usercontext.js';
 
 /** A way to authenticate; `default` is HTTP Basic. */
@@ -35,6 +36,8 @@ export interface Client {
   readonly secure: boolean;
   /** Stands for whoever sent it. */
   readonly address: string;
+  /** The whole address that it came from; the same when left out. */
+  readonly source?: string;
 }
 
 export interface AuthResult {
@@ -73,6 +76,8 @@ export interface AuthOptions {
   /** Hashed passwords by name. */
   readonly admins: ReadonlyMap<string, string> | Readonly<Record<string, string>>;
   readonly users?: Users;
+  /** Where people are looked for whom nobody here knows. */
+  readonly elsewhere?: Elsewhere;
   readonly log: Pick<Logger, 'warn'>;
 }
 
@@ -81,6 +86,9 @@ export interface Users extends UserAccounts {
   /** Hashes the password of somebody who has just logged in anew. @returns the new hash; undefined where none is due */
   upgrade(account: Account, password: Buffer): Promise<PasswordHash | undefined> | undefined;
 }
+
+/** The accounts of the upstream. */
+export type Elsewhere = Pick<UpstreamAccounts, 'mayKnow' | 'check' | 'find' | 'confirm'>;
 
 /** Whom the headers name in one of the ways; undefined where they name nobody in this way. */
 type Handler = (headers: AuthHeaders, client: Client) => Found | Promise<Found>;
@@ -94,6 +102,7 @@ export class Auth {
   readonly #admins: Admins;
   readonly #accounts: Accounts;
   readonly #users: Users;
+  readonly #elsewhere: Elsewhere | undefined;
   readonly #credentials: Credentials;
   readonly #sessions: Sessions;
   readonly #lockout: Lockout;
@@ -108,9 +117,10 @@ export class Auth {
   readonly #config: AuthOptions['config'];
   readonly #log: Pick<Logger, 'warn'>;
 
-  private constructor(admins: Admins, { config, secret, users = NO_USERS, log }: AuthOptions) {
+  private constructor(admins: Admins, { config, secret, users = NO_USERS, elsewhere, log }: AuthOptions) {
     this.#admins = admins;
     this.#users = users;
+    this.#elsewhere = elsewhere;
     this.#accounts = new People(admins, users, () => config.passwords);
     this.#credentials = new Credentials(this.#accounts);
     this.#sessions = new Sessions(secret, () => config.session);
@@ -154,7 +164,7 @@ export class Auth {
 
   /** Who an account is now; undefined where it is gone, or lets nobody in. @throws CouchError where the store fails */
   async accountOf(name: string): Promise<UserContext | undefined> {
-    const account = await this.#accounts.find(name);
+    const account = (await this.#accounts.find(name)) ?? (await this.#elsewhere?.confirm(name));
     return account?.refusal === undefined ? account?.user : undefined;
   }
 
@@ -207,8 +217,22 @@ export class Auth {
     const claim = readSession(header);
     if (claim === undefined) return undefined;
     const found = this.#accounts.find(claim.name);
-    if (!(found instanceof Promise)) return this.#sessionOf(claim, found, client);
-    return found.then((account) => this.#sessionOf(claim, account, client));
+    if (!(found instanceof Promise)) return this.#sessionIn(claim, found, client);
+    return found.then((account) => this.#sessionIn(claim, account, client));
+  }
+
+  #sessionIn(claim: SessionClaim, account: AccountOrNone, client: Client): Found | Promise<Found> {
+    return account === undefined && this.#elsewhere?.mayKnow(claim.name) === true
+      ? this.#sessionElsewhere(this.#elsewhere, claim, client)
+      : this.#sessionOf(claim, account, client);
+  }
+
+  async #sessionElsewhere(elsewhere: Elsewhere, claim: SessionClaim, client: Client): Promise<Found> {
+    // Nobody is asked about sessions that were not begun here.
+    const found = this.#sessionOf(claim, await elsewhere.find(claim.name), client);
+    const account = found && (await elsewhere.confirm(claim.name));
+    // Another password may have come to be known meanwhile.
+    return account && this.#sessionOf(claim, account, client);
   }
 
   #sessionOf(claim: SessionClaim, account: AccountOrNone, client: Client): Found {
@@ -235,6 +259,8 @@ export class Auth {
   ): Promise<Account | undefined> {
     const found = this.#accounts.find(name);
     const known = found instanceof Promise ? await found : found;
+    if (known === undefined && this.#elsewhere?.mayKnow(name) === true)
+      return this.#checkElsewhere(this.#elsewhere, name, password, client);
     const salt = known?.password?.salt ?? '';
     this.#refuseLocked(name, salt, client);
     const account = known?.secondFactor && !codeFits(known.secondFactor.totp) ? undefined : known;
@@ -247,6 +273,21 @@ export class Auth {
     if (account?.refusal && (fits || account.password === undefined)) throw account.refusal;
     if (!fits || account === undefined) return undefined;
     this.#upgrade(account, password);
+    return account;
+  }
+
+  /** What is wrong here is not shown to anybody else. @throws CouchError */
+  async #checkElsewhere(
+    elsewhere: Elsewhere,
+    name: string,
+    password: Buffer,
+    client: Client,
+  ): Promise<Account | undefined> {
+    this.#refuseLocked(name, '', client);
+    const { counted } = this.#lockout;
+    const account = await elsewhere.check(name, password, client);
+    if (this.#lockout.counted !== counted) this.#refuseLocked(name, '', client);
+    if (account === undefined) this.#failed(name, '', client);
     return account;
   }
 

@@ -1,5 +1,5 @@
-import { hash, randomBytes } from 'node:crypto';
 import type { Account, Accounts } from './accounts.js';
+import { KnownPasswords } from './known.js';
 import { type PasswordHash, verifyPassword } from './password.js';
 
 interface Client {
@@ -14,22 +14,21 @@ interface Check {
 }
 
 /**
- * Checks names and passwords, and remembers those that fit, so that the slow hash is paid once for each and not for
- * every request. What is remembered is a keyed hash; the key is made here and never leaves.
+ * Checks names and passwords, and remembers those that fit.
  *
  * Failures are not remembered: every wrong password costs a hash, and so does every unknown name.
  */
 export class Credentials {
-  readonly #key = randomBytes(32).toString('hex');
-  /** Keyed hash of name and password to the hashed password that it fitted, the least recently used first. */
-  readonly #known = new Map<string, string>();
+  readonly #known: KnownPasswords;
   /** What is being checked now: a client that opens several connections at once pays one hash. */
   readonly #checks = new Map<string, Check>();
 
   constructor(
     private readonly accounts: Accounts,
-    private readonly capacity = 10_000,
-  ) {}
+    capacity?: number,
+  ) {
+    this.#known = new KnownPasswords(capacity);
+  }
 
   /**
    * Whether the password is the account's. Takes as long where there is none.
@@ -44,44 +43,20 @@ export class Credentials {
     client: Client = NOBODY,
   ): Promise<boolean> {
     const hashed = account?.password?.text;
-    const id = this.#identify(name, password);
-    if (hashed !== undefined && this.#remembers(id, hashed)) return true;
+    const id = this.#known.identify(name, password);
+    if (hashed !== undefined && this.#known.has(id, hashed)) return true;
     const fits = await this.#verify(id, password, account?.password, client);
     if (!fits || hashed === undefined) return false;
     // The password may have been changed while the old one was checked.
     const now = await this.accounts.find(name);
     if (now?.password?.text !== hashed) return false;
-    this.#remember(id, hashed);
+    this.#known.add(id, hashed);
     return true;
   }
 
   /** The password fits another hash, too: the stored one was made anew. */
   learn(name: string, password: Buffer, hash: PasswordHash): void {
-    this.#remember(this.#identify(name, password), hash.text);
-  }
-
-  #identify(name: string, password: Buffer): string {
-    // The length keeps "a:" + "b" and "a" + ":b" apart. A keyed hash of its own would cost four times as much.
-    const secret = `${this.#key}${String(name.length)}:${name}${password.toString('latin1')}`;
-    return hash('sha256', secret, 'base64url');
-  }
-
-  #remembers(id: string, hashed: string): boolean {
-    const known = this.#known.get(id);
-    if (known === undefined) return false;
-    this.#known.delete(id);
-    if (known !== hashed) return false;
-    this.#known.set(id, known);
-    return true;
-  }
-
-  #remember(id: string, hashed: string): void {
-    this.#known.set(id, hashed);
-    if (this.#known.size <= this.capacity) return;
-    for (const oldest of this.#known.keys()) {
-      this.#known.delete(oldest);
-      break;
-    }
+    this.#known.add(this.#known.identify(name, password), hash.text);
   }
 
   async #verify(
@@ -105,7 +80,7 @@ export class Credentials {
 }
 
 /** Whether a password fits. One that does not takes as long as an unknown name, though its hash is a cheaper one. */
-async function verifyAtCost(
+export async function verifyAtCost(
   password: Buffer,
   hash: PasswordHash,
   decoy: PasswordHash,

@@ -13,6 +13,21 @@ function isServerUrl(text: string): boolean {
 const file = (description: string): z.ZodOptional<z.ZodString> =>
   z.string().min(1).optional().describe(description);
 
+/** People who log in here with what they have there. */
+const accounts = z.strictObject({
+  enabled: z.boolean().default(false).meta({
+    description:
+      'Whether names and passwords that no account here has are checked at the upstream, so that people log in with what they have there.',
+    allowed: 'true or false; true where there is an upstream.url',
+  }),
+  remember: milliseconds(604_800_000).describe(
+    'How long the upstream’s word on somebody counts while it is away, in milliseconds (a week).',
+  ),
+  recheck: milliseconds(600_000).describe(
+    'The time after which somebody is checked there again when they are next seen, in milliseconds.',
+  ),
+});
+
 /** The server behind this one. */
 export const upstream = z.strictObject({
   url: z.string().refine(isServerUrl).optional().meta({
@@ -83,6 +98,7 @@ export const upstream = z.strictObject({
     .describe(
       'Whether `DELETE` of a mirrored database deletes it, upstream and here; never one that is mirrored in part.',
     ),
+  accounts: accounts.prefault({}),
 });
 
 /** How the databases that a pattern matches are kept. */
@@ -112,6 +128,7 @@ interface Upstream {
 /** The key whose value does not fit the others; undefined where all is well. */
 export function misfit({ upstream, databases }: Upstream): string[] | undefined {
   if (!areUsable(upstream.url, databases)) return ['databases'];
+  if (upstream.accounts.enabled && upstream.url === undefined) return ['upstream', 'accounts', 'enabled'];
   return upstream.maxFeeds <= upstream.maxConnections - 10 ? undefined : ['upstream', 'maxFeeds'];
 }
 

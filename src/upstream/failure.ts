@@ -21,7 +21,7 @@ const UNCONNECTED = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
-const SILENT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT']);
+const SILENT = new Set(['UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT', 'TimeoutError']);
 
 /** Certificates have many things that can be wrong with them. */
 const CERTIFICATE = /CERT|^UNABLE_TO|^ERR_TLS|^HOSTNAME_MISMATCH$/;

@@ -75,7 +75,8 @@ function findingOf(error: unknown): Finding {
   return { type: 'lost', reason: `it answers with ${status}`, retryAfter, isOther: status < 500 };
 }
 
-function accountOf(session: unknown): { readonly name: unknown; readonly roles: readonly string[] } {
+/** Whom the body of GET /_session names. */
+export function accountOf(session: unknown): { readonly name: unknown; readonly roles: readonly string[] } {
   const context = isObject(session) ? session.userCtx : undefined;
   if (!isObject(context)) return { name: undefined, roles: [] };
   const { name, roles } = context;

@@ -199,6 +199,22 @@ export class Upstream {
     this.#directory.forget(database);
   }
 
+  /** Where it is; undefined where there is none. */
+  get url(): string | undefined {
+    return this.#connection?.target.url;
+  }
+
+  /** The roles of the gateway's account there; undefined where it was not seen yet. */
+  get roles(): readonly string[] | undefined {
+    if (this.#identity !== undefined) return this.#identity.roles ?? [];
+    return this.#monitor.link.state === 'unauthorised' ? [] : undefined;
+  }
+
+  /** Asks as whoever the headers of the request name. @throws CouchError, 502 and 503 where it is away */
+  askPlainly(request: HttpRequest): Promise<unknown> {
+    return this.#answerTo(({ plain }) => plain.json(request));
+  }
+
   /** What it is asked about its databases: by its admins as the account of the gateway, by others as themselves. */
   asking(sender: Sender, headers: IncomingHttpHeaders): Asking {
     const isAdmin = isServerAdmin(sender.user);
