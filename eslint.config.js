@@ -75,7 +75,7 @@ export default defineConfig(
     rules: { '@typescript-eslint/explicit-module-boundary-types': 'off' },
   },
   {
-    files: ['**/*.js', '**/*.mjs', '**/*.cjs', 'scripts/causeway', 'scripts/soak'],
+    files: ['**/*.js', '**/*.mjs', '**/*.cjs', 'scripts/causeway', 'scripts/setup-upstream', 'scripts/soak'],
     languageOptions: {
       globals: {
         process: 'readonly',
@@ -93,7 +93,7 @@ export default defineConfig(
     },
   },
   {
-    files: ['**/*.cjs', 'scripts/causeway', 'scripts/soak'],
+    files: ['**/*.cjs', 'scripts/causeway', 'scripts/setup-upstream', 'scripts/soak'],
     languageOptions: {
       sourceType: 'commonjs',
       globals: { require: 'readonly', module: 'writable', __dirname: 'readonly', __filename: 'readonly' },

@@ -7,7 +7,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 /** Package names by the commands that they bring. */
-const TOOLS = { chromium: 'chromium', strace: 'strace' };
+const TOOLS = { chromium: 'chromium', haproxy: 'haproxy', strace: 'strace' };
 
 function isThere(command) {
   const folders = (process.env.PATH ?? '').split(path.delimiter);

@@ -69,6 +69,9 @@ export const unknownThere = (retryAfter: number): CouchError =>
     undefined,
     retryAfter,
   );
+/** A client that was with another gateway before. */
+export const anotherGateway = (): CouchError =>
+  new CouchError(503, 'service_unavailable', 'This is another gateway than before.', undefined, 1);
 /** The server behind this one did not answer, and may have done what it was asked for. */
 export const badGateway = (reason: string, retryAfter: number): CouchError =>
   new CouchError(502, 'bad_gateway', reason, undefined, retryAfter);

@@ -91,7 +91,7 @@ const SAME_SITE = { none: 'None', lax: 'Lax', strict: 'Strict' } as const;
  * @throws CouchError 400 for a cookie of this name that does not have the form of a session at all.
  */
 export function readSession(header: string | undefined): SessionClaim | undefined {
-  const value = header === undefined ? '' : cookieValue(header);
+  const value = header === undefined ? '' : cookieValue(header, COOKIE).replace(/={1,2}$/, '');
   if (value === '') return undefined;
   const bytes =
     BASE64URL.test(value) && value.length % 4 !== 1 ? Buffer.from(value, 'base64url') : Buffer.alloc(0);
@@ -108,15 +108,13 @@ export function readSession(header: string | undefined): SessionClaim | undefine
   };
 }
 
-/** The first cookie of our name, without quotes and Base64's padding; empty when there is none. */
-function cookieValue(header: string): string {
+/** The first cookie of a name, without quotes; empty when there is none. */
+export function cookieValue(header: string, name: string): string {
   for (const pair of header.split(';')) {
     const equals = pair.indexOf('=');
-    if (equals < 0 || pair.slice(0, equals).trim() !== COOKIE) continue;
+    if (equals < 0 || pair.slice(0, equals).trim() !== name) continue;
     const value = pair.slice(equals + 1).trim();
-    const plain =
-      value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
-    return plain.replace(/={1,2}$/, '');
+    return value.length > 1 && value.startsWith('"') && value.endsWith('"') ? value.slice(1, -1) : value;
   }
   return '';
 }

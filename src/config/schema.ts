@@ -54,6 +54,21 @@ const session = z.strictObject({
     }),
 });
 
+/** A token of RFC 6265 without what would have to be quoted. */
+const cookieWord = z.string().regex(/^[A-Za-z0-9._-]+$/);
+
+const balancing = z.strictObject({
+  name: cookieWord.optional().meta({
+    description:
+      'What this gateway is called by the load balancer in front of several, which keeps clients on one by a cookie; no cookie is sent when it is not given.',
+    allowed: 'letters, digits, ., _ and -',
+  }),
+  cookie: cookieWord.default('CausewayGateway').meta({
+    description: 'The cookie that says which gateway a client is with.',
+    allowed: 'letters, digits, ., _ and -',
+  }),
+});
+
 const auth = z.strictObject({
   handlers: z
     .array(z.enum(['cookie', 'default', 'jwt', 'proxy']))
@@ -351,6 +366,7 @@ const everyKey = z.strictObject({
       'A file with the secret that signs cookies; one in the data directory is used when it is not given.',
     ),
   session: session.prefault({}),
+  balancing: balancing.prefault({}),
   auth: auth.prefault({}),
   jwt: jwtSchema.prefault({}),
   proxy: proxySchema.prefault({}),

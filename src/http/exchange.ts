@@ -17,6 +17,7 @@ import { isRequestId, requestId } from './ids.js';
 import { Outflow } from './outflow.js';
 import { first, parseQuery, type Query } from './query.js';
 import type { Server } from './server.js';
+import { stickyCookie } from './stickiness.js';
 import { sendStream } from './stream.js';
 import { encodeSegment, headerSafe, hostOf } from './url.js';
 
@@ -285,6 +286,8 @@ export class Exchange {
     if (this.renewedCookie !== undefined && !all.includes('Set-Cookie')) {
       all.push('Set-Cookie', this.renewedCookie);
     }
+    const sticky = stickyCookie(this);
+    if (sticky !== undefined) all.push('Set-Cookie', sticky);
     const shared = this.server.cors.headers(this.request);
     this.response.writeHead(status, shared.length === 0 ? all : [...all, ...shared]);
   }

@@ -17,6 +17,7 @@ import { passOn } from './passing.js';
 import { seenBy } from './seen.js';
 import type { Server } from './server.js';
 import { isReading, isWriting } from './reading.js';
+import { refuseMoved } from './stickiness.js';
 import { canonicalUrl, isWellEncoded } from './url.js';
 
 type Answer = void | Promise<void>;
@@ -213,6 +214,7 @@ async function answer(exchange: Exchange, resource: Resource): Promise<void> {
       return;
     }
   }
+  refuseMoved(exchange);
   const { user, method, renewedCookie } = await server.auth.authenticate(request.headers, exchange);
   exchange.user = user;
   exchange.authMethod = method;
