@@ -1,5 +1,6 @@
 import { writeFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
+import { positive } from './arguments.js';
 import { type Figures, measure, measureBare } from './measure.js';
 import { rawCosts, syncLatency } from './raw-limit.js';
 import { type Measured, report } from './report.js';
@@ -50,13 +51,6 @@ function parse(args: readonly string[]): { urls: readonly string[]; options: Opt
     .option('--json <file>', 'write the figures of every round to a file, too');
   command.parse(args, { from: 'user' });
   return { urls: command.args, options: command.opts<Options>() };
-}
-
-function positive(text: string): number {
-  const number = Number(text);
-  if (!Number.isSafeInteger(number) || number < 1)
-    throw new InvalidArgumentError('It is not a positive number.');
-  return number;
 }
 
 async function targetsOf(urls: readonly string[], started: Started[]): Promise<Target[]> {

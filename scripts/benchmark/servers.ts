@@ -62,6 +62,11 @@ export function startFastify(): Promise<Started> {
   return start('bare Fastify', () => [path.join(here, 'bare-fastify.mjs')], {}, urlLine);
 }
 
+/** Starts a bare Fastify that passes everything on to a server. */
+export function startBareProxy(url: string): Promise<Started> {
+  return start('bare proxy', () => [path.join(here, 'bare-proxy.mjs'), new URL(url).origin], {}, urlLine);
+}
+
 const urlLine = (line: string): string | undefined => /^http:\S+$/.exec(line)?.[0];
 
 async function start(

@@ -1,0 +1,95 @@
+import { Command } from 'commander';
+import { positive } from './arguments.js';
+import { type Figures, measure } from './measure.js';
+import { startBareProxy, startCauseway, startFastify, type Started } from './servers.js';
+import type { Target } from './target.js';
+import { reading, strided, type Workload } from './workload.js';
+
+const CONNECTIONS = 64;
+const BODY = 'b'.repeat(500);
+/** It is taken for a database by who looks whether one is there. */
+const DOCUMENT = JSON.stringify({ couchdb: 'Welcome', _id: 'doc', _rev: '1-a', text: BODY });
+
+interface Options {
+  readonly rounds: number;
+  readonly requests: number;
+}
+
+/** Runs the benchmark; returns the exit code. */
+export async function main(args: readonly string[]): Promise<number> {
+  const command = new Command('scripts/bench-proxy')
+    .description(
+      'Measures requests that are passed on to an upstream, by Causeway and by a bare Fastify with undici in turn.',
+    )
+    .option('--rounds <number>', 'rounds of each; the median counts, after one that does not', positive, 5)
+    .option('--requests <number>', 'requests of a round', positive, 30_000);
+  command.parse(args, { from: 'user' });
+  const { rounds, requests } = command.opts<Options>();
+  const started: Started[] = [];
+  try {
+    const upstream = await startFastify();
+    started.push(upstream);
+    await upstream.target.must('PUT', '/answer', DOCUMENT);
+    const { url } = upstream.target;
+    const bare = await startBareProxy(url);
+    started.push(bare);
+    const causeway = await startCauseway({
+      CAUSEWAY_UPSTREAM_URL: url,
+      CAUSEWAY_DATABASES: JSON.stringify([{ match: '*', mode: 'proxy' }]),
+    });
+    started.push(causeway);
+    for (const workload of workloads(requests))
+      process.stdout.write(await compare(causeway.target, bare.target, workload, rounds));
+    return 0;
+  } finally {
+    for (const server of started.reverse()) await server.stop();
+  }
+}
+
+function workloads(count: number): Workload[] {
+  const of = (name: string, title: string, requestFor: (target: Target) => Buffer): Workload =>
+    reading(name, title, 'request', CONNECTIONS, (target) => {
+      const request = requestFor(target);
+      const all = Array.from({ length: count }, () => request);
+      return {
+        units: count,
+        requests: (connection) => strided(all, connection, CONNECTIONS),
+        sample: { request, holds: (answer) => answer.includes(BODY) },
+      };
+    });
+  return [
+    of('get', 'GET one document', (target) => target.request('GET', '/bench/doc')),
+    of('put', 'PUT one document', (target) => target.request('PUT', '/bench/doc', DOCUMENT)),
+  ];
+}
+
+/** A line that says how both did. */
+async function compare(own: Target, bare: Target, workload: Workload, rounds: number): Promise<string> {
+  const figures = new Map<Target, Figures[]>([
+    [own, []],
+    [bare, []],
+  ]);
+  for (let round = 0; round <= rounds; round++)
+    for (const [target, list] of figures) {
+      const one = await measure(target, workload, round);
+      // Code is compiled in one that does not count.
+      if (round > 0) list.push(one);
+    }
+  const [a, b] = [own, bare].map((target) => medians(figures.get(target) ?? []));
+  if (a === undefined || b === undefined) return '';
+  const share = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(0)} %`;
+  return `${workload.title}: Causeway ${shown(a)}; bare ${shown(b)}; ${share(a.rate, b.rate)} of its requests a second, ${share(a.cpu, b.cpu)} of its processor time\n`;
+}
+
+interface Medians {
+  readonly rate: number;
+  readonly cpu: number;
+}
+
+function medians(figures: readonly Figures[]): Medians {
+  const middle = (values: readonly number[]): number =>
+    values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
+  return { rate: middle(figures.map(({ rate }) => rate)), cpu: middle(figures.map(({ cpu }) => cpu ?? NaN)) };
+}
+
+const shown = ({ rate, cpu }: Medians): string => `${rate.toFixed(0)} a second, ${cpu.toFixed(0)} µs`;
