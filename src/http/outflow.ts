@@ -32,8 +32,8 @@ export class Outflow {
   }
 
   /** There is no more; what has not gone out yet is still watched over. */
-  end(last?: string): void {
-    this.response.end(last);
+  end(last?: string, encoding: BufferEncoding = 'utf8'): void {
+    this.response.end(last, encoding);
     if (!this.response.destroyed && this.response.writableLength > 0) this.#watch().wait();
   }
 

@@ -38,6 +38,8 @@ export class Connection {
   readonly #agent: Dispatcher;
   readonly #limiter: Limiter;
   readonly #origin: string;
+  /** Path of the URL, which ends with a slash. */
+  readonly base: string;
   #feeds = 0;
   #running = 0;
 
@@ -52,7 +54,7 @@ export class Connection {
       ...(target.ca !== undefined && { ca: target.ca }),
     });
     const { url, authorization } = target;
-    this.#origin = new URL(url).origin;
+    ({ origin: this.#origin, pathname: this.base } = new URL(url));
     const headers = authorization === undefined ? {} : { authorization };
     this.client = new HttpClient({ url, headers, dispatcher: this.#agent, timeout });
     this.plain = new HttpClient({ url, headers: {}, dispatcher: this.#agent, timeout });
@@ -123,9 +125,9 @@ export class Connection {
           origin: this.#origin,
           path: request.path,
           method: request.method,
-          headers: [...request.headers],
+          headers: request.headers,
           // It takes what can be iterated over, too, which its types do not say.
-          body: passage.bodyOf(request) as Readable | null,
+          body: passage.bodyOf(request) as Readable | Buffer | null,
           headersTimeout: timeout,
           bodyTimeout: timeout,
         },

@@ -50,7 +50,7 @@ export interface Origin {
 /**
  * The headers of a request as the upstream gets them, names and values in turn.
  * @param secret for CouchDB's proxy authentication, where there is one
- * @param own the names, in lower case, of what a proxy in front of the gateway says to the gateway alone
+ * @param own the names of what a proxy in front of the gateway says to the gateway alone
  * @throws CouchError 403 for somebody whose credentials mean nothing there
  */
 export function headersUp(
@@ -60,13 +60,14 @@ export function headersUp(
   secret: string | undefined,
   own: readonly string[],
 ): string[] {
-  const dropped = namedBy(headers.connection);
-  for (const name of own) dropped.add(name);
+  const dropped = namedBy(headers.connection, own);
   const sent: string[] = [];
-  for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || NOT_SENT_UP.has(name) || NEVER_SENT_UP.test(name) || dropped.has(name))
-      continue;
-    for (const one of typeof value === 'string' ? [value] : value) sent.push(name, one);
+  for (const name in headers) {
+    const value = headers[name];
+    if (value === undefined || NOT_SENT_UP.has(name) || dropped.includes(name)) continue;
+    if (name.startsWith('x-') && NEVER_SENT_UP.test(name)) continue;
+    if (typeof value === 'string') sent.push(name, value);
+    else for (const one of value) sent.push(name, one);
   }
   sent.push('x-forwarded-for', address, 'x-forwarded-proto', isSecure ? 'https' : 'http');
   if (host !== undefined) sent.push('x-forwarded-host', host);
@@ -74,14 +75,12 @@ export function headersUp(
   return sent;
 }
 
-/** What other headers belong to the connection, too. */
-function namedBy(connection: string | undefined): Set<string> {
-  return new Set(
-    connection
-      ?.toLowerCase()
-      .split(',')
-      .map((name) => name.trim()),
-  );
+/** What other headers belong to the connection, too, in lower case. @param more names besides them */
+function namedBy(connection: string | undefined, more: readonly string[] = []): readonly string[] {
+  // What nearly everybody says names nothing.
+  const named =
+    connection === undefined || /^(keep-alive|close)$/i.test(connection) ? [] : connection.split(',');
+  return named.concat(more).map((name) => name.trim().toLowerCase());
 }
 
 /** Why the upstream cannot be told who sends a request; undefined where it can. */
@@ -136,9 +135,10 @@ export function headersDown(headers: readonly string[], locate: (location: strin
   const sent: string[] = [];
   const dropped = namedBy(valueOf(headers, 'connection'));
   for (let at = 0; at + 1 < headers.length; at += 2) {
-    const [given = '', value = ''] = headers.slice(at, at + 2);
+    const given = headers[at] ?? '';
+    const value = headers[at + 1] ?? '';
     const name = given.toLowerCase();
-    if (NOT_SENT_DOWN.has(name) || name.startsWith(NEVER_SENT_DOWN) || dropped.has(name)) continue;
+    if (NOT_SENT_DOWN.has(name) || name.startsWith(NEVER_SENT_DOWN) || dropped.includes(name)) continue;
     sent.push(given, name === 'location' ? locate(value) : value);
   }
   return sent;

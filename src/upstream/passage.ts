@@ -6,8 +6,8 @@ export interface PassingRequest {
   /** Path and query, whole. */
   readonly path: string;
   /** Names and values in turn. */
-  readonly headers: readonly string[];
-  readonly body: AsyncIterable<Buffer> | undefined;
+  readonly headers: string[];
+  readonly body: Buffer | AsyncIterable<Buffer> | undefined;
 }
 
 /** Who gets the answer. */
@@ -45,8 +45,8 @@ export class Passage implements Dispatcher.DispatchHandler {
   }
 
   /** The body of the request, so that it is known when it is the client who fails. */
-  bodyOf({ body }: PassingRequest): AsyncIterable<Buffer> | null {
-    return body === undefined ? null : this.#watched(body);
+  bodyOf({ body }: PassingRequest): Buffer | AsyncIterable<Buffer> | null {
+    return body === undefined || Buffer.isBuffer(body) ? (body ?? null) : this.#watched(body);
   }
 
   /** The client has gone: what it asked for is asked for no more. */

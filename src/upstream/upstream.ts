@@ -35,7 +35,7 @@ export interface UpstreamRequest extends Pick<Forwarding, 'isLive' | 'database' 
   /** Path and query as the client has them. */
   readonly url: string;
   readonly headers: IncomingHttpHeaders;
-  readonly body: AsyncIterable<Buffer> | undefined;
+  readonly body: Buffer | AsyncIterable<Buffer> | undefined;
   readonly sender: Sender;
   readonly origin: Origin;
 }
@@ -246,12 +246,12 @@ export class Upstream {
    * @throws CouchError 403 for whom it cannot be told who they are, 502 and 503 where there is no answer. What fails later
    * is known by an answer that has begun.
    */
-  async forward({ sender, origin, receiver, headers, url, ...rest }: UpstreamRequest): Promise<void> {
+  async forward(asked: UpstreamRequest): Promise<void> {
+    const { sender, origin, receiver, headers, url, method, body, isLive, database, whenGone } = asked;
     const connection = this.#open();
-    const { target } = connection;
     const { usernameHeader, rolesHeader, tokenHeader } = this.options.config.proxy;
-    const own = [usernameHeader, rolesHeader, tokenHeader].map((name) => name.toLowerCase());
-    const sent = headersUp(headers, sender, origin, target.proxySecret, own);
+    const own = [usernameHeader, rolesHeader, tokenHeader];
+    const sent = headersUp(headers, sender, origin, connection.target.proxySecret, own);
     this.#counters.requests++;
     const answer: Receiver = {
       begin: (status, answered) => {
@@ -261,9 +261,9 @@ export class Upstream {
       },
       write: (chunk) => receiver.write(chunk),
     };
-    const path = new URL(target.url).pathname + url.slice(1);
+    const request = { method, path: connection.base + url.slice(1), headers: sent, body };
     try {
-      await connection.forward({ ...rest, receiver: answer, request: { ...rest, path, headers: sent } });
+      await connection.forward({ request, receiver: answer, isLive, database, whenGone });
     } catch (error) {
       if (error instanceof BodyFailed) throw error.cause;
       throw error instanceof CouchError ? error : this.#noted(connection, error);
