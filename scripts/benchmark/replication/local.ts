@@ -16,9 +16,10 @@ export async function localStore(cleanUp: CleanUp): Promise<Databases> {
     folder,
     {
       maxOpen: 10,
-      memory: 256 << 20,
+      // A server's defaults.
+      memory: 512 << 20,
       writeBuffer: 16 << 20,
-      cache: 16 << 20,
+      cache: 8 << 20,
       chunkAbove: 4 << 20,
       sync: true,
     },
