@@ -56,12 +56,27 @@ export function winnerOrder(a: RevPosition, b: RevPosition): number {
 
 /** All leaves in winner order: the first is the winner. */
 export function leavesOf(tree: RevTree): RevPosition[] {
+  const only = onlyLeaf(tree);
+  if (only !== undefined) return [only];
   const found: RevPosition[] = [];
   walk(tree, (position) => {
     if (position.node[2].length === 0) found.push(position);
     return true;
   });
-  return found.length > 1 ? found.sort(winnerOrder) : found;
+  return found.sort(winnerOrder);
+}
+
+/** The leaf of a history without branches, which nearly all are. */
+function onlyLeaf(tree: RevTree): RevPosition | undefined {
+  const [branch] = tree;
+  if (branch === undefined || tree.length > 1) return undefined;
+  let { pos: generation, ids: node } = branch;
+  for (let [child] = node[2]; child !== undefined; [child] = node[2]) {
+    if (node[2].length > 1) return undefined;
+    node = child;
+    generation++;
+  }
+  return { generation, node };
 }
 
 /**

@@ -57,6 +57,9 @@ const MAX_HASH_LENGTH = 1024;
 
 const normalHash = (hash: string): string => (hash.length === 32 ? hash.toLowerCase() : hash);
 
+/** As servers make them. */
+const NORMAL_HASH = /^[0-9a-f]{32}$/;
+
 /** What a document may not exceed. */
 export interface DocumentLimits {
   /** Bytes of body as CouchDB counts them, its `max_document_size`. */
@@ -198,6 +201,7 @@ function parseRevisions({ start, ids }: Record<string, unknown>): Revisions {
   const generation = start as number;
   const hashes = ids.map((hash: unknown) => {
     if (typeof hash !== 'string') throw docValidation("RevId isn't a string");
+    if (NORMAL_HASH.test(hash)) return hash;
     if (hash.length === 32 && !/^[0-9a-fA-F]{32}$/.test(hash)) {
       throw docValidation("RevId isn't a valid hexadecimal");
     }

@@ -50,6 +50,8 @@ export function keptChanges(
   before: StoredDocument | undefined,
   after: StoredDocument | undefined,
 ): readonly KeptChange[] {
+  if (before === undefined)
+    return keptRevisions(after).map(({ seq, isLeaf }) => ({ seq, by: 1, leavesBy: Number(isLeaf) }));
   const [was, is] = [keptRevisions(before), keptRevisions(after)];
   const [then, now] = [finder(was), finder(is)];
   const changes: KeptChange[] = [];
@@ -64,13 +66,10 @@ export function keptChanges(
   return changes;
 }
 
-const NOTHING = (): undefined => undefined;
-
 /** Among so many revisions one is found without a map: mostly there is one. */
 const FEW = 8;
 
 function finder(kept: readonly KeptRevision[]): (rev: string) => KeptRevision | undefined {
-  if (kept.length === 0) return NOTHING;
   if (kept.length <= FEW) return (rev) => kept.find((one) => one.rev === rev);
   const byRev = new Map(kept.map((one) => [one.rev, one]));
   return (rev) => byRev.get(rev);
