@@ -3,6 +3,7 @@ import path from 'node:path';
 import { serverFileState } from '../config/datadir.js';
 import { StartError } from '../config/exit.js';
 import { readRuntime } from '../config/runtime.js';
+import { verifyRejections } from '../rejections/verify.js';
 import { DELETED, folderOf, nameOf } from '../store/names.js';
 import type { Report } from '../store/verify/findings.js';
 
@@ -32,6 +33,8 @@ export async function checkDirectory(root: string, report: Report): Promise<read
   }
   for (const name of PRIVATE) if (entries.includes(name)) await checkMode(path.join(root, name), report);
   const names = entries.includes('databases') ? await checkFolders(root, report) : [];
+  if (entries.includes('rejections'))
+    await verifyRejections(path.join(root, 'rejections'), path.join(root, 'databases'), report);
   if (entries.includes('copies')) await checkMarkers(root, new Set(names.map(folderOf)), report);
   return names;
 }

@@ -187,6 +187,8 @@ test('whatever keeps a copy from beginning has its own exit code, and leaves not
     [75, `the data directory ${gateway.data} is in use by another process`, `${gateway.data}#orders`, file],
     [77, 'unauthorized', `${server}/orders`, file, { sourcePasswordFile: wrongFile }],
     [64, 'the source and the target are the same', `${server}/orders`, same],
+    [73, `${folder} is no file`, `${server}/orders`, folder],
+    [66, `${folder} is no file`, folder, file],
     [64, 'the name of the user in the URL of the source makes no sense', 'http://a%zz@127.0.0.1/a', file],
     [64, '"B" in "a#c/data#B" cannot be the name of a database', 'a#c/data#B', file],
     [64, 'have to be named', '', file],

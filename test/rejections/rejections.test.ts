@@ -1,4 +1,4 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
@@ -6,6 +6,8 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { RejectionList } from '../../src/rejections/list.js';
 import type { ListKey } from '../../src/rejections/rejection.js';
 import { Rejections } from '../../src/rejections/rejections.js';
+import { verifyRejections } from '../../src/rejections/verify.js';
+import type { Finding } from '../../src/store/verify/findings.js';
 
 let root: string;
 let folder: string;
@@ -135,5 +137,54 @@ describe('lists of rejections', () => {
       expect(list.size).toBe(1);
     });
     expect(await idsOf('a')).toEqual(['x@1-a']);
+  });
+});
+
+describe('checking', () => {
+  /** What is found once the files were tampered with. */
+  async function found(work: (level: ClassicLevel) => Promise<unknown>): Promise<readonly Finding[]> {
+    const level = new ClassicLevel(folder);
+    await work(level);
+    await level.close();
+    const findings: Finding[] = [];
+    await verifyRejections(folder, root, (finding) => findings.push(finding));
+    return findings;
+  }
+
+  it('finds whatever is damaged on a list, and nothing on a whole one, and leaves nothing', async () => {
+    for (const id of ['x', 'y,"', 'z']) await addTo('a', id);
+    await addTo('b', 'x', null);
+    await rejections.close();
+    expect(await found(() => Promise.resolve())).toEqual([]);
+    const entry = (id: string): string => `e["jan","a",${JSON.stringify(id)},"1-a"]`;
+    const findings = await found(async (level) => {
+      await level.put(entry('x'), '{"id":"x"');
+      await level.put(entry('y,"'), '{"id":"z","rev":"1-a","status":403,"first":1,"last":1,"attempts":1}');
+      await level.del(entry('z'));
+      await level.del('l[null,"b"]');
+      await level.put('e[1]', '{}');
+      await level.put('what', '');
+    });
+    expect(findings.map(({ code }) => code)).toEqual(Array(6).fill('rejections_damaged'));
+    expect(findings.map(({ document, problem }) => [document, problem])).toEqual([
+      ['x', 'the rejection of its revision 1-a cannot be read'],
+      ['y,"', 'the rejection of its revision 1-a cannot be read'],
+      [undefined, '[1] is no place of a rejection'],
+      [undefined, 'the list ["jan","a"] holds 2 rejections and says 3'],
+      [undefined, '"what" is no list of rejections'],
+      [undefined, 'the list [null,"b"] is missing, and what is on it is there'],
+    ]);
+    expect(await readdir(root)).toEqual(['rejections']);
+  });
+
+  it('finds damaged files', async () => {
+    await addTo('a', 'x');
+    await rejections.close();
+    await writeFile(path.join(folder, 'CURRENT'), 'nothing\n');
+    const findings: Finding[] = [];
+    await verifyRejections(folder, root, (finding) => findings.push(finding));
+    expect(findings).toEqual([
+      { code: 'rejections_damaged', problem: 'rejections: the file CURRENT is damaged' },
+    ]);
   });
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { type ExitCode, exitCodes, StartError } from '../../config/exit.js';
-import { DumpError } from '../../replication/dump/errors.js';
+import { DumpError, NoFile } from '../../replication/dump/errors.js';
 import { type DumpFile, isBegun, openDump } from '../../replication/dump/file.js';
 import { headerLine } from '../../replication/dump/format.js';
 import { NewDumpSink, StreamSink } from '../../replication/dump/sink.js';
@@ -189,6 +189,7 @@ const fromPeer = (peer: Peer, identity: EndpointIdentity): OpenedSource => ({
 const failure =
   (what: string, exitCode: ExitCode) =>
   (error: unknown): never => {
+    if (error instanceof NoFile) throw new StartError([error.message], exitCode, { cause: error });
     if (!(error instanceof Error) || !('code' in error)) throw error;
     throw new StartError([`${what}: ${error.message}`], exitCode, { cause: error });
   };

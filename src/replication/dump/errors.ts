@@ -3,6 +3,13 @@ export class DumpError extends Error {
   override readonly name = 'DumpError';
 }
 
+/** What is named is a folder, a device, a pipe: nothing that a dump could be in. */
+export class NoFile extends DumpError {
+  constructor(path: string) {
+    super(`${path} is no file`);
+  }
+}
+
 /** @param at byte of the file */
 export const damaged = (at: number, what: string, cause?: unknown): DumpError =>
   new DumpError(`the dump is damaged at byte ${String(at)}: ${what}`, { cause });

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open, realpath, stat } from 'node:fs/promises';
 import { replaceFile } from '../../config/files.js';
-import { DumpError } from './errors.js';
+import { DumpError, NoFile } from './errors.js';
 import { type DumpHeader, headerLine, isComplete, parseLine } from './format.js';
 import { NEWLINE, readBytes } from './lines.js';
 
@@ -27,13 +27,13 @@ export async function makeDump(path: string, header: DumpHeader): Promise<void> 
   await replaceFile(await realpath(path).catch(() => path), headerLine(header));
 }
 
-/** Whether there is something to go on with: a file that is not empty. @throws DumpError where it is no file */
+/** Whether there is something to go on with: a file that is not empty. @throws NoFile */
 export async function isBegun(path: string): Promise<boolean> {
   const found = await stat(path).catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;
   });
-  if (found?.isFile() === false) throw new DumpError(`${path} is no file`);
+  if (found?.isFile() === false) throw new NoFile(path);
   return found !== undefined && found.size > 0;
 }
 
@@ -43,7 +43,7 @@ export async function openDump(path: string, use: 'read' | 'append'): Promise<Du
   const file = await open(path, use === 'read' ? constants.O_RDONLY | constants.O_NONBLOCK : 'a+');
   try {
     const found = await file.stat();
-    if (!found.isFile()) throw new DumpError(`${path} is no file`);
+    if (!found.isFile()) throw new NoFile(path);
     const bytes = await readBytes(file, 0, HEADER_LIMIT);
     const end = bytes.indexOf(NEWLINE);
     return { path, file, header: headerOf(path, bytes.subarray(0, end)), start: end + 1, length: found.size };

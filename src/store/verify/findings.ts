@@ -13,6 +13,9 @@ const CATALOGUE = {
   ),
   directory_stray: note('not used; move it away if nobody needs it'),
   directory_marker: note('left over from a database that is gone; it may be removed'),
+  rejections_damaged: problem(
+    'restore the folder `rejections` from a copy, or remove it: then nobody is told any more which revisions replications did not write',
+  ),
   // ---- the files of a database
   files_missing: repairable(
     'files',

@@ -9,6 +9,7 @@ import { checkBodies } from './bodies.js';
 import type { Context, Progress } from './context.js';
 import { checkFiles } from './files.js';
 import { type FindingCode, kindOf, type Report } from './findings.js';
+import { isLevelError, reasonOf } from './level-errors.js';
 import { readMarks } from './marks.js';
 import { checkRecords } from './records.js';
 import { checkCounters, Recount } from './recount.js';
@@ -85,14 +86,4 @@ async function verifyLevel(
   await checkUnsent(context);
   await checkCounters(context);
   await checkSizes(context, found);
-}
-
-/** LevelDB's errors have codes that begin so. */
-const isLevelError = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && String(error.code).startsWith('LEVEL_');
-
-/** LevelDB's own words stand below the library's; where the files were read does not matter. */
-function reasonOf(error: unknown): string {
-  const { message, cause } = error as Error;
-  return (cause instanceof Error ? cause.message : message).replaceAll(/[^\s:]*[\\/]/g, '');
 }

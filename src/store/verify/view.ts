@@ -18,9 +18,14 @@ const CACHE = 8 * 1024 * 1024;
  * Lets `work` read a database as it is. LevelDB writes when it opens: it moves its log into a table, drops what does
  * not fit its checksum, and removes files that it does not know. So it gets a folder beside the database's own with
  * links to the same tables, which is gone afterwards, at the latest with the next start of the server.
+ * @param beside where that folder is made: one in which a start removes what is left
  */
-export async function withView<T>(folder: string, work: (level: ClassicLevel) => Promise<T>): Promise<T> {
-  const view = join(dirname(folder), DELETED + randomBytes(8).toString('hex'));
+export async function withView<T>(
+  folder: string,
+  work: (level: ClassicLevel) => Promise<T>,
+  beside = dirname(folder),
+): Promise<T> {
+  const view = join(beside, DELETED + randomBytes(8).toString('hex'));
   await mkdir(view, { mode: 0o700 });
   try {
     for (const file of await readdir(folder)) {
