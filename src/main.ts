@@ -42,7 +42,7 @@ const EXIT_CODES = `
 Exit codes: 0 done, or stopped as asked; ${exitCodes.findings} verify found problems, replicate could not copy everything;
 ${exitCodes.usage} wrong command line; ${exitCodes.noInput} there is nothing to read; ${exitCodes.denied} no right to read or write it;
 ${exitCodes.config} bad configuration; ${exitCodes.unavailable} the port is in use, or a server cannot be reached;
-${exitCodes.locked} the data directory is in use; ${exitCodes.cannotWrite} it, or the target, cannot be written;
+${exitCodes.locked} the data directory, or the file, is in use; ${exitCodes.cannotWrite} it, or the target, cannot be written;
 ${exitCodes.dataFormat} it, or a file, is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by SIGINT, SIGTERM before the end.`;
 
 /**

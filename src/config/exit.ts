@@ -14,7 +14,7 @@ export const exitCodes = {
   internal: 70,
   /** The data directory, or what a command is to write, cannot be made or written. */
   cannotWrite: 73,
-  /** Another process uses the data directory. */
+  /** Another process uses the data directory, or writes to the same dump. */
   locked: 75,
   /** A server wants other credentials, or an account with more rights. */
   denied: 77,

@@ -1,12 +1,16 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { open, readFile, writeFile } from 'node:fs/promises';
+import { appendFile, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { asStartError } from '../../src/commands/replicate/failures.js';
 import { readEntries } from '../../src/replication/dump/entries.js';
+import { DumpInUse } from '../../src/replication/dump/errors.js';
 import { makeDump, openDump } from '../../src/replication/dump/file.js';
+import { documentLine } from '../../src/replication/dump/format.js';
+import { NewDumpSink } from '../../src/replication/dump/sink.js';
 import { DumpSource } from '../../src/replication/dump/source.js';
 import { DumpTarget } from '../../src/replication/dump/target.js';
 import type { MissingRevisions, Peer, Source, Target } from '../../src/replication/peer.js';
@@ -227,6 +231,23 @@ test('a dump says at its end that it is complete, whatever kept it from saying s
   expect(await readFile(file)).toHaveLength(length);
   // Nothing was written, but the source is further.
   expect(await isCompleteAfter((target) => target.putLocal('_local/other', {}))).toBe(true);
+});
+
+test('a copy that shares its file with another one, or loses it, ends', async () => {
+  const file = join(await newFolder(), 'dump');
+  const [first, second, late] = Array.from({ length: 3 }, () => new NewDumpSink(file, HEADER));
+  try {
+    await first?.append(documentLine(revision('a', [hash('a')])));
+    await expect(second?.append('{}\n')).rejects.toThrow(DumpInUse);
+    await rm(file);
+    await late?.append('{}\n');
+    await expect(first?.append('{}\n')).rejects.toThrow(DumpInUse);
+    await appendFile(file, '{}\n');
+    await expect(late?.append('{}\n')).rejects.toThrow(DumpInUse);
+    expect(asStartError(new DumpInUse(), file)).toMatchObject({ exitCode: 75 });
+  } finally {
+    for (const sink of [first, second, late]) await sink?.close();
+  }
 });
 
 test('files that are no dumps, and damaged ones, are told apart', async () => {

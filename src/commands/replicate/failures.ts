@@ -1,12 +1,14 @@
 import { exitCodes, StartError } from '../../config/exit.js';
 import { CouchError } from '../../errors.js';
-import { DumpError } from '../../replication/dump/errors.js';
+import { DumpError, DumpInUse } from '../../replication/dump/errors.js';
 import { PeerUnreachable } from '../../replication/peer.js';
 
 /** Why nothing, or no more, could be copied: a line for a person, with an exit code; other errors are defects. */
 export function asStartError(error: unknown, target: string): unknown {
   if (error instanceof DumpError)
     return new StartError([error.message], exitCodes.dataFormat, { cause: error });
+  if (error instanceof DumpInUse)
+    return new StartError([`${target}: ${error.message}`], exitCodes.locked, { cause: error });
   if (error instanceof PeerUnreachable)
     return new StartError([error.message], exitCodes.unavailable, { cause: error });
   if (error instanceof CouchError) return ofCouchError(error, target);

@@ -10,6 +10,15 @@ export class NoFile extends DumpError {
   }
 }
 
+/** Nobody could tell whose lines are whose, or where one's own went. */
+export class DumpInUse extends Error {
+  override readonly name = 'DumpInUse';
+
+  constructor() {
+    super('another process wrote to the dump, replaced or removed it');
+  }
+}
+
 /** @param at byte of the file */
 export const damaged = (at: number, what: string, cause?: unknown): DumpError =>
   new DumpError(`the dump is damaged at byte ${String(at)}: ${what}`, { cause });

@@ -1,7 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { once } from 'node:events';
 import type { Writable } from 'node:stream';
-import { makeDump, openDump } from './file.js';
+import { DumpInUse } from './errors.js';
+import { isBegun, makeDump, openDump } from './file.js';
 import type { DumpHeader } from './format.js';
 
 /** Where the lines of a dump go. */
@@ -25,8 +26,8 @@ export class FileSink implements Sink {
   async append(text: string): Promise<void> {
     if (this.#failure !== undefined) throw this.#failure;
     try {
-      const { size } = await this.file.stat();
-      if (size !== this.length) throw new Error('another process writes to the dump');
+      const { size, nlink } = await this.file.stat();
+      if (size !== this.length || nlink === 0) throw new DumpInUse();
       await this.file.appendFile(text);
       this.length += Buffer.byteLength(text);
     } catch (error) {
@@ -67,6 +68,8 @@ export class NewDumpSink implements Sink {
   }
 
   async #make(): Promise<FileSink> {
+    // Since it was looked at, somebody else may have begun.
+    if (await isBegun(this.path)) throw new DumpInUse();
     await makeDump(this.path, this.header);
     const { file, length } = await openDump(this.path, 'append');
     return new FileSink(file, length);
