@@ -24,7 +24,7 @@ export interface ReplicationProgress extends Counters {
   readonly sourceSeq: Sequence;
   /** Up to here everything was written, or reported as refused. */
   readonly throughSeq: Sequence;
-  /** Characters of documents and bytes of attachments that were written in this run. */
+  /** Characters of documents that were written in this run, and bytes of attachments that were, or are just being, sent. */
   readonly bytesWritten: number;
   /** Revisions that failed for no lasting reason and are tried again. */
   readonly held: number;

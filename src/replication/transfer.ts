@@ -1,9 +1,16 @@
 import { CouchError } from '../errors.js';
 import { BatchSize } from './batch-size.js';
 import { asCouchError, isRefusal, meaningOf } from './failures.js';
-import type { Fetched, MissingRevisions, OpenedRevision, RevisionText } from './peer.js';
+import type {
+  Fetched,
+  MissingRevisions,
+  OpenedRevision,
+  RevisionText,
+  RevisionWithAttachments,
+} from './peer.js';
 import type { RunContext } from './run-context.js';
 import type { Ticket } from './sequence-tracker.js';
+import type { Statistics } from './statistics.js';
 import { requireAlive, Writing } from './writing.js';
 
 /** Documents of one batch that are fetched one by one at the same time. */
@@ -152,16 +159,15 @@ export class Transfer {
       await this.#writing.write([document], ticket, again);
       return;
     }
+    const sent = new SentBytes(statistics);
     try {
-      await target.writeWithAttachments(document, signal);
+      await target.writeWithAttachments(sent.counted(document), signal);
       statistics.docsWritten++;
-      statistics.bytesWritten += document.attachments.reduce(
-        (sum, { length }) => sum + length,
-        document.text.length,
-      );
+      statistics.bytesWritten += document.text.length;
       this.context.changed();
       await this.context.written([document]);
     } catch (error) {
+      sent.takeBack();
       if (!(error instanceof CouchError) || meaningOf(error) === 'passing') throw error;
       if (error.status === 412) again();
       else if (isRefusal(error)) await this.#refuse(document, error, own, pass);
@@ -208,6 +214,31 @@ interface Again {
 interface Pass extends Pick<Again, 'isDoubted'> {
   /** What comes after it. */
   readonly again: Again[];
+}
+
+/** Counts bytes of attachments while they are on their way: one alone may take an hour. */
+class SentBytes {
+  #bytes = 0;
+
+  constructor(private readonly statistics: Pick<Statistics, 'bytesWritten'>) {}
+
+  counted(document: RevisionWithAttachments): RevisionWithAttachments {
+    const attachments = document.attachments.map((one) => ({ ...one, body: () => this.#count(one.body()) }));
+    return { ...document, attachments };
+  }
+
+  async *#count(body: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+    for await (const chunk of body) {
+      this.#bytes += chunk.length;
+      this.statistics.bytesWritten += chunk.length;
+      yield chunk;
+    }
+  }
+
+  /** What was sent was not written. */
+  takeBack(): void {
+    this.statistics.bytesWritten -= this.#bytes;
+  }
 }
 
 /** Whether the source says that it does not have a document. */

@@ -348,6 +348,31 @@ describe('what a target refuses', () => {
     await expectSame(source, target);
   });
 
+  it('with its attachments counts their bytes while they are sent, and not those of a try that failed', async () => {
+    const [source, target] = [await filled(here(), 0), here()];
+    const length = 4 << 20;
+    const attachments = [following('a', Buffer.alloc(length))];
+    const document = revision('large', [hash('a')], attachmentsMember(attachments));
+    await source.writeWithAttachments({ ...document, attachments }, never);
+    const seen: number[] = [];
+    const flaky = altered(target, {
+      writeWithAttachments: async (one, signal) => {
+        if (seen.length > 0) return target.writeWithAttachments(one, signal);
+        for (const { body } of one.attachments)
+          for await (const chunk of body()) if (chunk.length > 0) seen.push(running.progress.bytesWritten);
+        throw new CouchError(503, 'unavailable', 'not now');
+      },
+    });
+    const running = start(source, flaky);
+    await running.done;
+    expect(seen.length).toBeGreaterThan(1);
+    expect(seen).toEqual(seen.toSorted((x, y) => x - y));
+    expect(seen.at(-1)).toBe(length);
+    const { bytesWritten } = running.progress;
+    expect(bytesWritten).toBeGreaterThan(length);
+    expect(bytesWritten).toBeLessThan(length + 1000);
+  });
+
   it('is asked for again when its source has a connection left for that', async () => {
     const name = newName();
     const dispatcher = newAgent({ connections: 1 });
