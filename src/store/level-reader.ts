@@ -12,6 +12,7 @@ import { rowsAfter } from './pending.js';
 import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
 import type { RecentDocuments } from './recent.js';
+import { readTexts } from './read-texts.js';
 import type { StoredRecord } from './record.js';
 import type {
   ChangeRow,
@@ -145,7 +146,10 @@ export abstract class LevelReader {
 
   async getMany(ids: readonly string[]): Promise<(StoredRecord | undefined)[]> {
     const texts = await this.recent.records(ids, (unknown) =>
-      this.level.getMany(unknown.map((id) => layout.documents.key(id))),
+      readTexts(
+        this.level,
+        unknown.map((id) => layout.documents.key(id)),
+      ),
     );
     return texts.map((text) => (text === undefined ? undefined : readRecord(text)));
   }
@@ -158,7 +162,7 @@ export abstract class LevelReader {
   async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
     const found = wanted.map((one) => one && bodySeq(one.record, one.rev));
     const seqs = found.filter((seq) => seq !== undefined);
-    const texts = await this.recent.bodies(seqs, (unknown) => this.level.getMany(unknown.map(bodyKey)));
+    const texts = await this.recent.bodies(seqs, (unknown) => readTexts(this.level, unknown.map(bodyKey)));
     let next = 0;
     return found.map((seq) => (seq === undefined ? undefined : texts[next++]));
   }
