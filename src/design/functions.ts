@@ -101,10 +101,25 @@ export class CagedFunctions implements DesignFunctions {
 function* emitted(outcomes: readonly Outcome[]): Work<readonly string[][][]> {
   const all: string[][][] = [];
   for (const outcome of outcomes) {
-    all.push(JSON.parse(answerOf(outcome)) as string[][]);
+    all.push(emissionsIn(answerOf(outcome)));
     yield;
   }
   return all;
+}
+
+/** The lines of each view: each ends with an empty one. */
+function emissionsIn(answer: string): string[][] {
+  const views: string[][] = [];
+  let lines: string[] = [];
+  for (const line of answer.split('\n')) {
+    if (line !== '') lines.push(line);
+    else {
+      views.push(lines);
+      lines = [];
+    }
+  }
+  // Behind the last line end there is nothing.
+  return views.slice(0, -1);
 }
 
 function answerOf(outcome: Outcome | undefined): string {

@@ -33,3 +33,29 @@ it('maps documents by all views, and reduces what they emit', async () => {
   ]);
   expect(await functions.reduce('c', runs, true)).toEqual(['null', 'null']);
 });
+
+it('writes numbers as JSON does, and what is none as null', async () => {
+  const functions = await cage.of({
+    views: {
+      v: { map: 'function (doc) { [-0, NaN, 1 / 0, 1e21, 1e-7, 0.1].forEach(function (n) { emit(n); }); }' },
+    },
+  });
+  const keys = ['0', 'null', 'null', '1e+21', '1e-7', '0.1'];
+  expect(await functions.map(['{}'])).toEqual([[keys.flatMap((key) => [key, 'null'])]]);
+});
+
+it('takes documents together, but for what is too much for them together', async () => {
+  const small = await openCage({ maxOutput: 3000 });
+  try {
+    const functions = await small.of({
+      views: { v: { map: 'function (doc) { emit(new Array(doc.n).join("x")); }' } },
+    });
+    const mapped = await functions.map(Array.from({ length: 50 }, () => '{"n":1001}'));
+    const key = `"${'x'.repeat(1000)}"`;
+    expect(mapped).toEqual(mapped.map(() => [[key, 'null']]));
+    expect(mapped).toHaveLength(50);
+    await expect(functions.map(['{"n":1}', '{"n":4000}'])).rejects.toThrow('the answer is too long');
+  } finally {
+    await small.close();
+  }
+});

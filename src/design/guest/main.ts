@@ -45,7 +45,8 @@ export function load(source: string, write: Log, feed: Tell, ...random: readonly
   log = (message) => write(typeof message === 'string' ? message : text(json(plain(message))));
   const offered = {
     emit: (key: unknown, value: unknown) => {
-      const [keyText, valueText] = [json(key), json(value)];
+      const keyText = json(key);
+      const valueText = json(value);
       emitted[emitted.length] = keyText;
       emitted[emitted.length] = valueText;
     },
@@ -82,9 +83,9 @@ function plain(message: unknown): unknown {
 
 /**
  * Calls a function of the design document.
- * @param parameters JSON texts; for filters and views the first is an array of documents
- * @returns for filters and views, `R` with 1 for each document that passes and 0 for others; for validations, null where it may be written; else `R` with the
- *   answer. Where it fails, `E` with `["error","reason"]`.
+ * @param parameters JSON texts; for filters, views and maps the first is an array of documents
+ * @returns for filters and views, `R` with 1 for each document that passes and 0 for others; for maps, `R` with what is
+ *   emitted for each document; for validations, null where it may be written; else `R` with the answer. Where it fails, `E` with `["error","reason"]`.
  */
 export function call(kind: Kind, name: string, ...parameters: readonly string[]): Outcome {
   try {
@@ -96,9 +97,9 @@ export function call(kind: Kind, name: string, ...parameters: readonly string[])
 
 function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
   if (kind === 'filters' || kind === 'views') return `R${passing(kind, functionNamed(kind, name), texts)}`;
+  if (kind === 'maps') return `R${mapAll(texts[0] ?? '')}`;
   const parameters: unknown[] = [];
   for (let i = 0; i < texts.length; i++) parameters[i] = valueOf(i, texts[i] ?? '');
-  if (kind === 'maps') return `R${map(parameters[0])}`;
   if (kind === 'compiles') {
     compileViews(design.views);
     return null;
@@ -154,11 +155,22 @@ function viewsOf(value: unknown): readonly string[] {
     .sort();
 }
 
-/** What all views emit for a document, as JSON. */
+/** What all views emit for each of some documents; behind each stands a character that no JSON has. */
+function mapAll(documents: string): string {
+  const all = parse(documents) as readonly unknown[];
+  let mapped = '';
+  for (const document of all) mapped += `${map(document)}\0`;
+  return mapped;
+}
+
+/**
+ * What all views emit for a document: for each view a line for each key and value, which JSON has no line ends in, and
+ * then an empty one.
+ */
 function map(document: unknown): string {
   let all = '';
-  for (let i = 0; i < views.length; i++) {
-    const run = functionNamed('views', views[i] ?? '');
+  for (const view of views) {
+    const run = functionNamed('views', view);
     emitted = [];
     try {
       run(document);
@@ -167,9 +179,10 @@ function map(document: unknown): string {
       const id = (document as { readonly _id?: unknown })._id;
       log(`function raised exception (${spell(error)}) with doc._id ${text(id)}`);
     }
-    all += `${i === 0 ? '' : ','}${json(emitted)}`;
+    for (const line of emitted) all += `${line}\n`;
+    all += '\n';
   }
-  return `[${all}]`;
+  return all;
 }
 
 /** A reduction that fails is null. */

@@ -5,7 +5,14 @@
 export const { parse } = JSON;
 /** JSON of a value; undefined where it has none, as functions have none. */
 export const stringify: (value: unknown) => string | undefined = JSON.stringify;
-export const json = (value: unknown): string => stringify(value) ?? 'null';
+
+export function json(value: unknown): string {
+  // Most keys and values of views are numbers or nothing: these take a third of the time without the engine's writer.
+  if (typeof value === 'number' && value - value === 0) return `${value}`;
+  if (value === undefined || value === null) return 'null';
+  return stringify(value) ?? 'null';
+}
+
 export const { apply, ownKeys } = Reflect;
 export const { isArray } = Array;
 export const { defineProperty, getOwnPropertyDescriptor, hasOwn, preventExtensions } = Object;
