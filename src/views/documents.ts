@@ -7,9 +7,15 @@ import type { Emitted, Mapper, ViewGroup } from './types.js';
 /** Changes read at a time. */
 const PAGE = 500;
 
+/** So many pages are made ahead at most, and so many characters of what documents emit: what goes into trees at once. */
+const PAGES_AHEAD = 8;
+const SIZE_AHEAD = 8 * 1024 * 1024;
+
 /** Documents with what they emit, and the sequence up to which nothing is left out with them. */
 export interface MappedPage {
   readonly documents: ReadonlyMap<string, Emitted>;
+  /** Characters of what they emit. */
+  readonly size: number;
   readonly seq: number;
 }
 
@@ -19,37 +25,72 @@ export interface MapSource {
   readonly mapper: Mapper;
 }
 
-/** What documents that changed emit, page by page; while one is worked on, the next is being mapped. */
-export async function* mappedSince(
+/** What documents that changed emit, page by page; while some are worked on, the next are being mapped. */
+export const mappedSince = (source: MapSource, since: number, until: number): AsyncGenerator<MappedPage> =>
+  new Ahead(mappedInTurn(source, since, until)).pages();
+
+async function* mappedInTurn(
   source: MapSource,
   since: number,
   until: number,
-): AsyncGenerator<MappedPage> {
-  yield* oneAhead(mappedInTurn(source, since, until));
-}
-
-async function* mappedInTurn(source: MapSource, since: number, until: number): AsyncGenerator<MappedPage> {
+): AsyncGenerator<MappedPage, void> {
   for await (const rows of source.db.changes({ since, until, pageSize: PAGE })) {
     const seq = rows.at(-1)?.seq ?? since;
-    yield { documents: await mapDocuments(source, idsOf(rows)), seq };
+    const documents = await mapDocuments(source, idsOf(rows));
+    yield { documents, size: sizeOfAll(documents), seq };
   }
+}
+
+function sizeOfAll(documents: ReadonlyMap<string, Emitted>): number {
+  let size = 0;
+  for (const views of documents.values()) {
+    for (const rows of views) for (const text of rows) size += text.length;
+  }
+  return size;
 }
 
 const idsOf = (rows: readonly ChangeRow[]): readonly string[] => [...new Set(rows.map(idOf))];
 
-async function* oneAhead<T>(source: AsyncGenerator<T>): AsyncGenerator<T> {
-  try {
-    let next = source.next();
-    for (;;) {
-      const step = await next;
-      if (step.done === true) return;
-      next = source.next();
-      // Whoever waits for it hears of its failure.
-      next.catch(() => undefined);
-      yield step.value;
+/** Pages of a source, some of which are made while others are worked on: as many as there is room for, one at a time. */
+class Ahead {
+  readonly #waiting: Promise<IteratorResult<MappedPage, void>>[] = [];
+  #isAsked = false;
+  /** Characters of the pages that wait. */
+  #size = 0;
+
+  constructor(private readonly source: AsyncGenerator<MappedPage, void>) {}
+
+  async *pages(): AsyncGenerator<MappedPage> {
+    try {
+      for (;;) {
+        if (this.#waiting.length === 0) this.#ask();
+        const step = await this.#waiting.shift();
+        if (step === undefined || step.done === true) return;
+        this.#size -= step.value.size;
+        if (!this.#isAsked) this.#ask();
+        yield step.value;
+      }
+    } finally {
+      await this.source.return();
     }
-  } finally {
-    await source.return(undefined);
+  }
+
+  #ask(): void {
+    this.#isAsked = true;
+    const next = this.source.next();
+    this.#waiting.push(next);
+    // Whoever waits for it hears of its failure.
+    next.then(
+      (step) => this.#answered(step),
+      () => undefined,
+    );
+  }
+
+  #answered({ done, value }: IteratorResult<MappedPage, void>): void {
+    if (done === true) return;
+    this.#isAsked = false;
+    this.#size += value.size;
+    if (this.#waiting.length < PAGES_AHEAD && this.#size < SIZE_AHEAD) this.#ask();
   }
 }
 

@@ -1,3 +1,4 @@
+import { quote } from '../json/quote.js';
 import type { Work } from '../json/turns.js';
 import type { IndexReader, IndexStore, IndexWriter } from '../store/indexes.js';
 import type { NodeCache } from './node-cache.js';
@@ -97,8 +98,13 @@ export function* readPlaces(text: string | undefined): Work<readonly OwnPlace[]>
   return places;
 }
 
-const placesText = (places: readonly OwnPlace[]): string =>
-  JSON.stringify(places.flatMap(({ view, nth, key }) => [view, nth, key]));
+function placesText(places: readonly OwnPlace[]): string {
+  let text = '';
+  for (const { view, nth, key } of places) {
+    text += `${text === '' ? '' : ','}${String(view)},${String(nth)},${quote(key)}`;
+  }
+  return `[${text}]`;
+}
 
 /** What one step of an update writes, in one batch. Must be closed. */
 export class IndexBatch implements NodeWriter {

@@ -59,12 +59,10 @@ export async function updateIndex(update: IndexUpdate): Promise<void> {
     size = 0;
     onStep(state);
   };
-  for await (const { documents, seq } of mappedSince(update, state.seq, until)) {
-    for (const [id, emitted] of documents) {
-      step.set(id, emitted);
-      size += sizeOf(emitted);
-    }
-    if (step.size >= most || size >= STEP_SIZE) await write(seq);
+  for await (const page of mappedSince(update, state.seq, until)) {
+    for (const [id, emitted] of page.documents) step.set(id, emitted);
+    size += page.size;
+    if (step.size >= most || size >= STEP_SIZE) await write(page.seq);
     signal.throwIfAborted();
   }
   if (step.size > 0 || state.seq < until) await write(Math.max(state.seq, until));
@@ -73,9 +71,6 @@ export async function updateIndex(update: IndexUpdate): Promise<void> {
 /** How many documents go together where the next are like the last. */
 const nextStep = (documents: number, written: number): number =>
   Math.min(MOST_STEP, 4 * documents, Math.floor((documents * WRITTEN) / written));
-
-const sizeOf = (emitted: Emitted): number =>
-  emitted.reduce((sum, rows) => sum + rows.reduce((length, text) => length + text.length, 0), 0);
 
 /** Where the index is, without what was purged since; at its very beginning where there is none to go on with. */
 async function begin(update: IndexUpdate, purgeSeq: number): Promise<IndexState> {
