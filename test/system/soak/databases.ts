@@ -6,6 +6,7 @@ import { Random } from '../support/random.js';
 import { type Info, load } from '../support/couch.js';
 import { documents } from '../support/documents.js';
 import { INSPECTABLE, Inspector } from '../support/inspector.js';
+import { loopDelay, watchLoop } from '../support/loop-delay.js';
 import { anonymousMemory, processorTicks } from '../support/proc.js';
 import { replaceFolder, Restartable } from '../support/restartable.js';
 import { inParallel } from '../support/wait.js';
@@ -102,11 +103,11 @@ async function measure(context: SoakContext, data: string, names: readonly strin
     const run = (milliseconds: number) =>
       mixedLoad({ url, databases: names, count: DOCUMENTS, rate: RATE, milliseconds, random });
     await run(WARM_UP_MS);
-    await inspector.evaluate(BEGIN);
+    await watchLoop(inspector);
     const ticks = await processorTicks(gateway.pid);
     const latencies = await run(MEASURED_MS);
     const processorMs = ((await processorTicks(gateway.pid)) - ticks) * 10;
-    const delay = (await inspector.evaluate(READ)) as { p99: number; max: number };
+    const delay = await loopDelay(inspector);
     const memory = await anonymousMemory(gateway.pid);
     const shown = [...latencies].map(([kind, all]) => {
       const [p50, p99] = [50, 99].map((percent) => rounded(percentile(all, percent)));
@@ -116,8 +117,8 @@ async function measure(context: SoakContext, data: string, names: readonly strin
       round,
       databases: names.length,
       ...Object.fromEntries(shown),
-      delayP99: rounded(delay.p99),
-      delayMax: rounded(delay.max),
+      delayP99: delay.p99,
+      delayMax: delay.max,
       processorShare: rounded(processorMs / MEASURED_MS),
       megabytes: Math.round(memory / 1e6),
     });
@@ -128,14 +129,6 @@ async function measure(context: SoakContext, data: string, names: readonly strin
     await gateway.stop();
   }
 }
-
-/** The histogram holds the times between two beats of 1 ms, in nanoseconds. */
-const BEGIN = `
-  globalThis.loopDelay = process.getBuiltinModule('node:perf_hooks').monitorEventLoopDelay({ resolution: 1 });
-  globalThis.loopDelay.enable()`;
-const READ = `
-  globalThis.loopDelay.disable();
-  ({ p99: loopDelay.percentile(99) / 1e6, max: loopDelay.max / 1e6 })`;
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[values.length >> 1] ?? Infinity;
 

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Couch } from '../support/couch.js';
 import { INSPECTABLE, Inspector } from '../support/inspector.js';
+import { loopDelay, watchLoop } from '../support/loop-delay.js';
 import { anonymousMemory } from '../support/proc.js';
 import { Pulse } from '../support/pulse.js';
 import { Restartable } from '../support/restartable.js';
@@ -68,10 +69,7 @@ async function measure(
   milliseconds: number,
   bad: readonly string[],
 ) {
-  await inspector.evaluate(
-    `globalThis.late = process.getBuiltinModule('perf_hooks').monitorEventLoopDelay({ resolution: 1 });
-     late.enable()`,
-  );
+  await watchLoop(inspector);
   let isOver = false;
   let refused = 0;
   const runaways = bad.flatMap((name) =>
@@ -92,16 +90,11 @@ async function measure(
   const reads = await pulses.reads.stop();
   const writes = await pulses.writes.stop();
   const filters = await pulses.filters.stop();
-  const delay = (await inspector.evaluate('[late.percentile(99), late.max].map((ns) => ns / 1e6)')) as [
-    number,
-    number,
-  ];
+  const { p99: delayP99, max: delayMax } = await loopDelay(inspector);
   isOver = true;
   await Promise.all(runaways);
-  return { delayP99: tenths(delay[0]), delayMax: tenths(delay[1]), refused, reads, writes, filters };
+  return { delayP99, delayMax, refused, reads, writes, filters };
 }
-
-const tenths = (value: number): number => Math.round(value * 10) / 10;
 
 async function read(couch: Couch, n: number): Promise<void> {
   const { status, body } = await couch.request('GET', `/good/doc-${String(n % COUNT)}`);

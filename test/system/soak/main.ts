@@ -17,6 +17,7 @@ import { mirrorsIdle } from './mirrors-idle.js';
 import { replication } from './replication.js';
 import { rows } from './rows.js';
 import { start } from './start.js';
+import { viewBuild } from './view-build.js';
 import { views } from './views.js';
 
 /** Each returns true when it is done, false when another call has to go on with it. */
@@ -36,6 +37,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   databases,
   functions,
   views,
+  'view-build': viewBuild,
   replication,
   mirrors,
   'mirrors-idle': mirrorsIdle,
