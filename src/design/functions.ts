@@ -66,7 +66,7 @@ export class CagedFunctions implements DesignFunctions {
     if (runs.length === 0) return [];
     const items = runs.map(({ keys, values }) => [keys, values]);
     const outcomes = await this.run({ kind: 'reduces', name: view, items, shared: [String(rereduce)] });
-    return outcomes.map(answerOf);
+    return outcomes.map((outcome) => wellFormed(answerOf(outcome)));
   }
 
   async update(name: string, document: string, request: string): Promise<UpdateResult> {
@@ -101,11 +101,18 @@ export class CagedFunctions implements DesignFunctions {
 function* emitted(outcomes: readonly Outcome[]): Work<readonly string[][][]> {
   const all: string[][][] = [];
   for (const outcome of outcomes) {
-    all.push(emissionsIn(answerOf(outcome)));
+    all.push(emissionsIn(wellFormed(answerOf(outcome))));
     yield;
   }
   return all;
 }
+
+/** Halves of characters, which the engine's JSON has as escapes, and other escapes. */
+const ESCAPES = /\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|.)/g;
+
+/** JSON text in which what is no character is replaced, as CouchDB does it: no document can have it. */
+const wellFormed = (json: string): string =>
+  json.includes('\\ud') ? json.replace(ESCAPES, (escape) => (escape.length > 2 ? '\ufffd' : escape)) : json;
 
 /** The lines of each view: each ends with an empty one. */
 function emissionsIn(answer: string): string[][] {

@@ -7,7 +7,7 @@ import type { NodeReader, NodeWriter, Root } from './tree/types.js';
 
 /** The form of what is stored, and whose order of strings it is in: an index of another one is made anew. */
 const { unicode = '', cldr = '' } = process.versions;
-const FORMAT = `2 ${unicode} ${cldr}`;
+const FORMAT = `3 ${unicode} ${cldr}`;
 
 /** How far an index is, and where its trees begin. */
 export interface IndexState {

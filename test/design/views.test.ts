@@ -59,3 +59,33 @@ it('takes documents together, but for what is too much for them together', async
     await small.close();
   }
 });
+
+it('does not leave out the rows of a document that takes all memory', async () => {
+  const small = await openCage({ memory: 4 * 1024 * 1024 });
+  try {
+    const functions = await small.of({
+      views: { v: { map: 'function (doc) { for (;;) emit(new Array(1000).join("x")); }' } },
+    });
+    await expect(functions.map(['{}'])).rejects.toThrow('os_process_error: out of memory');
+  } finally {
+    await small.close();
+  }
+});
+
+it('makes characters of what are but halves of some', async () => {
+  const functions = await cage.of({
+    views: { v: { map: 'function (doc) { emit("\\ud800x", ["\\ud83d\\ude00", "\\\\ud800"]); }' } },
+  });
+  expect(await functions.map(['{}'])).toEqual([[['"\ufffdx"', '["😀","\\\\ud800"]']]]);
+});
+
+it('freezes documents that nest deeper than functions can call each other', async () => {
+  const functions = await cage.of({
+    views: {
+      v: { map: 'function (doc) { doc.a.push(1); emit(1); }' },
+      w: { map: 'function (doc) { emit(doc.n); }' },
+    },
+  });
+  const deep = `{"n":1,"a":${'['.repeat(2400)}${']'.repeat(2400)}}`;
+  expect(await functions.map([deep])).toEqual([[[], ['1', 'null']]]);
+});

@@ -7,6 +7,7 @@ import { valueOf } from './repeated.js';
 import { provides, registerType } from './mime.js';
 import {
   apply,
+  freezeAll,
   hasOwn,
   isArray,
   json,
@@ -159,7 +160,11 @@ function viewsOf(value: unknown): readonly string[] {
 function mapAll(documents: string): string {
   const all = parse(documents) as readonly unknown[];
   let mapped = '';
-  for (const document of all) mapped += `${map(document)}\0`;
+  for (const document of all) {
+    // What the function of one view does to it is not there for the others.
+    freezeAll(document);
+    mapped += `${map(document)}\0`;
+  }
   return mapped;
 }
 
@@ -176,6 +181,7 @@ function map(document: unknown): string {
       run(document);
     } catch (error) {
       emitted = [];
+      endIfFatal(error);
       const id = (document as { readonly _id?: unknown })._id;
       log(`function raised exception (${spell(error)}) with doc._id ${text(id)}`);
     }
@@ -185,11 +191,22 @@ function map(document: unknown): string {
   return all;
 }
 
+/** What is more than a document, or a reduction, that fails: whoever asks for the view is told. */
+function endIfFatal(error: unknown): void {
+  const thrown = error as Thrown;
+  if (error === 'fatal_error') throw new Failure('map_runtime_error', "function raised 'fatal_error'");
+  if (thrown?.[0] === 'fatal') throw error;
+  // The rows that there was no room for would be missing.
+  if (thrown?.name === 'InternalError' && thrown.message === 'out of memory')
+    throw new Failure('os_process_error', 'out of memory');
+}
+
 /** A reduction that fails is null. */
 function reduce(run: DesignFunction, parameters: readonly unknown[]): string {
   try {
     return json(run(parameters[0], parameters[1], parameters[2]));
   } catch (error) {
+    endIfFatal(error);
     log(`function raised exception (${spell(error)})`);
     return 'null';
   }

@@ -15,7 +15,7 @@ export function json(value: unknown): string {
 
 export const { apply, ownKeys } = Reflect;
 export const { isArray } = Array;
-export const { defineProperty, getOwnPropertyDescriptor, hasOwn, preventExtensions } = Object;
+export const { defineProperty, freeze, getOwnPropertyDescriptor, hasOwn, preventExtensions, values } = Object;
 export const evaluate = eval;
 export const text = String;
 
@@ -47,6 +47,19 @@ export function protectObjects(): void {
     });
   }
   preventExtensions(objectPrototype);
+}
+
+/** Makes a value of JSON one that nothing can be changed in: an assignment is as if it had not been. */
+export function freezeAll(whole: unknown): void {
+  // It may nest deeper than functions can call each other.
+  const left: unknown[] = [whole];
+  while (left.length > 0) {
+    const value = left[left.length - 1];
+    left.length--;
+    if (typeof value !== 'object' || value === null) continue;
+    freeze(value);
+    for (const inner of values(value)) if (typeof inner === 'object') left[left.length] = inner;
+  }
 }
 
 /** What errors say of where they were made is needed to compile functions; CouchDB's engine cannot change it either. */
