@@ -42,6 +42,9 @@ export const missingStub = (id: string, name: string): CouchError =>
   new CouchError(412, 'missing_stub', `Invalid attachment stub in ${id} for ${name}`);
 export const documentTooLarge = (id: string): CouchError => new CouchError(413, 'document_too_large', id);
 export const badContentType = (reason: string): CouchError => new CouchError(415, 'bad_content_type', reason);
+/** A design document's functions are of a language that nobody here speaks. */
+export const unknownLanguage = (language: string): CouchError =>
+  new CouchError(500, 'unknown_query_language', language);
 /** What CouchDB has and this server does not have yet: refused clearly, never skipped. */
 export const notImplemented = (reason: string): CouchError => new CouchError(501, 'not_implemented', reason);
 /** The client was too slow with its request. */

@@ -1,4 +1,4 @@
-import { notFound } from '../errors.js';
+import { notFound, unknownLanguage } from '../errors.js';
 import type { Database, DocumentRecord } from '../store/types.js';
 import type { Machine } from './job.js';
 
@@ -21,7 +21,10 @@ export class Machines {
   /** @param drop is told the numbers that nobody uses any more */
   constructor(private readonly drop: (machine: number) => void) {}
 
-  /** The machine of a design document as its winner has it now. @throws CouchError 404 where that is not kept */
+  /**
+   * The machine of a design document as its winner has it now.
+   * @throws CouchError 404 where that is not kept, 500 where its functions are of another language
+   */
   get(db: Database, record: DocumentRecord): Machine {
     const { id, seq, winner } = record;
     const key = `${db.name}\n${id}`;
@@ -35,6 +38,7 @@ export class Machines {
     if (known !== undefined) this.#forget(known);
     const design = db.read(record, winner);
     if (design === undefined) throw notFound('missing');
+    requireSpoken(design);
     const machine: Known = {
       number: ++this.#count,
       design,
@@ -72,4 +76,12 @@ export class Machines {
     this.#size -= design.length;
     this.drop(number);
   }
+}
+
+/** Whatever the case of its name; Mango's design documents may have functions beside their indexes. */
+const SPOKEN: ReadonlySet<string> = new Set(['javascript', 'query']);
+
+function requireSpoken(design: string): void {
+  const { language } = JSON.parse(design) as { readonly language?: unknown };
+  if (typeof language === 'string' && !SPOKEN.has(language.toLowerCase())) throw unknownLanguage(language);
 }

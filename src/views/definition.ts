@@ -3,7 +3,7 @@ import { notFound } from '../errors.js';
 import { textAt } from '../json/text.js';
 import type { IndexStore } from '../store/indexes.js';
 import type { Database } from '../store/types.js';
-import type { Language, ViewDefinition, ViewGroup } from './types.js';
+import type { ViewDefinition, ViewGroup } from './types.js';
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -40,7 +40,7 @@ export function groupOf(id: string, text: string, inPartitions: boolean): ViewGr
     partitioned,
   } = isObject(options) ? options : {};
   const isPartitioned = inPartitions && partitioned !== false;
-  const spoken: Language = language === 'query' ? 'query' : 'javascript';
+  const spoken = spokenIn(language);
   const parts = {
     language: spoken,
     views: viewsOf(isObject(views) ? views : {}, spoken === 'query' ? text : undefined),
@@ -52,6 +52,13 @@ export function groupOf(id: string, text: string, inPartitions: boolean): ViewGr
   const rules = isPartitioned ? { ...parts, isPartitioned } : parts;
   const signature = createHash('md5').update(JSON.stringify(rules)).digest('hex');
   return { id, signature, ...parts, isPartitioned };
+}
+
+/** As it is given, but for the case of those that are spoken. */
+function spokenIn(language: unknown): string {
+  if (typeof language !== 'string') return 'javascript';
+  const name = language.toLowerCase();
+  return name === 'query' || name === 'javascript' ? name : language;
 }
 
 /**

@@ -2,9 +2,6 @@
 import type { PlaceOrder } from './tree/order.js';
 import type { NodeReader, Reducer, Root } from './tree/types.js';
 
-/** A design document's `language`: functions in JavaScript, or what Mango makes of fields. */
-export type Language = 'javascript' | 'query';
-
 /** One view as its design document defines it. */
 export interface ViewDefinition {
   readonly name: string;
@@ -22,7 +19,8 @@ export interface ViewDefinition {
 export interface ViewGroup {
   /** Id of the design document, `_design/name`. */
   readonly id: string;
-  readonly language: Language;
+  /** `javascript` for functions, `query` for what Mango makes of fields; nothing can be made of others. */
+  readonly language: string;
   readonly views: readonly ViewDefinition[];
   /** Modules that map functions may require, as JSON text; empty where there are none. */
   readonly lib: string;
@@ -58,7 +56,7 @@ export type UpdateMode = 'true' | 'false' | 'lazy';
 /** What `_info` of a design document tells of its index. */
 export interface IndexInfo {
   readonly signature: string;
-  readonly language: Language;
+  readonly language: string;
   readonly updaterRunning: boolean;
   readonly waitingClients: number;
   readonly updateSeq: number;
