@@ -38,7 +38,8 @@ export function parseIndex(body: Body): WantedIndex {
   if (type !== 'json') throw mangoError('invalid_index', `Invalid type for index: ${type}`);
   const view = viewText(given, body.get('index') ?? '');
   const own = createHash('sha1')
-    .update(JSON.stringify([view, name, ddoc]))
+    // One of another scope is another index.
+    .update(JSON.stringify([view, name, ddoc, partitioned]))
     .digest('hex');
   return { ddoc: designId(ddoc ?? own), name: name ?? own, view, partitioned };
 }

@@ -107,13 +107,21 @@ function bookmark(value: unknown): string | undefined {
 }
 
 function nonNegative(value: unknown): number {
-  if (Number.isSafeInteger(value) && Number(value) >= 0) return Number(value);
+  const count = asCount(value);
+  if (count !== undefined) return count;
   const reason = `${erlangTerm(value)} is not an integer greater than or equal to zero`;
   throw mangoError('invalid_non_neg_integer', reason);
 }
 
+/** CouchDB takes whole numbers of any size that are written without an exponent; large ones mean that there is no limit. */
+const asCount = (value: unknown): number | undefined =>
+  typeof value === 'number' && Number.isInteger(value) && value >= 0 && value < 1e21
+    ? Math.min(value, Number.MAX_SAFE_INTEGER)
+    : undefined;
+
 export function positive(value: unknown): number {
-  if (Number.isSafeInteger(value) && Number(value) > 0) return Number(value);
+  const count = asCount(value);
+  if (count !== undefined && count > 0) return count;
   throw mangoError('invalid_pos_integer', `${erlangTerm(value)} is not an integer greater than zero`);
 }
 

@@ -175,5 +175,5 @@ const isModulus = (value: readonly unknown[]): boolean =>
 
 function checkArgument(name: Operator, value: unknown): void {
   if (WANTED[name]?.(value) ?? true) return;
-  throw name === '$beginsWith' ? invalidOperator(name) : badArgument(name, value);
+  throw name === '$beginsWith' || name === '$regex' ? invalidOperator(name) : badArgument(name, value);
 }
