@@ -101,7 +101,7 @@ export class CagedFunctions implements DesignFunctions {
 function* emitted(outcomes: readonly Outcome[]): Work<readonly string[][][]> {
   const all: string[][][] = [];
   for (const outcome of outcomes) {
-    all.push(emissionsIn(wellFormed(answerOf(outcome))));
+    all.push(yield* emissionsIn(wellFormed(answerOf(outcome))));
     yield;
   }
   return all;
@@ -114,19 +114,24 @@ const ESCAPES = /\\(?:u[dD][89a-fA-F][0-9a-fA-F]{2}|.)/g;
 const wellFormed = (json: string): string =>
   json.includes('\\ud') ? json.replace(ESCAPES, (escape) => (escape.length > 2 ? '\ufffd' : escape)) : json;
 
+/** Lines that are read in one go: a document may emit millions. */
+const LINES = 1000;
+
 /** The lines of each view: each ends with an empty one. */
-function emissionsIn(answer: string): string[][] {
+function* emissionsIn(answer: string): Work<string[][]> {
   const views: string[][] = [];
   let lines: string[] = [];
-  for (const line of answer.split('\n')) {
-    if (line !== '') lines.push(line);
+  for (let from = 0; from < answer.length;) {
+    const end = answer.indexOf('\n', from);
+    if (end > from) lines.push(answer.slice(from, end));
     else {
       views.push(lines);
       lines = [];
     }
+    from = end + 1;
+    if (lines.length % LINES === LINES - 1) yield;
   }
-  // Behind the last line end there is nothing.
-  return views.slice(0, -1);
+  return views;
 }
 
 function answerOf(outcome: Outcome | undefined): string {

@@ -98,10 +98,14 @@ export function* readPlaces(text: string | undefined): Work<readonly OwnPlace[]>
   return places;
 }
 
-function placesText(places: readonly OwnPlace[]): string {
+/** Places that are written in one go: a document may have millions. */
+const TOGETHER = 1000;
+
+function* placesText(places: readonly OwnPlace[]): Work<string> {
   let text = '';
-  for (const { view, nth, key } of places) {
-    text += `${text === '' ? '' : ','}${String(view)},${String(nth)},${quote(key)}`;
+  for (const [at, { view, nth, key }] of places.entries()) {
+    text += `${at === 0 ? '' : ','}${String(view)},${String(nth)},${quote(key)}`;
+    if (at % TOGETHER === TOGETHER - 1) yield;
   }
   return `[${text}]`;
 }
@@ -141,9 +145,9 @@ export class IndexBatch implements NodeWriter {
   }
 
   /** Where the rows of a document stand from now on. */
-  setPlaces(id: string, places: readonly OwnPlace[], had: boolean): void {
+  *setPlaces(id: string, places: readonly OwnPlace[], had: boolean): Work<void> {
     const key = documentKey(this.index.signature, id);
-    if (places.length > 0) this.#put(key, placesText(places));
+    if (places.length > 0) this.#put(key, yield* placesText(places));
     else if (had) this.writer.delete(key);
   }
 

@@ -144,7 +144,7 @@ function* changesOfAll(
   for (const [id, emitted] of documents) {
     const before = yield* readPlaces(stored[at++]);
     const { places: now, changes } = yield* changesOf({ id, before, emitted }, orders);
-    batch.setPlaces(id, now, before.length > 0);
+    yield* batch.setPlaces(id, now, before.length > 0);
     for (const [view, own] of changes.entries()) for (const change of own) all[view]?.push(change);
     yield;
   }
