@@ -6,6 +6,7 @@ import { readRuntime } from '../config/runtime.js';
 import { verifyRejections } from '../rejections/verify.js';
 import { DELETED, folderOf, nameOf } from '../store/names.js';
 import type { Report } from '../store/verify/findings.js';
+import { verifyValues } from '../store/verify/values.js';
 
 /** Everything that stands in a data directory. */
 const KNOWN = new Set([
@@ -13,14 +14,30 @@ const KNOWN = new Set([
   'databases',
   'copies',
   'rejections',
+  'mirrors',
+  'mirror-rejections',
+  'upstream-accounts',
   'runtime.json',
   'secret',
   'admin-password',
   'lock',
 ]);
 
+/** What it keeps beside databases, in a LevelDB each. */
+const KEPT: readonly (readonly [folder: string, verify: Verify])[] = [
+  ['rejections', verifyRejections],
+  ['mirror-rejections', verifyRejections],
+  ['mirrors', (...where) => verifyValues('mirrors_damaged', ...where)],
+  ['upstream-accounts', (...where) => verifyValues('accounts_damaged', ...where)],
+];
+
+type Verify = (folder: string, beside: string, report: Report) => Promise<void>;
+
 /** What others than the owner may not read. */
-const PRIVATE = ['databases', 'copies', 'rejections', 'runtime.json', 'secret', 'admin-password'];
+const PRIVATE = [
+  ...['databases', 'copies', 'runtime.json', 'secret', 'admin-password'],
+  ...KEPT.map(([folder]) => folder),
+];
 
 /** Checks what stands in a data directory beside its databases. @returns the names of these, sorted */
 export async function checkDirectory(root: string, report: Report): Promise<readonly string[]> {
@@ -33,8 +50,8 @@ export async function checkDirectory(root: string, report: Report): Promise<read
   }
   for (const name of PRIVATE) if (entries.includes(name)) await checkMode(path.join(root, name), report);
   const names = entries.includes('databases') ? await checkFolders(root, report) : [];
-  if (entries.includes('rejections'))
-    await verifyRejections(path.join(root, 'rejections'), path.join(root, 'databases'), report);
+  for (const [folder, verify] of KEPT)
+    if (entries.includes(folder)) await verify(path.join(root, folder), path.join(root, 'databases'), report);
   if (entries.includes('copies')) await checkMarkers(root, new Set(names.map(folderOf)), report);
   return names;
 }

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import type { ClassicLevel } from 'classic-level';
 import { checkFiles } from '../store/verify/files.js';
 import { kindOf, type Report } from '../store/verify/findings.js';
@@ -17,7 +18,7 @@ export async function verifyRejections(folder: string, beside: string, report: R
     report({ code: 'rejections_damaged', problem, ...(document !== undefined && { document }) });
   };
   await checkFiles(folder, (finding) => {
-    const problem = `rejections: ${finding.problem}`;
+    const problem = `${path.basename(folder)}: ${finding.problem}`;
     if (kindOf(finding.code).level === 'problem') damaged(problem);
     else report({ ...finding, problem });
   });

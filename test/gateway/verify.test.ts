@@ -130,6 +130,7 @@ test('what stands beside the databases is looked at, too', async () => {
   await mkdir(path.join(data, 'databases', 'Not A Database'));
   await mkdir(path.join(data, 'rejections'), { mode: 0o700 });
   await writeFile(path.join(data, 'rejections', 'CURRENT'), 'nothing\n');
+  await writeFile(path.join(data, 'mirrors', 'CURRENT'), 'nothing\n');
   await chmod(path.join(data, 'secret'), 0o644);
   const { code, stdout } = await runProgram(['verify', '--data', data, '--json']);
   expect(code).toBe(1);
@@ -141,6 +142,7 @@ test('what stands beside the databases is looked at, too', async () => {
     'directory_server',
     'directory_stray',
     'directory_stray',
+    'mirrors_damaged',
     'rejections_damaged',
   ]);
 });

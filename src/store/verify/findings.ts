@@ -14,7 +14,13 @@ const CATALOGUE = {
   directory_stray: note('not used; move it away if nobody needs it'),
   directory_marker: note('left over from a database that is gone; it may be removed'),
   rejections_damaged: problem(
-    'restore the folder `rejections` from a copy, or remove it: then nobody is told any more which revisions replications did not write',
+    'restore the folder (`rejections`, of mirrors `mirror-rejections`) from a copy, or remove it: then nobody is told any more which revisions replications did not write',
+  ),
+  mirrors_damaged: problem(
+    'restore the folder `mirrors` from a copy; where it is removed, an admin has to say anew what is to become of each mirror',
+  ),
+  accounts_damaged: problem(
+    'remove the folder `upstream-accounts`: whoever has an account upstream is asked about there again',
   ),
   // ---- the files of a database
   files_missing: repairable(
