@@ -28,12 +28,18 @@ let isWriting = false;
 /** It ends for good after some errors, which here only come of kills and bad lines: so it begins again. */
 function keepSyncing(client) {
   const begin = () => {
-    if (client.remote === undefined) return;
-    client.sync = client.local.sync(client.remote, REPLICATION);
-    const again = () => setTimeout(begin, 200);
-    client.sync.on('error', again);
-    client.sync.on('complete', again);
-    client.sync.catch(() => undefined);
+    if (client.remote === undefined || client.sync !== undefined) return;
+    const sync = client.local.sync(client.remote, REPLICATION);
+    client.sync = sync;
+    const again = () => {
+      // It tells its end more than once, and may be another one by now.
+      if (client.sync !== sync) return;
+      client.sync = undefined;
+      setTimeout(begin, 200);
+    };
+    sync.on('error', again);
+    sync.on('complete', again);
+    sync.catch(() => undefined);
   };
   begin();
 }
@@ -58,8 +64,9 @@ const leavesOf = async ({ local }) => {
 
 function leave() {
   for (const client of clients.values()) {
-    client.remote = undefined;
-    client.sync.cancel();
+    const { sync } = client;
+    client.remote = client.sync = undefined;
+    sync?.cancel();
   }
 }
 
