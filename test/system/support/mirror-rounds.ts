@@ -174,6 +174,8 @@ class Round {
     const victim = fronts[random.below(fronts.length)]?.gateway ?? upstream;
     const restored = { 'gateway restored': victim, 'upstream restored': upstream }[event as string];
     const copy = path.join(this.options.folder, this.#database);
+    // Until then what is written to a gateway is upstream alone.
+    if (restored === upstream) await this.#untilWarm();
     const any = (): Restartable => random.pick([upstream, ...fronts.map(({ gateway }) => gateway)]);
     await this.#kill(restored ?? any(), async ({ data }) => {
       if (restored !== undefined) await cp(data, copy, { recursive: true });
@@ -258,6 +260,11 @@ class Round {
     for (const found of others) assert.equal(difference(found, wanted), undefined);
     await this.#clear();
     return Object.keys(wanted).length;
+  }
+
+  async #untilWarm(): Promise<void> {
+    for (const { gateway } of this.options.fronts)
+      await until('the mirror is warm', async () => (await this.#shown(gateway)).warm, PATIENCE);
   }
 
   /** An upstream that was put back to what it was is another one, until an admin says what is to become of it. */
