@@ -38,8 +38,15 @@ export class Purges implements PurgedRevisions {
     this.#known = options.known;
   }
 
+  /** Whether something was purged there since the last time. @throws CouchError, PeerUnreachable */
+  async areNew(signal: AbortSignal): Promise<boolean> {
+    const seq = await this.#purgeSeq(signal);
+    return seq !== undefined && seq !== this.#known;
+  }
+
   /**
-   * Must come before each push, and now and then while one runs.
+   * Must come before each push. Nothing may flow meanwhile: a revision that was read before it was purged could come in
+   * behind.
    * @throws CouchError `purges_forgotten` where the upstream remembers fewer than were made since the last time: nobody
    * can tell any more what is to be purged here
    */

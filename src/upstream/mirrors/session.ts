@@ -23,7 +23,7 @@ export interface Session {
 
 /** How often it is looked whether a mirror has still something to do, in milliseconds. */
 const LOOK = 1000;
-/** Milliseconds between two looks at what was purged upstream. */
+/** Milliseconds between two looks whether something was purged upstream, at most. */
 const PURGES = 20_000;
 /** Others wait no longer for one that has always something to do. */
 const LONGEST_TURN = 10_000;
@@ -42,7 +42,7 @@ export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<v
   await session.purges.follow(signal);
   if (mirror.standing.isWarm) await copySecurity(mirror, signal);
   else await warmUp(session);
-  await exchange(session, false);
+  await exchange(session);
   signal.throwIfAborted();
   await mirror.hear({ type: 'ran' });
   mirror.synced();
@@ -57,23 +57,26 @@ const purgesOf = (mirror: Mirror, upstream: HttpPeer): Purges =>
     onDone: (purgeSeq) => mirror.note({ purgeSeq }),
   });
 
-/** Nothing else says that something was purged. @throws the reason of the signal, and what `follow` throws */
-async function followPurges({ purges, signal }: Session): Promise<never> {
-  for (;;) {
-    await sleep(PURGES, undefined, { signal, ref: false });
-    await purges.follow(signal);
-  }
+/** Resolves once something was purged upstream: nothing else says so. @throws the reason of the signal, CouchError */
+async function whenPurged({ mirror, purges, signal }: Session): Promise<void> {
+  const interval = Math.min(PURGES, mirror.context.config.upstream.pollInterval);
+  do await sleep(interval, undefined, { signal, ref: false });
+  while (!(await purges.areNew(signal)));
 }
 
-/** Lets both directions flow that the rule allows. */
-async function exchange(session: Session, isEndless: boolean): Promise<void> {
+/**
+ * Lets both directions flow that the rule allows.
+ * @param meanwhile is done beside them where they go on when everything has flowed
+ */
+async function exchange(session: Session, meanwhile?: (within: Session) => Promise<void>): Promise<void> {
+  const isEndless = meanwhile !== undefined;
   const { direction } = session.mirror.rule;
   const ending = new AbortController();
   const within = { ...session, signal: AbortSignal.any([session.signal, ending.signal]) };
   const flows = [
     ...(direction === 'push' ? [] : [pull(within, isEndless)]),
     ...(direction === 'pull' ? [] : [push(within, isEndless)]),
-    ...(isEndless ? [followPurges(within)] : []),
+    ...(isEndless ? [meanwhile(within)] : []),
   ];
   try {
     await Promise.all(flows);
@@ -96,8 +99,14 @@ async function follow({ signal, ...session }: Session): Promise<void> {
   const timer = setInterval(() => {
     if (isOver(mirror, began)) over.abort();
   }, LOOK);
+  // What is under way could bring back what is purged beside it: the next turn begins with that, while nothing flows.
+  const endAtPurge = async (within: Session): Promise<void> => {
+    await whenPurged(within);
+    mirror.wake();
+    over.abort();
+  };
   try {
-    await exchange({ ...session, signal: AbortSignal.any([signal, over.signal]) }, true);
+    await exchange({ ...session, signal: AbortSignal.any([signal, over.signal]) }, endAtPurge);
   } catch (error) {
     if (!over.signal.aborted) throw error;
   } finally {

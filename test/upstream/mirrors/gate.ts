@@ -5,8 +5,8 @@ import type { AddressInfo } from 'node:net';
 /** A line to a server on which some requests wait. */
 export interface Gate {
   readonly url: string;
-  /** Which requests wait, by method and path, and whether a client of the gateway sent them. */
-  holds: (method: string, path: string, isClients: boolean) => boolean;
+  /** Which requests wait, by method and path, and whether a client of the gateway sent them; or only their answers. */
+  holds: (method: string, path: string, isClients: boolean) => boolean | 'answer';
   /** Lets all go on that wait, and others from now on; or those whose path begins so. */
   open(path?: string): void;
   /** How many wait. */
@@ -20,16 +20,21 @@ export async function startGate(target: string): Promise<Gate> {
   const waiting = new Map<() => void, string>();
   const server = http.createServer((request, response) => {
     const { method = '', url: path = '', headers } = request;
+    const held = gate.holds(method, path, headers['x-forwarded-for'] !== undefined);
     const pass = (): void => {
       const sent = http.request({ hostname, port, method, path, headers, agent }, (answer) => {
-        response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
-        answer.on('error', () => response.destroy()).pipe(response);
+        const bring = (): void => {
+          response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
+          answer.on('error', () => response.destroy()).pipe(response);
+        };
+        if (held === 'answer') waiting.set(bring, path);
+        else bring();
       });
       sent.on('error', () => response.destroy());
       response.on('close', () => sent.destroy());
       request.pipe(sent);
     };
-    if (gate.holds(method, path, headers['x-forwarded-for'] !== undefined)) waiting.set(pass, path);
+    if (held === true) waiting.set(pass, path);
     else pass();
   });
   server.listen(0, '127.0.0.1');

@@ -75,7 +75,7 @@ export async function contentOf(server: Pick<Users, 'ask'>, name: string): Promi
 }
 
 /** Waits until a database is answered for by the gateway. */
-export async function isHere({ front, back }: Mirrored, name: string): Promise<void> {
+export async function isHere({ front, back }: Pick<Mirrored, 'front' | 'back'>, name: string): Promise<void> {
   const lifeOf = async (server: Users): Promise<unknown> => {
     const { status, body } = await server.ask('GET', `/${name}`);
     return status === 200 && (body as { instance_start_time: string }).instance_start_time;
