@@ -35,14 +35,10 @@ export function refusalOf({ direction, match }: MirrorRule): string | undefined 
   return `This database is only read: the rule for ${match} has it pulled from the upstream.`;
 }
 
-/** To read one takes longer than most requests. */
-const selections = new WeakMap<MirrorRule, Selection | undefined>();
-
 /** A mirror as its rule lets clients use it. */
 export function viewOf(db: Database, rule: MirrorRule): Database {
   const reason = refusalOf(rule);
   if (reason !== undefined) return new PulledView(db, reason);
-  if (!selections.has(rule)) selections.set(rule, Selection.of(rule));
-  const selection = selections.get(rule);
+  const selection = Selection.of(rule);
   return new MirrorView(selection === undefined ? db : new PartialView(db, selection));
 }
