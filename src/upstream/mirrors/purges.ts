@@ -41,7 +41,11 @@ export class Purges implements PurgedRevisions {
   /** Whether something was purged there since the last time. @throws CouchError, PeerUnreachable */
   async areNew(signal: AbortSignal): Promise<boolean> {
     const seq = await this.#purgeSeq(signal);
-    return seq !== undefined && seq !== this.#known;
+    if (seq === undefined || seq === this.#known) return false;
+    // The nodes of a cluster have different texts for the same number.
+    return (
+      this.#known === undefined || numberOf(seq) === undefined || numberOf(seq) !== numberOf(this.#known)
+    );
   }
 
   /**
