@@ -169,8 +169,11 @@ export class Upstream {
     const connection = this.#open();
     return new HttpPeer(
       connection.peerOptions(database, (outcome) => {
-        if (typeof outcome === 'number') this.#heard(connection, outcome);
-        else this.#noted(connection, outcome);
+        if (typeof outcome !== 'number') this.#noted(connection, outcome);
+        else {
+          this.#heard(connection, outcome);
+          if (outcome === 401 && this.#isCurrent(connection)) this.#monitor.doubted();
+        }
       }),
     );
   }
