@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
-import { type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
+import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
 import { until } from '../../system/support/wait.js';
 import { linkOf } from '../pair.js';
 import { type Gate, startGate } from './gate.js';
@@ -15,7 +16,7 @@ beforeAll(async () => {
   back = await startUsers();
   gate = await startGate(back.gateway.url);
   proxy = await startFaultyProxy(Number(new URL(gate.url).port));
-  const upstream = { pollInterval: 50, longestRetry: 300_000 };
+  const upstream = { pollInterval: 1000, longestRetry: 300_000 };
   front = await startUsers(mirroring(`http://127.0.0.1:${proxy.port}/`, { upstream }));
   await until('the upstream to be seen', async () => (await linkOf(front)).state === 'online');
 });
@@ -48,6 +49,91 @@ async function prepare(name: string): Promise<void> {
   await isHere({ front, back }, name);
   await until('it to be in step', async () => (await shown(name)).last_synced !== null);
 }
+
+/** Has it look at once. */
+const sync = (name: string): Promise<unknown> =>
+  front.ask('POST', `/_gateway/databases/${name}/sync`, { json: {} });
+
+const inBoth = (name: string): Promise<unknown> =>
+  until('both to have the same', async () =>
+    isDeepStrictEqual(await contentOf(front, name), await contentOf(back, name)),
+  );
+
+const answer = (status: number, body: string): Fault => ({ kind: 'answer', status, body });
+const FORBIDDEN = answer(403, '{"error":"forbidden","reason":"You are not allowed to do that."}');
+
+test.each([
+  ['an account that may read no more', 'unread', '', FORBIDDEN, /not allowed/],
+  ['an account that may not write', 'unwritten', '_bulk_docs', FORBIDDEN, /not allowed/],
+  ['an account that may keep no checkpoints', 'unkept', '_local/', FORBIDDEN, /not allowed/],
+  ['a page in the place of the database', 'page', '', answer(200, '<p>Hello'), /not JSON/],
+  ['another way that it is sent', 'moved', '', answer(302, ''), /302/],
+])('%s is told, and asked seldom, while nothing is lost', async (_, name, path, fault, reason) => {
+  await prepare(name);
+  let asked = 0;
+  proxy.faults = (__, at) => {
+    if (!at.startsWith(`/${name}/${path}`)) return undefined;
+    asked++;
+    return fault;
+  };
+  await front.ask('PUT', `/${name}/first`, { json: {} });
+  await until('the failure', async () => (await shown(name)).state === 'failing');
+  expect((await shown(name)).reason).toMatch(reason);
+  asked = 0;
+  for (let at = 0; at < 30; at++) await front.ask('PUT', `/${name}/more-${at}`, { json: {} });
+  expect(asked).toBeLessThan(30);
+  expect(await shown(name)).toMatchObject({ state: 'failing', ahead: 31 });
+  proxy.faults = () => undefined;
+  await sync(name);
+  await inBoth(name);
+  await until('it to be well', async () => (await shown(name)).state === 'warm');
+});
+
+test('a database of which the account may not know who may read it is for server admins (I9)', async () => {
+  await front.put('ann', { password: 'pear' });
+  await back.ask('PUT', '/open');
+  await back.ask('PUT', '/open/_security', { json: { members: { names: ['ann'] } } });
+  await prepare('open');
+  const ann = async (path: string): Promise<number> =>
+    (await front.ask('GET', path, { as: 'ann:pear' })).status;
+  expect([await ann('/open'), await ann('/_gateway/databases/open')]).toEqual([200, 200]);
+  proxy.faults = (_, path) => (path === '/open/_security' ? FORBIDDEN : undefined);
+  await sync('open');
+  await until('it to be closed', async () => (await ann('/open')) === 403);
+  expect(await ann('/_gateway/databases/open')).toBe(403);
+  expect((await shown('open')).state).toBe('warm');
+});
+
+test('I6: what is too large, or broken, for the upstream is listed, and does not stop what is behind it', async () => {
+  await prepare('large');
+  proxy.faults = (method, _, length = 0) =>
+    method === 'POST' && length > 20_000 ? answer(413, '{"error":"too_large","reason":"large"}') : undefined;
+  await front.ask('PUT', '/large/a', { json: { text: 'x'.repeat(30_000) } });
+  for (const id of ['b', 'c']) await front.ask('PUT', `/large/${id}`, { json: {} });
+  await until('the others', async () => 'c' in (await contentOf(back, 'large')));
+  await until('the list', async () => (await shown('large')).rejections === 1);
+  expect(await contentOf(back, 'large')).not.toHaveProperty('a');
+  expect((await shown('large')).state).toBe('warm');
+  proxy.faults = () => undefined;
+  await front.ask('POST', '/_gateway/databases/large/rejections/a/retry', { json: {} });
+  await inBoth('large');
+  expect((await shown('large')).rejections).toBe(0);
+});
+
+test('I6: an attachment that breaks off is brought later, and does not stop what is behind it', async () => {
+  await prepare('broken');
+  proxy.faults = (_, path) => (path.startsWith('/broken/a?') ? { kind: 'truncated', after: 100 } : undefined);
+  const file = { data: Buffer.alloc(3000, 'x').toString('base64'), content_type: 'text/plain' };
+  await back.ask('PUT', '/broken/a', { json: { _attachments: { file } } });
+  await back.ask('PUT', '/broken/b', { json: {} });
+  await until('the other', async () => 'b' in (await contentOf(front, 'broken')));
+  expect(await contentOf(front, 'broken')).not.toHaveProperty('a');
+  proxy.faults = () => undefined;
+  await sync('broken');
+  await inBoth('broken');
+  const { body } = await front.ask('GET', '/broken/a?attachments=true');
+  expect(body).toMatchObject({ _attachments: { file: { data: file.data } } });
+});
 
 test('what is purged upstream while it is on its way does not come in behind the purge', async () => {
   await prepare('late');
