@@ -1,5 +1,5 @@
 import type { AddResource } from './index.js';
-import { notFound, queryParseError } from '../../errors.js';
+import { databaseMissing, notFound, queryParseError } from '../../errors.js';
 import {
   detach,
   evict,
@@ -89,12 +89,14 @@ function list(exchange: Exchange): void {
 
 /** Where a database is, and everything that is known of its mirror. */
 async function one(exchange: Exchange): Promise<void> {
-  const { mirrors, databases } = exchange.server;
+  const { mirrors, databases, upstream } = exchange.server;
   const name = exchange.param('db');
   const mirror = mirrors.get(name);
   if (mirror === undefined) {
     const place = mirrors.placeOf(name);
-    if (place === 'here' && !databases.exists(name)) throw notFound('Database does not exist.');
+    // Server admins come this far whether or not there is one.
+    if (place === 'there') await upstream.securityOf(name);
+    else if (!databases.exists(name)) throw databaseMissing();
     exchange.json(200, JSON.stringify({ name, mode: place === 'here' ? 'local' : 'proxy' }), NOT_KEPT);
     return;
   }

@@ -9,14 +9,21 @@ import { isStuck } from './state.js';
 
 type Asked = Pick<HttpRequest, 'method' | 'body'> & { readonly path?: string };
 
-/** @throws CouchError */
-function ask(
+/** @throws CouchError; 403 for what the account of the gateway may not do, which says nothing of whoever asks here */
+async function ask(
   { upstream }: Pick<MirrorContext, 'upstream'>,
   name: string,
   { path = '', ...request }: Asked,
   signal: AbortSignal,
 ): Promise<unknown> {
-  return upstream.ask({ ...request, path: `${encodeURIComponent(name)}${path}`, signal });
+  try {
+    return await upstream.ask({ ...request, path: `${encodeURIComponent(name)}${path}`, signal });
+  } catch (error) {
+    if (!(error instanceof CouchError) || (error.status !== 401 && error.status !== 403)) throw error;
+    throw forbidden(
+      `The upstream refuses this to the account of the gateway: ${error.reason || error.error}`,
+    );
+  }
 }
 
 /** Who may read nothing but server admins, where the account may not know who else. */

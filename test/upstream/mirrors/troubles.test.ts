@@ -104,6 +104,25 @@ test('a database of which the account may not know who may read it is for server
   expect((await shown('open')).state).toBe('warm');
 });
 
+test('what the account may not do is forbidden to whoever asks for it, and does not happen here either', async () => {
+  await prepare('own');
+  const refusal = answer(401, '{"error":"unauthorized","reason":"You are not a server admin."}');
+  proxy.faults = (method, path) =>
+    method === 'PUT' && /^\/(unmade|own\/_security)$/.test(path) ? refusal : undefined;
+  const members = { members: { names: ['ann'] } };
+  for (const [path, json] of [
+    ['/unmade', undefined],
+    ['/own/_security', members],
+  ] as const) {
+    const { status, body } = await front.ask('PUT', path, { json });
+    expect([path, status]).toEqual([path, 403]);
+    expect(body).toMatchObject({ reason: expect.stringMatching(/account.*not a server admin/) as string });
+  }
+  expect((await front.ask('GET', '/own/_security')).body).not.toEqual(members);
+  for (const path of ['/unmade', '/_gateway/databases/unmade'])
+    expect((await front.ask('GET', path)).status).toBe(404);
+});
+
 test('I6: what is too large, or broken, for the upstream is listed, and does not stop what is behind it', async () => {
   await prepare('large');
   proxy.faults = (method, _, length = 0) =>
