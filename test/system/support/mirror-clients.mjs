@@ -49,8 +49,9 @@ async function write([name, { local }]) {
     const id = `${name} ${n}`;
     await local.put({ _id: id, writer: name, text: `number ${n} `.repeat(20) });
     written.push(id);
-    // Most conflicts come of one document that everybody edits.
-    const shared = await local.get('shared').catch(() => ({ _id: 'shared', edits: [] }));
+    // Most conflicts come of documents that everybody edits. One with a long history would be too large for some lines.
+    const common = `shared ${Math.floor(n / 10)}`;
+    const shared = await local.get(common).catch(() => ({ _id: common, edits: [] }));
     await local.put({ ...shared, edits: [...shared.edits.slice(-20), id] }).catch(() => undefined);
     await pause(REST);
   }

@@ -263,8 +263,11 @@ class Round {
   }
 
   async #untilWarm(): Promise<void> {
-    for (const { gateway } of this.options.fronts)
+    for (const { gateway, line } of this.options.fronts) {
+      line.heal();
       await until('the mirror is warm', async () => (await this.#shown(gateway)).warm, PATIENCE);
+      line.spoil();
+    }
   }
 
   /** An upstream that was put back to what it was is another one, until an admin says what is to become of it. */
