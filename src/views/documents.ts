@@ -26,19 +26,27 @@ export interface MapSource {
 }
 
 /** What documents that changed emit, page by page; while some are worked on, the next are being mapped. */
-export const mappedSince = (source: MapSource, since: number, until: number): AsyncGenerator<MappedPage> =>
-  new Ahead(mappedInTurn(source, since, until)).pages();
-
-async function* mappedInTurn(
+export async function* mappedSince(
   source: MapSource,
   since: number,
   until: number,
-): AsyncGenerator<MappedPage, void> {
-  for await (const rows of source.db.changes({ since, until, pageSize: PAGE })) {
-    const seq = rows.at(-1)?.seq ?? since;
-    const documents = await mapDocuments(source, idsOf(rows));
-    yield { documents, size: sizeOfAll(documents), seq };
+): AsyncGenerator<MappedPage> {
+  const rows = source.db.changes({ since, until, pageSize: PAGE })[Symbol.asyncIterator]();
+  const ahead = new Ahead(async () => {
+    const step = await rows.next();
+    return step.done === true ? undefined : () => mapPage(source, step.value);
+  });
+  try {
+    yield* ahead.pages();
+  } finally {
+    await ahead.settled();
+    await rows.return?.();
   }
+}
+
+async function mapPage(source: MapSource, rows: readonly ChangeRow[]): Promise<MappedPage> {
+  const documents = await mapDocuments(source, idsOf(rows));
+  return { documents, size: sizeOfAll(documents), seq: rows.at(-1)?.seq ?? 0 };
 }
 
 function sizeOfAll(documents: ReadonlyMap<string, Emitted>): number {
@@ -51,46 +59,75 @@ function sizeOfAll(documents: ReadonlyMap<string, Emitted>): number {
 
 const idsOf = (rows: readonly ChangeRow[]): readonly string[] => [...new Set(rows.map(idOf))];
 
-/** Pages of a source, some of which are made while others are worked on: as many as there is room for, one at a time. */
+/**
+ * So many pages are made at a time. The thread that maps would wait for the next one while the pages of the step before
+ * are written: it takes several turns of the event loop to read one.
+ */
+const AT_ONCE = 3;
+
+type Make = () => Promise<MappedPage>;
+
+/** Pages in their order, some of which are made while others are worked on: as many as there is room for. */
 class Ahead {
-  readonly #waiting: Promise<IteratorResult<MappedPage, void>>[] = [];
-  #isAsked = false;
+  readonly #waiting: Promise<MappedPage | undefined>[] = [];
+  #making = 0;
+  #isLast = false;
   /** Characters of the pages that wait. */
   #size = 0;
+  #last: Promise<Make | undefined> = Promise.resolve(undefined);
 
-  constructor(private readonly source: AsyncGenerator<MappedPage, void>) {}
+  /** @param next what makes the next page; undefined at the end */
+  constructor(private readonly next: () => Promise<Make | undefined>) {}
 
   async *pages(): AsyncGenerator<MappedPage> {
-    try {
-      for (;;) {
-        if (this.#waiting.length === 0) this.#ask();
-        const step = await this.#waiting.shift();
-        if (step === undefined || step.done === true) return;
-        this.#size -= step.value.size;
-        if (!this.#isAsked) this.#ask();
-        yield step.value;
-      }
-    } finally {
-      await this.source.return();
+    for (;;) {
+      this.#fill();
+      const page = await this.#waiting.shift();
+      if (page === undefined) return;
+      this.#size -= page.size;
+      this.#fill();
+      yield page;
     }
   }
 
+  /** Resolves once nothing is being made any more. */
+  async settled(): Promise<void> {
+    this.#isLast = true;
+    await Promise.allSettled(this.#waiting);
+  }
+
+  #fill(): void {
+    while (
+      !this.#isLast &&
+      this.#making < AT_ONCE &&
+      this.#waiting.length < PAGES_AHEAD &&
+      this.#size < SIZE_AHEAD
+    )
+      this.#ask();
+  }
+
   #ask(): void {
-    this.#isAsked = true;
-    const next = this.source.next();
-    this.#waiting.push(next);
-    // Whoever waits for it hears of its failure.
-    next.then(
-      (step) => this.#answered(step),
+    this.#making++;
+    const make = this.#last.then(() => this.next());
+    this.#last = make;
+    const page = make.then((one) => this.#made(one));
+    this.#waiting.push(page);
+    page.then(
+      () => this.#fill(),
+      // Whoever waits for it hears of its failure.
       () => undefined,
     );
   }
 
-  #answered({ done, value }: IteratorResult<MappedPage, void>): void {
-    if (done === true) return;
-    this.#isAsked = false;
-    this.#size += value.size;
-    if (this.#waiting.length < PAGES_AHEAD && this.#size < SIZE_AHEAD) this.#ask();
+  async #made(make: Make | undefined): Promise<MappedPage | undefined> {
+    if (make === undefined) {
+      this.#isLast = true;
+      return undefined;
+    }
+    const page = await make();
+    this.#making--;
+    this.#size += page.size;
+    return page;
   }
 }
 
