@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { positive } from './arguments.js';
-import { type Figures, measure } from './measure.js';
+import { measureInTurn, type Medians } from './in-turn.js';
 import { startBareProxy, startCauseway, startFastify, type Started } from './servers.js';
 import type { Target } from './target.js';
 import { reading, strided, type Workload } from './workload.js';
@@ -65,31 +65,10 @@ function workloads(count: number): Workload[] {
 
 /** A line that says how both did. */
 async function compare(own: Target, bare: Target, workload: Workload, rounds: number): Promise<string> {
-  const figures = new Map<Target, Figures[]>([
-    [own, []],
-    [bare, []],
-  ]);
-  for (let round = 0; round <= rounds; round++)
-    for (const [target, list] of figures) {
-      const one = await measure(target, workload, round);
-      // Code is compiled in one that does not count.
-      if (round > 0) list.push(one);
-    }
-  const [a, b] = [own, bare].map((target) => medians(figures.get(target) ?? []));
+  const [a, b] = await measureInTurn([own, bare], workload, rounds);
   if (a === undefined || b === undefined) return '';
   const share = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(0)} %`;
   return `${workload.title}: Causeway ${shown(a)}; bare ${shown(b)}; ${share(a.rate, b.rate)} of its requests a second, ${share(a.cpu, b.cpu)} of its processor time\n`;
-}
-
-interface Medians {
-  readonly rate: number;
-  readonly cpu: number;
-}
-
-function medians(figures: readonly Figures[]): Medians {
-  const middle = (values: readonly number[]): number =>
-    values.toSorted((a, b) => a - b)[values.length >> 1] ?? NaN;
-  return { rate: middle(figures.map(({ rate }) => rate)), cpu: middle(figures.map(({ cpu }) => cpu ?? NaN)) };
 }
 
 const shown = ({ rate, cpu }: Medians): string => `${rate.toFixed(0)} a second, ${cpu.toFixed(0)} µs`;
