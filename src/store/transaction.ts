@@ -344,7 +344,7 @@ export class Transaction implements Holder {
    * bodies that are replaced.
    */
   async measure(): Promise<void> {
-    this.#unsent = await this.unsent.finish(this.#touched.values(), this);
+    this.#unsent = await this.unsent.finish(this.#touched.values(), this.#updateSeq, this);
     this.#sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
   }
 

@@ -396,6 +396,6 @@ import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { CompactionProgress } from './compact.js';
 import type { IndexStore } from './indexes.js';
-import type { Waiting } from './unsent-state.js';
+import type { Waiting } from './unsent-entries.js';
 
 export type { Waiting };

@@ -3,16 +3,8 @@ import type { ChangeCounts } from './change-counts.js';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
 import { rowsAfter } from './pending.js';
-import {
-  allUnsent,
-  readUnsent,
-  UNSENT_KEY,
-  unsentKey,
-  unsentRange,
-  unsentSeq,
-  type UnsentState,
-  waitingText,
-} from './unsent-state.js';
+import { countRows, entryRange, ofRow, parseEntry, writeEntry } from './unsent-entries.js';
+import { allUnsent, readUnsent, UNSENT_KEY, type UnsentState } from './unsent-state.js';
 
 /** Rows read at a time. */
 const PAGE = 1000;
@@ -64,19 +56,22 @@ async function index(
   { ours, updateSeq }: Recounted,
 ): Promise<number> {
   const fresh = { gt: layout.changes.key(layout.seqKey(ours)), lt: layout.changes.end };
-  const since = waitingText({ time: Date.now(), seq: 0 });
+  const since = { time: Date.now(), seq: 0 };
   for await (const page of pagesOf(level.keys(fresh), PAGE)) {
     const batch = level.batch();
-    for (const key of page) batch.put(unsentKey(layout.parseSeqKey(layout.changes.strip(key))), since);
+    for (const key of page) writeEntry(batch, ofRow(layout.parseSeqKey(layout.changes.strip(key)), since));
     await batch.write();
   }
+  const after = Math.max(sent, floor);
   let count = 0;
-  for await (const page of pagesOf(level.keys(unsentRange(Math.max(sent, floor), updateSeq)), PAGE)) {
-    const rows = await level.hasMany(page.map((key) => layout.changes.key(layout.seqKey(unsentSeq(key)))));
+  for await (const page of pagesOf(level.iterator(entryRange(after, updateSeq)), PAGE)) {
+    const entries = page.map(([key, text]) => parseEntry(key, text));
+    const counts = await countRows(level, entries, after);
     const batch = level.batch();
-    for (const [at, key] of page.entries()) {
-      if (rows[at] === true) count++;
-      else batch.del(key);
+    for (const [at, entry] of entries.entries()) {
+      const rows = counts[at] ?? 0;
+      if (rows !== entry.rows) writeEntry(batch, { ...entry, rows });
+      count += rows;
     }
     await batch.write();
   }

@@ -13,22 +13,6 @@ export interface UnsentState {
   readonly count: number;
 }
 
-/** Since when a document waits: it may have been changed again. */
-export interface Waiting {
-  /** Milliseconds since 1970. */
-  readonly time: number;
-  /** The sequence that its first change had which waits; 0 where nobody knows. */
-  readonly seq: number;
-}
-
-/** As the index has it. */
-export const waitingText = ({ time, seq }: Waiting): string => `${time},${seq}`;
-
-export function parseWaiting(text: string): Waiting {
-  const [time, seq] = text.split(',');
-  return { time: Number(time), seq: Number(seq) };
-}
-
 /** Where the state stands. */
 export const UNSENT_KEY = layout.meta.key(UNSENT);
 
@@ -64,14 +48,4 @@ export const allUnsent = (updateSeq: number, count: number, floorTime: number): 
   floor: updateSeq,
   floorTime,
   count,
-});
-
-export const unsentKey = (seq: number): string => layout.unsent.key(layout.seqKey(seq));
-
-export const unsentSeq = (key: string): number => layout.parseSeqKey(layout.unsent.strip(key));
-
-/** Keys of the index after a sequence, up to another one. */
-export const unsentRange = (after: number, until: number): { readonly gt: string; readonly lte: string } => ({
-  gt: unsentKey(after),
-  lte: unsentKey(until),
 });

@@ -4,16 +4,19 @@ import { rowsAfter } from './pending.js';
 import type { Touched } from './record-writes.js';
 import type { State } from './state.js';
 import {
-  allUnsent,
-  UNSENT_KEY,
-  unsentKey,
-  unsentRange,
-  unsentSeq,
-  type UnsentState,
-  parseWaiting,
+  blockEnd,
+  countRows,
+  type Entry,
+  entryRange,
+  ofBlock,
+  ofRow,
+  parseEntry,
+  readEntries,
+  sinceOf,
   type Waiting,
-  waitingText,
-} from './unsent-state.js';
+  writeEntry,
+} from './unsent-entries.js';
+import { allUnsent, UNSENT_KEY, type UnsentState } from './unsent-state.js';
 
 /** Puts and deletes of the commit that is being put together. */
 interface Batch {
@@ -32,14 +35,22 @@ interface UnsentContext {
 /** Entries that one commit takes away. */
 const PAGE = 1000;
 
-/** So many entries are looked up without waking a thread for them. */
-const FEW = 4;
+/** A row that a commit puts into the feed. */
+interface NewRow {
+  readonly seq: number;
+  /** Undefined where it does not wait. */
+  readonly since: Waiting | undefined;
+}
 
 /** What one commit does to the account of rows that the upstream has not got. */
 export class UnsentWrites {
   #now: UnsentState | undefined;
   /** Up to where the upstream has everything. */
   #sentThrough = 0;
+  /** The last sequence of an entry → as it is on disk. */
+  readonly #read = new Map<number, Entry>();
+  /** The same → what becomes of it. */
+  readonly #entries = new Map<number, Entry>();
 
   constructor(private readonly context: UnsentContext) {
     this.#now = context.unsent;
@@ -61,11 +72,20 @@ export class UnsentWrites {
     this.#sentThrough = Math.max(seq, this.#sentThrough);
   }
 
-  /** @param touched what the commit does to documents. @returns what holds once it is on disk */
-  async finish(touched: Iterable<Touched>, batch: Batch): Promise<UnsentState | undefined> {
+  /**
+   * @param touched what the commit does to documents
+   * @param updateSeq the last sequence that it gives out
+   * @returns what holds once it is on disk
+   */
+  async finish(
+    touched: Iterable<Touched>,
+    updateSeq: number,
+    batch: Batch,
+  ): Promise<UnsentState | undefined> {
     if (this.#now !== undefined) {
-      this.#now = await this.#pass(this.#now, batch);
-      this.#now = await this.#follow(this.#now, touched, batch);
+      this.#now = await this.#pass(this.#now);
+      this.#now = await this.#follow(this.#now, touched, updateSeq);
+      for (const entry of this.#entries.values()) writeEntry(batch, entry);
     }
     const { unsent } = this.context;
     if (this.#now === undefined) {
@@ -75,15 +95,28 @@ export class UnsentWrites {
   }
 
   /** What was sent waits no more. */
-  async #pass(now: UnsentState, batch: Batch): Promise<UnsentState> {
-    const until = Math.min(this.#sentThrough, this.context.state.updateSeq);
+  async #pass(now: UnsentState): Promise<UnsentState> {
+    const { level, state } = this.context;
+    const until = Math.min(this.#sentThrough, state.updateSeq);
     if (until <= now.sent) return now;
-    const range = unsentRange(now.sent, until);
-    const seqs = (await this.context.level.keys({ ...range, limit: PAGE }).all()).map(unsentSeq);
-    const sent = seqs.length < PAGE ? until : (seqs.at(-1) ?? until);
-    for (const seq of seqs) batch.del(unsentKey(seq));
-    const indexed = seqs.filter((seq) => seq > now.floor).length;
-    return { ...now, sent, count: now.count - indexed - (await this.#belowFloor(now, sent)) };
+    const found = await level.iterator({ ...entryRange(now.sent, until), limit: PAGE }).all();
+    const entries = found.map(([key, text]) => parseEntry(key, text));
+    const sent = found.length < PAGE ? until : Math.min(until, entries.at(-1)?.last ?? until);
+    let { count } = now;
+    for (const entry of entries) {
+      if (entry.first > sent) break;
+      const rest = await this.#rest(entry, sent);
+      if (entry.last > now.floor) count -= entry.rows - rest.rows;
+      this.#entries.set(entry.last, rest);
+    }
+    return { ...now, sent, count: count - (await this.#belowFloor(now, sent)) };
+  }
+
+  /** What is left of an entry when everything up to a sequence was sent. */
+  async #rest(entry: Entry, sent: number): Promise<Entry> {
+    if (entry.last <= sent) return { ...entry, rows: 0 };
+    const [rows = 0] = await countRows(this.context.level, [entry], sent);
+    return { ...entry, rows, ...sinceOf(entry, sent + 1) };
   }
 
   /** How many rows wait up to the floor of which one sequence says that they are sent. */
@@ -95,47 +128,90 @@ export class UnsentWrites {
   }
 
   /** Documents that are written wait at their new places, if they were not pulled, or waited before. */
-  async #follow(now: UnsentState, touched: Iterable<Touched>, batch: Batch): Promise<UnsentState> {
-    const moved = [...touched].filter(({ before, after }) => after?.seq !== before?.seq);
-    const waiting = await this.#waiting(now, moved);
+  async #follow(now: UnsentState, touched: Iterable<Touched>, updateSeq: number): Promise<UnsentState> {
+    const moved: Touched[] = [];
+    for (const one of touched) if (one.after?.seq !== one.before?.seq) moved.push(one);
+    const waited = await this.#takeOut(now, moved);
     const time = Date.now();
-    let { count } = now;
+    const rows: NewRow[] = [];
     for (const { before, after, isLocal } of moved) {
-      const waited = before && waiting.get(before.seq);
-      if (before !== undefined && waited !== undefined) {
-        batch.del(unsentKey(before.seq));
-        count--;
-      }
-      if (after === undefined || (waited === undefined && !isLocal)) continue;
-      batch.put(unsentKey(after.seq), waitingText(waited ?? { time, seq: after.seq }));
-      count++;
+      if (after === undefined) continue;
+      const { seq } = after;
+      const since = before && waited.get(before.seq);
+      rows.push({ seq, since: since ?? (isLocal ? { time, seq } : undefined) });
     }
-    return count === now.count && waiting.size === 0 ? now : { ...now, count };
+    const added = this.#add(rows, updateSeq);
+    return added === 0 && waited.size === 0 ? now : { ...now, count: now.count + added - waited.size };
   }
 
-  /** Of documents that waited: the sequence where they did → since when. */
-  async #waiting(
+  /**
+   * Takes documents that waited out of their entries.
+   * @returns the sequence where they did → since when
+   */
+  async #takeOut(
     { sent, floor, floorTime, count }: UnsentState,
     moved: readonly Touched[],
   ): Promise<ReadonlyMap<number, Waiting>> {
-    const waiting = new Map<number, Waiting>();
-    if (count === 0) return waiting;
-    const wanted: number[] = [];
+    const waited = new Map<number, Waiting>();
+    if (count === 0) return waited;
+    const indexed: number[] = [];
     for (const { before } of moved) {
       if (before === undefined || before.seq <= sent) continue;
-      if (before.seq <= floor) waiting.set(before.seq, { time: floorTime, seq: 0 });
-      else wanted.push(before.seq);
+      if (before.seq <= floor) waited.set(before.seq, { time: floorTime, seq: 0 });
+      else indexed.push(before.seq);
     }
-    const found = await this.#read(wanted.map(unsentKey));
-    for (const [at, seq] of wanted.entries()) {
-      const text = found[at];
-      if (text !== undefined) waiting.set(seq, parseWaiting(text));
+    await this.#load(new Set(indexed.map(blockEnd)));
+    await this.#load(new Set(indexed.filter((seq) => this.#entryOf(seq) === undefined)));
+    for (const seq of indexed) {
+      const entry = this.#entryOf(seq);
+      if (entry === undefined) continue;
+      waited.set(seq, sinceOf(entry, seq));
+      this.#entries.set(entry.last, { ...entry, rows: entry.rows - 1 });
     }
-    return waiting;
+    return waited;
   }
 
-  #read(keys: string[]): Promise<(string | undefined)[]> | (string | undefined)[] {
-    const { level } = this.context;
-    return keys.length <= FEW ? keys.map((key) => level.getSync(key)) : level.getMany(keys);
+  /** The entry that a row is in, as far as it was read. */
+  #entryOf(seq: number): Entry | undefined {
+    const read = (last: number): Entry | undefined => this.#entries.get(last) ?? this.#read.get(last);
+    const block = read(blockEnd(seq));
+    return block !== undefined && block.first <= seq ? block : read(seq);
   }
+
+  async #load(ends: ReadonlySet<number>): Promise<void> {
+    for (const entry of await readEntries(this.context.level, [...ends])) this.#read.set(entry.last, entry);
+  }
+
+  /** @returns how many of the rows wait */
+  #add(rows: readonly NewRow[], updateSeq: number): number {
+    const blocks = new Map<number, NewRow[]>();
+    for (const row of rows) {
+      const last = blockEnd(row.seq);
+      const block = blocks.get(last);
+      if (block === undefined) blocks.set(last, [row]);
+      else block.push(row);
+    }
+    let count = 0;
+    for (const [last, block] of blocks) {
+      // What others wrote into it, or will, is none of its rows.
+      const isOurs = blockEnd(this.context.state.updateSeq) < last && last <= updateSeq;
+      for (const entry of entriesFor(last, block, isOurs)) {
+        this.#entries.set(entry.last, entry);
+        count += entry.rows;
+      }
+    }
+    return count;
+  }
+}
+
+/** The entries for rows of one block. @param isOurs whether all of its sequences were given out for them */
+function entriesFor(last: number, rows: readonly NewRow[], isOurs: boolean): Entry[] {
+  const waiting = rows.flatMap(({ seq, since }) => (since === undefined ? [] : [{ at: seq, ...since }]));
+  const [first] = waiting;
+  if (first === undefined) return [];
+  const isWhole =
+    isOurs && waiting.length === rows.length && waiting.every(({ time }) => time === first.time);
+  if (!isWhole || waiting.length === 1) return waiting.map(({ at, ...since }) => ofRow(at, since));
+  const seq = Math.min(...waiting.map((row) => row.seq));
+  return [ofBlock(last, waiting.length, { time: first.time, seq })];
 }

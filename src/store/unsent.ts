@@ -2,7 +2,8 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import type { Transaction } from './transaction.js';
 import type { ChangeRow, ChangesRange, Unsent, UnsentRange } from './types.js';
-import { parseWaiting, unsentRange, unsentSeq, type UnsentState, type Waiting } from './unsent-state.js';
+import { entryRange, parseEntry, sequencesOf, type Waiting } from './unsent-entries.js';
+import type { UnsentState } from './unsent-state.js';
 import { entriesOf } from './view.js';
 
 /** What the account needs of its database. */
@@ -42,10 +43,10 @@ export class LevelUnsent implements Unsent {
     if (count === 0) return undefined;
     // Documents that waited up to the floor and were written since still have its time.
     let oldest: Waiting = sent < floor ? { time: floorTime, seq: 0 } : { time: Infinity, seq: Infinity };
-    const range = unsentRange(Math.max(sent, floor), this.host.updateSeq());
+    const range = entryRange(Math.max(sent, floor), this.host.updateSeq());
     for await (const page of entriesOf(this.host.level, range, { size: PAGE })) {
-      for (const [, text] of page) {
-        const { time, seq } = parseWaiting(text);
+      for (const [key, text] of page) {
+        const { time, seq } = parseEntry(key, text);
         oldest = { time: Math.min(time, oldest.time), seq: Math.min(seq, oldest.seq) };
       }
     }
@@ -68,14 +69,18 @@ export class LevelUnsent implements Unsent {
   /** What is changed meanwhile is left out: it waits behind `until`. */
   async *#indexed(after: number, until: number, size: number): AsyncGenerator<readonly ChangeRow[]> {
     const { level } = this.host;
-    for await (const page of entriesOf(level, unsentRange(after, until), { size })) {
-      const seqs = page.map(([key]) => unsentSeq(key));
-      const texts = await level.getMany(seqs.map((seq) => layout.changes.key(layout.seqKey(seq))));
-      const rows = seqs.flatMap((seq, at) => {
-        const text = texts[at];
-        return text === undefined ? [] : [{ seq, text }];
-      });
-      if (rows.length > 0) yield rows;
+    for await (const page of entriesOf(level, entryRange(after, until), { size })) {
+      const entries = page.map(([key, text]) => parseEntry(key, text));
+      const all = sequencesOf(entries, after, until);
+      for (let from = 0; from < all.length; from += size) {
+        const seqs = all.slice(from, from + size);
+        const texts = await level.getMany(seqs.map((seq) => layout.changes.key(layout.seqKey(seq))));
+        const rows = seqs.flatMap((seq, at) => {
+          const text = texts[at];
+          return text === undefined ? [] : [{ seq, text }];
+        });
+        if (rows.length > 0) yield rows;
+      }
     }
   }
 

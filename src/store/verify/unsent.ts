@@ -1,7 +1,8 @@
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { rowsAfter } from '../pending.js';
-import { parseUnsent, UNSENT_KEY, unsentSeq, type UnsentState } from '../unsent-state.js';
+import { countRows, isEntry, parseEntry } from '../unsent-entries.js';
+import { parseUnsent, UNSENT_KEY, type UnsentState } from '../unsent-state.js';
 import { type Context, READING } from './context.js';
 
 /** Entries read at a time. */
@@ -26,23 +27,24 @@ export async function checkUnsent(context: Context): Promise<void> {
 async function checkEntries(context: Context, { sent, floor, count }: UnsentState): Promise<void> {
   const { level, report } = context;
   let counted = sent < floor ? await rowsUpTo(context, sent, floor) : 0;
+  // What was sent, or waits anyway, has entries for a while.
+  const after = Math.max(sent, floor);
   const range = { gte: layout.unsent.start, lt: layout.unsent.end };
   for await (const page of pagesOf(level.iterator({ ...READING, ...range }), PAGE)) {
-    const seqs = page.map(([key]) => unsentSeq(key));
-    const rows = await level.hasMany(seqs.map((seq) => layout.changes.key(layout.seqKey(seq))));
-    for (const [at, [key, since]] of page.entries()) {
-      const seq = seqs[at] ?? NaN;
-      const where = layout.unsent.strip(key);
-      if (!/^[0-9]+,[0-9]+$/.test(since))
-        report({ code: 'unsent_damaged', problem: `the entry at sequence ${where} cannot be read` });
-      // What was sent, or waits anyway, has an entry for a while.
-      if (seq <= Math.max(sent, floor)) continue;
-      counted++;
-      if (rows[at] !== true)
-        report({
-          code: 'unsent_damaged',
-          problem: `the entry at sequence ${where} is of no row of the feed`,
-        });
+    const entries = page.map(([key, text]) => parseEntry(key, text));
+    const counts = await countRows(level, entries, after);
+    for (const [at, [key, text]] of page.entries()) {
+      const problem = (what: string): void => {
+        const where = layout.unsent.strip(key);
+        report({ code: 'unsent_damaged', problem: `the entry at sequence ${where} ${what}` });
+      };
+      if (!isEntry(key, text)) problem('cannot be read');
+      const entry = entries[at];
+      if (entry === undefined || entry.last <= after) continue;
+      const rows = counts[at] ?? 0;
+      if (entry.rows !== rows)
+        problem(`is of ${String(entry.rows)} rows of the feed, which has ${String(rows)} of them`);
+      counted += rows;
     }
   }
   if (counted !== count) {
