@@ -60,7 +60,7 @@ export const attachmentUses = new Sublevel('causeway-attachment-uses');
 export const uploads = new Sublevel('causeway-uploads');
 /** What indexes over the documents keep, each below a name of its own: `name/…`; see indexes.ts. */
 export const indexes = new Sublevel('causeway-indexes');
-/** Sequence of a row that the upstream has not got → when its document was written, in milliseconds since 1970. */
+/** Last sequence of one or more rows that the upstream has not got → since when they wait; see unsent-entries.ts. */
 export const unsent = new Sublevel('causeway-unsent');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');

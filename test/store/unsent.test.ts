@@ -1,7 +1,9 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { ClassicLevel } from 'classic-level';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { unsent } from '../../src/store/layout.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { Database, DocumentEdit, EditResult, Origin } from '../../src/store/types.js';
 import { data, take, write } from '../support/attachments.js';
@@ -33,6 +35,12 @@ async function tracked(): Promise<LevelDatabase> {
   const db = await openDatabase(await newFolder());
   await db.trackUnsent(true);
   return db;
+}
+
+/** How many entries the index of what waits has. */
+async function count(db: LevelDatabase): Promise<number> {
+  const level = Reflect.get(db, 'level') as ClassicLevel;
+  return (await level.keys({ gte: unsent.start, lt: unsent.end }).all()).length;
 }
 
 afterEach(() => {
@@ -174,6 +182,34 @@ describe('what waits for the upstream', () => {
     expect(await db.unsent.oldest()).toBeUndefined();
   });
 
+  test('is in blocks where much is written at once, each row of which comes and goes for itself', async () => {
+    const db = await tracked();
+    const ids = Array.from({ length: 100 }, (_, n) => `d${String(n).padStart(2, '0')}`);
+    const first = await put(db, ...ids.map((_id) => ({ _id })));
+    expect(await count(db)).toBeLessThan(30);
+    // Sequence 21 is in the middle of a block.
+    await put(db, { _id: 'd20', _rev: revOf(first[20]), n: 2 });
+    expect(db.unsent.count).toBe(100);
+    await db.unsent.sentThrough(24);
+    expect(db.unsent.count).toBe(77);
+    expect(await waiting(db)).toEqual([...Array.from({ length: 76 }, (_, n) => n + 25), 101]);
+    expect(await db.unsent.oldest()).toMatchObject({ seq: 21 });
+    const second = ids.slice(30).map((_id, at) => ({ _id, _rev: revOf(first[at + 30]), n: 2 }));
+    await put(db, ...second);
+    expect(db.unsent.count).toBe(77);
+    expect(await count(db)).toBeLessThan(30);
+    await db.unsent.sentThrough(db.updateSeq);
+    expect(await count(db)).toBe(0);
+    expect(db.unsent.count).toBe(0);
+  });
+
+  test('is as old as it is where a part of a block was sent', async () => {
+    const db = await tracked();
+    await put(db, ...Array.from({ length: 40 }, (_, n) => ({ _id: String(n) })));
+    await db.unsent.sentThrough(20);
+    expect(await db.unsent.oldest()).toMatchObject({ seq: 21 });
+  });
+
   test('waits through more documents than one commit lets go of', async () => {
     const db = await tracked();
     await put(db, ...Array.from({ length: 2500 }, (_, n) => ({ _id: String(n) })));
@@ -200,21 +236,25 @@ describe('after another program wrote to a database', () => {
       await db.trackUnsent(true);
       await pull(db, { _id: 'pulled', _rev: '1-a' }, { _id: 'edited', _rev: '1-a' });
       await put(db, { _id: 'here' }, { _id: 'here and there' });
+      await put(db, ...Array.from({ length: 60 }, (_, n) => ({ _id: `block ${String(n + 10)}` })));
     });
     const pouch = new PouchProcess();
     try {
       const path = join(folder, 'db');
       await pouch.open(path);
       await pouch.put(path, { _id: 'edited', _rev: '1-a' });
-      await pouch.bulkDocs(path, [{ _id: 'here and there', _rev: '5-a' }], { new_edits: false });
+      for (const _id of ['here and there', 'block 30'])
+        await pouch.bulkDocs(path, [{ _id, _rev: '5-a' }], { new_edits: false });
       await pouch.put(path, { _id: 'there' });
       await pouch.close(path);
     } finally {
       await pouch.stop();
     }
-    const waits = ['here', 'edited', 'here and there', 'there'];
+    const blocks = Array.from({ length: 60 }, (_, n) => `block ${String(n + 10)}`);
+    const still = blocks.filter((id) => id !== 'block 30');
+    const waits = ['here', ...still, 'edited', 'here and there', 'block 30', 'there'];
     expect(await during(idsThatWait)).toEqual(waits);
-    expect(await during((db) => db.unsent.count)).toBe(4);
+    expect(await during((db) => db.unsent.count)).toBe(64);
     expect(await verified(folder)).toEqual([]);
   });
 });
@@ -233,7 +273,11 @@ const one = fc.record({
 
 const batch = fc.record({ origin, edits: fc.array(one, { minLength: 1, maxLength: 3 }) });
 
+/** Blocks of sequences are written as a whole by these alone. */
+const many = fc.record({ many: origin, from: fc.nat(60), count: fc.integer({ min: 10, max: 60 }) });
+
 const step = fc.oneof(
+  { weight: 4, arbitrary: many },
   /** What is written at once is one group commit. */
   { weight: 8, arbitrary: fc.record({ write: fc.array(batch, { minLength: 1, maxLength: 3 }) }) },
   { weight: 2, arbitrary: fc.record({ purge: fc.constantFrom(...IDS) }) },
@@ -251,6 +295,8 @@ type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
 interface Known {
   seq: number;
   waits: boolean;
+  /** The first sequence that it had since it waits; undefined until it is known. */
+  since: number | undefined;
   /** Revision → whether it came without its parent. */
   readonly revs: Map<string, 'root' | 'whole'>;
 }
@@ -262,7 +308,12 @@ class Model {
 
   /** Makes an edit, and notes what comes of it. */
   draft(by: Origin, { id, parent, again, deleted }: Edit): DocumentEdit {
-    const known: Known = this.documents.get(id) ?? { seq: 0, waits: false, revs: new Map() };
+    const known: Known = this.documents.get(id) ?? {
+      seq: 0,
+      waits: false,
+      since: undefined,
+      revs: new Map(),
+    };
     this.documents.set(id, known);
     const base = [...known.revs.keys()][parent];
     const isAgain = again && base !== undefined;
@@ -281,7 +332,10 @@ class Model {
 
   /** All wait, or none. */
   setAll(waits: boolean): void {
-    for (const known of this.documents.values()) known.waits = waits;
+    for (const known of this.documents.values()) {
+      known.waits = waits;
+      known.since = 0;
+    }
   }
 
   sent(through: number): void {
@@ -296,11 +350,18 @@ class Model {
   }
 
   async check(db: Database): Promise<void> {
-    for (const [id, known] of this.documents) known.seq = db.get(id)?.seq ?? NaN;
+    for (const [id, known] of this.documents) {
+      known.seq = db.get(id)?.seq ?? NaN;
+      known.since = known.waits ? (known.since ?? known.seq) : undefined;
+    }
     const expected = [...this.documents.values()].filter(({ waits }) => waits).map(({ seq }) => seq);
     expect(await waiting(db)).toEqual(expected.sort((a, b) => a - b));
     expect(db.unsent.count).toBe(expected.length);
-    expect((await db.unsent.oldest()) !== undefined).toBe(expected.length > 0);
+    const oldest = await db.unsent.oldest();
+    expect(oldest !== undefined).toBe(expected.length > 0);
+    const since = [...this.documents.values()].flatMap((known) => known.since ?? []);
+    // Nothing that waits is taken for something newer.
+    if (oldest !== undefined) expect(oldest.seq).toBeLessThanOrEqual(Math.min(...since));
   }
 }
 
@@ -317,6 +378,13 @@ async function perform(db: Database, model: Model, todo: Exclude<Step, 'reopen'>
     const through = Math.round(todo.sent * db.updateSeq);
     await db.unsent.sentThrough(through);
     model.sent(through);
+  } else if ('many' in todo) {
+    const { many: by, from, count } = todo;
+    const edit = { parent: 0, again: false, deleted: false };
+    const edits = Array.from({ length: count }, (_, at) =>
+      model.draft(by, { ...edit, id: `d${String(from + at)}` }),
+    );
+    await db.write(edits, { newEdits: false, origin: by });
   } else if ('purge' in todo) {
     const leaf = db.get(todo.purge)?.leaves().at(-1)?.rev;
     if (leaf === undefined) return;
