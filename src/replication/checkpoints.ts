@@ -3,6 +3,7 @@ import { CouchError, conflict } from '../errors.js';
 import { type CommonPoint, compareLogs, type HistoryEntry, newLog, NO_LOG } from './checkpoint-log.js';
 import type { LocalLog, Sequence, Side } from './peer.js';
 import type { Counters } from './progress.js';
+import type { Retrying } from './retrying.js';
 
 /** How often a log is written again when somebody else wrote it meanwhile. */
 const ATTEMPTS = 3;
@@ -27,6 +28,8 @@ export interface CheckpointStart {
   readonly target: Side;
   readonly sourceInstance: string;
   readonly targetInstance: string;
+  /** Each request by itself is repeated: over a bad line a row of them hardly ever succeeds as a whole. */
+  readonly retrying: Pick<Retrying, 'run'>;
 }
 
 /** Reads and writes the checkpoints of one run, on both sides. */
@@ -34,12 +37,14 @@ export class Checkpoints {
   readonly #document: string;
   readonly #sides: readonly [source: KnownSide, target: KnownSide];
   readonly #startTime = new Date().toUTCString();
+  readonly #retrying: CheckpointStart['retrying'];
   #common: CommonPoint = { seq: 0, history: [] };
   #startSeq: Sequence = 0;
   #log: LocalLog | undefined;
 
-  constructor({ id, source, target, sourceInstance, targetInstance }: CheckpointStart) {
+  constructor({ id, source, target, sourceInstance, targetInstance, retrying }: CheckpointStart) {
     this.#document = `_local/${id}`;
+    this.#retrying = retrying;
     this.#sides = [
       { peer: source, instance: sourceInstance, rev: undefined },
       { peer: target, instance: targetInstance, rev: undefined },
@@ -57,9 +62,7 @@ export class Checkpoints {
 
   /** Finds out what both sides know of. */
   async read(signal: AbortSignal): Promise<CommonPoint> {
-    const [source, target] = await Promise.all(
-      this.#sides.map(({ peer }) => peer.getLocal(this.#document, signal)),
-    );
+    const [source, target] = await Promise.all(this.#sides.map(({ peer }) => this.#get(peer, signal)));
     this.#sides[0].rev = source?._rev;
     this.#sides[1].rev = target?._rev;
     this.#common = compareLogs(source, target);
@@ -91,6 +94,10 @@ export class Checkpoints {
     this.#log = log;
   }
 
+  #get(peer: Side, signal: AbortSignal): Promise<LocalLog | undefined> {
+    return this.#retrying.run(() => peer.getLocal(this.#document, signal));
+  }
+
   #entry(seq: Sequence, counters: Counters): HistoryEntry {
     return {
       session_id: randomBytes(16).toString('hex'),
@@ -112,16 +119,16 @@ export class Checkpoints {
   /** Has everything written to disk. @throws CouchError 409 where the database was made anew */
   async #requireSame(side: KnownSide, signal: AbortSignal): Promise<void> {
     const { peer, instance } = side;
-    const now = await peer.ensureFullCommit(signal);
+    const now = await this.#retrying.run(() => peer.ensureFullCommit(signal));
     if (now === instance || now === UNKNOWN || instance === UNKNOWN) return;
     await this.#withdraw(side, signal);
     throw new CouchError(409, 'database_replaced', `${peer.name} was made anew during the replication.`);
   }
 
   async #withdraw({ peer, session }: KnownSide, signal: AbortSignal): Promise<void> {
-    const stored = await peer.getLocal(this.#document, signal);
+    const stored = await this.#get(peer, signal);
     if (stored === undefined || stored.session_id !== session) return;
-    await peer.putLocal(this.#document, { ...NO_LOG, _rev: stored._rev }, signal);
+    await this.#retrying.run(() => peer.putLocal(this.#document, { ...NO_LOG, _rev: stored._rev }, signal));
   }
 
   /** Somebody else may have written the log: the newer one counts, for it says no more than it knows. */
@@ -130,11 +137,11 @@ export class Checkpoints {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       try {
         const revised = typeof side.rev === 'string' ? { ...log, _rev: side.rev } : log;
-        side.rev = await side.peer.putLocal(this.#document, revised, signal);
+        side.rev = await this.#retrying.run(() => side.peer.putLocal(this.#document, revised, signal));
         return;
       } catch (error) {
         if (!(error instanceof CouchError) || error.status !== 409) throw error;
-        side.rev = (await side.peer.getLocal(this.#document, signal))?._rev;
+        side.rev = (await this.#get(side.peer, signal))?._rev;
       }
     }
     throw conflict();

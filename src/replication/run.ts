@@ -177,8 +177,9 @@ class Run implements RunContext {
       target,
       sourceInstance: from.instanceStartTime,
       targetInstance: to.instanceStartTime,
+      retrying: this.retrying,
     });
-    const common = await this.retrying.run(() => checkpoints.read(signal));
+    const common = await checkpoints.read(signal);
     const since = sinceSeq ?? common.seq;
     checkpoints.startAt(since);
     this.statistics.restore(common.history[0]);
@@ -283,7 +284,7 @@ class Run implements RunContext {
     // What comes through while this is written is for the next one.
     const { through } = this.#tracker;
     if (through === this.#committed || this.options.useCheckpoints === false) return;
-    await this.retrying.run(() => checkpoints.write(through, this.progress, signal));
+    await checkpoints.write(through, this.progress, signal);
     this.#committed = through;
     this.changed();
   }

@@ -10,6 +10,8 @@ export type Finding =
       readonly retryAfter?: number | undefined;
       /** Something else is there: what clients say is not for that, so only a probe leads back. */
       readonly isOther?: boolean;
+      /** There was a connection: it may have been this one request that went wrong. */
+      readonly isReached?: boolean;
     }
   | { readonly type: 'refused'; readonly reason: string };
 
@@ -51,6 +53,9 @@ export interface MonitorOptions {
   readonly chance?: Chance;
 }
 
+/** Probes in a row that fail before an upstream is taken for lost that answers other requests meanwhile. */
+const MOST_DOUBTS = 3;
+
 /** Those who wait are told to come back after so many seconds at most: requests find out earlier than probes do. */
 const LONGEST_RETRY_AFTER = 30;
 
@@ -69,6 +74,8 @@ export class Monitor {
   #heardAt = -Infinity;
   /** When a request last failed. */
   #failedAt = -Infinity;
+  /** Probes in a row that found the upstream lost which answered others. */
+  #doubts = 0;
   /** When a request may be tried while the upstream is away. */
   #trialAt = -Infinity;
   /** Whether something else was found in its place. */
@@ -227,6 +234,11 @@ export class Monitor {
   #take(finding: Finding): void {
     const now = this.#chance.now();
     const { probeInterval, longestRetry } = this.options.timing;
+    if (finding.type === 'lost' && this.#isDoubtful(finding)) {
+      this.failed(finding.reason);
+      return;
+    }
+    this.#doubts = 0;
     this.#isOther = finding.type === 'lost' && finding.isOther === true;
     if (finding.type !== 'right') {
       const seconds = finding.type === 'lost' ? (finding.retryAfter ?? 0) : 0;
@@ -241,5 +253,13 @@ export class Monitor {
     const sick = this.#link.state === 'degraded' ? this.#failedAt + probeInterval - now : 0;
     if (sick <= 0) this.#hear({ type: 'proven' });
     this.#wait(sick > 0 ? sick : probeInterval);
+  }
+
+  /** Over a bad line probes fail as other requests do: what answers those is there. */
+  #isDoubtful({ isReached, retryAfter }: Extract<Finding, { type: 'lost' }>): boolean {
+    if (isReached !== true || retryAfter !== undefined) return false;
+    const { state } = this.#link;
+    const isHeard = this.#chance.now() - this.#heardAt <= this.options.timing.firstRetry;
+    return isHeard && (state === 'online' || state === 'degraded') && ++this.#doubts < MOST_DOUBTS;
   }
 }

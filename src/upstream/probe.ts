@@ -65,14 +65,15 @@ async function lookAt(client: HttpClient, username: string | undefined, signal: 
 /** A status that is no success is one of what stands in its place, or in front of it. */
 function findingOf(error: unknown): Finding {
   if (!(error instanceof CouchError)) {
-    const { reason, isOther } = failureOf(error);
-    return { type: 'lost', reason, isOther };
+    const { reason, isOther, isLost } = failureOf(error);
+    return { type: 'lost', reason, isOther, isReached: !isLost };
   }
   const { status, error: kind, reason, retryAfter } = error;
   if (status === 401 || status === 403)
     return { type: 'refused', reason: `it refuses the account with ${status} (${reason || kind})` };
   if (kind === 'redirect') return { type: 'lost', reason: `it is elsewhere. ${reason}`, isOther: true };
-  return { type: 'lost', reason: `it answers with ${status}`, retryAfter, isOther: status < 500 };
+  const isOther = status < 500;
+  return { type: 'lost', reason: `it answers with ${status}`, retryAfter, isOther, isReached: !isOther };
 }
 
 /** Whom the body of GET /_session names. */

@@ -362,11 +362,12 @@ export class Upstream {
       this.#heard(connection, error.status);
       return error;
     }
-    const { isLost, reason } = failureOf(error);
+    const { isLost, isOther, reason } = failureOf(error);
     this.#counters.failed++;
     if (!this.#isCurrent(connection)) return badGateway('The upstream is another one now.', SOON);
     this.#lastError = { at: new Date(), reason };
-    if (!isLost) {
+    // Whether something else is in its place only a probe can tell: one answer may have broken off.
+    if (!isLost || isOther) {
       this.#monitor.failed(reason);
       return badGateway(`The upstream gave no answer: ${reason}.`, SOON);
     }

@@ -137,6 +137,44 @@ describe('the monitor of a link', () => {
     expect(it.state).toBe('online');
   });
 
+  it('is not offline for single probes that fail as other requests do, while some are answered', async () => {
+    const it = await Fixture.started();
+    const reset: Finding = { ...AWAY, isReached: true };
+    for (const [found, state] of [
+      [reset, 'degraded'],
+      [reset, 'degraded'],
+      [{ type: 'right' }, 'degraded'],
+      [reset, 'degraded'],
+      [reset, 'degraded'],
+      [reset, 'offline'],
+    ] as const) {
+      it.found = found;
+      await it.time.pass(1000);
+      it.monitor.answered();
+      it.monitor.failed('the connection failed (ECONNRESET)');
+      await it.time.pass(0);
+      expect(it.state).toBe(state);
+    }
+    it.found = { type: 'right' };
+    await it.time.pass(1000);
+    expect(it.state).toBe('online');
+  });
+
+  it.each([
+    ['that finds no connection', AWAY, 0],
+    ['after which nothing else is answered', { ...AWAY, isReached: true }, 1001],
+    ['whose answer says when to come back', { ...AWAY, isReached: true, retryAfter: 5 }, 0],
+  ] as const)('is offline after one probe %s', async (_, found, quiet) => {
+    const it = await Fixture.started();
+    await it.time.pass(2000);
+    it.monitor.answered();
+    it.found = found;
+    await it.time.pass(quiet);
+    it.monitor.failed('the connection failed (ECONNRESET)');
+    await it.time.pass(0);
+    expect(it.state).toBe('offline');
+  });
+
   it('is offline at once when a request finds no connection, and stays so until a probe finds everything right', async () => {
     const it = await Fixture.started();
     it.monitor.lost('the connection failed (ECONNREFUSED)');

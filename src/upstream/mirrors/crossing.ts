@@ -36,6 +36,11 @@ export class Crossing {
     return this.#ending.signal;
   }
 
+  /** Whether nothing is under way, and nothing waits. */
+  get isIdle(): boolean {
+    return this.#writes === 0 && this.#held === 0;
+  }
+
   /**
    * Where a write goes, which is under way until `left` is called.
    * @throws CouchError 503 where too many wait
@@ -92,5 +97,33 @@ export class Crossing {
     }
     this.#writes++;
     return this.#place;
+  }
+}
+
+/** Writes on their way to the upstream of whose databases there is no mirror yet: one that is made has to wait for them. */
+export class EarlyWrites {
+  readonly #crossings = new Map<string, Crossing>();
+
+  /** @returns what is to be called when it is over */
+  enter(name: string): () => void {
+    const crossing = this.#crossings.get(name) ?? new Crossing('there');
+    this.#crossings.set(name, crossing);
+    void crossing.enter();
+    return () => {
+      crossing.left();
+      if (crossing.isIdle && this.#crossings.get(name) === crossing) this.#crossings.delete(name);
+    };
+  }
+
+  /** The crossing of a mirror that is made. */
+  take(name: string): Crossing {
+    const crossing = this.#crossings.get(name) ?? new Crossing('there');
+    this.#crossings.delete(name);
+    return crossing;
+  }
+
+  /** A mirror is none any more whose writes may still be under way. */
+  giveBack(name: string, crossing: Crossing): void {
+    if (crossing.place === 'there' && !crossing.isIdle) this.#crossings.set(name, crossing);
   }
 }

@@ -29,6 +29,8 @@ export interface Stretch {
 
 /** Many mirrors run at once, and each has two of them: one has fewer requests under way than a replication alone. */
 const WORKERS = 4;
+/** Milliseconds between checkpoints, at most, while there is something to catch up with: a bad line may end it soon. */
+const CATCHING_UP = 1000;
 /** Milliseconds that the rate is taken over. */
 const WINDOW = 5000;
 
@@ -85,6 +87,7 @@ export class Flow {
     onCheckpoint: (seq: Sequence) => void,
   ): Promise<void> {
     signal.throwIfAborted();
+    const checkpointInterval = Math.min(this.checkpointInterval, isEndless ? Infinity : CATCHING_UP);
     let before = { docsWritten: 0, bytesWritten: 0 };
     let committed: Sequence | undefined;
     const note = (): void => {
@@ -103,7 +106,7 @@ export class Flow {
       source,
       target,
       options: { ...options, continuous: isEndless },
-      tuning: { workers: WORKERS, checkpointInterval: this.checkpointInterval },
+      tuning: { workers: WORKERS, checkpointInterval },
       listener: {
         ...listener,
         // Those of earlier runs are in the counters.

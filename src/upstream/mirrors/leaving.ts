@@ -2,13 +2,12 @@ import { CouchError } from '../../errors.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import { documentPath } from '../../replication/http/paths.js';
 import type { LocalAccess } from '../../replication/local/options.js';
-import { TUNING } from '../../replication/options.js';
 import type { ChangedDocument, ChangesPage, MissingRevisions, Sequence } from '../../replication/peer.js';
-import { Retrying } from '../../replication/retrying.js';
 import type { Json } from '../../selector/types.js';
 import { BodyPages } from '../../store/body-pages.js';
 import type { Database, DocumentRecord } from '../../store/types.js';
 import type { Selection } from './partial.js';
+import { patiently } from './patiently.js';
 
 /** Up to where it was seen what left the selection of a partial mirror. */
 export interface Followed {
@@ -74,7 +73,8 @@ export class Leaving {
   async #start(signal: AbortSignal): Promise<Sequence> {
     const { access, upstream } = this.options;
     const { docCount, deletedCount } = await access.use((db) => db.info());
-    return docCount + deletedCount > 0 ? 0 : (await upstream.info(signal)).updateSeq;
+    if (docCount + deletedCount > 0) return 0;
+    return (await patiently(() => upstream.info(signal), signal)).updateSeq;
   }
 
   /**
@@ -83,14 +83,13 @@ export class Leaving {
    */
   async run(signal: AbortSignal): Promise<void> {
     if (this.#followed === undefined) return;
-    const retrying = new Retrying(TUNING, signal, () => undefined);
     const before = this.#followed;
     let followed = before;
     this.#seen = before.seq;
     try {
       for (let isEnd = false, isCertain = true; !isEnd;) {
-        const page = await retrying.run(() => this.#read(PAGE, false, signal));
-        isCertain = (await retrying.run(() => this.#look(page.rows.map(lookedAt), signal))) && isCertain;
+        const page = await patiently(() => this.#read(PAGE, false, signal), signal);
+        isCertain = (await patiently(() => this.#look(page.rows.map(lookedAt), signal), signal)) && isCertain;
         this.#seen = page.lastSeq;
         if (isCertain) followed = { ...followed, seq: page.lastSeq };
         isEnd = page.rows.length === 0 || page.pending === 0;
@@ -102,8 +101,7 @@ export class Leaving {
 
   /** Resolves when something changed upstream since, or after a while. */
   async wait(signal: AbortSignal): Promise<void> {
-    const retrying = new Retrying(TUNING, signal, () => undefined);
-    await retrying.run(() => this.#read(1, true, signal));
+    await patiently(() => this.#read(1, true, signal), signal);
   }
 
   #read(limit: number, wait: boolean, signal: AbortSignal): Promise<ChangesPage> {
@@ -124,10 +122,8 @@ export class Leaving {
     await this.options.access.use(async (db) => {
       for await (const page of db.changes({ since: 0, pageSize: PAGE })) {
         const ids = page.map(({ text }) => (JSON.parse(text) as { id: string }).id);
-        await this.#look(
-          ids.map((id) => ({ id, leaves: undefined })),
-          signal,
-        );
+        const documents = ids.map((id) => ({ id, leaves: undefined }));
+        await patiently(() => this.#look(documents, signal), signal);
       }
     });
   }

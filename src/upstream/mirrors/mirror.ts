@@ -6,7 +6,7 @@ import { Queue } from '../../store/queue.js';
 import type { Waiting } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext } from './context.js';
-import { Crossing } from './crossing.js';
+import type { Crossing } from './crossing.js';
 import { Flow, type FlowStatus } from './flow.js';
 import type { MirrorRecord } from './records.js';
 import { runSession } from './session.js';
@@ -75,12 +75,13 @@ export class Mirror {
     record: MirrorRecord,
     rule: MirrorRule,
     readonly context: MirrorContext,
+    crossing: Crossing,
   ) {
     this.name = record.name;
     this.#record = record;
     this.#rule = rule;
     this.#standing = standingOf(record);
-    this.crossing = new Crossing(record.isWarm ? 'here' : 'there');
+    this.crossing = crossing;
     this.pull = new Flow(() => this.#idOf('pull', this.rule), PULLED);
     this.push = new Flow(() => this.#idOf('push', {}), PUSHED);
   }
@@ -293,15 +294,22 @@ export class Mirror {
       this.#isWanted = true;
       return;
     }
+    const before = this.#moved;
     try {
       await runSession(this, signal);
       this.#failures = 0;
     } catch (error) {
       this.#isWanted = true;
+      // Over a bad line what gets somewhere, in however many pieces, is worth going on with soon.
+      if (this.#moved > before) this.#failures = 0;
       if (!signal.aborted) await this.#failed(error);
     } finally {
       giveBack();
     }
+  }
+
+  get #moved(): number {
+    return this.pull.status.documents + this.push.status.documents;
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -315,9 +323,11 @@ export class Mirror {
     });
     const { firstRetry, longestRetry } = config.upstream;
     this.#failures++;
-    const longest = isForbidden(error)
-      ? longestRetry
-      : Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#failures, 30));
+    // It may have been a moment: the second time the account is meant.
+    const longest =
+      isForbidden(error) && this.#failures > 1
+        ? longestRetry
+        : Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#failures, 30));
     // Many that failed together do not come back together, and none at once.
     this.#retry = setTimeout(
       () => {

@@ -6,7 +6,7 @@ import type { Database } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext, MirrorServices } from './context.js';
 import { Creations } from './creations.js';
-import type { Place } from './crossing.js';
+import { Crossing, EarlyWrites, type Place } from './crossing.js';
 import { Mirror } from './mirror.js';
 import { type MirrorRecord, Records } from './records.js';
 import { MirrorRejections } from './rejected.js';
@@ -30,6 +30,7 @@ const THERE: Admission = { place: 'there', ending: undefined, leave: nothing };
 /** All mirrors, and where the requests for any database are answered. Must be closed. */
 export class Mirrors {
   readonly #mirrors = new Map<string, Mirror>();
+  readonly #early = new EarlyWrites();
   readonly #context: MirrorContext;
   readonly #creations: Creations;
   readonly #closing = new AbortController();
@@ -52,7 +53,10 @@ export class Mirrors {
       turns: new Turns(() => turnsWithin(config.upstream)),
       closing: this.#closing.signal,
       isTold: () => this.#waking.isTold,
-      left: (mirror) => this.#mirrors.delete(mirror.name),
+      left: ({ name, crossing }) => {
+        this.#mirrors.delete(name);
+        this.#early.giveBack(name, crossing);
+      },
     };
     this.#creations = new Creations(this.#context, {
       hasRoom: () => this.#hasRoom(data),
@@ -123,7 +127,10 @@ export class Mirrors {
    */
   admit(name: string, isWrite: boolean): Admission | Promise<Admission> {
     const mirror = this.#mirrors.get(name);
-    if (mirror === undefined) return this.placeOf(name) === 'here' ? HERE : THERE;
+    if (mirror === undefined) {
+      if (this.placeOf(name) === 'here') return HERE;
+      return isWrite && this.isMirrored(name) ? { ...THERE, leave: this.#early.enter(name) } : THERE;
+    }
     mirror.used();
     const { crossing } = mirror;
     if (!isWrite) return crossing.place === 'here' ? HERE : { ...THERE, ending: crossing.ending };
@@ -227,8 +234,10 @@ export class Mirrors {
     const rule = this.#ruleOf(record.name);
     if (rule === undefined)
       throw new CouchError(409, 'conflict', 'The rules have no mirror of this database.');
-    const mirror = new Mirror(record, rule, this.#context);
-    this.#mirrors.set(record.name, mirror);
+    const { name, isWarm } = record;
+    const crossing = isWarm ? new Crossing('here') : this.#early.take(name);
+    const mirror = new Mirror(record, rule, this.#context, crossing);
+    this.#mirrors.set(name, mirror);
     mirror.wake();
     return mirror;
   }

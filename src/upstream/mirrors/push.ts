@@ -5,6 +5,7 @@ import type { Sequence } from '../../replication/peer.js';
 import { LocalPeer } from '../../replication/local/peer.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
+import { patiently } from './patiently.js';
 import { PurgedTarget } from './purged-target.js';
 import type { PushSpec } from './rejected.js';
 import type { Session } from './session.js';
@@ -38,7 +39,7 @@ export async function push(session: Session, isEndless: boolean): Promise<void> 
   const sides = { ...pushSides(session), target };
   await context.rejected.during(mirror, async (account) => {
     const { listener } = account;
-    if (!isEndless) await account.review(sides, signal);
+    if (!isEndless) await patiently(() => account.review(sides, signal), signal);
     const over = new AbortController();
     const within = AbortSignal.any([signal, over.signal]);
     const reviews = isEndless ? nowAndThen(() => account.review(sides, within), within) : undefined;
@@ -87,7 +88,7 @@ async function voidWhatWasLost({ mirror, upstream, signal }: Session): Promise<v
   const text = await databases.use(mirror.name, (db) => db.getLocal(id)?.text);
   if (text === undefined) return;
   const ours = JSON.parse(text) as Parameters<typeof compareLogs>[0];
-  const theirs = await upstream.getLocal(id, signal);
+  const theirs = await patiently(() => upstream.getLocal(id, signal), signal);
   if (compareLogs(ours, theirs).seq === ours?.source_last_seq) return;
   await databases.use(mirror.name, (db) => db.unsent.voidAll());
 }

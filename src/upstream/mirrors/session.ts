@@ -1,12 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { CouchError } from '../../errors.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import { copySecurity } from './control.js';
 import { meetUpstream, prepareLocal } from './beginning.js';
 import { localSide } from './context.js';
 import type { Mirror } from './mirror.js';
+import { patiently } from './patiently.js';
 import { pull } from './pull.js';
 import { Purges } from './purges.js';
+import { betweenPurges, whenPurged } from './purge-watch.js';
 import { push } from './push.js';
 import { mayFlow } from './state.js';
 import { warmUp } from './warm-up.js';
@@ -23,8 +24,6 @@ export interface Session {
 
 /** How often it is looked whether a mirror has still something to do, in milliseconds. */
 const LOOK = 1000;
-/** Milliseconds between two looks whether something was purged upstream, at most. */
-const PURGES = 20_000;
 /** Others wait no longer for one that has always something to do. */
 const LONGEST_TURN = 10_000;
 
@@ -35,14 +34,15 @@ const LONGEST_TURN = 10_000;
  */
 export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<void> {
   const upstream = mirror.context.upstream.peerOf(mirror.name);
-  const session = { mirror, upstream, purges: purgesOf(mirror, upstream), signal };
-  await meetUpstream(session);
+  const purges = purgesOf(mirror, upstream);
+  const session = { mirror, upstream, purges, signal };
+  await patiently(() => meetUpstream(session), signal);
   if (!mayFlow(mirror.standing.state) || mirror.isClosed) return;
-  await prepareLocal(session);
-  await session.purges.follow(signal);
-  if (mirror.standing.isWarm) await copySecurity(mirror, signal);
+  await patiently(() => prepareLocal(session), signal);
+  await patiently(() => purges.follow(signal), signal);
+  if (mirror.standing.isWarm) await patiently(() => copySecurity(mirror, signal), signal);
   else await warmUp(session);
-  await exchange(session);
+  await betweenPurges(session, (within) => exchange(within));
   signal.throwIfAborted();
   await mirror.hear({ type: 'ran' });
   mirror.synced();
@@ -56,13 +56,6 @@ const purgesOf = (mirror: Mirror, upstream: HttpPeer): Purges =>
     known: mirror.record.purgeSeq,
     onDone: (purgeSeq) => mirror.note({ purgeSeq }),
   });
-
-/** Resolves once something was purged upstream: nothing else says so. @throws the reason of the signal, CouchError */
-async function whenPurged({ mirror, purges, signal }: Session): Promise<void> {
-  const interval = Math.min(PURGES, mirror.context.config.upstream.pollInterval);
-  do await sleep(interval, undefined, { signal, ref: false });
-  while (!(await purges.areNew(signal)));
-}
 
 /**
  * Lets both directions flow that the rule allows.
@@ -129,7 +122,7 @@ function isOver(mirror: Mirror, began: number): boolean {
 /** A database that is gone, or another one by now, is told at once. */
 async function meetAgain(session: Session, error: unknown): Promise<void> {
   const isOther = error instanceof CouchError && (error.status === 404 || OTHER.has(error.error));
-  if (isOther) await meetUpstream(session);
+  if (isOther) await patiently(() => meetUpstream(session), session.signal);
 }
 
 const OTHER = new Set(['db_not_found', 'database_replaced']);

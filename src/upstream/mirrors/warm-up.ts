@@ -1,37 +1,63 @@
-import { PeerUnreachable } from '../../replication/peer.js';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { copySecurity } from './control.js';
+import { patiently } from './patiently.js';
 import { pull } from './pull.js';
+import { betweenPurges } from './purge-watch.js';
 import type { Session } from './session.js';
 
-/** Milliseconds for which writes wait at most while the requests of a mirror move here. */
-const LONGEST_HOLD = 10_000;
+/**
+ * Milliseconds for which writes wait at most while the requests of a mirror move here: the first time, and when that was
+ * not enough. Clients are patient for half a minute, mostly.
+ */
+const FIRST_HOLD = 2000;
+const LONGEST_HOLD = 30_000;
+/** Writers get on in between for so many times as long. */
+const REST = 2;
 
 /**
- * Brings everything that the upstream has, and then has requests answered here. In between no write may be lost sight of:
- * new ones wait, those under way to the upstream are waited for, and what they wrote is brought, too. A crash before the
- * record is on the disk leaves a mirror that is not warm, whose requests go on to the upstream.
+ * Brings everything that the upstream has, and then has requests answered here. A crash before the record is on the disk
+ * leaves a mirror that is not warm, whose requests go on to the upstream.
  * @throws CouchError, PeerUnreachable
  */
 export async function warmUp(session: Session): Promise<void> {
   const { mirror, signal } = session;
-  const isPulled = mirror.rule.direction !== 'push';
-  if (isPulled) await pull(session, false);
-  signal.throwIfAborted();
+  for (let patience = FIRST_HOLD; ; patience = Math.min(LONGEST_HOLD, patience * 2)) {
+    if (bringsAnything(session)) await betweenPurges(session, (within) => pull(within, false));
+    if (await move(session, patience)) return;
+    mirror.context.log.info(
+      { database: mirror.name, patience },
+      'a mirror has everything, and waits for requests that take long',
+    );
+    await sleep(patience * REST, undefined, { signal, ref: false });
+  }
+}
+
+const bringsAnything = ({ mirror }: Session): boolean => mirror.rule.direction !== 'push';
+
+/**
+ * Has requests answered here. Meanwhile no write may be lost sight of: new ones wait, those under way to the upstream are
+ * waited for, and what they wrote is brought, too.
+ * @returns false where that took longer than the writers that wait may be kept
+ * @throws CouchError, PeerUnreachable
+ */
+async function move(session: Session, patience: number): Promise<boolean> {
+  const { mirror, signal, purges } = session;
   const { crossing } = mirror;
-  const patience = AbortSignal.timeout(LONGEST_HOLD);
-  const within = { ...session, signal: AbortSignal.any([signal, patience]) };
+  const limit = AbortSignal.timeout(patience);
+  const within = { ...session, signal: AbortSignal.any([signal, limit]) };
   try {
     await crossing.hold(within.signal);
-    if (isPulled) await pull(within, false);
-    within.signal.throwIfAborted();
-    await copySecurity(mirror, within.signal);
+    if (bringsAnything(session)) await pull(within, false);
+    // What was purged while something flowed may be here.
+    await patiently(() => purges.follow(within.signal), within.signal);
+    await patiently(() => copySecurity(mirror, within.signal), within.signal);
     await mirror.hear({ type: 'warmed' });
   } catch (error) {
     crossing.settle('there');
     signal.throwIfAborted();
-    if (patience.aborted)
-      throw new PeerUnreachable('requests are under way that take too long', { cause: error });
+    if (limit.aborted) return false;
     throw error;
   }
   crossing.settle('here');
+  return true;
 }

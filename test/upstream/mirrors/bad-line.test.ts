@@ -1,0 +1,160 @@
+import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
+import { startUsers, type Users } from '../../auth/users/gateway.js';
+import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
+import { until } from '../../system/support/wait.js';
+import { linkOf } from '../pair.js';
+import { type Gate, startGate } from './gate.js';
+import { contentOf, fill, isHere, mirroring } from './pair.js';
+
+let back: Users;
+let front: Users;
+let gate: Gate;
+let proxy: FaultyProxy;
+
+beforeAll(async () => {
+  back = await startUsers();
+  gate = await startGate(back.gateway.url);
+  proxy = await startFaultyProxy(Number(new URL(gate.url).port));
+  front = await startUsers(mirroring(`http://127.0.0.1:${proxy.port}/`, { upstream: { pollInterval: 500 } }));
+  await until('the upstream to be seen', async () => (await linkOf(front)).state === 'online');
+});
+beforeEach(() => {
+  proxy.faults = () => undefined;
+  gate.open();
+});
+afterAll(async () => {
+  gate.open();
+  await front.stop();
+  await proxy.close();
+  gate.close();
+  await back.stop();
+});
+
+interface Shown {
+  readonly warm: boolean;
+  readonly last_error: unknown;
+}
+
+const shown = async (name: string): Promise<Shown> =>
+  (await front.ask('GET', `/_gateway/databases/${name}`)).body as Shown;
+
+/** Writes until it is stopped. @returns what stops it, and has the ids of what was written */
+function writeAlways(name: string): () => Promise<readonly string[]> {
+  const written: string[] = [];
+  let isOver = false;
+  const write = async (server: Users, writer: string): Promise<void> => {
+    for (let at = 0; !isOver; at++) {
+      const { status } = await server.ask('PUT', `/${name}/${writer}${at}`, { json: {} });
+      if (status === 201) written.push(`${writer}${at}`);
+      // Nobody writes faster than others can follow.
+      await shown(name);
+    }
+  };
+  const writers = [write(front, 'here'), write(back, 'there')];
+  return async () => {
+    isOver = true;
+    await Promise.all(writers);
+    return written;
+  };
+}
+
+const FAULTS: readonly Fault[] = [
+  { kind: 'answer', status: 500 },
+  { kind: 'cut', after: 0 },
+  { kind: 'reset', after: 50 },
+  { kind: 'answer', status: 429, retryAfter: 0 },
+  { kind: 'truncated', after: 50 },
+];
+
+test('I4: a mirror gets warm, and flows, in one go where the first and then every sixth request of each kind fails, while everybody writes', async () => {
+  await back.ask('PUT', '/bad');
+  const file = { data: Buffer.alloc(3000, 'x').toString('base64'), content_type: 'text/plain' };
+  await back.ask('PUT', '/bad/file', { json: { _attachments: { file } } });
+  await fill(back, 'bad', 100);
+  // The first request, which has the mirror made, is a client's.
+  const counts = new Map([['GET/bad', 1]]);
+  proxy.faults = (method, path) => {
+    const kind = /^\/bad(\/_[^/?]*)?/.exec(path)?.[0];
+    if (kind === undefined || path.startsWith('/bad/here')) return undefined;
+    const count = (counts.get(method + kind) ?? 0) + 1;
+    counts.set(method + kind, count);
+    return count % 6 === 1 ? FAULTS[Math.floor(count / 6) % FAULTS.length] : undefined;
+  };
+  const stop = writeAlways('bad');
+  await until('it to be warm', async () => (await shown('bad')).warm);
+  const written = await stop();
+  await until('everything', async () => {
+    const [here, there] = [await contentOf(front, 'bad'), await contentOf(back, 'bad')];
+    return written.every((id) => id in there && here[id] === there[id]);
+  });
+  expect((await shown('bad')).last_error).toBeNull();
+  expect((await front.ask('GET', '/bad/file?attachments=true')).body).toMatchObject({
+    _attachments: { file: { data: file.data } },
+  });
+  // Otherwise it was not what this is about.
+  for (const kind of [
+    'GET/bad',
+    'GET/bad/_local',
+    'PUT/bad/_local',
+    'GET/bad/_security',
+    'POST/bad/_bulk_get',
+  ])
+    expect([kind, (counts.get(kind) ?? 0) > 1]).toEqual([kind, true]);
+});
+
+test('I4: a request that takes long keeps writers waiting for a while only, and the switch comes when it is over', async () => {
+  await back.ask('PUT', '/slow');
+  await fill(back, 'slow', 10);
+  gate.holds = (_, path) => path === '/slow/upload';
+  const upload = front.ask('PUT', '/slow/upload', { json: {} });
+  await until('it to be under way', () => gate.waiting > 0);
+  const stop = writeAlways('slow');
+  await until('it to be here, but for what is under way', async () => {
+    const { pull } = (await front.ask('GET', '/_gateway/databases/slow')).body as {
+      pull: { documents: number };
+    };
+    return pull.documents > 10;
+  });
+  for (let at = 0; at < 20; at++)
+    expect((await front.ask('PUT', `/slow/on-${at}`, { json: {} })).status).toBe(201);
+  expect(await shown('slow')).toMatchObject({ warm: false, last_error: null });
+  gate.open();
+  await isHere({ front, back }, 'slow');
+  expect((await upload).status).toBe(201);
+  const written = [...(await stop()), 'upload'];
+  const here = await contentOf(front, 'slow');
+  expect(written.filter((id) => !(id in here) && !id.startsWith('there'))).toEqual([]);
+  expect((await shown('slow')).last_error).toBeNull();
+});
+
+test('what is purged upstream while the first copy is under way is not here when it gets warm', async () => {
+  await back.ask('PUT', '/purged');
+  await fill(back, 'purged', 10);
+  const { d3 } = await contentOf(back, 'purged');
+  gate.holds = (_, path) => path.startsWith('/purged/_bulk_get') && 'answer';
+  await front.ask('GET', '/purged/d1');
+  await until('it to be on its way', () => gate.waiting > 0);
+  await back.ask('POST', '/purged/_purge', { json: { d3: [d3] } });
+  gate.open();
+  await isHere({ front, back }, 'purged');
+  expect(await contentOf(front, 'purged')).toEqual(await contentOf(back, 'purged'));
+});
+
+test('what is purged upstream while very much is brought is followed before all is there', async () => {
+  await back.ask('PUT', '/much');
+  await fill(back, 'much', 10);
+  const { d3 } = await contentOf(back, 'much');
+  gate.holds = (_, path) => path.startsWith('/much/_bulk_get');
+  let isFollowed = false;
+  proxy.faults = (_, path) => {
+    isFollowed ||= path === '/much/_purged_infos' && gate.waiting > 0;
+    return undefined;
+  };
+  await front.ask('GET', '/much/d1');
+  await until('it to be on its way', () => gate.waiting > 0);
+  await back.ask('POST', '/much/_purge', { json: { d3: [d3] } });
+  await until('the purge to be followed', () => isFollowed);
+  gate.open();
+  await isHere({ front, back }, 'much');
+  expect(await contentOf(front, 'much')).toEqual(await contentOf(back, 'much'));
+});
