@@ -91,7 +91,7 @@ export type Fetched =
   | { readonly kind: 'document'; readonly document: RevisionText }
   /** It has attachments, or the source cannot send many at once: to be fetched by `open`. */
   | { readonly kind: 'apart'; readonly id: string; readonly rev: string }
-  /** The source knows nothing of it any more: purged, or never there. */
+  /** The source knows for certain nothing of it any more: purged, or never there. */
   | { readonly kind: 'missing'; readonly id: string; readonly rev: string }
   /** The source could not read it, or may not show it. */
   | { readonly kind: 'failed'; readonly id: string; readonly rev: string; readonly error: CouchError };

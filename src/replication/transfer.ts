@@ -116,20 +116,17 @@ export class Transfer {
   async #read(wanted: MissingRevisions, ticket: Ticket, pass: Pass): Promise<void> {
     for (let asked = wanted, failures = 0; ;) {
       const done = new Set<string>();
-      let isWriting = false;
       try {
         for await (const opened of this.context.source.open(asked, this.context.signal)) {
           if (opened.kind === 'document') {
-            isWriting = true;
             await this.#writeOpened(opened, asked, ticket, pass);
-            isWriting = false;
             done.add(opened.document.rev);
           }
         }
         return;
       } catch (error) {
         const missing = asked.missing.filter((rev) => !done.has(rev));
-        if ((!isWriting && isGone(error)) || missing.length === 0) return;
+        if (missing.length === 0) return;
         if (meaningOf(error) === 'lasting') throw error;
         asked = { ...asked, missing };
         failures++;
@@ -240,12 +237,6 @@ class SentBytes {
     this.statistics.bytesWritten -= this.#bytes;
   }
 }
-
-/** Whether the source says that it does not have a document. */
-const isGone = (error: unknown): boolean =>
-  error instanceof CouchError &&
-  error.status === 404 &&
-  (error.reason === 'missing' || error.reason === 'deleted');
 
 /** What came of a request before it failed. */
 class Received {

@@ -102,6 +102,76 @@ const course = fc.array(
   { maxLength: 40 },
 );
 
+describe('a revision that the source announces, and says that it has not got', () => {
+  const MISSING: Fault = { kind: 'answer', status: 404, body: '{"error":"not_found","reason":"missing"}' };
+  const isApart = (method: string, path: string): boolean => method === 'GET' && path.includes('/doc7?');
+  /** A `_bulk_get` that has nothing of one document. */
+  const none = (rev: string): Fault => {
+    const error = { id: 'doc7', rev, error: 'not_found', reason: 'missing' };
+    return {
+      kind: 'answer',
+      status: 200,
+      body: JSON.stringify({ results: [{ id: 'doc7', docs: [{ error }] }] }),
+    };
+  };
+
+  it('is asked for again, and comes', async () => {
+    const both = await sides('pull', 30);
+    let left = 3;
+    proxy.faults = (method, path) => {
+      if (path.includes('/_bulk_get')) return left === 3 ? none(`1-${hashOf(7)}`) : undefined;
+      return isApart(method, path) && left-- > 0 ? MISSING : undefined;
+    };
+    const options = { docIds: ['doc7'] };
+    await startReplication({
+      id: `${ID}-part`,
+      source: both.source,
+      target: both.target,
+      options,
+      tuning: HASTY,
+    }).done;
+    expect(left).toBe(-1);
+    expect(await both.plain[1].get('doc7', never)).toMatchObject({ n: 7 });
+    await replicate(both).done;
+    await expectSame(...both.plain);
+  });
+
+  it('fails the run, and no checkpoint passes it, where it never comes, while everything else does', async () => {
+    const both = await sides('pull', 30);
+    proxy.faults = (method, path) => (isApart(method, path) ? MISSING : undefined);
+    const held: string[] = [];
+    const run = startReplication({
+      ...{ id: ID, source: both.source, target: both.target },
+      options: { useBulkGet: false },
+      tuning: { ...HASTY, retries: 1 },
+      listener: { onHeld: ({ id }) => void held.push(id) },
+    });
+    await expect(run.done).rejects.toMatchObject({
+      reason: expect.stringMatching(/missing.*announces.*doc7/) as string,
+    });
+    expect(new Set(held)).toEqual(new Set(['doc7']));
+    await expectNoneAhead(...both.plain, ID);
+    proxy.faults = () => undefined;
+    await replicate(both).done;
+    await expectSame(...both.plain);
+  });
+
+  it('is passed over where the feed does not announce it any more', async () => {
+    const both = await sides('pull', 30);
+    const name = both.plain[0].name.split('/').at(-2) ?? '';
+    const feed = await both.source.changes(
+      { since: 0, limit: 100, seqInterval: 1, style: 'all_docs', wait: false },
+      never,
+    );
+    const row = feed.rows.find(({ id }) => id === 'doc7');
+    await app.databases.use(name, (db) => db.purge(new Map([['doc7', row?.revs ?? []]])));
+    const wanted = { id: 'doc7', missing: row?.revs ?? [], possibleAncestors: [] };
+    const opened = [];
+    for await (const one of both.source.open(wanted, never)) opened.push(one.kind);
+    expect(opened).toEqual(opened.filter((kind) => kind === 'missing'));
+  });
+});
+
 describe.each(['pull', 'push'] as const)('a %s over a line that fails', (direction) => {
   it('brings everything in the end, and no checkpoint runs ahead', async () => {
     await fc.assert(

@@ -55,7 +55,8 @@ function readRow(text: string): Fetched {
   if (typeof error !== 'object' || error === null) throw new JsonError('no row of _bulk_get');
   const { id, rev, error: kind, reason } = error as Record<string, unknown>;
   if (typeof id !== 'string' || typeof rev !== 'string') throw new JsonError('an error without a revision');
-  if (kind === 'not_found') return { kind: 'missing', id, rev };
+  // A proxy, or a node of a cluster, may not have got it yet: it is asked for by itself.
+  if (kind === 'not_found') return { kind: 'apart', id, rev };
   return { kind: 'failed', id, rev, error: new CouchError(500, brief(asText(kind)), brief(asText(reason))) };
 }
 

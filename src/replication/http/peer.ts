@@ -119,8 +119,42 @@ export class HttpPeer implements Peer {
     yield wanted.flatMap(({ id, missing }) => missing.map((rev): Fetched => ({ kind: 'apart', id, rev })));
   }
 
-  open(wanted: MissingRevisions, signal: AbortSignal): AsyncIterable<OpenedRevision> {
-    return openRevs(this.client, wanted, signal);
+  /**
+   * Besides what `Source` says: a revision is gone where the feed does not announce it any more.
+   * @throws CouchError 500 for one that is announced and missing, once everything else came: somebody may not have got it
+   * yet, and it must not vanish
+   */
+  async *open(wanted: MissingRevisions, signal: AbortSignal): AsyncGenerator<OpenedRevision> {
+    const missing = new Set<string>();
+    try {
+      for await (const opened of openRevs(this.client, wanted, signal)) {
+        if (opened.kind === 'missing') missing.add(opened.rev);
+        yield opened;
+      }
+    } catch (error) {
+      if (!isGone(error)) throw error;
+      for (const rev of wanted.missing) missing.add(rev);
+    }
+    if (missing.size > 0) await this.#requireGone(wanted.id, missing, signal);
+  }
+
+  async #requireGone(id: string, revs: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const request = {
+      since: 0,
+      limit: 1,
+      seqInterval: 1,
+      style: 'all_docs',
+      docIds: [id],
+      wait: false,
+    } as const;
+    const { rows } = await this.changes(request, signal);
+    const announced = rows.find((row) => row.id === id)?.revs.filter((rev) => revs.has(rev)) ?? [];
+    if (announced.length > 0)
+      throw new CouchError(
+        500,
+        'not_found',
+        `missing, though the feed announces it: ${brief(id)} ${announced.join(', ')}`,
+      );
   }
 
   async write(documents: readonly RevisionText[], signal: AbortSignal): Promise<readonly WriteFailure[]> {
@@ -192,6 +226,12 @@ export class HttpPeer implements Peer {
     return Promise.resolve();
   }
 }
+
+/** Whether it is one document that a server does not have. */
+const isGone = (error: unknown): boolean =>
+  error instanceof CouchError &&
+  error.status === 404 &&
+  (error.reason === 'missing' || error.reason === 'deleted');
 
 /** @throws PeerUnreachable */
 function asObject(value: unknown): JsonObject {

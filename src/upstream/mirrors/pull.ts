@@ -1,9 +1,11 @@
 import { LocalPeer } from '../../replication/local/peer.js';
+import type { Refusal } from '../../replication/replication.js';
 import type { Source } from '../../replication/peer.js';
 import { localSide } from './context.js';
 import { Selection } from './partial.js';
 import { pullPart } from './partial-pull.js';
 import type { MirrorRecord } from './records.js';
+import { naming } from './refused-account.js';
 import type { Session } from './session.js';
 
 /**
@@ -11,7 +13,11 @@ import type { Session } from './session.js';
  * @param isEndless whether it goes on when everything is here
  * @throws CouchError, PeerUnreachable, the reason of the signal
  */
-export async function pull(session: Session, isEndless: boolean): Promise<void> {
+export function pull(session: Session, isEndless: boolean): Promise<void> {
+  return pullAll(session, isEndless).catch(naming(session, 'read, or keep checkpoints in,'));
+}
+
+async function pullAll(session: Session, isEndless: boolean): Promise<void> {
   const { mirror, upstream, signal } = session;
   const selection = Selection.of(mirror.rule);
   if (selection === undefined) {
@@ -35,8 +41,19 @@ async function pullFrom(source: Source, { mirror, signal }: Session, isEndless: 
   const { docIds, selector } = rule;
   const target = new LocalPeer({ ...localSide(name, context), origin: 'upstream' });
   const options = { ...(docIds !== undefined && { docIds }), ...(selector !== undefined && { selector }) };
+  const told = new Set<string>();
+  const onHeld = ({ id, rev, error }: Refusal): void => {
+    // It is tried again and again.
+    if (told.has(`${id} ${rev}`)) return;
+    told.add(`${id} ${rev}`);
+    const { error: kind, reason } = error;
+    context.log.warn(
+      { database: name, doc: id, rev, error: kind, reason },
+      'a document could not be brought from the upstream, and is tried again',
+    );
+  };
   await mirror.pull.run(
-    { source, target, isEndless, options, signal },
+    { source, target, isEndless, options, listener: { onHeld }, signal },
     (hasMoved) => {
       if (hasMoved) mirror.lastUsed = performance.now();
       mirror.tell();

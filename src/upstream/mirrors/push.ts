@@ -6,6 +6,7 @@ import { LocalPeer } from '../../replication/local/peer.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
 import { patiently } from './patiently.js';
+import { naming } from './refused-account.js';
 import { PurgedTarget } from './purged-target.js';
 import type { PushSpec } from './rejected.js';
 import type { Session } from './session.js';
@@ -15,7 +16,11 @@ import type { Session } from './session.js';
  * @param isEndless whether it goes on when everything is there
  * @throws CouchError, PeerUnreachable
  */
-export async function push(session: Session, isEndless: boolean): Promise<void> {
+export function push(session: Session, isEndless: boolean): Promise<void> {
+  return pushAll(session, isEndless).catch(naming(session, 'write to'));
+}
+
+async function pushAll(session: Session, isEndless: boolean): Promise<void> {
   const { mirror, signal } = session;
   const { context, name } = mirror;
   const { databases } = context;
@@ -42,7 +47,11 @@ export async function push(session: Session, isEndless: boolean): Promise<void> 
     if (!isEndless) await patiently(() => account.review(sides, signal), signal);
     const over = new AbortController();
     const within = AbortSignal.any([signal, over.signal]);
-    const reviews = isEndless ? nowAndThen(() => account.review(sides, within), within) : undefined;
+    const tell = (error: unknown): void => {
+      if (within.aborted) return;
+      context.log.warn({ database: name, err: error }, 'what the upstream refused could not be tried again');
+    };
+    const reviews = isEndless ? nowAndThen(() => account.review(sides, within), within, tell) : undefined;
     await mirror.push
       .run(
         { source, target, isEndless, options: {}, listener, signal },
@@ -69,12 +78,25 @@ export const pushSides = ({ mirror, upstream }: Pick<Session, 'mirror' | 'upstre
 /** Milliseconds between two looks at what the upstream judges by, while a push goes on and something was refused. */
 const REVIEW = 60_000;
 
-/** Resolves once the signal has fired and nothing is under way. What fails is tried again the next time. */
-async function nowAndThen(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
-  for (;;) {
+/**
+ * Resolves once the signal has fired and nothing is under way. What fails is tried again the next time.
+ * @param tell is told of the first of failures in a row
+ */
+async function nowAndThen(
+  work: () => Promise<void>,
+  signal: AbortSignal,
+  tell: (error: unknown) => void,
+): Promise<void> {
+  for (let isTold = false; ;) {
     await sleep(REVIEW, undefined, { signal, ref: false }).catch(() => undefined);
     if (signal.aborted) return;
-    await work().catch(() => undefined);
+    try {
+      await work();
+      isTold = false;
+    } catch (error) {
+      if (!isTold) tell(error);
+      isTold = true;
+    }
   }
 }
 

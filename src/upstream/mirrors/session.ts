@@ -9,6 +9,7 @@ import { pull } from './pull.js';
 import { Purges } from './purges.js';
 import { betweenPurges, whenPurged } from './purge-watch.js';
 import { push } from './push.js';
+import { naming } from './refused-account.js';
 import { mayFlow } from './state.js';
 import { warmUp } from './warm-up.js';
 
@@ -36,7 +37,7 @@ export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<v
   const upstream = mirror.context.upstream.peerOf(mirror.name);
   const purges = purgesOf(mirror, upstream);
   const session = { mirror, upstream, purges, signal };
-  await patiently(() => meetUpstream(session), signal);
+  await patiently(() => meetUpstream(session), signal).catch(naming(session, 'read, or mark,'));
   if (!mayFlow(mirror.standing.state) || mirror.isClosed) return;
   await patiently(() => prepareLocal(session), signal);
   await patiently(() => purges.follow(signal), signal);

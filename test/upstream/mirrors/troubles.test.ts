@@ -63,9 +63,27 @@ const answer = (status: number, body: string): Fault => ({ kind: 'answer', statu
 const FORBIDDEN = answer(403, '{"error":"forbidden","reason":"You are not allowed to do that."}');
 
 test.each([
-  ['an account that may read no more', 'unread', '', FORBIDDEN, /not allowed/],
-  ['an account that may not write', 'unwritten', '_bulk_docs', FORBIDDEN, /not allowed/],
-  ['an account that may keep no checkpoints', 'unkept', '_local/', FORBIDDEN, /not allowed/],
+  [
+    'an account that may read no more',
+    'unread',
+    '',
+    FORBIDDEN,
+    /the account admin read.* unread: .*not allowed/,
+  ],
+  [
+    'an account that may not write',
+    'unwritten',
+    '_bulk_docs',
+    FORBIDDEN,
+    /the account admin write to unwritten: .*not allowed/,
+  ],
+  [
+    'an account that may keep no checkpoints',
+    'unkept',
+    '_local/',
+    FORBIDDEN,
+    /the account admin .*unkept: .*not allowed/,
+  ],
   ['a page in the place of the database', 'page', '', answer(200, '<p>Hello'), /not JSON/],
   ['another way that it is sent', 'moved', '', answer(302, ''), /302/],
 ])('%s is told, and asked seldom, while nothing is lost', async (_, name, path, fault, reason) => {
