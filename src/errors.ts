@@ -76,8 +76,8 @@ export const unknownThere = (retryAfter: number): CouchError =>
 export const anotherGateway = (): CouchError =>
   new CouchError(503, 'service_unavailable', 'This is another gateway than before.', undefined, 1);
 /** The server behind this one did not answer, and may have done what it was asked for. */
-export const badGateway = (reason: string, retryAfter: number): CouchError =>
-  new CouchError(502, 'bad_gateway', reason, undefined, retryAfter);
+export const badGateway = (reason: string, retryAfter: number, cause?: unknown): CouchError =>
+  new CouchError(502, 'bad_gateway', reason, { cause }, retryAfter);
 export const internalError = (reason: string, cause?: unknown): CouchError =>
   new CouchError(500, 'internal_server_error', reason, { cause });
 /** CouchDB's own words where it was set up without full-text search, which this server never has. */

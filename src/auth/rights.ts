@@ -51,9 +51,16 @@ export function requireRight(
   user: UserContext,
   security: SecurityObject = defaultSecurity,
 ): void {
-  const refusal = rules[right](user, security);
+  const refusal = refusalOf(right, user, security);
   if (refusal) throw refusal;
 }
+
+/** What a user is told who has not got a right; undefined for whoever has it. */
+export const refusalOf = (
+  right: Right,
+  user: UserContext,
+  security: SecurityObject,
+): CouchError | undefined => rules[right](user, security);
 
 function refuseOthers(user: UserContext): CouchError | undefined {
   return isServerAdmin(user) ? undefined : unauthorized('You are not a server admin.');

@@ -360,7 +360,9 @@ export class Upstream {
   #noted(connection: Connection, error: unknown): CouchError {
     if (error instanceof CouchError) {
       this.#heard(connection, error.status);
-      return error;
+      // Its failures are none of this server.
+      if (error.status !== 500 && error.status !== 507) return error;
+      return badGateway(`The upstream failed: ${error.reason || error.error}`, SOON, error);
     }
     const { isLost, isOther, reason } = failureOf(error);
     this.#counters.failed++;

@@ -1,6 +1,8 @@
 import { CouchError, forbidden } from '../../errors.js';
+import { refusalOf } from '../../auth/rights.js';
 import { parseSecurity } from '../../auth/security.js';
 import type { HttpRequest } from '../../replication/http/client.js';
+import { accountOf } from '../probe.js';
 import type { MirrorContext } from './context.js';
 import type { Mirror } from './mirror.js';
 import { isStuck } from './state.js';
@@ -19,11 +21,28 @@ async function ask(
   try {
     return await upstream.ask({ ...request, path: `${encodeURIComponent(name)}${path}`, signal });
   } catch (error) {
-    if (!(error instanceof CouchError) || (error.status !== 401 && error.status !== 403)) throw error;
-    throw forbidden(
-      `The upstream refuses this to the account of the gateway: ${error.reason || error.error}`,
-    );
+    const refusal = await refusalIn(error, upstream, name, signal);
+    if (refusal === undefined) throw error;
+    throw forbidden(`The upstream refuses this to the account of the gateway: ${refusal}`);
   }
+}
+
+/** What a CouchDB answers by 500 where none of its shards lets somebody set a security object, among other things. */
+const UNCLEAR = 'no_majority';
+
+/** Why the account may not do something, in the words of the upstream; undefined where it failed for something else. */
+async function refusalIn(
+  error: unknown,
+  upstream: MirrorContext['upstream'],
+  name: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!(error instanceof CouchError)) return undefined;
+  if (error.status === 401 || error.status === 403) return error.reason || error.error;
+  if (!(error.cause instanceof CouchError) || error.cause.reason !== UNCLEAR) return undefined;
+  const { name: account, roles } = accountOf(await upstream.ask({ method: 'GET', path: '_session', signal }));
+  const user = { name: typeof account === 'string' ? account : null, roles };
+  return refusalOf('databaseAdmin', user, await upstream.securityOf(name))?.reason;
 }
 
 /** Who may read nothing but server admins, where the account may not know who else. */

@@ -141,6 +141,29 @@ test('what the account may not do is forbidden to whoever asks for it, and does 
     expect((await front.ask('GET', path)).status).toBe(404);
 });
 
+test('where a CouchDB does not say by its status that the account may not set a security object, it is said', async () => {
+  await back.ask('PUT', '/unsaid');
+  await back.ask('PUT', '/unsaid/_security', { json: { members: { roles: ['people'] } } });
+  await prepare('unsaid');
+  const failure = answer(500, '{"error":"error","reason":"no_majority"}');
+  proxy.faults = (method, path) => (method === 'PUT' && path === '/unsaid/_security' ? failure : undefined);
+  const set = async (): Promise<unknown> => {
+    const { status, body } = await front.ask('PUT', '/unsaid/_security', { json: {} });
+    return [status, (body as { reason: string }).reason];
+  };
+  // Its nodes may be away, too.
+  expect(await set()).toEqual([502, 'The upstream failed: no_majority']);
+  const { body } = await back.ask('GET', '/unsaid/_security');
+  proxy.faults = (method, path) => {
+    if (path === '/_session') return answer(200, '{"userCtx":{"name":"admin","roles":["people"]}}');
+    return method === 'PUT' && path === '/unsaid/_security' ? failure : undefined;
+  };
+  const refusal =
+    'The upstream refuses this to the account of the gateway: You are not a db or server admin.';
+  expect(await set()).toEqual([403, refusal]);
+  expect((await front.ask('GET', '/unsaid/_security')).body).toEqual(body);
+});
+
 test('I6: what is too large, or broken, for the upstream is listed, and does not stop what is behind it', async () => {
   await prepare('large');
   proxy.faults = (method, _, length = 0) =>
