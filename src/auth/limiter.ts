@@ -14,7 +14,7 @@ export class Limiter {
   readonly #queues = new Map<string, Waiting[]>();
 
   constructor(
-    private readonly concurrency: number,
+    private concurrency: number,
     private readonly waiting: number,
     private readonly refusal: () => Error,
   ) {}
@@ -27,9 +27,20 @@ export class Limiter {
       return await task();
     } finally {
       // The place goes straight to the next task, so that a newcomer cannot overtake it.
-      const next = this.#next();
+      const next = this.#running > this.concurrency ? undefined : this.#next();
       if (next) next.start();
       else this.#running--;
+    }
+  }
+
+  /** Lets another number run at once; what runs goes on. */
+  allow(concurrency: number): void {
+    this.concurrency = concurrency;
+    while (this.#running < concurrency) {
+      const next = this.#next();
+      if (!next) return;
+      this.#running++;
+      next.start();
     }
   }
 

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Readable } from 'node:stream';
-import type { Dispatcher } from 'undici';
 import { Limiter } from '../auth/limiter.js';
 import type { Config } from '../config/schema.js';
 import type { UpstreamTarget } from '../config/upstream.js';
 import { overloaded } from '../errors.js';
-import { newAgent } from '../replication/http/agent.js';
+import type { AgentOptions } from '../replication/http/agent.js';
 import { HttpClient } from '../replication/http/client.js';
 import type { HttpPeerOptions } from '../replication/http/options.js';
+import { Connections } from './connections.js';
 import { Passage, type PassingRequest, type Receiver } from './passage.js';
 
 /** Connections that are kept for the gateway itself, so that it gets to know how things are in any case. */
@@ -31,11 +31,7 @@ export interface Forwarding {
 
 /** The connections to one upstream, within their limits. Must be closed. */
 export class Connection {
-  /** Asks as the account of the gateway. */
-  readonly client: HttpClient;
-  /** Asks as whoever a request says. */
-  readonly plain: HttpClient;
-  readonly #agent: Dispatcher;
+  readonly #agent: Connections;
   readonly #limiter: Limiter;
   readonly #origin: string;
   /** Path of the URL, which ends with a slash. */
@@ -43,29 +39,40 @@ export class Connection {
   #feeds = 0;
   #running = 0;
 
+  #limits: Config['upstream'];
+  #clients: { readonly client: HttpClient; readonly plain: HttpClient };
+
   constructor(
     readonly target: UpstreamTarget,
-    private readonly limits: Config['upstream'],
+    limits: Config['upstream'],
   ) {
-    const { maxConnections, maxFeeds, connectTimeout, timeout } = limits;
-    this.#agent = newAgent({
-      connections: maxConnections,
-      connectTimeout,
-      ...(target.ca !== undefined && { ca: target.ca }),
-    });
-    const { url, authorization } = target;
-    ({ origin: this.#origin, pathname: this.base } = new URL(url));
-    const headers = authorization === undefined ? {} : { authorization };
-    this.client = new HttpClient({ url, headers, dispatcher: this.#agent, timeout });
-    this.plain = new HttpClient({ url, headers: {}, dispatcher: this.#agent, timeout });
-    this.#limiter = new Limiter(Math.max(1, maxConnections - maxFeeds - OWN), WAITING, () =>
+    this.#limits = limits;
+    this.#agent = new Connections(this.#agentOptions());
+    this.#clients = this.#newClients();
+    ({ origin: this.#origin, pathname: this.base } = new URL(target.url));
+    this.#limiter = new Limiter(requestsWithin(limits), WAITING, () =>
       overloaded('too many requests wait for the upstream (upstream.maxConnections)'),
     );
   }
 
-  /** Whether another one would lead to the same place in the same way. */
-  isSame(other: Connection | undefined): boolean {
-    return isDeepStrictEqual([this.target, this.limits], [other?.target, other?.limits]);
+  /** Asks as the account of the gateway. */
+  get client(): HttpClient {
+    return this.#clients.client;
+  }
+
+  /** Asks as whoever a request says. */
+  get plain(): HttpClient {
+    return this.#clients.plain;
+  }
+
+  /** What comes next is held to other limits; what is under way goes on. */
+  limitTo(limits: Config['upstream']): void {
+    const before = this.#agentOptions();
+    this.#limits = limits;
+    const after = this.#agentOptions();
+    if (!isDeepStrictEqual(before, after)) this.#agent.renew(after);
+    this.#clients = this.#newClients();
+    this.#limiter.allow(requestsWithin(limits));
   }
 
   /**
@@ -79,7 +86,7 @@ export class Connection {
       headers: authorization === undefined ? {} : { authorization },
       dispatcher: this.#agent,
       // What waits for changes finds out by this that nobody is there any more.
-      timeout: Math.min(this.limits.timeout, LONGEST_SILENCE),
+      timeout: Math.min(this.#limits.timeout, LONGEST_SILENCE),
       heard,
     };
   }
@@ -99,7 +106,7 @@ export class Connection {
       await this.#limiter.run(() => this.#pass(forwarding), forwarding.database);
       return;
     }
-    if (this.#feeds >= this.limits.maxFeeds)
+    if (this.#feeds >= this.#limits.maxFeeds)
       throw overloaded('too many feeds of the upstream are open (upstream.maxFeeds)');
     this.#feeds++;
     try {
@@ -111,11 +118,27 @@ export class Connection {
 
   /** Ends everything that is under way. */
   async close(): Promise<void> {
-    await this.#agent.destroy();
+    await this.#agent.cut();
+  }
+
+  #agentOptions(): AgentOptions {
+    const { maxConnections, connectTimeout } = this.#limits;
+    const { ca } = this.target;
+    return { connections: maxConnections, connectTimeout, ...(ca !== undefined && { ca }) };
+  }
+
+  #newClients(): { readonly client: HttpClient; readonly plain: HttpClient } {
+    const { url, authorization } = this.target;
+    const options = { url, dispatcher: this.#agent, timeout: this.#limits.timeout };
+    const headers = authorization === undefined ? {} : { authorization };
+    return {
+      client: new HttpClient({ ...options, headers }),
+      plain: new HttpClient({ ...options, headers: {} }),
+    };
   }
 
   async #pass({ request, receiver, whenGone }: Forwarding): Promise<void> {
-    const { timeout } = this.limits;
+    const { timeout } = this.#limits;
     const passage = new Passage(receiver);
     whenGone(() => passage.leave());
     this.#running++;
@@ -139,3 +162,7 @@ export class Connection {
     }
   }
 }
+
+/** How many requests of clients may be under way besides feeds. */
+const requestsWithin = ({ maxConnections, maxFeeds }: Config['upstream']): number =>
+  Math.max(1, maxConnections - maxFeeds - OWN);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { SecurityObject } from '../auth/security.js';
 import { isServerAdmin } from '../auth/usercontext.js';
@@ -86,7 +87,8 @@ export class Upstream {
   constructor(private readonly options: UpstreamOptions) {
     const { config, chance } = options;
     this.#rules = Rules.of(config);
-    this.#connection = connectionTo(config);
+    const target = upstreamTarget(config);
+    this.#connection = target && new Connection(target, { ...config.upstream });
     this.#directory = this.#newDirectory();
     this.#monitor = new Monitor({
       probe: (signal) => this.#look(signal),
@@ -103,33 +105,33 @@ export class Upstream {
     if (this.#connection !== undefined) this.#monitor.start();
   }
 
-  /** The configuration was changed. What is under way to an upstream that is another one now ends. */
+  /** The configuration was changed. What is under way to an upstream that is another one now ends, and nothing else. */
   reconfigure(): void {
     const { config, log } = this.options;
-    let next;
+    let target;
     try {
       this.#rules = Rules.of(config);
-      next = connectionTo(config);
+      target = upstreamTarget(config);
     } catch (error) {
       log.error({ err: error }, 'the upstream stays as it was');
       return;
     }
-    const isSame = sameTo(this.#connection, next);
-    const old = isSame ? next : this.#connection;
-    void old?.close();
-    if (isSame) {
-      // The rules may be other ones.
-      this.#tell();
-      return;
-    }
-    this.#connection = next;
+    if (isDeepStrictEqual(target, this.#connection?.target))
+      this.#connection?.limitTo({ ...config.upstream });
+    else this.#turnTo(target && new Connection(target, { ...config.upstream }));
+    // The rules may be other ones, too.
+    this.#tell();
+  }
+
+  #turnTo(connection: Connection | undefined): void {
+    void this.#connection?.close();
+    this.#connection = connection;
     this.#identity = undefined;
     this.#closing.abort();
     this.#closing = new AbortController();
     this.#directory = this.#newDirectory();
-    if (next === undefined) this.#monitor.close();
+    if (connection === undefined) this.#monitor.close();
     else this.#monitor.restart();
-    this.#tell();
   }
 
   async close(): Promise<void> {
@@ -399,14 +401,4 @@ export class Upstream {
   #tell(): void {
     for (const listener of this.#listeners) listener();
   }
-}
-
-function connectionTo(config: UpstreamOptions['config']): Connection | undefined {
-  const target = upstreamTarget(config);
-  return target && new Connection(target, { ...config.upstream });
-}
-
-/** Whether two connections lead to the same place in the same way. */
-function sameTo(one: Connection | undefined, other: Connection | undefined): boolean {
-  return one?.isSame(other) ?? other === undefined;
 }

@@ -82,3 +82,22 @@ test('where too many wait the party with the most gives way to others, and to no
   expect(begun).toEqual(['a1', 'a2', 'b1', 'a3', 'b2']);
   expect(refused).toEqual(['a4', 'a5', 'a6', 'b3']);
 });
+
+test('another number holds for what comes next, and those that wait', async () => {
+  const limiter = new Limiter(1, 100, full);
+  const { begun, add, endOne } = crowd(limiter);
+  const all = ['a', 'b', 'c', 'd', 'e'].map((name) => add('', name));
+  limiter.allow(3);
+  await expect.poll(() => begun).toEqual(['a', 'b', 'c']);
+  limiter.allow(1);
+  endOne();
+  endOne();
+  await Promise.all(all.slice(0, 2));
+  expect(begun).toEqual(['a', 'b', 'c']);
+  endOne();
+  await expect.poll(() => begun).toEqual(['a', 'b', 'c', 'd']);
+  endOne();
+  await expect.poll(() => begun).toEqual(['a', 'b', 'c', 'd', 'e']);
+  endOne();
+  await Promise.all(all);
+});
