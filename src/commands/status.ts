@@ -1,3 +1,4 @@
+import { type Absence, absenceText } from '../upstream/mirrors/shown.js';
 import { askServer, type ServerAccess } from './server.js';
 import { table } from './table.js';
 
@@ -38,6 +39,8 @@ export interface MirrorLine {
   readonly reason: string | null;
   readonly ahead: number | null;
   readonly behind: number | null;
+  /** Null while it is there. */
+  readonly upstream: Absence | null;
 }
 
 function shown({ version, uptime, databases, upstream, mirrors }: Shown): string {
@@ -71,11 +74,11 @@ const counted = (counts: Readonly<Record<string, number>>): string =>
 export const mirrorTable = (mirrors: readonly MirrorLine[]): string =>
   table(
     ['mirror', 'state', 'ahead', 'behind', 'reason'],
-    mirrors.map(({ name, state, ahead, behind, reason }) => [
+    mirrors.map(({ name, state, ahead, behind, reason, upstream }) => [
       name,
       state,
       String(ahead ?? '?'),
       String(behind ?? '?'),
-      reason ?? '',
+      reason ?? (upstream === null ? '' : absenceText(upstream)),
     ]),
   );

@@ -9,7 +9,7 @@ import {
   retry as retryNow,
 } from '../../upstream/mirrors/choices.js';
 import type { Mirror } from '../../upstream/mirrors/mirror.js';
-import { inFigures } from '../../upstream/mirrors/shown.js';
+import { type Absence, absenceText, inFigures } from '../../upstream/mirrors/shown.js';
 import { isSynced, type Question, whenSynced } from '../../upstream/mirrors/synced.js';
 import type { Exchange } from '../exchange.js';
 import { count, pageOf } from '../page.js';
@@ -80,10 +80,10 @@ function mirrorOf(exchange: Exchange): Mirror {
 function list(exchange: Exchange): void {
   const { start, limit } = pageOf(exchange);
   const state = exchange.parameter('state');
-  const all = exchange.server.mirrors
-    .list()
-    .filter(({ standing }) => state === undefined || standing.state === state);
-  const databases = all.slice(start, start + limit).map((mirror) => inFigures(mirror.glance()));
+  const { mirrors } = exchange.server;
+  const { absence } = mirrors;
+  const all = mirrors.list().filter(({ standing }) => state === undefined || standing.state === state);
+  const databases = all.slice(start, start + limit).map((mirror) => inFigures(mirror.glance(), absence));
   exchange.json(200, JSON.stringify({ total: all.length, start, databases }), NOT_KEPT);
 }
 
@@ -103,7 +103,7 @@ async function one(exchange: Exchange): Promise<void> {
   const [status, rejected] = await Promise.all([mirror.status(), mirrors.rejected.count(mirror)]);
   exchange.json(
     200,
-    JSON.stringify({ mode: 'mirror', ...inFigures(status), rejections: rejected }),
+    JSON.stringify({ mode: 'mirror', ...inFigures(status, mirrors.absence), rejections: rejected }),
     NOT_KEPT,
   );
 }
@@ -153,8 +153,15 @@ async function synced(exchange: Exchange): Promise<void> {
     timeout,
     signal: server.track(exchange),
   });
-  exchange.json(200, JSON.stringify(answer), NOT_KEPT);
+  const reason = answer.synced ? null : whyNot(mirror, server.mirrors.absence);
+  exchange.json(200, JSON.stringify({ ...answer, reason }), NOT_KEPT);
 }
+
+/** Why something may have to wait for longer; null where it is on its way. */
+const whyNot = ({ standing: { state, reason } }: Mirror, absence: Absence | null): string | null => {
+  if (absence !== null) return absenceText(absence);
+  return state === 'warm' ? null : `the mirror is ${state}${reason === undefined ? '' : `: ${reason}`}`;
+};
 
 /** @throws CouchError 400 */
 function questionOf(exchange: Exchange): Question {

@@ -10,6 +10,7 @@ import { Crossing, EarlyWrites, type Place } from './crossing.js';
 import { Mirror } from './mirror.js';
 import { type MirrorRecord, Records } from './records.js';
 import { MirrorRejections } from './rejected.js';
+import { type Absence, absenceOf } from './shown.js';
 import { Turns } from './turns.js';
 import { refusalOf, viewOf } from './view.js';
 import { Waking, type WakingStatus } from './waking/waking.js';
@@ -162,6 +163,12 @@ export class Mirrors {
   /** What the upstream refused of them. */
   get rejected(): MirrorRejections {
     return this.#context.rejected;
+  }
+
+  /** Why nothing flows in any of them, whatever their states; null where something may. */
+  get absence(): Absence | null {
+    const { upstream } = this.services;
+    return absenceOf({ isOnline: upstream.isOnline, status: upstream.status() });
   }
 
   /** How changes upstream are noticed. */

@@ -72,6 +72,7 @@ describe('a mirror', () => {
         name,
         warm: true,
         reason: null,
+        upstream: null,
         oldest_unsent: null,
         oldest_unsent_age: null,
         rejections: 0,
@@ -132,6 +133,12 @@ describe('a mirror', () => {
   });
 });
 
+/** What a list of mirrors says, or a status of them. */
+interface Shown {
+  readonly mirrors?: Shown;
+  readonly databases?: readonly { readonly name: string }[];
+}
+
 describe('an app can ask what is upstream', () => {
   test('by a sequence or a revision, and wait for it', async () => {
     const name = await mirrored('asked');
@@ -139,7 +146,12 @@ describe('an app can ask what is upstream', () => {
       const { seq, rev } = await put(name, 'mine');
       const ask = async (query: string): Promise<unknown> =>
         (await get(name, `/synced?${query}`, 'jan:pw')).body;
-      expect(await ask(`seq=${seq}`)).toEqual({ synced: false, ahead: 1, rejected: 0 });
+      expect(await ask(`seq=${seq}`)).toEqual({
+        synced: false,
+        ahead: 1,
+        rejected: 0,
+        reason: expect.stringMatching(/^the upstream is offline since .*Z$/) as string,
+      });
       expect(await ask(`id=mine&rev=${rev}`)).toMatchObject({ synced: false });
       expect(await ask(`seq=${seq}&timeout=50`)).toMatchObject({ synced: false });
       // What was there before is upstream, but not what was written over meanwhile.
@@ -150,8 +162,19 @@ describe('an app can ask what is upstream', () => {
       expect(await ask(`seq=${seq}`)).toMatchObject({ synced: false, ahead: 1 });
       const pending = await get(name, '/pending', 'jan:pw');
       expect(pending.body).toMatchObject({ total: 1, operations: [], next: null, pending: [{ id: 'mine' }] });
+      const absence = { state: 'offline', since: expect.stringMatching(/Z$/) as string };
+      for (const path of ['/_gateway/databases?limit=1000', '/_gateway/status']) {
+        const shown = (await pair.front.ask('GET', path)).body as Shown;
+        const { databases } = shown.mirrors ?? shown;
+        expect(databases?.find((one) => one.name === name)).toMatchObject({
+          state: 'warm',
+          upstream: absence,
+        });
+      }
       const figures = await get(name);
       expect(figures.body).toMatchObject({
+        state: 'warm',
+        upstream: absence,
         ahead: 1,
         oldest_unsent: expect.stringMatching(/Z$/) as string,
         push: { seconds_left: null },
