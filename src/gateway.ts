@@ -22,6 +22,7 @@ import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { Mirrors } from './upstream/mirrors/mirrors.js';
+import { UserDatabasesByRule } from './upstream/mirrors/user-databases.js';
 import { PeopleThere } from './upstream/people.js';
 import { Upstream } from './upstream/upstream.js';
 import { version } from './version.js';
@@ -96,9 +97,6 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     // Admins get in without it.
     log.error({ err: error }, 'the database of the users cannot be used');
   });
-  const perUser = new PerUser(databases, config, log);
-  parts.add(() => perUser.close());
-  perUser.start();
 
   const upstream = new Upstream({ config, log });
   parts.add(() => upstream.close());
@@ -131,6 +129,12 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     directory.path,
   );
   parts.add(() => mirrors.close());
+  const ofUsers = new UserDatabasesByRule({ databases, upstream, mirrors });
+  const perUser = new PerUser(databases, ofUsers, config, log);
+  parts.add(() => {
+    ofUsers.close();
+    return perUser.close();
+  });
   const services = {
     settings,
     databases,
@@ -156,6 +160,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   replicator.start(url);
   upstream.start();
   mirrors.start();
+  perUser.start();
 
   return {
     url,

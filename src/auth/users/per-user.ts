@@ -2,6 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { Waiter } from '../../changes/waiter.js';
 import type { Config } from '../../config/schema.js';
+import { CouchError } from '../../errors.js';
 import type { Databases } from '../../store/databases.js';
 import { isDatabaseName } from '../../store/names.js';
 import type { Database } from '../../store/types.js';
@@ -25,6 +26,16 @@ interface Progress {
   readonly late: readonly string[];
 }
 
+/** The databases of users, wherever they are. */
+export interface UserDatabases {
+  /** Makes one, if there is none. @throws CouchError; 503 while it would have to be made elsewhere, and cannot */
+  create(name: string): Promise<void>;
+  /** Deletes one, if there is any. @throws CouchError */
+  delete(name: string): Promise<void>;
+  /** Changes its security object, if there is one. @throws CouchError */
+  secure(name: string, change: (security: string) => string): Promise<void>;
+}
+
 /** Sees to it that every user has a database of their own, as CouchDB's couch_peruser does. */
 export class PerUser {
   readonly #stop = new AbortController();
@@ -32,7 +43,8 @@ export class PerUser {
 
   /** @param config read at each use: it may change */
   constructor(
-    private readonly databases: Databases,
+    private readonly databases: Pick<Databases, 'exists' | 'use'>,
+    private readonly owned: UserDatabases,
     private readonly config: Pick<Config, 'perUser'>,
     private readonly log: Pick<Logger, 'error' | 'warn'>,
   ) {}
@@ -53,7 +65,7 @@ export class PerUser {
         if (this.config.perUser.enable && this.databases.exists(USERS))
           await this.databases.use(USERS, (db) => this.#follow(db));
       } catch (error) {
-        this.log.error({ err: error }, 'the databases of users could not be seen to');
+        this.log.error(told(error), 'the databases of users could not be seen to');
       }
       // It fails when it is stopped, and only then.
       await pause(LOOK_AGAIN, undefined, { signal, ref: false }).catch(() => undefined);
@@ -107,10 +119,8 @@ export class PerUser {
     } catch (error) {
       if (late.has(id)) return;
       if (late.size === MOST_LATE) throw error;
-      this.log.error(
-        { err: error, user: user?.slice(0, 128) },
-        'the database of a user could not be seen to',
-      );
+      const fields = { user: user?.slice(0, 128), ...told(error) };
+      this.log.error(fields, 'the database of a user could not be seen to');
       late.add(id);
     }
   }
@@ -120,15 +130,19 @@ export class PerUser {
     if (!isDatabaseName(name)) {
       this.log.warn({ user: user.slice(0, 128) }, 'the name of a user is too long for a database');
     } else if (!deleted) {
-      await this.databases.create(name);
-      await this.databases.use(name, (own) => setParties(own, withName(user)));
+      await this.owned.create(name);
+      await this.owned.secure(name, (security) => partiesOf(security, withName(user)));
     } else if (this.config.perUser.deleteDbs) {
-      await this.databases.delete(name);
-    } else if (this.databases.exists(name)) {
-      await this.databases.use(name, (own) => setParties(own, withoutName(user)));
+      await this.owned.delete(name);
+    } else {
+      await this.owned.secure(name, (security) => partiesOf(security, withoutName(user)));
     }
   }
 }
+
+/** What is known of a failure: an upstream that is away is no defect here. */
+const told = (error: unknown): object =>
+  error instanceof CouchError ? { reason: error.reason } : { err: error };
 
 /**
  * The prefix and the bytes of the name in hexadecimal digits. CouchDB leaves a leading zero out, by which users with
@@ -168,10 +182,9 @@ const withoutName =
     return isLast ? { ...left, roles: ['_admin'] } : left;
   };
 
-/** Changes who is an admin and a member of a database. */
-async function setParties(db: Database, change: (party: Party) => Party): Promise<void> {
-  const before = JSON.parse(db.security) as Party;
+/** A security object with other admins and members. */
+function partiesOf(security: string, change: (party: Party) => Party): string {
+  const before = JSON.parse(security) as Party;
   const changed = (key: string): Party => change(Object.hasOwn(before, key) ? (before[key] as Party) : {});
-  const text = JSON.stringify({ ...before, admins: changed('admins'), members: changed('members') });
-  if (text !== db.security) await db.setSecurity(text);
+  return JSON.stringify({ ...before, admins: changed('admins'), members: changed('members') });
 }

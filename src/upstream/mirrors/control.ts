@@ -12,7 +12,7 @@ import { isStuck } from './state.js';
 type Asked = Pick<HttpRequest, 'method' | 'body'> & { readonly path?: string };
 
 /** @throws CouchError; 403 for what the account of the gateway may not do, which says nothing of whoever asks here */
-async function ask(
+export async function ask(
   { upstream }: Pick<MirrorContext, 'upstream'>,
   name: string,
   { path = '', ...request }: Asked,
@@ -110,7 +110,7 @@ export async function put(
 
 /** Deletes an upstream database. @returns false where there is none. @throws CouchError */
 export async function removeUpstream(
-  context: MirrorContext,
+  context: Pick<MirrorContext, 'upstream'>,
   name: string,
   signal: AbortSignal,
 ): Promise<boolean> {

@@ -170,9 +170,23 @@ export class Creations {
 
   /** Deletes a database upstream, then here. @throws CouchError 403, 404, 503 */
   async remove(name: string): Promise<void> {
+    requireDeletable(this.context.config.upstream, this.#isPartial(name));
+    await this.#removeBoth(name);
+  }
+
+  /** The same for a database that was made for a user and goes with them: the configuration says so. @throws CouchError */
+  async removeOwned(name: string): Promise<void> {
+    requireDeletable({ allowDelete: true }, this.#isPartial(name));
+    await this.#removeBoth(name);
+  }
+
+  #isPartial(name: string): boolean {
+    const rule = this.host.ruleOf(name);
+    return rule?.selector !== undefined || rule?.docIds !== undefined;
+  }
+
+  async #removeBoth(name: string): Promise<void> {
     const { context, host } = this;
-    const rule = host.ruleOf(name);
-    requireDeletable(context.config.upstream, rule?.selector !== undefined || rule?.docIds !== undefined);
     const mirror = host.get(name);
     if (mirror === undefined) {
       if (!(await removeUpstream(context, name, context.closing))) throw databaseMissing();
