@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { positive } from './arguments.js';
-import { measureInTurn, type Medians } from './in-turn.js';
+import { cpuOf, measureInTurn, medianOf, medianRatio, type Rounds } from './in-turn.js';
 import { startCauseway, type Started } from './servers.js';
 import type { Target } from './target.js';
 import type { Workload } from './workload.js';
@@ -114,6 +114,7 @@ async function compare(
   // Apart, as it has the upstream work, too.
   const [sending] = await measureInTurn([flowing], workload, rounds);
   if (alone === undefined || paused === undefined || sending === undefined) return '';
-  const more = ({ cpu }: Medians): string => `${cpu.toFixed(1)} (${(cpu / alone.cpu).toFixed(2)})`;
-  return `${workload.title}, µs of processor time a ${workload.unit}: ${alone.cpu.toFixed(1)} without an upstream, ${more(paused)} in a mirror, ${more(sending)} while it sends\n`;
+  const more = (mirror: Rounds): string =>
+    `${medianOf(mirror, cpuOf).toFixed(1)} (${medianRatio(mirror, alone, cpuOf).toFixed(2)})`;
+  return `${workload.title}, µs of processor time a ${workload.unit}: ${medianOf(alone, cpuOf).toFixed(1)} without an upstream, ${more(paused)} in a mirror, ${more(sending)} while it sends\n`;
 }

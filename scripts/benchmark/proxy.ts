@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { positive } from './arguments.js';
-import { measureInTurn, type Medians } from './in-turn.js';
+import { cpuOf, measureInTurn, medianOf, medianRatio, rateOf, type Rounds } from './in-turn.js';
+import type { Figures } from './measure.js';
 import { startBareProxy, startCauseway, startFastify, type Started } from './servers.js';
 import type { Target } from './target.js';
 import { reading, strided, type Workload } from './workload.js';
@@ -65,10 +66,13 @@ function workloads(count: number): Workload[] {
 
 /** A line that says how both did. */
 async function compare(own: Target, bare: Target, workload: Workload, rounds: number): Promise<string> {
-  const [a, b] = await measureInTurn([own, bare], workload, rounds);
-  if (a === undefined || b === undefined) return '';
-  const share = (part: number, whole: number): string => `${((part / whole) * 100).toFixed(0)} %`;
-  return `${workload.title}: Causeway ${shown(a)}; bare ${shown(b)}; ${share(a.rate, b.rate)} of its requests a second, ${share(a.cpu, b.cpu)} of its processor time\n`;
+  const [ours, theirs] = await measureInTurn([own, bare], workload, rounds);
+  if (ours === undefined || theirs === undefined) return '';
+  const share = (of: (figures: Figures) => number): string =>
+    `${(medianRatio(ours, theirs, of) * 100).toFixed(0)} %`;
+  return `${workload.title}: Causeway ${shown(ours)}; bare ${shown(theirs)}; ${share(rateOf)} of its requests a second, ${share(cpuOf)} of its processor time\n`;
 }
 
-const shown = ({ rate, cpu }: Medians): string => `${rate.toFixed(0)} a second, ${cpu.toFixed(0)} µs`;
+/** The medians. */
+const shown = (rounds: Rounds): string =>
+  `${medianOf(rounds, rateOf).toFixed(0)} a second, ${medianOf(rounds, cpuOf).toFixed(0)} µs`;
