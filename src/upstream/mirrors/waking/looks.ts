@@ -19,8 +19,10 @@ export interface LooksOptions {
 
 /** Databases that are looked at at once, at most; CouchDB tells as many by one request. */
 const BATCH = 100;
-/** Milliseconds between two looks, at least. */
-const PACE = 1000;
+/** Milliseconds between two turns, at least. */
+const PACE = 3000;
+/** The part of the interval that a round is planned for: what is found late in it has still to be brought. */
+const ROUND = 0.9;
 /**
  * States of one database that are remembered. A cluster answers from whichever of the copies is the first, and each has
  * a sequence of its own.
@@ -31,6 +33,8 @@ const STATES = 4;
 export class Looks {
   /** What was found of each, the one that was looked at longest ago first. */
   readonly #found = new Map<string, readonly string[]>();
+  /** How many there were at the last turn. */
+  #count = 0;
   #running: AbortController | undefined;
   #cancel: (() => void) | undefined;
 
@@ -39,7 +43,9 @@ export class Looks {
   /** Begins with a look at all of them. */
   start(): void {
     const signal = this.#begin();
-    void this.#lookAt(this.options.names(), signal).then(() => this.#wait(signal));
+    const names = this.options.names();
+    this.#count = names.length;
+    void this.#lookAt(names, signal).then(() => this.#wait(signal));
   }
 
   /** Goes on where it stopped. */
@@ -70,28 +76,35 @@ export class Looks {
     return this.#running.signal;
   }
 
-  #wait(signal: AbortSignal): void {
+  /** @param spent milliseconds that the last turn took */
+  #wait(signal: AbortSignal, spent = 0): void {
     if (signal.aborted) return;
     this.#cancel?.();
-    const pause = this.#pause(this.options.names().length);
-    this.#cancel = this.options.chance.after(pause, () => void this.#turn(signal));
+    const pause = this.#pause();
+    // An upstream that is slow has some rest in between.
+    const rest = Math.max(pause - spent, pause / 2);
+    this.#cancel = this.options.chance.after(rest, () => void this.#turn(signal));
   }
 
-  #pause(count: number): number {
-    const interval = this.options.interval();
-    return Math.max(Math.min(PACE, interval), Math.floor(interval / Math.max(1, count)));
+  /** Milliseconds from one turn to the next. */
+  #pause(): number {
+    const round = this.options.interval() * ROUND;
+    return Math.max(Math.min(PACE, round), Math.floor(round / Math.max(1, this.#count)));
   }
 
   /** Looks at those whose turn it is. */
   async #turn(signal: AbortSignal): Promise<void> {
-    const names = new Set(this.options.names());
+    const { options } = this;
+    const began = options.chance.now();
+    const names = new Set(options.names());
+    this.#count = names.size;
     for (const name of this.#found.keys()) if (!names.has(name)) this.#found.delete(name);
-    const share = (names.size * this.#pause(names.size)) / this.options.interval();
+    const share = (names.size * this.#pause()) / (options.interval() * ROUND);
     const unknown = [...names].filter((name) => !this.#found.has(name));
     // A round ends before the time is over, so that none is looked at too late.
     const due = [...unknown, ...this.#found.keys()].slice(0, Math.ceil(share));
     await this.#lookAt(due, signal);
-    this.#wait(signal);
+    this.#wait(signal, options.chance.now() - began);
   }
 
   async #lookAt(names: readonly string[], signal: AbortSignal): Promise<void> {
