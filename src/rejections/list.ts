@@ -60,12 +60,14 @@ export class RejectionList {
   /**
    * Puts a revision on the list, or notes that it was refused again; resolves once that is on the disk.
    * @param most so many may be on the list
+   * @param isAgain it was tried again because it is on the list: it stays off where somebody took it off meanwhile
    * @returns false where the list is full: then the revision is only counted
    */
-  add(refused: Refused, about: ListInfo['about'], most: number): Promise<boolean> {
+  add(refused: Refused, about: ListInfo['about'], most: number, isAgain = false): Promise<boolean> {
     return this.#writes.add(async () => {
       const { ancestors, ...fields } = refused;
       const former = this.#known.get(fields.id);
+      if (isAgain && former?.has(fields.rev) !== true) return true;
       const outdated = ancestors.filter((rev) => former?.has(rev));
       const before = former?.get(fields.rev);
       const isFull = before === undefined && this.size - outdated.length >= most;

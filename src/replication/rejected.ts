@@ -9,6 +9,7 @@ import { startReplication } from './run.js';
  * Puts on a list what the target of a replication refused; resolves once it is on the disk.
  * @param about of the list, from now on
  * @param most see `RejectionList.add`
+ * @param isAgain see there
  * @returns false where the list is full
  */
 export async function noteRefused(
@@ -16,11 +17,12 @@ export async function noteRefused(
   { id, rev, error, text }: Refusal,
   about: ListInfo['about'],
   most: number,
+  isAgain = false,
 ): Promise<boolean> {
   const ancestors =
     text !== undefined && list.has(id) ? (await branchOf(text)).filter((one) => one !== rev) : [];
   const { status, error: kind, reason } = error;
-  return list.add({ id, rev, status, error: kind, reason, ancestors }, about, most);
+  return list.add({ id, rev, status, error: kind, reason, ancestors }, about, most, isAgain);
 }
 
 /** What was refused before may be written now, or something that descends from it. */

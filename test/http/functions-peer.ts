@@ -19,24 +19,24 @@ export interface AskOptions {
 /** What of an answer counts beside its type. */
 const SHOWN = ['location', 'x-a', 'x-couch-id', 'vary'] as const;
 
-const NAME = 'functions-facts';
-
 async function peer(
   url: string,
+  name: string,
   headers: http.OutgoingHttpHeaders,
   stop: () => Promise<void>,
 ): Promise<FunctionsPeer> {
   const send = (request: string, options: AskOptions = {}): ReturnType<typeof ask> => {
     const [method = '', path = ''] = request.split(/ (.*)/s);
-    return ask(`${url}/${NAME}${path === '/' ? '' : path}`, method, {
+    return ask(`${url}/${name}${path === '/' ? '' : path}`, method, {
       ...options,
       headers: { ...headers, ...options.headers },
     });
   };
   await send('DELETE /');
-  await send('PUT /');
+  // One shard: the order of changes is told.
+  await send('PUT ?q=1');
   return {
-    database: NAME,
+    database: name,
     async ask(request, options) {
       const { status, headers: given, text } = await send(request, options);
       const shown = SHOWN.filter((name) => given[name] !== undefined).map(
@@ -62,10 +62,11 @@ function ask(
   const length = bytes === undefined ? {} : { 'content-length': bytes.length };
   const type = bytes === undefined ? {} : { 'content-type': 'application/json' };
   return new Promise((resolve, reject) => {
-    // CouchDB says more than one answer where a function fails: its connections are not used again.
+    // CouchDB says more than one answer where a function fails: its connections are not used again, and what comes
+    // behind the first answer is no error.
     const request = http.request(
       url,
-      { method, headers: { ...length, ...type, ...headers }, agent: false },
+      { method, headers: { ...length, ...type, ...headers }, agent: false, insecureHTTPParser: true },
       (response) => {
         let text = '';
         response.setEncoding('utf8');
@@ -81,14 +82,18 @@ function ask(
   });
 }
 
-export async function ourPeer(): Promise<FunctionsPeer> {
+/** @param name of the database, another one for each test file: several ask the same CouchDB at once */
+export async function ourPeer(name: string): Promise<FunctionsPeer> {
   const app = await startApp();
-  return peer(`http://127.0.0.1:${app.port}`, { 'x-test-user': 'admin' }, () => app.stop());
+  return peer(`http://127.0.0.1:${app.port}`, name, { 'x-test-user': 'admin' }, () => app.stop());
 }
 
-/** @param url with the name and password of an admin */
-export function couchPeer(url: string): Promise<FunctionsPeer> {
+/**
+ * @param url with the name and password of an admin
+ * @param name see `ourPeer`
+ */
+export function couchPeer(url: string, name: string): Promise<FunctionsPeer> {
   const { origin, username, password } = new URL(url);
   const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
-  return peer(origin, { authorization }, () => Promise.resolve());
+  return peer(origin, name, { authorization }, () => Promise.resolve());
 }

@@ -3,10 +3,11 @@ import { couchPeer, ourPeer, type AskOptions, type FunctionsPeer } from './funct
 
 /** With a CouchDB that may be written to, `http://admin:secret@127.0.0.1:5984`, the same is asked of that. */
 const { COUCHDB_URL } = process.env;
+const NAME = 'functions-facts';
 
 const SERVERS: readonly (readonly [name: string, start: () => Promise<FunctionsPeer>])[] = [
-  ['Causeway', ourPeer],
-  ...(COUCHDB_URL === undefined ? [] : [['CouchDB', () => couchPeer(COUCHDB_URL)] as const]),
+  ['Causeway', () => ourPeer(NAME)],
+  ...(COUCHDB_URL === undefined ? [] : [['CouchDB', () => couchPeer(COUCHDB_URL, NAME)] as const]),
 ];
 
 /** The value of what stands in the query or the body. */

@@ -6,10 +6,11 @@ import { Wire } from './wire.js';
 
 /** With a CouchDB that may be written to, `http://admin:secret@127.0.0.1:5984`, the same is asked of that. */
 const { COUCHDB_URL } = process.env;
+const NAME = 'lists-facts';
 
 const SERVERS: readonly (readonly [name: string, start: () => Promise<FunctionsPeer>])[] = [
-  ['Causeway', ourPeer],
-  ...(COUCHDB_URL === undefined ? [] : [['CouchDB', () => couchPeer(COUCHDB_URL)] as const]),
+  ['Causeway', () => ourPeer(NAME)],
+  ...(COUCHDB_URL === undefined ? [] : [['CouchDB', () => couchPeer(COUCHDB_URL, NAME)] as const]),
 ];
 
 const LISTS = {
@@ -92,7 +93,7 @@ describe.each(SERVERS)('list functions in %s', (_name, start) => {
     ['rows/o/v?limit=1', `200 ${JSON_TYPE} [{"id":"a","key":0,"value":null}]`],
     [
       'req/k?key=1&a=b',
-      `200 ${JSON_TYPE} ["GET",null,{"key":1,"a":"b"},"undefined",{},["functions-facts","_design","l","_list","req","k"]]`,
+      `200 ${JSON_TYPE} ["GET",null,{"key":1,"a":"b"},"undefined",{},["lists-facts","_design","l","_list","req","k"]]`,
     ],
     ['own/k', `200 ${JSON_TYPE} ["_design/l",2]`],
     ['provides/k', `200 ${HTML} [abc]`, ACCEPT('text/html')],

@@ -99,6 +99,16 @@ describe('lists of rejections', () => {
     expect(await rejections.lists()).toMatchObject([{ count: 1, unlisted: 0 }]);
   });
 
+  it('do not get back what was taken off while it was tried again', async () => {
+    await rejections.use(key('a'), async (list) => {
+      await add(list, 'x');
+      const [isDropped] = await Promise.all([list.drop('x'), list.add(refused('x'), {}, 100, true)]);
+      expect([isDropped, list.size]).toEqual([true, 0]);
+      await add(list, 'x');
+      expect(list.size).toBe(1);
+    });
+  });
+
   it('count what has no room, and take more when there is some', async () => {
     await rejections.use(key('a'), async (list) => {
       const few = (id: string) => list.add(refused(id), {}, 2);

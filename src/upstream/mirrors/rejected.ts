@@ -191,7 +191,7 @@ export class MirrorRejections {
     const listener: ReplicationListener = {
       onRefused: async (refusal) => {
         // What somebody dropped meanwhile stays dropped.
-        if (list.has(refusal.id, refusal.rev)) await this.#note(mirror, list, refusal, about);
+        if (list.has(refusal.id, refusal.rev)) await this.#note(mirror, list, refusal, about, true);
       },
       onWritten: (documents) => noteWritten(list, documents),
     };
@@ -205,12 +205,13 @@ export class MirrorRejections {
     list: RejectionList,
     refusal: Refusal,
     about: RejectionList['about'],
+    isAgain = false,
   ): Promise<void> {
     const { id, rev, error } = refusal;
     const { maxRejections } = this.options.config.replication;
     const isListed =
       (list.size < maxRejections || list.has(id)) &&
-      (await noteRefused(list, refusal, { database: name, ...about }, maxRejections));
+      (await noteRefused(list, refusal, { database: name, ...about }, maxRejections, isAgain));
     if (!isListed) throw new CouchError(507, 'too_many_rejections', FULL);
     this.options.log.warn(
       { mirror: name, list: push.id, doc: id, rev, error: error.error, reason: error.reason },
