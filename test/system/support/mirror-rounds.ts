@@ -318,8 +318,13 @@ class Round {
     });
     const states = await Promise.all(this.options.fronts.map(({ gateway }) => this.#shown(gateway)));
     const clients = (await Promise.all(this.#clients.map((one) => one.leaves()))).flat();
-    const counts = clients.map((leaves) => leaves.split('\n').filter((line) => !upstream.has(line)).length);
-    return [...shown, JSON.stringify(states), `clients differ in ${counts.join(', ')}`].join('\n');
+    const differing = clients.map((leaves, at) => {
+      const own = new Set(leaves.split('\n'));
+      const more = [...own].filter((line) => !upstream.has(line));
+      const less = [...upstream].filter((line) => !own.has(line));
+      return `client ${String(at)} has ${String(more.length)} ${more.slice(0, 3).join('; ')} and lacks ${String(less.length)} ${less.slice(0, 3).join('; ')}`;
+    });
+    return [...shown, JSON.stringify(states), ...differing].join('\n');
   }
 
   /** What is deleted upstream is kept here until somebody says so. */
