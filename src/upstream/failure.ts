@@ -2,14 +2,16 @@
 export interface Failure {
   /** Whether there was no connection; otherwise one was there and broke, or nothing came. */
   readonly isLost: boolean;
+  /** Whether there was not even one of TCP, as far as can be known. */
+  readonly isUnreachable: boolean;
   /** Whether something else answers in its place. */
   readonly isOther: boolean;
   /** For a person; names no secrets. */
   readonly reason: string;
 }
 
-/** What undici and Node say where no connection came to be. */
-const UNCONNECTED = new Set([
+/** What undici and Node say where no connection of TCP came to be; of TLS, where it took too long. */
+const UNREACHABLE = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
   'EAI_AGAIN',
@@ -17,7 +19,6 @@ const UNCONNECTED = new Set([
   'ENETUNREACH',
   'EADDRNOTAVAIL',
   'ETIMEDOUT',
-  'EPROTO',
   'UND_ERR_CONNECT_TIMEOUT',
 ]);
 
@@ -28,13 +29,18 @@ const CERTIFICATE = /CERT|^UNABLE_TO|^ERR_TLS|^HOSTNAME_MISMATCH$/;
 
 export function failureOf(error: unknown): Failure {
   const code = codeOf(error);
-  const lost = (reason: string, isOther = false): Failure => ({ isLost: true, isOther, reason });
+  const lost = (reason: string, isOther = false): Failure => ({
+    isLost: true,
+    isUnreachable: UNREACHABLE.has(code),
+    isOther,
+    reason,
+  });
   if (code === 'SyntaxError') return lost('it is no CouchDB: what it answers is no JSON', true);
   if (CERTIFICATE.test(code)) return lost(`its certificate is not trusted (${code}); see upstream.caFile`);
   if (code.startsWith('ERR_SSL')) return lost(`it does not speak TLS (${code})`);
-  if (UNCONNECTED.has(code)) return lost(`the connection failed (${code})`);
+  if (UNREACHABLE.has(code) || code === 'EPROTO') return lost(`the connection failed (${code})`);
   const reason = SILENT.has(code) ? 'it did not answer in time' : `the connection failed (${code})`;
-  return { isLost: false, isOther: false, reason };
+  return { isLost: false, isUnreachable: false, isOther: false, reason };
 }
 
 /** The code of the innermost error that has one. */

@@ -1,3 +1,4 @@
+import { Knocking } from './knocking.js';
 import { type Link, type LinkEvent, NEW_LINK, step } from './link.js';
 
 /** What a look at the upstream found. */
@@ -12,12 +13,17 @@ export type Finding =
       readonly isOther?: boolean;
       /** There was a connection: it may have been this one request that went wrong. */
       readonly isReached?: boolean;
+      /** There was not even a TCP connection: whether there is one again can be found out without a request. */
+      readonly isUnreachable?: boolean;
     }
   | { readonly type: 'refused'; readonly reason: string };
 
 /** Milliseconds. */
 export interface Timing {
-  /** The longest waits before the first look at an upstream that is away, and before any later one. */
+  /**
+   * The longest waits before the first look at an upstream that is away, and before any later one. The former is also how
+   * often one that takes no connections is knocked at.
+   */
   readonly firstRetry: number;
   readonly longestRetry: number;
   /** After so long without an answer one that is there is looked at. */
@@ -46,6 +52,8 @@ export const REAL: Chance = {
 export interface MonitorOptions {
   /** Looks at the upstream. Never fails. */
   probe(signal: AbortSignal): Promise<Finding>;
+  /** Whether it takes connections. Never fails. */
+  knock(signal: AbortSignal): Promise<boolean>;
   /** Read at each use: it may change. */
   readonly timing: Timing;
   /** Is told of each change of the link. */
@@ -61,7 +69,8 @@ const LONGEST_RETRY_AFTER = 30;
 
 /**
  * Keeps the link up to date: hears what came of requests, and sends probes, one at a time. Nobody's failures make it send
- * more than one in the time of the first retry.
+ * more than one in the time of the first retry. While there is no connection at all it knocks besides, and probes at once
+ * when a knock is answered; where that probe finds something there that is not well, the waits between probes alone count.
  */
 export class Monitor {
   #link = NEW_LINK;
@@ -84,9 +93,16 @@ export class Monitor {
   #floor = -Infinity;
   #closed = false;
   readonly #chance: Chance;
+  readonly #knocking: Knocking;
 
   constructor(private readonly options: MonitorOptions) {
     this.#chance = options.chance ?? REAL;
+    this.#knocking = new Knocking({
+      knock: (signal) => options.knock(signal),
+      interval: () => options.timing.firstRetry,
+      onTaken: () => this.#lookSoon(),
+      chance: this.#chance,
+    });
   }
 
   get link(): Link {
@@ -115,6 +131,7 @@ export class Monitor {
   close(): void {
     this.#closed = true;
     this.#probe?.abort();
+    this.#knocking.stop();
     this.#stopWaiting();
   }
 
@@ -160,13 +177,18 @@ export class Monitor {
     if (state === 'online' || state === 'degraded') this.#lookSoon();
   }
 
-  /** A request found no connection. */
-  lost(reason: string): void {
+  /**
+   * A request found no connection.
+   * @param isUnreachable as in `Finding`
+   */
+  lost(reason: string, isUnreachable = false): void {
     const isNews = this.#link.state !== 'offline';
     this.#trialAt = this.#chance.now() + this.options.timing.firstRetry;
-    if (!isNews) return;
-    this.#hear({ type: 'lost', reason });
-    if (this.#probe === undefined) this.#lookLater();
+    if (isNews) this.#hear({ type: 'lost', reason });
+    // What the probe finds counts.
+    if (this.#probe !== undefined) return;
+    if (isNews) this.#lookLater();
+    if (isUnreachable) this.#startKnocking();
   }
 
   #hear(event: LinkEvent): void {
@@ -193,8 +215,15 @@ export class Monitor {
       return;
     }
     const longest = Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#link.failures - 1, 40));
-    const floor = Math.max(0, this.#floor - this.#chance.now());
-    this.#wait(Math.max(floor, longest * this.#chance.random()));
+    this.#wait(Math.max(this.#untilFloor(), longest * this.#chance.random()));
+  }
+
+  #startKnocking(): void {
+    if (!this.#closed) this.#knocking.start(this.#untilFloor());
+  }
+
+  #untilFloor(): number {
+    return Math.max(0, this.#floor - this.#chance.now());
   }
 
   #wait(milliseconds: number, call = (): void => this.#due()): void {
@@ -223,6 +252,7 @@ export class Monitor {
     if (this.#closed || this.#probe !== undefined) return;
     const controller = new AbortController();
     this.#probe = controller;
+    this.#knocking.stop();
     this.#lastProbeAt = this.#chance.now();
     void this.options.probe(controller.signal).then((finding) => {
       if (this.#probe !== controller) return;
@@ -245,6 +275,7 @@ export class Monitor {
       this.#floor = now + Math.min(seconds * 1000, longestRetry);
       this.#hear(finding);
       this.#lookLater();
+      if (finding.type === 'lost' && finding.isUnreachable === true) this.#startKnocking();
       return;
     }
     this.#heardAt = now;

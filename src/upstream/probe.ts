@@ -14,21 +14,25 @@ export interface Identity {
 
 export type Seen = Finding & { readonly identity?: Identity };
 
-/** Longer than this a probe does not wait for an answer, in milliseconds. */
+/** Longer than this a probe does not wait for an answer, in milliseconds, unless a connection may take longer. */
 const PATIENCE = 10_000;
+/** Milliseconds by which undici may be late to say that there is no connection, which a probe must not miss. */
+const LATE = 2000;
 
 /**
  * Looks whether a CouchDB is there that lets the account in. Never fails.
  * @param username of the account; undefined where there is none
+ * @param connectTimeout of the client's connections, in milliseconds
  */
 export async function look(
   client: HttpClient,
   username: string | undefined,
+  connectTimeout: number,
   signal: AbortSignal,
 ): Promise<Seen> {
   const patience = new AbortController();
   const giveUp = (): void => patience.abort();
-  const timer = setTimeout(giveUp, PATIENCE);
+  const timer = setTimeout(giveUp, Math.max(PATIENCE, connectTimeout + LATE));
   signal.addEventListener('abort', giveUp, { once: true });
   try {
     return await lookAt(client, username, patience.signal);
@@ -65,8 +69,8 @@ async function lookAt(client: HttpClient, username: string | undefined, signal: 
 /** A status that is no success is one of what stands in its place, or in front of it. */
 function findingOf(error: unknown): Finding {
   if (!(error instanceof CouchError)) {
-    const { reason, isOther, isLost } = failureOf(error);
-    return { type: 'lost', reason, isOther, isReached: !isLost };
+    const { reason, isOther, isLost, isUnreachable } = failureOf(error);
+    return { type: 'lost', reason, isOther, isReached: !isLost, isUnreachable };
   }
   const { status, error: kind, reason, retryAfter } = error;
   if (status === 401 || status === 403)

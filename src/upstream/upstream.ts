@@ -12,6 +12,7 @@ import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
 import { failureOf } from './failure.js';
 import { headersUp, identity, type Origin, pairsOf, type Sender, whyUntold } from './headers.js';
+import { knock } from './knock.js';
 import type { Link, LinkState } from './link.js';
 import { type Chance, type Finding, Monitor } from './monitor.js';
 import { BodyFailed, type Receiver } from './passage.js';
@@ -92,6 +93,7 @@ export class Upstream {
     this.#directory = this.#newDirectory();
     this.#monitor = new Monitor({
       probe: (signal) => this.#look(signal),
+      knock: (signal) => this.#knock(signal),
       // Read at each use.
       get timing() {
         return config.upstream;
@@ -366,7 +368,7 @@ export class Upstream {
       if (error.status !== 500 && error.status !== 507) return error;
       return badGateway(`The upstream failed: ${error.reason || error.error}`, SOON, error);
     }
-    const { isLost, isOther, reason } = failureOf(error);
+    const { isLost, isOther, isUnreachable, reason } = failureOf(error);
     this.#counters.failed++;
     if (!this.#isCurrent(connection)) return badGateway('The upstream is another one now.', SOON);
     this.#lastError = { at: new Date(), reason };
@@ -375,7 +377,7 @@ export class Upstream {
       this.#monitor.failed(reason);
       return badGateway(`The upstream gave no answer: ${reason}.`, SOON);
     }
-    this.#monitor.lost(reason);
+    this.#monitor.lost(reason, isUnreachable);
     return upstreamAway(this.#monitor.retryAfter());
   }
 
@@ -383,9 +385,15 @@ export class Upstream {
     const connection = this.#connection;
     if (connection === undefined) return { type: 'lost', reason: 'there is none' };
     this.#counters.probes++;
-    const seen = await look(connection.client, connection.target.username, signal);
+    const { connectTimeout } = this.options.config.upstream;
+    const seen = await look(connection.client, connection.target.username, connectTimeout, signal);
     if (seen.identity !== undefined && connection === this.#connection) this.#identity = seen.identity;
     return seen;
+  }
+
+  async #knock(signal: AbortSignal): Promise<boolean> {
+    const url = this.#connection?.target.url;
+    return url !== undefined && (await knock(url, this.options.config.upstream.firstRetry, signal));
   }
 
   #changed({ state, reason }: Link, before: Link): void {

@@ -4,11 +4,15 @@ import { settled, Time } from './time.js';
 
 const TIMING = { firstRetry: 1000, longestRetry: 300_000, probeInterval: 30_000 };
 const AWAY: Finding = { type: 'lost', reason: 'away' };
+const UNREACHABLE: Finding = { ...AWAY, isUnreachable: true };
 
 class Fixture {
   readonly time = new Time();
   found: Finding = { type: 'right' };
   probes = 0;
+  /** What a knock finds. */
+  knocked: Promise<boolean> = Promise.resolve(false);
+  readonly knocks: AbortSignal[] = [];
   readonly states: string[] = [];
   readonly monitor = new Monitor({
     timing: TIMING,
@@ -17,8 +21,20 @@ class Fixture {
       this.probes++;
       return Promise.resolve(this.found);
     },
+    knock: (signal) => {
+      this.knocks.push(signal);
+      return this.knocked;
+    },
     onChange: (link) => this.states.push(link.state),
   });
+
+  /** Without a connection for so long that probes come minutes apart. */
+  static async unreachable(): Promise<Fixture> {
+    const it = await Fixture.started(UNREACHABLE);
+    await it.time.pass(860_000);
+    it.knocks.length = it.probes = 0;
+    return it;
+  }
 
   static async started(found: Finding = { type: 'right' }): Promise<Fixture> {
     const it = new Fixture();
@@ -190,11 +206,108 @@ describe('the monitor of a link', () => {
     expect(it.state).toBe('online');
   });
 
+  it('knocks all the time while there is no connection, and looks at once when a knock is taken', async () => {
+    const it = await Fixture.unreachable();
+    expect(it.monitor.nextProbe).toBeGreaterThan(60_000);
+    await it.time.pass(10_000);
+    expect([it.knocks.length, it.probes]).toEqual([10, 0]);
+    it.found = { type: 'right' };
+    it.knocked = Promise.resolve(true);
+    await it.time.pass(1000);
+    expect([it.state, it.probes, it.knocks.length]).toEqual(['online', 1, 11]);
+    await it.time.pass(20_000);
+    expect(it.knocks.length).toBe(11);
+  });
+
+  it.each([
+    [0, 500],
+    [0.999, 1499],
+  ])('knocks when it is lucky by %d after %d milliseconds, however long a knock takes', async (luck, gap) => {
+    const it = await Fixture.unreachable();
+    it.time.luck = luck;
+    await it.time.pass(5000);
+    let answer: (isTaken: boolean) => void = () => undefined;
+    it.knocked = new Promise((resolve) => (answer = resolve));
+    await it.time.pass(1500);
+    const { length } = it.knocks;
+    await it.time.pass(10_000);
+    expect(it.knocks.length).toBe(length);
+    it.knocked = Promise.resolve(false);
+    answer(false);
+    await it.time.pass(0);
+    expect(it.knocks.length).toBe(length + 1);
+    await it.time.pass(gap - 1);
+    expect(it.knocks.length).toBe(length + 1);
+    await it.time.pass(1);
+    expect(it.knocks.length).toBe(length + 2);
+  });
+
+  it.each([
+    ['answers that it is not well', { ...AWAY, isReached: true }],
+    ['is something else', { ...AWAY, isOther: true }],
+    ['has a certificate that is not trusted', AWAY],
+    ['refuses the account', { type: 'refused', reason: 'no such account' }],
+  ] satisfies [string, Finding][])(
+    'knocks no more at one that %s, until there is no connection',
+    async (_, found) => {
+      const it = await Fixture.unreachable();
+      it.knocked = Promise.resolve(true);
+      it.found = found;
+      await it.time.pass(1000);
+      expect([it.probes, it.knocks.length]).toEqual([1, 1]);
+      await it.time.pass(100_000);
+      expect([it.probes, it.knocks.length]).toEqual([1, 1]);
+      it.knocked = Promise.resolve(false);
+      it.monitor.lost('a certificate that is not trusted');
+      await it.time.pass(10_000);
+      expect(it.knocks.length).toBe(1);
+      it.monitor.lost('the connection failed (ECONNREFUSED)', true);
+      await it.time.pass(10_000);
+      expect(it.knocks.length).toBeGreaterThan(9);
+    },
+  );
+
+  it('does not knock before the upstream wants to be asked again', async () => {
+    const it = await Fixture.started({ ...AWAY, retryAfter: 20 });
+    it.monitor.lost('the connection failed (ECONNREFUSED)', true);
+    it.found = UNREACHABLE;
+    await it.time.pass(19_999);
+    expect([it.probes, it.knocks.length]).toEqual([1, 0]);
+    await it.time.pass(3000);
+    expect(it.knocks.length).toBeGreaterThan(0);
+  });
+
+  it('sends no storm of probes where knocks are taken and requests are not', async () => {
+    const it = await Fixture.unreachable();
+    it.time.luck = 0.1;
+    it.knocked = Promise.resolve(true);
+    await it.time.pass(10_000);
+    expect(it.probes).toBeLessThan(12);
+  });
+
+  it.each([
+    ['closed', (monitor: Monitor) => monitor.close()],
+    ['to begin anew', (monitor: Monitor) => monitor.restart()],
+  ])('ends a knock that is under way when it is %s', async (_, end) => {
+    const it = await Fixture.unreachable();
+    let answer: (isTaken: boolean) => void = () => undefined;
+    it.knocked = new Promise((resolve) => (answer = resolve));
+    await it.time.pass(1000);
+    it.found = { type: 'right' };
+    end(it.monitor);
+    await settled();
+    const { probes } = it;
+    expect(it.knocks.map(({ aborted }) => aborted)).toEqual([true]);
+    answer(true);
+    await it.time.pass(20_000);
+    expect([it.probes, it.knocks.length]).toEqual([probes, 1]);
+  });
+
   it('has no timer and says nothing once it is closed', async () => {
     const it = await Fixture.started();
     const { length } = it.states;
     it.monitor.close();
-    it.monitor.lost('away');
+    it.monitor.lost('away', true);
     it.monitor.failed('no answer');
     it.monitor.answered();
     await settled();
