@@ -56,6 +56,9 @@ export async function startPair(shared: boolean, settings: ConfigValues = {}): P
 export interface ShownLink {
   readonly state: string;
   readonly reason: string | null;
+  readonly failures: number;
+  /** Seconds. */
+  readonly next_probe_in: number | null;
   readonly counters: Readonly<Record<string, number>>;
 }
 
