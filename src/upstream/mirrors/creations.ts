@@ -117,9 +117,11 @@ export class Creations {
     const { upstream, closing, log } = this.context;
     this.#fruitless.delete(name);
     try {
+      // Asked first: every request for a database that is not mirrored comes here.
+      if (!(await this.#hasRoom())) return;
       await upstream.ask({ method: 'GET', path: encodeURIComponent(name), signal: closing });
       if (closing.aborted || this.host.get(name) !== undefined) return;
-      if (await this.#hasRoom()) await this.#make({ name, isWarm: false, created: Date.now() });
+      await this.#make({ name, isWarm: false, created: Date.now() });
     } catch (error) {
       if (closing.aborted) return;
       if (this.#fruitless.size >= MOST) this.#fruitless.clear();
