@@ -83,6 +83,8 @@ export class Exchange {
       this.rewrites = exchange.rewrites + 1;
       this.#isAwaited = exchange.#isAwaited;
       this.#body = rewriting.body ?? exchange.#body;
+      // Each would listen to the response by itself, and a request may be rewritten a hundred times.
+      this.#departure = exchange.#departure;
       return;
     }
     this.url = request.url ?? '';

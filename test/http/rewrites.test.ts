@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { startApp, type TestApp } from './app.js';
 import { couchPeer, ourPeer, type AskOptions, type FunctionsPeer } from './functions-peer.js';
 
@@ -183,6 +183,20 @@ describe('rewrites', () => {
 
   const rewritten = (to: unknown, options: Parameters<TestApp['request']>[2] = {}, method = 'GET') =>
     app.request(method, `/db/_design/f/_rewrite?to=${encodeURIComponent(JSON.stringify(to))}`, options);
+
+  test.each(['GET', 'POST'])('listen for the client of a %s once, however many there are', async (method) => {
+    const warnings: Error[] = [];
+    const note = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', note);
+    onTestFinished(() => void process.off('warning', note));
+    const options = method === 'POST' ? { json: { n: 1 } } : {};
+    const { status, body } = await rewritten({ path: '_rewrite' }, options, method);
+    expect([status, body]).toEqual([
+      400,
+      { error: 'bad_request', reason: 'Exceeded rewrite recursion limit' },
+    ]);
+    expect(warnings.filter(({ name }) => name === 'MaxListenersExceededWarning')).toEqual([]);
+  });
 
   test.each(['../../../other/secret', '../../../_all_dbs', '/../../../_session', '../../x/../../../_up'])(
     'never lead out of the database: %s',
