@@ -128,12 +128,12 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     { upstream, databases, rejections: refused, config, limits, uuid: directory.uuid, log },
     directory.path,
   );
-  parts.add(() => mirrors.close());
   const ofUsers = new UserDatabasesByRule({ databases, upstream, mirrors });
   const perUser = new PerUser(databases, ofUsers, config, log);
-  parts.add(() => {
+  // Together: what the one waits for at the upstream the other ends.
+  parts.add(async () => {
     ofUsers.close();
-    return perUser.close();
+    await Promise.all([perUser.close(), mirrors.close()]);
   });
   const services = {
     settings,

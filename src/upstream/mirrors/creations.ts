@@ -103,7 +103,7 @@ export class Creations {
     const { upstream, closing } = this.context;
     await this.want(name);
     const mirror = this.host.get(name);
-    if (mirror !== undefined) await warm(mirror);
+    if (mirror !== undefined) await warm(mirror, closing);
     else await upstream.ask({ method: 'GET', path: encodeURIComponent(name), signal: closing });
     if (mirror?.crossing.place !== 'here')
       throw unavailable('The database is being copied from the upstream.');
@@ -167,7 +167,7 @@ export class Creations {
     this.#fruitless.delete(name);
     await this.want(name);
     const mirror = host.get(name);
-    if (mirror !== undefined) await warm(mirror);
+    if (mirror !== undefined) await warm(mirror, closing);
   }
 
   /** Deletes a database upstream, then here. @throws CouchError 403, 404, 503 */
@@ -219,16 +219,18 @@ export class Creations {
   }
 }
 
-/** Resolves when a mirror is warm, or after a while. */
-async function warm(mirror: Mirror): Promise<void> {
-  if (mirror.standing.isWarm) return;
+/** Resolves when a mirror is warm, or after a while, or at the end. */
+async function warm(mirror: Mirror, closing: AbortSignal): Promise<void> {
+  if (mirror.standing.isWarm || closing.aborted) return;
   await new Promise<void>((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
+      closing.removeEventListener('abort', done);
       end();
       resolve();
     };
     const timer = setTimeout(done, PATIENCE);
+    closing.addEventListener('abort', done);
     const end = mirror.onProgress(() => {
       if (mirror.crossing.place === 'here') done();
     });

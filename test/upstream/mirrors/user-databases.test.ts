@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { until } from '../../system/support/wait.js';
-import { type Mirrored, startMirrored } from './pair.js';
+import { startUsers } from '../../auth/users/gateway.js';
+import { startGate } from './gate.js';
+import { type Mirrored, mirroring, startMirrored } from './pair.js';
 
 let pair: Mirrored;
 beforeAll(async () => {
@@ -43,5 +45,19 @@ test('a database of a user is made, secured and deleted upstream, too, also wher
       const { status } = await pair.back.ask('GET', databaseOf(user));
       return status === 404;
     });
+  }
+});
+
+test('a gateway stops while the upstream gives no answer about the database of a user', async () => {
+  const gate = await startGate(pair.back.gateway.url);
+  const front = await startUsers(mirroring(gate.url, { perUser: { enable: true } }));
+  try {
+    gate.holds = (method, path) => method === 'PUT' && path.startsWith(databaseOf('kim'));
+    await front.put('kim', { password: 'pear' });
+    await until('the upstream to be asked', () => Promise.resolve(gate.waiting > 0));
+  } finally {
+    await front.stop();
+    expect(gate.waiting).toBe(1);
+    gate.close();
   }
 });
