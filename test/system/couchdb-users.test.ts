@@ -19,7 +19,7 @@ afterAll(async () => {
 
 interface Side {
   readonly url: string;
-  readonly auth: { readonly basic: { readonly username: string } };
+  readonly auth: { readonly basic: { readonly username: string; readonly password?: string } };
 }
 interface Replication {
   readonly _id: string;
