@@ -242,7 +242,6 @@ class Round {
 
   /** @param documents that the clients wrote */
   async #finish(documents: readonly string[]): Promise<number> {
-    await this.#choose();
     await this.#untilSame();
     for (const [at, { couch }] of this.#servers.entries()) {
       const server = at === 0 ? 'the upstream' : `gateway ${String(at)}`;
@@ -270,28 +269,29 @@ class Round {
     }
   }
 
-  /** An upstream that was put back to what it was is another one, until an admin says what is to become of it. */
+  /**
+   * An upstream that was put back to what it was is another one, until an admin says what is to become of it. A gateway
+   * may find out late.
+   */
   async #choose(): Promise<void> {
     if (this.options.event !== 'upstream restored') return;
     for (const { gateway } of this.options.fronts) {
-      await until(
-        'the gateway knows how its upstream is',
-        async () => ['warm', 'upstream-replaced'].includes((await this.#shown(gateway)).state),
-        PATIENCE,
-      );
       if ((await this.#shown(gateway)).state === 'upstream-replaced')
         await gateway.couch.post(`/_gateway/databases/${this.#database}/push-all`, {});
     }
   }
 
   async #untilSame(): Promise<void> {
-    await until('all have the same leaves', async () => (await this.#digests()).size === 1, PATIENCE).catch(
-      async (cause: unknown) => {
-        throw new Error(await this.#describe(), { cause });
-      },
-    );
+    const areSame = async (): Promise<boolean> => {
+      await this.#choose();
+      return (await this.#digests()).size === 1;
+    };
+    await until('all have the same leaves', areSame, PATIENCE).catch(async (cause: unknown) => {
+      throw new Error(await this.#describe(), { cause });
+    });
     for (const { gateway } of this.options.fronts) {
       const isQuiet = async (): Promise<boolean> => {
+        await this.#choose();
         const { state, ahead } = await this.#shown(gateway);
         return state === 'warm' && ahead === 0;
       };
