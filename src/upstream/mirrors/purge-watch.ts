@@ -25,10 +25,8 @@ export async function betweenPurges(
   for (let isDone = false; !isDone;) {
     const over = new AbortController();
     const purged = new AbortController();
-    const watching = whenPurged({ ...session, signal: AbortSignal.any([signal, over.signal]) }).then(
-      () => purged.abort(new Error('something was purged upstream')),
-      // Whatever is the matter with the upstream, those who work find out, or it was a moment.
-      () => undefined,
+    const watching = watch({ ...session, signal: AbortSignal.any([signal, over.signal]) }, () =>
+      purged.abort(new Error('something was purged upstream')),
     );
     try {
       await work({ ...session, signal: AbortSignal.any([signal, purged.signal]) });
@@ -41,5 +39,18 @@ export async function betweenPurges(
       await watching;
     }
     if (!isDone) await patiently(() => purges.follow(signal), signal);
+  }
+}
+
+/** Resolves once something was purged upstream and that was told, or the signal has fired. */
+async function watch(session: Session, tell: () => void): Promise<void> {
+  while (!session.signal.aborted) {
+    try {
+      await whenPurged(session);
+      tell();
+      return;
+    } catch {
+      // Whatever is the matter with the upstream, those who work find out, or it was a moment.
+    }
   }
 }

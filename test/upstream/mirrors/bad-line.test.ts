@@ -140,13 +140,18 @@ test('what is purged upstream while the first copy is under way is not here when
   expect(await contentOf(front, 'purged')).toEqual(await contentOf(back, 'purged'));
 });
 
-test('what is purged upstream while very much is brought is followed before all is there', async () => {
+test('what is purged upstream while very much is brought is followed before all is there, though the first look is refused', async () => {
   await back.ask('PUT', '/much');
   await fill(back, 'much', 10);
   const { d3 } = await contentOf(back, 'much');
   gate.holds = (_, path) => path.startsWith('/much/_bulk_get');
   let isFollowed = false;
-  proxy.faults = (_, path) => {
+  let isRefused = false;
+  proxy.faults = (method, path) => {
+    if (!isRefused && gate.waiting > 0 && method === 'GET' && path === '/much/') {
+      isRefused = true;
+      return { kind: 'answer', status: 403 };
+    }
     isFollowed ||= path === '/much/_purged_infos' && gate.waiting > 0;
     return undefined;
   };
@@ -154,6 +159,7 @@ test('what is purged upstream while very much is brought is followed before all 
   await until('it to be on its way', () => gate.waiting > 0);
   await back.ask('POST', '/much/_purge', { json: { d3: [d3] } });
   await until('the purge to be followed', () => isFollowed);
+  expect(isRefused).toBe(true);
   gate.open();
   await isHere({ front, back }, 'much');
   expect(await contentOf(front, 'much')).toEqual(await contentOf(back, 'much'));
