@@ -71,7 +71,14 @@ async function startFront({
   const { data = await folder(), enabled = true, url = `http://127.0.0.1:${line.port}` } = more;
   const front = await startUsers(
     {
-      upstream: { url, username, password, firstRetry: 20, accounts: { enabled, recheck, remember } },
+      upstream: {
+        url,
+        username,
+        password,
+        firstRetry: 20,
+        probeInterval: 200,
+        accounts: { enabled, recheck, remember },
+      },
       databases: [{ match: '*', mode: 'local' }],
     },
     data,
