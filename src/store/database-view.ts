@@ -20,6 +20,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import type { CompactionProgress } from './compact.js';
+import type { Conflicts } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 
 /** A database as somebody may see it: everything is passed on, but for what a subclass has rules for. */
@@ -68,6 +69,10 @@ export class DatabaseView implements Database {
 
   get indexes(): IndexStore {
     return this.inner.indexes;
+  }
+
+  get conflicts(): Conflicts {
+    return this.inner.conflicts;
   }
 
   get unsent(): Unsent {

@@ -62,6 +62,8 @@ export const uploads = new Sublevel('causeway-uploads');
 export const indexes = new Sublevel('causeway-indexes');
 /** Last sequence of one or more rows that the upstream has not got → since when they wait; see unsent-entries.ts. */
 export const unsent = new Sublevel('causeway-unsent');
+/** Sequence → the document in conflict whose last change it is, `{"id":…,"leaves":…}`, perhaps with a `state`. */
+export const conflicts = new Sublevel('causeway-conflicts');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -83,6 +85,7 @@ export const ALL: readonly Sublevel[] = [
   uploads,
   indexes,
   unsent,
+  conflicts,
   meta,
 ];
 

@@ -3,6 +3,7 @@ import { syncFolder } from '../config/files.js';
 import { CouchError, unavailable } from '../errors.js';
 import { Uploads } from './attachments/uploads.js';
 import { Backoff } from './backoff.js';
+import { LevelConflicts } from './conflicts/conflicts.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { Events } from './events.js';
 import { asRefusal, asWriteFailure, isNoSpace } from './failures.js';
@@ -41,6 +42,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   protected readonly level: ClassicLevel;
   readonly indexes: LevelIndexes;
   readonly unsent: LevelUnsent;
+  readonly conflicts: LevelConflicts;
   readonly #writer: Writer;
   protected uploads: Uploads | undefined;
   #events = new Events(0);
@@ -83,6 +85,12 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       updateSeq: () => this.updateSeq,
       changes: (range) => this.changes(range),
       submit: (run) => this.submit({ run }),
+    });
+    this.conflicts = new LevelConflicts({
+      level: this.level,
+      state: () => this.open.state,
+      seqOf: (id) => this.get(id)?.seq,
+      submit: (task) => this.submit(task),
     });
     this.positions = this.#newPositions();
     this.#texts = options.texts ?? new RecentTexts();

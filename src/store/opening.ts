@@ -81,6 +81,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     counted === undefined ||
     knownEpochs === undefined ||
     !keys.countsSizes(state) ||
+    !keys.countsConflicts(state) ||
     isStale(counted, updateSeq, pouch)
   ) {
     if (known !== undefined && updateSeq > known.updateSeq)

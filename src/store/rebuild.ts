@@ -4,6 +4,7 @@ import { completeStubs, dropStrays } from './attachments/mend.js';
 import { factsOf } from './body-facts.js';
 import { BodyRoles } from './body-roles.js';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
+import { conflictingLeaves, conflictKey, conflictText } from './conflicts/rows.js';
 import type { Epochs } from './epochs.js';
 import { LARGE, largeBodyKey } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -21,13 +22,14 @@ const PAGE = 1000;
 interface Gathered {
   docCount: number;
   deletedCount: number;
+  conflicts: number;
   readonly counts: ChangeCounts;
   readonly roles: BodyRoles;
   readonly bytes: BytesCount;
 }
 
 /**
- * Makes the changes index and the counters from the documents alone: for a database that PouchDB made, wrote to since,
+ * Makes the changes index, that of conflicts and the counters from the documents alone: for a database that PouchDB made, wrote to since,
  * or compacted. Nothing says that the index is good before its last batch, so a crash only means doing it again.
  * @param known what was our own
  */
@@ -37,11 +39,12 @@ export async function rebuildIndex(
   updateSeq: number,
   known: Pick<State, 'updateSeq' | 'purgeSeq' | 'droppedBytes'>,
 ): Promise<State> {
-  for (const { start, end } of [layout.changes, layout.changeCounts, layout.attachmentUses])
+  for (const { start, end } of [layout.changes, layout.changeCounts, layout.conflicts, layout.attachmentUses])
     await level.clear({ gte: start, lt: end });
   const gathered: Gathered = {
     docCount: 0,
     deletedCount: 0,
+    conflicts: 0,
     counts: new ChangeCounts(),
     roles: new BodyRoles(),
     bytes: new BytesCount(level, layout.attachmentUses),
@@ -51,7 +54,7 @@ export async function rebuildIndex(
   await readBodies(level, known.updateSeq, gathered);
   // Before it was ours nothing was stored compressed.
   if (known.updateSeq > 0) await dropStrays(level);
-  const { docCount, deletedCount, counts, bytes } = gathered;
+  const { docCount, deletedCount, conflicts, counts, bytes } = gathered;
   const state = {
     updateSeq,
     docCount,
@@ -59,6 +62,9 @@ export async function rebuildIndex(
     ...(await bytes.finish()),
     droppedBytes: known.droppedBytes,
     chunked: await countChunked(level),
+    conflicts,
+    // What was noted is noted anew.
+    notedConflicts: 0,
     purgeSeq: Math.max(known.purgeSeq, await layout.lastNumber(level, layout.purges)),
   };
   // A new database has nothing that could be lost.
@@ -68,7 +74,7 @@ export async function rebuildIndex(
   return state;
 }
 
-/** Writes the rows of the changes index. */
+/** Writes the rows of the changes index, and those of conflicts. */
 async function readDocuments(level: ClassicLevel, epochs: Epochs, gathered: Gathered): Promise<void> {
   const { counts, roles, bytes } = gathered;
   const { start: gte, end: lt } = layout.documents;
@@ -82,6 +88,10 @@ async function readDocuments(level: ClassicLevel, epochs: Epochs, gathered: Gath
       roles.note(record);
       bytes.addRecord(text);
       batch.put(layout.changes.key(layout.seqKey(record.seq)), record.changeRow(epochs.token(record.seq)));
+      const leaves = conflictingLeaves(record);
+      if (leaves === 0) continue;
+      batch.put(conflictKey(record.seq), conflictText({ id: record.id, leaves }));
+      gathered.conflicts++;
     }
     await batch.write({ sync: false });
   }

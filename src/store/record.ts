@@ -121,6 +121,12 @@ export class StoredDocument implements StoredRecord {
     return this.#winner().node[1].deleted === true;
   }
 
+  /** How many leaves are not deleted. */
+  get livingLeaves(): number {
+    const deleted = this.#sorted().findIndex((leaf) => leaf.node[1].deleted === true);
+    return deleted < 0 ? this.#sorted().length : deleted;
+  }
+
   leafRevs(): readonly string[] {
     return (this.#leafRevs ??= this.#sorted().map(revAt));
   }

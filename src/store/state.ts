@@ -19,13 +19,17 @@ export interface State {
   readonly purgeSeq: number;
   /** How many attachments are kept in chunks, which PouchDB does not know. */
   readonly chunked: number;
+  /** Documents with two or more leaves that are not deleted. */
+  readonly conflicts: number;
+  /** Those of them of which something is noted. */
+  readonly notedConflicts: number;
 }
 
 /** PouchDB would take an attachment in chunks for an empty one: it must not read a database that has any. */
 export const pouchUpdateSeq = ({ updateSeq, chunked }: Pick<State, 'updateSeq' | 'chunked'>): string =>
   chunked === 0 ? String(updateSeq) : 'This database has attachments that only Causeway can read.';
 
-/** What is counted since there are attachments, purges and sizes. */
+/** What is counted since there are attachments, purges, sizes and an index of conflicts. */
 const LATER = {
   attachmentBytes: 0,
   metadataBytes: 0,
@@ -34,6 +38,8 @@ const LATER = {
   droppedBytes: 0,
   chunked: 0,
   purgeSeq: 0,
+  conflicts: 0,
+  notedConflicts: 0,
 };
 
 /** @returns undefined for what is no state */
@@ -49,6 +55,9 @@ export function parseState(text: string | undefined): State | undefined {
 
 /** Whether sizes were counted when a state was stored. */
 export const countsSizes = (text: string | undefined): boolean => text?.includes('"activeBytes":') === true;
+
+/** The same of conflicts. */
+export const countsConflicts = (text: string | undefined): boolean => text?.includes('"conflicts":') === true;
 
 const isState = (state: Partial<State>): state is State =>
   Object.values(state).every((counter) => Number.isSafeInteger(counter)) &&

@@ -25,6 +25,7 @@ import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
+import { ConflictWrites } from './conflicts/writes.js';
 import * as layout from './layout.js';
 import { LocalWrites } from './local-writes.js';
 import type { RecentDocuments } from './recent.js';
@@ -66,6 +67,7 @@ export interface EditOptions {
 export class Transaction implements Holder {
   readonly locals: LocalWrites;
   readonly unsent: UnsentWrites;
+  readonly conflicts: ConflictWrites;
   readonly #touched = new Map<string, Touched>();
   readonly #bodies: BodyWrites;
   /** Sequence → what is attached to the body there, where it was read beforehand. */
@@ -86,13 +88,14 @@ export class Transaction implements Holder {
     this.#bodies = new BodyWrites(context.level, context.largeBodies, this);
     this.locals = new LocalWrites(context.level, this);
     this.unsent = new UnsentWrites(context);
+    this.conflicts = new ConflictWrites(context);
     this.#updateSeq = context.state.updateSeq;
     this.#purgeSeq = context.state.purgeSeq;
   }
 
   /** Whether anything would be written. */
   get empty(): boolean {
-    return this.#operations === 0;
+    return this.#operations === 0 && this.conflicts.empty;
   }
 
   get changesDocuments(): boolean {
@@ -369,6 +372,7 @@ export class Transaction implements Holder {
     const { metadata, blocks } = changes;
     const attachments = yield* this.#refs.finish(this);
     const known = this.context.state;
+    const conflicts = this.conflicts.finish(this.#touched, this);
     const state = {
       updateSeq: this.#updateSeq,
       docCount: known.docCount + changes.docs,
@@ -381,8 +385,10 @@ export class Transaction implements Holder {
       droppedBytes: known.droppedBytes + this.#bodies.dropped + attachments.dropped - this.#tidied,
       chunked: known.chunked + attachments.chunked,
       purgeSeq: this.#purgeSeq,
+      ...conflicts,
     };
-    if (this.changesDocuments || metadata !== 0 || state.droppedBytes !== known.droppedBytes)
+    const hasNotes = conflicts.notedConflicts !== known.notedConflicts;
+    if (this.changesDocuments || metadata !== 0 || state.droppedBytes !== known.droppedBytes || hasNotes)
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;

@@ -275,6 +275,9 @@ export interface Database {
   /** How many rows the feed has after this sequence. */
   pending(since: number): Promise<number>;
 
+  /** Documents with several leaves that are not deleted. */
+  readonly conflicts: Conflicts;
+
   /** What the server behind this one has not got yet. */
   readonly unsent: Unsent;
   /**
@@ -395,6 +398,7 @@ import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { CompactionProgress } from './compact.js';
+import type { Conflicts } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 import type { Waiting } from './unsent-entries.js';
 

@@ -67,6 +67,7 @@ const CATALOGUE = {
   changes_stray: repairable('entries'),
   changes_counts: repairable('entries'),
   large_bodies: repairable('entries'),
+  conflicts_index: repairable('entries'),
   counters_missing: note(
     'the next start makes the indexes and counters anew; until then they are not checked',
   ),

@@ -5,6 +5,7 @@ import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { parseRecord, type StoredDocument } from '../record.js';
 import type { OddBody } from './bodies.js';
+import { checkConflictRows } from './conflicts.js';
 import { type Context, PAGE, parseObject, READING, readableRecord } from './context.js';
 
 /** A record that could be read. */
@@ -47,6 +48,10 @@ export async function checkRecords(context: Context, checks: RecordChecks): Prom
     }
     await checkKept(context, readable, checks.oddBodies);
     rows += await checkRows(context, readable, checks.epochs);
+    await checkConflictRows(
+      context,
+      readable.map(({ record }) => record),
+    );
     context.progress('documents', (done += page.length));
   }
   if (overlong > 0) {

@@ -15,6 +15,8 @@ export class Recount {
   attachments = 0;
   attachmentBytes = 0;
   chunked = 0;
+  conflicts = 0;
+  notedConflicts = 0;
   /** The highest that is used. */
   updateSeq = 0;
   /** Number of the last purge. */
@@ -35,9 +37,11 @@ export async function checkCounters(context: Context): Promise<void> {
   await checkChangeCounts(context);
 }
 
+const COUNTED = ['docCount', 'deletedCount', 'chunked', 'conflicts', 'notedConflicts'] as const;
+
 /** All but the sizes. */
 function checkState(state: State, { recount, report }: Context): void {
-  for (const name of ['docCount', 'deletedCount', 'chunked'] as const) {
+  for (const name of COUNTED) {
     if (state[name] === recount[name]) continue;
     const problem = `the counter ${name} says ${String(state[name])}, there are ${String(recount[name])}`;
     report({ code: 'counters_wrong', problem });

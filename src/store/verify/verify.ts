@@ -2,10 +2,11 @@ import type { ClassicLevel } from 'classic-level';
 import type { CopyPlace } from '../copy.js';
 import * as layout from '../layout.js';
 import { wasPouchHere } from '../opening.js';
-import { parseState, STATE } from '../state.js';
+import { countsConflicts, parseState, STATE } from '../state.js';
 import { checkForms, checkUploads } from './attachment-bytes.js';
 import { AttachmentChecks } from './attachments.js';
 import { checkBodies } from './bodies.js';
+import { checkConflicts } from './conflicts.js';
 import type { Context, Progress } from './context.js';
 import { checkFiles } from './files.js';
 import { type FindingCode, kindOf, type Report } from './findings.js';
@@ -53,10 +54,13 @@ async function verifyLevel(
   place: CopyPlace,
   { report, progress, recount }: VerifyOptions & { readonly recount: Recount },
 ): Promise<void> {
-  const state = parseState(await level.get(layout.meta.key(STATE)));
-  const indexed = state !== undefined && !(await wasPouchHere(level, state));
+  const text = await level.get(layout.meta.key(STATE));
+  const state = parseState(text);
+  const indexed = state !== undefined && countsConflicts(text) && !(await wasPouchHere(level, state));
   if (state === undefined)
     report({ code: 'counters_missing', problem: 'there are no counters that can be read' });
+  else if (!countsConflicts(text))
+    report({ code: 'counters_missing', problem: 'conflicts were never counted' });
   else if (!indexed)
     report({ code: 'foreign_writes', problem: 'PouchDB wrote or compacted since the last start' });
   const found = new Set<FindingCode>();
@@ -83,6 +87,7 @@ async function verifyLevel(
   await checkUploads(context, marks);
   await checkLocals(context);
   await checkPurges(context);
+  await checkConflicts(context);
   await checkUnsent(context);
   await checkCounters(context);
   await checkSizes(context, found);

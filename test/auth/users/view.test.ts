@@ -6,6 +6,7 @@ import { DatabaseView } from '../../../src/store/database-view.js';
 const PASSED_ON = [
   'bodyBound',
   'compact',
+  'conflicts',
   'countRange',
   'ensureFullCommit',
   'events',

@@ -301,6 +301,20 @@ export const DAMAGES: Record<string, Damage> = {
     by: add(meta, `large_body/${layout.seqKey(1)}`, '999999'),
     finds: ['large_bodies'],
   },
+  'a conflict that is not in the index': { by: drop(layout.conflicts), finds: ['conflicts_index'] },
+  'another number of leaves in the index of conflicts': {
+    by: alter(layout.conflicts, undefined, (text) => text.replace('"leaves":2', '"leaves":3')),
+    finds: ['conflicts_index'],
+  },
+  'a conflict of no document': {
+    by: add(layout.conflicts, layout.seqKey(9000), '{"id":"a","leaves":2}'),
+    finds: ['conflicts_index'],
+  },
+  'counters of a version that knew no conflicts': {
+    by: alter(meta, 'state', (text) => text.replace(/,"conflicts":[0-9]+,"notedConflicts":[0-9]+/, '')),
+    finds: ['counters_missing'],
+    start: true,
+  },
   'counters that are gone': { by: drop(meta, 'state'), finds: ['counters_missing'], start: true },
   'counters that are no JSON': {
     by: alter(meta, 'state', garbage),
@@ -316,7 +330,15 @@ export const DAMAGES: Record<string, Damage> = {
     finds: ['counters_wrong'],
   },
   ...Object.fromEntries(
-    ['bodyBytes', 'attachmentBytes', 'metadataBytes', 'activeBytes', 'externalBytes'].map((name) => [
+    [
+      'bodyBytes',
+      'attachmentBytes',
+      'metadataBytes',
+      'activeBytes',
+      'externalBytes',
+      'conflicts',
+      'notedConflicts',
+    ].map((name) => [
       `another number of ${name}`,
       { by: alter(meta, 'state', state({ [name]: 9 })), finds: ['counters_wrong'] },
     ]),
