@@ -1,4 +1,5 @@
 import { CouchError } from '../errors.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from '../store/conflicts/types.js';
 import { DatabaseView } from '../store/database-view.js';
 import type {
   Change,
@@ -32,6 +33,11 @@ export class ValidatedView extends DatabaseView {
   override write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
     const { inner, sandbox, writer, exempt } = this;
     return inner.write(edits, { ...options, judge: new Validation(inner, sandbox, writer, exempt) });
+  }
+
+  override resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
+    const { inner, sandbox, writer, exempt } = this;
+    return inner.resolve(writes, { ...options, judge: new Validation(inner, sandbox, writer, exempt) });
   }
 }
 

@@ -3,6 +3,7 @@ import { isDatabaseAdmin, securityOf } from '../auth/security.js';
 import type { UserContext } from '../auth/usercontext.js';
 import { CouchError, databaseMissing, forbidden, unauthorized } from '../errors.js';
 import type { LocalAccess } from '../replication/local/options.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from '../store/conflicts/types.js';
 import { DatabaseView } from '../store/database-view.js';
 import type { Databases } from '../store/databases.js';
 import { isDatabaseName } from '../store/names.js';
@@ -82,6 +83,11 @@ class DesignGuard extends DatabaseView {
       if (isDesign(edit)) await this.#require(edit);
       return edit;
     });
+  }
+
+  override async resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
+    for (const edit of writes.edits) if (isDesign(edit)) await this.#require(edit);
+    return this.inner.resolve(writes, options);
   }
 
   /** @throws CouchError */

@@ -111,6 +111,11 @@ export class ReplicatorView extends DatabaseView {
     });
   }
 
+  /** Who may resolve a conflict may also write, and delete, what they want to be left. @throws CouchError 403 */
+  override resolve(): Promise<never> {
+    return Promise.reject(forbidden('Conflicts of a replicator database are resolved by writing documents.'));
+  }
+
   /** The edit with an owner. @throws CouchError */
   #judged(edit: DocumentEdit): DocumentEdit {
     if (isNoReplication(edit.id)) return edit;

@@ -20,7 +20,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import type { CompactionProgress } from './compact.js';
-import type { Conflicts } from './conflicts/types.js';
+import type { Conflicts, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 
 /** A database as somebody may see it: everything is passed on, but for what a subclass has rules for. */
@@ -133,6 +133,10 @@ export class DatabaseView implements Database {
 
   write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]> {
     return this.inner.write(edits, options);
+  }
+
+  resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
+    return this.inner.resolve(writes, options);
   }
 
   getLocal(id: string): LocalDocument | undefined {

@@ -4,6 +4,8 @@ import { Staging } from './attachments/staging.js';
 import { BatchOrder } from './batch-order.js';
 import type { BodyFacts } from './body-facts.js';
 import { compactDocuments, type CompactionPortion, type CompactionProgress } from './compact.js';
+import { resolveConflict } from './conflicts/resolve.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
 import { localRev } from './document.js';
 import { accepted, hasBody, type Judged, Judging, resultsOf } from './judging.js';
 import * as layout from './layout.js';
@@ -125,6 +127,19 @@ export class LevelDatabase extends LevelHost implements Database {
       },
     });
     return results;
+  }
+
+  /** @throws CouchError 400 where an id has no place in a partitioned database, 412 where an attachment is not there */
+  async resolve(writes: ResolvingWrites, options: ResolveOptions = {}): Promise<Resolved> {
+    for (const { id } of this.isPartitioned ? writes.edits : []) requireInPartition(this, id);
+    const host = {
+      source: this,
+      rules: () => this.rules,
+      get: (id: string) => this.get(id),
+      isStillStored,
+      submit: (task: WriteTask) => this.submit(task),
+    };
+    return resolveConflict(host, writes, options);
   }
 
   /** Runs a task in the next commit: for callers whose documents follow other rules than CouchDB's (pouchdb/). */

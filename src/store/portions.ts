@@ -25,7 +25,7 @@ export function portions(edits: readonly DocumentEdit[]): readonly Portion[] {
 }
 
 /** What an edit adds to a batch, in bytes: its body, its metadata, its row in the feed. */
-function weightOf({ body, revisions, attachments }: DocumentEdit): number {
+export function weightOf({ body, revisions, attachments }: DocumentEdit): number {
   let weight = body.length + 512 + 64 * revisions.ids.length;
   for (const one of attachments?.values() ?? []) {
     weight += 256;

@@ -239,6 +239,12 @@ export interface Database {
   /** One result for each edit in order; edits of the same id are taken in order. */
   write(edits: readonly DocumentEdit[], options: WriteOptions): Promise<EditResult[]>;
 
+  /**
+   * Writes revisions that resolve a conflict, all of them in one batch, where the document still has the leaves that they
+   * were made of. @throws CouchError 412 for an attachment that is not there: nothing is written then, either
+   */
+  resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved>;
+
   getLocal(id: string): LocalDocument | undefined;
   /** `rev` is what the client gave, `0-N`; the answer is `0-(N+1)`, never a conflict (as CouchDB). */
   putLocal(id: string, rev: string | undefined, body: string): Promise<string>;
@@ -398,7 +404,7 @@ import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { CompactionProgress } from './compact.js';
-import type { Conflicts } from './conflicts/types.js';
+import type { Conflicts, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 import type { Waiting } from './unsent-entries.js';
 

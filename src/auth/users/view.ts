@@ -181,6 +181,11 @@ export class UsersView extends DatabaseView {
     return this.writes.add(() => this.#writeJudged(ready, options));
   }
 
+  /** Who may resolve a conflict may also write, and delete, what they want to be left. @throws CouchError 403 */
+  override resolve(): Promise<never> {
+    return Promise.reject(forbidden('Conflicts of the users database are resolved by writing documents.'));
+  }
+
   /** The edit with its password hashed, where it would be written: hashing is dear. */
   async #prepare(edit: DocumentEdit, options: WriteOptions): Promise<Judged> {
     if (edit.deleted || isDesign(edit.id)) return { edit };

@@ -1,4 +1,6 @@
 /** What the store has to offer for conflicts. */
+import type { CouchError } from '../../errors.js';
+import type { DocumentEdit, Judge, Origin } from '../types.js';
 
 /** A document with two or more leaves that are not deleted. */
 export interface ConflictRow {
@@ -39,3 +41,27 @@ export interface Conflicts {
    */
   note(row: Pick<ConflictRow, 'id' | 'seq'>, state: string | undefined): Promise<boolean>;
 }
+
+/** What resolves a conflict, all of it or nothing. */
+export interface ResolvingWrites {
+  /** The document in conflict. */
+  readonly id: string;
+  /** Its leaves that are not deleted, in any order: nothing is written where it has others by then. */
+  readonly ifLeaves: readonly string[];
+  /** Replicated revisions, of this document and of others, in the order in which they are written. */
+  readonly edits: readonly DocumentEdit[];
+}
+
+export interface ResolveOptions {
+  /** Who says whether all of the edits may be written; they may where it is left out. */
+  readonly judge?: Judge;
+  readonly origin?: Origin;
+}
+
+/** What became of the writes that resolve a conflict. */
+export type Resolved =
+  | { readonly kind: 'written' }
+  /** The document has other leaves by now. */
+  | { readonly kind: 'changed' }
+  /** One of the edits may not be written: which one, and why. */
+  | { readonly kind: 'refused'; readonly edit: DocumentEdit; readonly error: CouchError };

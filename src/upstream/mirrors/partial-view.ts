@@ -2,6 +2,8 @@ import { forbidden } from '../../errors.js';
 import { quote } from '../../json/quote.js';
 import { inTurns, type Work } from '../../json/turns.js';
 import type { Json } from '../../selector/types.js';
+import { firstRefused } from '../../store/conflicts/resolve.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from '../../store/conflicts/types.js';
 import { DatabaseView } from '../../store/database-view.js';
 import { accepted, type Judged, resultsOf } from '../../store/judging.js';
 import type { Database, DocumentEdit, EditResult, WriteOptions } from '../../store/types.js';
@@ -20,6 +22,11 @@ export class PartialView extends DatabaseView {
     const judged = await inTurns(this.#judge(edits));
     const good = accepted(judged);
     return resultsOf(judged, good.length === 0 ? [] : await this.inner.write(good, options));
+  }
+
+  override async resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
+    const judged = await inTurns(this.#judge(writes.edits));
+    return firstRefused(writes.edits, judged) ?? this.inner.resolve(writes, options);
   }
 
   *#judge(edits: readonly DocumentEdit[]): Work<readonly Judged[]> {
