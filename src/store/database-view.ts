@@ -20,7 +20,7 @@ import type {
   WriteOptions,
 } from './types.js';
 import type { CompactionProgress } from './compact.js';
-import type { Conflicts, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
+import type { Conflicts, Journal, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 
 /** A database as somebody may see it: everything is passed on, but for what a subclass has rules for. */
@@ -73,6 +73,10 @@ export class DatabaseView implements Database {
 
   get conflicts(): Conflicts {
     return this.inner.conflicts;
+  }
+
+  get journal(): Journal {
+    return this.inner.journal;
   }
 
   get unsent(): Unsent {

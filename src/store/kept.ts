@@ -1,6 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
-import { type BodyFacts, factsOf, readFacts } from './body-facts.js';
+import { type AttachmentForm, type BodyFacts, factsOf, readFacts } from './body-facts.js';
 import type { BodyWrites } from './body-writes.js';
+import type { HeldChange } from './conflicts/journal-writes.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
 import type { StoredDocument } from './record.js';
@@ -96,8 +97,12 @@ export class KeptSizes {
   note(facts: BodyFacts, { by, leavesBy }: KeptChange): void {
     this.bodies += by * facts.length;
     this.external += leavesBy * (facts.length + facts.attached);
-    if (by === 0) return;
-    for (const { digest, length } of facts.attachments) {
+    if (by !== 0) this.hold(facts.attachments, by);
+  }
+
+  /** Attachments are named by so many more bodies, or leaves that the journal has. */
+  hold(forms: readonly AttachmentForm[], by: number): void {
+    for (const { digest, length } of forms) {
       const use = this.#uses.get(digest);
       if (use === undefined) this.#uses.set(digest, { length, by });
       else use.by += by;
@@ -135,6 +140,7 @@ export interface ActiveChange {
 /**
  * What the documents that a commit changes do to the bodies and attachments that a compaction keeps.
  * @param bodies those that the commit puts; others are read
+ * @param held what becomes of the attachments that the journal has
  */
 export async function activeChange(
   { level, largeBodies }: { readonly level: ClassicLevel; readonly largeBodies: LargeBodies },
@@ -144,8 +150,10 @@ export async function activeChange(
   }>,
   bodies: BodyWrites,
   batch: Batch,
+  held: readonly HeldChange[],
 ): Promise<ActiveChange> {
   const sizes = new KeptSizes();
+  for (const { forms, by } of held) sizes.hold(forms, by);
   const unread: KeptChange[] = [];
   for (const { before, after } of changed) {
     if (after === before) continue;

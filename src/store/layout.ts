@@ -64,6 +64,12 @@ export const indexes = new Sublevel('causeway-indexes');
 export const unsent = new Sublevel('causeway-unsent');
 /** Sequence → the document in conflict whose last change it is, `{"id":…,"leaves":…}`, perhaps with a `state`. */
 export const conflicts = new Sublevel('causeway-conflicts');
+/** Number → an entry of the journal, `{"id":…,"time":…,"entry":…}`. */
+export const journal = new Sublevel('causeway-journal');
+/** Number of an entry and `/rev` → the text of a leaf of its document, as it was stored. */
+export const journalLeaves = new Sublevel('causeway-journal-leaves');
+/** Quoted id and number → nothing: which entries are about a document. */
+export const journalIds = new Sublevel('causeway-journal-ids');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -86,6 +92,9 @@ export const ALL: readonly Sublevel[] = [
   indexes,
   unsent,
   conflicts,
+  journal,
+  journalLeaves,
+  journalIds,
   meta,
 ];
 

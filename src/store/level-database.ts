@@ -19,6 +19,7 @@ import type { Transaction } from './transaction.js';
 import type {
   Database,
   DatabaseWatcher,
+  DocumentRecord,
   DocumentEdit,
   EditResult,
   Origin,
@@ -136,6 +137,7 @@ export class LevelDatabase extends LevelHost implements Database {
       source: this,
       rules: () => this.rules,
       get: (id: string) => this.get(id),
+      read: async (record: DocumentRecord, rev: string) => (await this.readMany([{ record, rev }]))[0],
       isStillStored,
       submit: (task: WriteTask) => this.submit(task),
     };

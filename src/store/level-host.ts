@@ -3,6 +3,7 @@ import { syncFolder } from '../config/files.js';
 import { CouchError, unavailable } from '../errors.js';
 import { Uploads } from './attachments/uploads.js';
 import { Backoff } from './backoff.js';
+import { LevelJournal } from './conflicts/journal.js';
 import { LevelConflicts } from './conflicts/conflicts.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { Events } from './events.js';
@@ -43,6 +44,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   readonly indexes: LevelIndexes;
   readonly unsent: LevelUnsent;
   readonly conflicts: LevelConflicts;
+  readonly journal: LevelJournal;
   readonly #writer: Writer;
   protected uploads: Uploads | undefined;
   #events = new Events(0);
@@ -90,6 +92,11 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       level: this.level,
       state: () => this.open.state,
       seqOf: (id) => this.get(id)?.seq,
+      submit: (task) => this.submit(task),
+    });
+    this.journal = new LevelJournal({
+      level: this.level,
+      state: () => this.open.journal,
       submit: (task) => this.submit(task),
     });
     this.positions = this.#newPositions();
@@ -199,7 +206,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   }
 
   begin(): Transaction {
-    const { state, epochs, counts, largeBodies, settings, unsent } = this.open;
+    const { state, epochs, counts, largeBodies, settings, unsent, journal } = this.open;
     const { revsLimit } = settings;
     const { holds } = this.openUploads;
     return new Transaction({
@@ -213,6 +220,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       holds,
       revsLimit,
       unsent,
+      journal,
     });
   }
 
@@ -227,6 +235,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.#backoff.succeeded();
     open.state = state;
     open.unsent = committed.unsent;
+    open.journal = committed.journal;
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.positions.note(living);

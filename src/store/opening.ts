@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { ClassicLevel } from 'classic-level';
 import { BLOCK, ChangeCounts } from './change-counts.js';
+import { EMPTY_JOURNAL, JOURNAL_KEY, type JournalState, parseJournal } from './conflicts/journal-entry.js';
 import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
 import { Epochs, newEpochName, parseEpochs } from './epochs.js';
 import { LargeBodies } from './large-bodies.js';
@@ -22,6 +23,7 @@ export interface Loaded {
   readonly rulebook: Rulebook;
   /** Undefined where no account is kept of what the upstream has not got. */
   unsent: UnsentState | undefined;
+  journal: JournalState;
 }
 
 /** What a database admin may set, and what its maker has. */
@@ -64,8 +66,9 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     keys.REVS_LIMIT,
     keys.PURGED_INFOS_LIMIT,
     keys.PARTITIONED,
+    keys.JOURNAL,
   ];
-  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned], pouch] =
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, journaled], pouch] =
     await Promise.all([level.getMany(metaKeys.map((key) => layout.meta.key(key))), readPouchMarks(level)]);
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
@@ -82,6 +85,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     knownEpochs === undefined ||
     !keys.countsSizes(state) ||
     !keys.countsConflicts(state) ||
+    (journaled !== undefined && parseJournal(journaled) === undefined) ||
     isStale(counted, updateSeq, pouch)
   ) {
     if (known !== undefined && updateSeq > known.updateSeq)
@@ -90,10 +94,11 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(level, named, updateSeq, known ?? NOTHING);
   }
-  const [counts, largeBodies, unsent, rulebook] = await Promise.all([
+  const [counts, largeBodies, unsent, journal, rulebook] = await Promise.all([
     readCounts(level),
     LargeBodies.load(level),
     level.get(UNSENT_KEY),
+    level.get(JOURNAL_KEY),
     Rulebook.load(level, security ?? former ?? DEFAULT_SECURITY),
   ]);
   return {
@@ -110,6 +115,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     },
     rulebook,
     unsent: readUnsent(unsent, counted),
+    journal: parseJournal(journal ?? '') ?? EMPTY_JOURNAL,
   };
 }
 

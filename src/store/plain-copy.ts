@@ -5,7 +5,7 @@ import { ClassicLevel } from 'classic-level';
 import { syncFolder } from '../config/files.js';
 import { BYTES, parseChunked } from './attachments/chunks.js';
 import { LevelAttachments } from './attachments/content.js';
-import { parseRefs, isElsewhere, refsText } from './attachments/refs-text.js';
+import { parseRefs, isElsewhere, journalLeafOf, refsText } from './attachments/refs-text.js';
 import * as layout from './layout.js';
 import { lastSequence, readPouchMarks } from './opening.js';
 import { pagesOf } from './pages.js';
@@ -91,8 +91,11 @@ async function copyAttachments(
     for await (const page of pagesOf(entries, PAGE)) {
       for (const [key, text] of page) {
         const digest = layout.attachments.strip(key);
+        const refs = await refsOf(from, digest, text);
+        // Only the journal has it.
+        if (refs === undefined) continue;
         const bytes = await bytesOf(from, reader, digest);
-        const batch = to.batch().put(key, Buffer.from(await refsOf(from, digest, text)));
+        const batch = to.batch().put(key, Buffer.from(refs));
         if (bytes !== undefined) batch.put(layout.binaries.key(digest), bytes);
         await batch.write();
         progress(++done);
@@ -117,12 +120,15 @@ async function bytesOf(
   return bytes;
 }
 
-/** PouchDB has all revisions of an attachment in one entry, however many there are. */
-async function refsOf(from: ClassicLevel, digest: string, text: string): Promise<string> {
-  if (!isElsewhere(text)) return text;
-  const refs = new Set(parseRefs(text));
-  for await (const page of ownersElsewhere(from, digest)) for (const ref of page) refs.add(ref);
-  return refsText(refs);
+/** PouchDB has all revisions of an attachment in one entry, however many there are. @returns undefined where there are none */
+async function refsOf(from: ClassicLevel, digest: string, text: string): Promise<string | undefined> {
+  const known = parseRefs(text);
+  if (known === undefined) return text;
+  const refs = new Set(known);
+  if (isElsewhere(text))
+    for await (const page of ownersElsewhere(from, digest)) for (const ref of page) refs.add(ref);
+  const revisions = [...refs].filter((ref) => journalLeafOf(ref) === undefined);
+  return revisions.length === 0 ? undefined : refsText(revisions);
 }
 
 /** The copy goes its own way: with the uuid of the database, replicators would take its sequences for the database's. */

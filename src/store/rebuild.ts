@@ -4,6 +4,7 @@ import { completeStubs, dropStrays } from './attachments/mend.js';
 import { factsOf } from './body-facts.js';
 import { BodyRoles } from './body-roles.js';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
+import { recountJournal } from './conflicts/journal-recount.js';
 import { conflictingLeaves, conflictKey, conflictText } from './conflicts/rows.js';
 import type { Epochs } from './epochs.js';
 import { LARGE, largeBodyKey } from './large-bodies.js';
@@ -52,6 +53,7 @@ export async function rebuildIndex(
   await readDocuments(level, epochs, gathered);
   await recountUnsent(level, { ...gathered, updateSeq, ours: known.updateSeq });
   await readBodies(level, known.updateSeq, gathered);
+  await recountJournal(level, gathered.bytes);
   // Before it was ours nothing was stored compressed.
   if (known.updateSeq > 0) await dropStrays(level);
   const { docCount, deletedCount, conflicts, counts, bytes } = gathered;

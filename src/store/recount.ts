@@ -1,5 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
-import type { BodyFacts } from './body-facts.js';
+import type { AttachmentForm, BodyFacts } from './body-facts.js';
 import type { BodyRole } from './body-roles.js';
 import type * as layout from './layout.js';
 import { pagesOf } from './pages.js';
@@ -47,6 +47,12 @@ export class BytesCount {
       }
     }
     if (named.size > 0) await this.#addAttachments([...named]);
+  }
+
+  /** Attachments of a leaf that the journal has. */
+  async addHeld(forms: readonly AttachmentForm[]): Promise<void> {
+    const named = forms.map(({ digest, length }) => [digest, { length, uses: 1 }] as const);
+    if (named.length > 0) await this.#addAttachments([...new Map(named)]);
   }
 
   /** After everything: attachments that no body that is kept names are not listed. */

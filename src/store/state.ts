@@ -79,6 +79,8 @@ export const PARTITIONED = 'partitioned';
 export const POUCH_COMPACTION = 'pouch_compaction';
 /** What is known of the rows that the upstream has not got; not there where no account is kept of them. */
 export const UNSENT = 'unsent';
+/** What is counted of the journal; not there where it never had an entry. */
+export const JOURNAL = 'journal';
 /** With the sequence of a large body behind it: the body's length. */
 export const LARGE_BODY = 'large_body/';
 

@@ -25,6 +25,8 @@ import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
+import type { JournalState } from './conflicts/journal-entry.js';
+import { JournalWrites } from './conflicts/journal-writes.js';
 import { ConflictWrites } from './conflicts/writes.js';
 import * as layout from './layout.js';
 import { LocalWrites } from './local-writes.js';
@@ -50,6 +52,7 @@ export interface TransactionContext {
   readonly revsLimit: number;
   /** Undefined where no account is kept of what the upstream has not got. */
   readonly unsent: UnsentState | undefined;
+  readonly journal: JournalState;
 }
 
 /** How an edit is written. */
@@ -68,6 +71,7 @@ export class Transaction implements Holder {
   readonly locals: LocalWrites;
   readonly unsent: UnsentWrites;
   readonly conflicts: ConflictWrites;
+  readonly journal: JournalWrites;
   readonly #touched = new Map<string, Touched>();
   readonly #bodies: BodyWrites;
   /** Sequence → what is attached to the body there, where it was read beforehand. */
@@ -80,6 +84,7 @@ export class Transaction implements Holder {
   #operations = 0;
   #sizes: ActiveChange = { active: 0, external: 0 };
   #unsent: UnsentState | undefined;
+  #journal: JournalState;
   readonly #refs: Refs;
 
   constructor(private readonly context: TransactionContext) {
@@ -89,13 +94,15 @@ export class Transaction implements Holder {
     this.locals = new LocalWrites(context.level, this);
     this.unsent = new UnsentWrites(context);
     this.conflicts = new ConflictWrites(context);
+    this.journal = new JournalWrites(context, this, this.#refs);
+    this.#journal = context.journal;
     this.#updateSeq = context.state.updateSeq;
     this.#purgeSeq = context.state.purgeSeq;
   }
 
   /** Whether anything would be written. */
   get empty(): boolean {
-    return this.#operations === 0 && this.conflicts.empty;
+    return this.#operations === 0 && this.conflicts.empty && this.journal.empty;
   }
 
   get changesDocuments(): boolean {
@@ -262,6 +269,7 @@ export class Transaction implements Holder {
     if (record === undefined) return [];
     const { tree, leaves, gone } = purge(record.tree, new Set(revs));
     if (leaves.length === 0) return leaves;
+    this.journal.purge(id, gone);
     const bodySeqs = new Map(record.bodySeqs);
     for (const rev of gone) {
       const at = bodySeqs.get(rev);
@@ -348,7 +356,9 @@ export class Transaction implements Holder {
    */
   async measure(): Promise<void> {
     this.#unsent = await this.unsent.finish(this.#touched.values(), this.#updateSeq, this);
-    this.#sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this);
+    const { journal, held } = await this.journal.finish();
+    this.#journal = journal;
+    this.#sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this, held);
   }
 
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
@@ -392,7 +402,15 @@ export class Transaction implements Holder {
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;
-    return { ...changes, state, largeBodies: this.#bodies.large, orphans, purged, unsent: this.#unsent };
+    return {
+      ...changes,
+      state,
+      largeBodies: this.#bodies.large,
+      orphans,
+      purged,
+      unsent: this.#unsent,
+      journal: this.#journal,
+    };
   }
 }
 
@@ -400,6 +418,7 @@ export class Transaction implements Holder {
 export interface Committed extends RecordChanges {
   readonly state: State;
   readonly unsent: UnsentState | undefined;
+  readonly journal: JournalState;
   /** Sequence → length of each large body that was put. */
   readonly largeBodies: ReadonlyMap<number, number>;
   /** Whether rows that were in the feed may be as if they had never been. */

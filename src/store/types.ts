@@ -283,6 +283,8 @@ export interface Database {
 
   /** Documents with several leaves that are not deleted. */
   readonly conflicts: Conflicts;
+  /** What was done about them. */
+  readonly journal: Journal;
 
   /** What the server behind this one has not got yet. */
   readonly unsent: Unsent;
@@ -404,7 +406,7 @@ import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { CompactionProgress } from './compact.js';
-import type { Conflicts, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
+import type { Conflicts, Journal, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 import type { Waiting } from './unsent-entries.js';
 

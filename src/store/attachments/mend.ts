@@ -4,7 +4,7 @@ import { pagesOf } from '../pages.js';
 import { parseRecord } from '../record.js';
 import { BYTES, EMPTY } from './chunks.js';
 import { type Attachment, attachmentsMember, parseAttachments, splitAttachments } from './members.js';
-import { ELSEWHERE, isElsewhere, parseRefs, refsText } from './refs-text.js';
+import { ELSEWHERE, isElsewhere, journalLeafOf, parseRefs, refsText } from './refs-text.js';
 
 /** Attachments looked at at a time. */
 const PAGE = 100;
@@ -88,6 +88,8 @@ export async function moveRefs(
 
 /** Whether the body of the revision is kept; either part of `id@rev` may have the sign in it. */
 async function isKept(level: ClassicLevel, ref: string): Promise<boolean> {
+  const leaf = journalLeafOf(ref);
+  if (leaf !== undefined) return level.has(leaf);
   for (let at = ref.lastIndexOf('@'); at > 0; at = ref.lastIndexOf('@', at - 1)) {
     const text = await level.get(layout.documents.key(ref.slice(0, at)));
     if (text !== undefined && parseRecord(text).bodySeqs.has(ref.slice(at + 1))) return true;

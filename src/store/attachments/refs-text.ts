@@ -4,11 +4,23 @@
  * revision that there is not. It never removes that, and so keeps the bytes.
  */
 
+import { journalLeaves, seqKey } from '../layout.js';
+
 const OPEN = '{"refs":{';
 const CLOSE = '}}';
 
 /** No revision's: those have an `@` in them. */
 const OURS = 'causeway';
+
+/** So begins who has an attachment for the journal: ids of documents do not. PouchDB never removes it. */
+const JOURNAL = '_journal/';
+
+/** A leaf that an entry of the journal keeps, as one that has an attachment. */
+export const journalOwner = (number: number, rev: string): string => `${JOURNAL}${seqKey(number)}/${rev}`;
+
+/** Where the leaf stands; undefined for a revision of a document. */
+export const journalLeafOf = (owner: string): string | undefined =>
+  owner.startsWith(JOURNAL) ? journalLeaves.key(owner.slice(JOURNAL.length)) : undefined;
 
 /** What PouchDB is told where the revisions are in our sublevel. */
 export const ELSEWHERE = `${OPEN}${refText(OURS)}${CLOSE}`;

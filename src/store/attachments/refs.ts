@@ -96,18 +96,24 @@ export class Refs {
 
   /** A revision has an attachment. @param staged its bytes, where they may be new */
   add(digest: string, id: string, rev: string, staged?: Staged): void {
+    this.addOwner(digest, `${id}@${rev}`, staged);
+  }
+
+  addOwner(digest: string, ref: string, staged?: Staged): void {
     const change = this.#of(digest);
-    const ref = `${id}@${rev}`;
     change.removed.delete(ref);
     change.added.add(ref);
     change.staged ??= staged;
   }
 
   /** The body of a revision that had it goes. @param length of its bytes, which are not read to know it */
-  remove({ digest, length }: { digest: string; length: number }, id: string, rev: string): void {
+  remove(form: { digest: string; length: number }, id: string, rev: string): void {
+    this.removeOwner(form, `${id}@${rev}`);
+  }
+
+  removeOwner({ digest, length }: { digest: string; length: number }, ref: string): void {
     const change = this.#of(digest);
     change.length = length;
-    const ref = `${id}@${rev}`;
     // Both: it may be on disk already, and was added again.
     change.added.delete(ref);
     change.removed.add(ref);

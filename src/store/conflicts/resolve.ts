@@ -4,7 +4,7 @@ import type { StoredRecord } from '../record.js';
 import type { Transaction } from '../transaction.js';
 import type { DocumentEdit, Rules } from '../types.js';
 import type { WriteTask } from '../writer.js';
-import type { Resolved, ResolveOptions, ResolvingWrites } from './types.js';
+import type { JournalLeaf, Resolved, ResolveOptions, ResolvingWrites } from './types.js';
 
 /** `overtaken`: by other rules, so that it has to be judged again. */
 type Outcome = 'written' | 'changed' | 'overtaken';
@@ -13,6 +13,8 @@ type Outcome = 'written' | 'changed' | 'overtaken';
 export interface ResolveHost {
   readonly source: JudgingSource;
   readonly rules: () => Rules;
+  /** The stored text of a revision. */
+  readonly read: (record: StoredRecord, rev: string) => Promise<string | undefined>;
   readonly get: (id: string) => StoredRecord | undefined;
   /** Whether the body that kept a revision from being judged was not dropped meanwhile. */
   readonly isStillStored: (judged: Judged, transaction: Transaction) => boolean;
@@ -27,23 +29,27 @@ export interface ResolveHost {
 export async function resolveConflict(
   host: ResolveHost,
   writes: ResolvingWrites,
-  { judge, origin = 'local' }: ResolveOptions,
+  { judge, origin = 'local', journal }: ResolveOptions,
 ): Promise<Resolved> {
   const { edits } = writes;
   const attached = edits.filter(({ attachments }) => attachments !== undefined);
   const judging = new Judging(host.source, { newEdits: false, ...(judge && { judge }) });
   for (;;) {
     // What is out of date anyway is not judged.
-    if (!hasLeaves(host.get(writes.id), writes)) return { kind: 'changed' };
+    const record = host.get(writes.id);
+    if (!hasLeaves(record, writes)) return { kind: 'changed' };
+    // As long as the document has these leaves, their texts are there.
+    const leaves = await leavesOf(host, record, journal?.keeps ?? []);
     const rules = host.rules();
     const judged = await judging.verdicts(edits, rules);
     const refused = firstRefused(edits, judged);
     if (refused !== undefined) return refused;
     let outcome = 'overtaken' as Outcome;
+    let entry: number | undefined;
     await host.submit({
       ids: [writes.id, ...edits.map(({ id }) => id)],
       ...(attached.length > 0 && { attached: { edits: attached, newEdits: false } }),
-      weight: edits.reduce((weight, edit) => weight + weightOf(edit), 0),
+      weight: edits.reduce((weight, edit) => weight + weightOf(edit), weightOfEntry(journal, leaves)),
       run: (transaction) => {
         const holds = rules === host.rules() && judged.every((one) => host.isStillStored(one, transaction));
         const isSame = hasLeaves(transaction.record(writes.id), writes);
@@ -51,11 +57,32 @@ export async function resolveConflict(
         if (outcome !== 'written') return;
         // What throws here takes all of it back.
         for (const one of judged) if ('edit' in one) transaction.edit(one.edit, false, { origin });
+        if (journal === undefined) return;
+        const { text } = journal;
+        entry = transaction.journal.append({ id: writes.id, time: Date.now(), text, leaves });
       },
     });
-    if (outcome !== 'overtaken') return { kind: outcome };
+    if (outcome === 'changed') return { kind: 'changed' };
+    if (outcome === 'written') return { kind: 'written', ...(entry !== undefined && { entry }) };
   }
 }
+
+async function leavesOf(
+  host: ResolveHost,
+  record: StoredRecord | undefined,
+  revs: readonly string[],
+): Promise<readonly JournalLeaf[]> {
+  const leaves: JournalLeaf[] = [];
+  if (record === undefined) return leaves;
+  for (const rev of revs) {
+    const text = await host.read(record, rev);
+    if (text !== undefined) leaves.push({ rev, text });
+  }
+  return leaves;
+}
+
+const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly JournalLeaf[]): number =>
+  leaves.reduce((weight, { text }) => weight + text.length, journal?.text.length ?? 0);
 
 /** The first of the edits that may not be written, and why. */
 export function firstRefused(

@@ -56,11 +56,74 @@ export interface ResolveOptions {
   /** Who says whether all of the edits may be written; they may where it is left out. */
   readonly judge?: Judge;
   readonly origin?: Origin;
+  /** What is written into the journal, in the same batch. */
+  readonly journal?: {
+    /** JSON text. */
+    readonly text: string;
+    /** Revisions of the document that the entry keeps as they are: its leaves. */
+    readonly keeps: readonly string[];
+  };
+}
+
+/** An entry of the journal. */
+export interface JournalEntry {
+  /** Entries are numbered from 1 on; no number is used twice. */
+  readonly number: number;
+  /** The document that it is about. */
+  readonly id: string;
+  /** When it was written, in milliseconds since 1970. */
+  readonly time: number;
+  /** What its writer has to say, as JSON text. */
+  readonly text: string;
+}
+
+/** A leaf that went into what an entry tells. */
+export interface JournalLeaf {
+  readonly rev: string;
+  /** As it was stored, with `_id`, `_rev` and what was attached: the bytes are kept as long as the entry is. */
+  readonly text: string;
+}
+
+export interface JournalRange {
+  /** The first number, inclusive; the oldest or newest entry when left out. */
+  readonly start?: number;
+  /** At most this many entries in all. */
+  readonly limit?: number;
+  readonly descending?: boolean;
+}
+
+export interface JournalLimits {
+  /** Milliseconds for which an entry stays, however large the journal is. */
+  readonly minAge: number;
+  /** Milliseconds after which it goes. */
+  readonly maxAge: number;
+  /** Bytes above which entries go, the oldest first. */
+  readonly maxBytes: number;
+}
+
+/**
+ * What was done about conflicts, with the leaves as they were: so that it can be undone. A purge takes out what entries
+ * have of the purged revisions, and entries that have nothing else.
+ */
+export interface Journal {
+  readonly count: number;
+  /** Bytes of all entries with their leaves, and of what these have attached, whoever else has that. */
+  readonly bytes: number;
+  get(number: number): JournalEntry | undefined;
+  /** The leaves that an entry keeps, one after the other: each may be large. */
+  leaves(number: number): AsyncIterable<JournalLeaf>;
+  /** The entries of one document, the oldest first. */
+  numbersOf(id: string): Promise<readonly number[]>;
+  /** Pages of entries. */
+  list(range: JournalRange): AsyncIterable<readonly JournalEntry[]>;
+  /** Takes away what is too old or too much. Afterwards it may still be too large: then nothing is old enough. */
+  trim(limits: JournalLimits): Promise<void>;
 }
 
 /** What became of the writes that resolve a conflict. */
 export type Resolved =
-  | { readonly kind: 'written' }
+  /** With the number of the entry in the journal, where one was asked for. */
+  | { readonly kind: 'written'; readonly entry?: number }
   /** The document has other leaves by now. */
   | { readonly kind: 'changed' }
   /** One of the edits may not be written: which one, and why. */

@@ -21,6 +21,8 @@ const PAIRS = 10_000;
 
 /** A revision with its attachments. */
 interface Owner {
+  /** As who it stands among those that have them; `id@rev` when left out. */
+  readonly owner?: string;
   readonly id: string;
   readonly rev: string;
   readonly attachments: ReadonlyMap<string, Attachment>;
@@ -43,7 +45,7 @@ export class AttachmentChecks {
   ) {}
 
   /** Checks the attachments of a revision whose body is kept. */
-  async check({ id, rev, attachments }: Owner): Promise<void> {
+  async check({ id, rev, attachments, owner = `${id}@${rev}` }: Owner): Promise<void> {
     const digests = new Set<string>();
     for (const [name, one] of attachments) {
       digests.add(one.digest);
@@ -53,13 +55,15 @@ export class AttachmentChecks {
       const problem = `attachment ${JSON.stringify(name)} of revision ${rev}: ${wrong.problem}`;
       this.context.report({ code: wrong.code, problem, document: id });
     }
-    for (const digest of digests) await this.#checkOwner(digest, id, rev);
+    for (const digest of digests) await this.#checkOwner(digest, { id, rev, ref: owner });
   }
 
-  async #checkOwner(digest: string, id: string, rev: string): Promise<void> {
+  async #checkOwner(
+    digest: string,
+    { id, rev, ref }: { id: string; rev: string; ref: string },
+  ): Promise<void> {
     const owners = await this.#ownersOf(digest);
     if (owners === 'unknown' || owners === 'damaged') return;
-    const ref = `${id}@${rev}`;
     if (owners !== 'none' && (owners.named.has(ref) || (await this.#isElsewhere(owners, digest, ref)))) {
       this.#found++;
       return;

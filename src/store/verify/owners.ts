@@ -1,6 +1,6 @@
 import type { ClassicLevel } from 'classic-level';
 import { readableAttachments } from '../attachments/members.js';
-import { isElsewhere, parseRefs } from '../attachments/refs-text.js';
+import { isElsewhere, journalLeafOf, parseRefs } from '../attachments/refs-text.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { parseObject, READING, readableRecord } from './context.js';
@@ -56,6 +56,8 @@ export async function* digestsElsewhere(level: ClassicLevel): AsyncGenerator<str
  * cannot be read may have it.
  */
 export async function isOwner(level: ClassicLevel, owner: string, digest: string): Promise<boolean> {
+  const leaf = journalLeafOf(owner);
+  if (leaf !== undefined) return names((await level.get(leaf)) ?? '{}', digest);
   for (let at = owner.lastIndexOf('@'); at > 0; at = owner.lastIndexOf('@', at - 1)) {
     const stored = await level.get(layout.documents.key(owner.slice(0, at)));
     if (stored === undefined) continue;

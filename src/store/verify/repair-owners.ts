@@ -2,7 +2,8 @@ import type { ClassicLevel } from 'classic-level';
 import { readChunked } from '../attachments/chunks.js';
 import { readableAttachments } from '../attachments/members.js';
 import { moveRefs } from '../attachments/mend.js';
-import { ELSEWHERE, isLong, refsText } from '../attachments/refs-text.js';
+import { ELSEWHERE, isLong, journalOwner, refsText } from '../attachments/refs-text.js';
+import { parseLeafKey } from '../conflicts/journal-entry.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { uploadsWithChunks } from './attachment-bytes.js';
@@ -13,7 +14,7 @@ import { digestsElsewhere, isOwner, readOwners } from './owners.js';
 /** Makes the entries that say which revisions have an attachment from the bodies, and removes bytes that nobody has. */
 export async function repairOwners(level: ClassicLevel): Promise<void> {
   await joinElsewhere(level);
-  const isWhole = await addOwners(level);
+  const isWhole = [await addOwners(level), await addJournalOwners(level)].every(Boolean);
   await removeOwners(level);
   // What cannot be read may have attachments that nothing else tells of.
   if (isWhole) await removeUnnamed(level);
@@ -54,6 +55,25 @@ async function addOwners(level: ClassicLevel): Promise<boolean> {
       for (const digest of digests) wanted.set(digest, (wanted.get(digest) ?? new Set()).add(`${id}@${rev}`));
     }
     for (const [digest, owners] of wanted) await addTo(level, digest, owners);
+  }
+  return isWhole;
+}
+
+/** The same of leaves that the journal has. */
+async function addJournalOwners(level: ClassicLevel): Promise<boolean> {
+  let isWhole = true;
+  const entries = level.iterator({
+    ...READING,
+    gte: layout.journalLeaves.start,
+    lt: layout.journalLeaves.end,
+  });
+  for await (const page of pagesOf(entries, PAGE)) {
+    for (const [key, text] of page) {
+      const { number, rev } = parseLeafKey(key);
+      const digests = digestsOf(text);
+      isWhole &&= digests !== undefined;
+      for (const digest of digests ?? []) await addTo(level, digest, new Set([journalOwner(number, rev)]));
+    }
   }
   return isWhole;
 }

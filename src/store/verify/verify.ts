@@ -11,6 +11,7 @@ import type { Context, Progress } from './context.js';
 import { checkFiles } from './files.js';
 import { type FindingCode, kindOf, type Report } from './findings.js';
 import { isLevelError, reasonOf } from './level-errors.js';
+import { checkJournal } from './journal.js';
 import { readMarks } from './marks.js';
 import { checkRecords } from './records.js';
 import { checkCounters, Recount } from './recount.js';
@@ -82,6 +83,7 @@ async function verifyLevel(
   const oddBodies = await checkBodies(context, attachments);
   await checkRecords(context, { epochs, revsLimit, oddBodies });
   for (const odd of oddBodies.values()) context.report(odd);
+  await checkJournal(context, attachments);
   const marks = await readMarks(level);
   await attachments.finish(marks);
   await checkUploads(context, marks);

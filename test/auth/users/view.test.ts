@@ -14,6 +14,7 @@ const PASSED_ON = [
   'info',
   'instanceStartTime',
   'isPartitioned',
+  'journal',
   'name',
   'openAttachments',
   'parseToken',

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { repairDatabase } from '../../../src/store/verify/repair.js';
 import { attach, attachmentsOf, bytesOf, data, STUB, take, write } from '../../support/attachments.js';
 import * as layout from '../../../src/store/layout.js';
-import { body, newFolder, put, replicate, revOf } from '../../support/store.js';
+import { body, newFolder, parsed, put, replicate, revOf } from '../../support/store.js';
 import { codesOf, LEVEL, placeOf, share, SHARERS, tamper, verified, within } from '../../support/verify.js';
 import { DAMAGES } from './damages.js';
 
@@ -40,6 +40,13 @@ async function makeWhole(root: string): Promise<void> {
     await write(db, [{ id: sharer, revs: [db.get(sharer)?.winner ?? ''], deleted: true }]);
     await db.unsent.sentThrough(db.updateSeq);
     await put(db, { _id: 'z1' }, { _id: 'z2' });
+    const file = data(await take(db, bytesOf(500, 7)), 1);
+    for (const rev of ['1-a', '1-b'])
+      await write(db, [{ id: 'm', revs: [rev], attachments: rev === '1-a' ? { file } : {} }], false);
+    await db.resolve(
+      { id: 'm', ifLeaves: ['1-a', '1-b'], edits: [parsed({ _id: 'm', _rev: '1-x' }, false)] },
+      { journal: { text: '{"by":"hand"}', keeps: ['1-a', '1-b'] } },
+    );
     await db.putLocal('_local/x', undefined, '"n":1');
     await db.purge(new Map(['p', 'q', 'none'].map((id) => [id, [db.get(id)?.winner ?? '1-x']])));
   });

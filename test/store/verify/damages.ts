@@ -315,6 +315,37 @@ export const DAMAGES: Record<string, Damage> = {
     finds: ['counters_missing'],
     start: true,
   },
+  'an entry of the journal that is no JSON': {
+    by: alter(layout.journal, undefined, garbage),
+    finds: ['journal_damaged', 'journal_index'],
+    left: ['journal_damaged'],
+  },
+  'an entry of the journal that is gone': {
+    by: drop(layout.journal),
+    finds: ['journal_damaged', 'journal_index'],
+    left: ['journal_damaged'],
+  },
+  'a leaf of the journal that is no JSON': {
+    by: alter(layout.journalLeaves, undefined, garbage),
+    finds: ['attachment_stray', 'attachment_uses', 'journal_damaged', 'journal_index'],
+    left: ['journal_damaged'],
+  },
+  'a leaf of the journal that is gone': {
+    by: drop(layout.journalLeaves),
+    finds: ['attachment_stray', 'attachment_uses', 'journal_index'],
+  },
+  'an entry of the journal that is not known by its document': {
+    by: drop(layout.journalIds),
+    finds: ['journal_index'],
+  },
+  'counters of the journal that are no JSON': {
+    by: alter(meta, 'journal', garbage),
+    finds: ['journal_index'],
+  },
+  'other counters of the journal': {
+    by: alter(meta, 'journal', state({ bytes: 9 })),
+    finds: ['journal_index'],
+  },
   'counters that are gone': { by: drop(meta, 'state'), finds: ['counters_missing'], start: true },
   'counters that are no JSON': {
     by: alter(meta, 'state', garbage),

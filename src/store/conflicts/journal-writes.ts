@@ -1,0 +1,166 @@
+import type { ClassicLevel } from 'classic-level';
+import { journalOwner } from '../attachments/refs-text.js';
+import type { AttachmentForm } from '../body-facts.js';
+import { factsOf } from '../body-facts.js';
+import {
+  entriesOfId,
+  entryText,
+  JOURNAL_KEY,
+  journalIdKey,
+  journalKey,
+  type JournalState,
+  leafBytes,
+  leafKey,
+  leavesOf,
+  numberOfIdKey,
+  parseEntry,
+  parseLeafKey,
+} from './journal-entry.js';
+import type { JournalLeaf } from './types.js';
+
+/** Puts and deletes of the commit that is being put together. */
+interface Batch {
+  put(key: string, value: string): void;
+  del(key: string): void;
+}
+
+/** Who has which attachment. */
+interface Owners {
+  addOwner(digest: string, owner: string): void;
+  removeOwner(form: AttachmentForm, owner: string): void;
+}
+
+interface JournalContext {
+  readonly level: ClassicLevel;
+  /** As it is on disk. */
+  readonly journal: JournalState;
+}
+
+interface Added {
+  readonly id: string;
+  readonly time: number;
+  readonly text: string;
+  readonly leaves: readonly JournalLeaf[];
+}
+
+/** Attachments that an entry has from a commit on, or has no more. */
+export interface HeldChange {
+  readonly forms: readonly AttachmentForm[];
+  readonly by: 1 | -1;
+}
+
+/** What one commit does to the journal. */
+export class JournalWrites {
+  readonly #added = new Map<number, Added>();
+  readonly #removed = new Set<number>();
+  /** Id → revisions that are as if they had never been. */
+  readonly #purged = new Map<string, Set<string>>();
+  #last: number;
+  #count: number;
+  #bytes: number;
+  readonly #held: HeldChange[] = [];
+
+  constructor(
+    private readonly context: JournalContext,
+    private readonly batch: Batch,
+    private readonly owners: Owners,
+  ) {
+    ({ last: this.#last, count: this.#count, bytes: this.#bytes } = context.journal);
+  }
+
+  get empty(): boolean {
+    return this.#added.size === 0 && this.#removed.size === 0;
+  }
+
+  /** @returns the number of the entry */
+  append(added: Added): number {
+    this.#added.set(++this.#last, added);
+    return this.#last;
+  }
+
+  /** Takes entries away, with what they alone kept. */
+  remove(numbers: readonly number[]): void {
+    for (const number of numbers) this.#removed.add(number);
+  }
+
+  /** What entries have of these revisions goes, and entries that have nothing else with it. */
+  purge(id: string, revs: readonly string[]): void {
+    const all = this.#purged.get(id) ?? new Set();
+    for (const rev of revs) all.add(rev);
+    this.#purged.set(id, all);
+  }
+
+  /** To be called when everything is said. @returns what holds once it is on disk */
+  async finish(): Promise<{ readonly journal: JournalState; readonly held: readonly HeldChange[] }> {
+    const { journal } = this.context;
+    if (journal.count > 0) {
+      for (const number of this.#removed) await this.#remove(number);
+      for (const [id, revs] of this.#purged) await this.#purge(id, revs);
+    }
+    for (const [number, added] of this.#added) this.#put(number, added);
+    const now = { last: this.#last, count: this.#count, bytes: this.#bytes };
+    const isSame = now.last === journal.last && now.count === journal.count && now.bytes === journal.bytes;
+    if (isSame) return { journal, held: this.#held };
+    this.batch.put(JOURNAL_KEY, JSON.stringify(now));
+    return { journal: now, held: this.#held };
+  }
+
+  #put(number: number, { id, time, text, leaves }: Added): void {
+    const kept = leaves.filter(({ rev }) => this.#purged.get(id)?.has(rev) !== true);
+    if (kept.length === 0 && leaves.length > 0) return;
+    const stored = entryText({ id, time, text });
+    this.batch.put(journalKey(number), stored);
+    this.batch.put(journalIdKey(id, number), '');
+    this.#count++;
+    this.#bytes += Buffer.byteLength(stored);
+    for (const leaf of kept) {
+      this.batch.put(leafKey(number, leaf.rev), leaf.text);
+      const { attachments } = factsOf(leaf.text);
+      for (const { digest } of attachments) this.owners.addOwner(digest, journalOwner(number, leaf.rev));
+      this.#bytes += leafBytes(leaf.text, attachments);
+      this.#held.push({ forms: attachments, by: 1 });
+    }
+  }
+
+  async #remove(number: number): Promise<void> {
+    const stored = this.context.level.getSync(journalKey(number));
+    const entry = stored === undefined ? undefined : parseEntry(number, stored);
+    if (stored === undefined || entry === undefined) return;
+    for await (const [key, text] of this.context.level.iterator(leavesOf(number)))
+      this.#dropLeaf(number, parseLeafKey(key).rev, text);
+    this.#dropEntry(number, entry.id, stored);
+  }
+
+  async #purge(id: string, revs: ReadonlySet<string>): Promise<void> {
+    const { level } = this.context;
+    for await (const key of level.keys(entriesOfId(id))) {
+      const number = numberOfIdKey(key);
+      if (this.#removed.has(number)) continue;
+      let dropped = 0;
+      let left = 0;
+      for await (const leaf of level.keys(leavesOf(number))) {
+        const { rev } = parseLeafKey(leaf);
+        if (revs.has(rev)) {
+          this.#dropLeaf(number, rev, level.getSync(leaf) ?? '');
+          dropped++;
+        } else left++;
+      }
+      if (dropped > 0 && left === 0) this.#dropEntry(number, id, level.getSync(journalKey(number)) ?? '');
+    }
+  }
+
+  #dropLeaf(number: number, rev: string, text: string): void {
+    this.batch.del(leafKey(number, rev));
+    const { attachments } = factsOf(text);
+    for (const form of attachments) this.owners.removeOwner(form, journalOwner(number, rev));
+    this.#bytes -= leafBytes(text, attachments);
+    this.#held.push({ forms: attachments, by: -1 });
+  }
+
+  #dropEntry(number: number, id: string, stored: string): void {
+    this.batch.del(journalKey(number));
+    this.batch.del(journalIdKey(id, number));
+    this.#count--;
+    this.#bytes -= Buffer.byteLength(stored);
+  }
+}
