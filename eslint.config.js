@@ -14,7 +14,7 @@ const layers = [
   ['changes'],
   ['replication'],
   ['auth', 'pouchdb', 'design'],
-  ['views'],
+  ['views', 'conflicts'],
   ['find', 'replicator', 'upstream'],
   ['http', 'takeover'],
   ['gateway', 'commands'],
