@@ -135,7 +135,7 @@ export interface KnownDocument {
    * What a revision holds; undefined where that is not at hand. Whoever calls notes what was asked for in vain, reads
    * what can be had of it, and asks for the decision again: more is known then, and nothing else changes.
    */
-  content(rev: string): Content | undefined;
+  readonly content: (rev: string) => Content | undefined;
 }
 
 /** What is to be done about a document. */

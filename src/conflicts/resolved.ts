@@ -1,0 +1,98 @@
+import { contentDigest } from './canonical.js';
+import { derivedRev, mergedRev, tombstoneRev } from './revisions.js';
+import type {
+  AttachmentSummary,
+  Content,
+  DerivedDocument,
+  ResolutionText,
+  ResolvedWrites,
+  TakenAttachment,
+  VersionText,
+} from './types.js';
+
+/** A resolution that cannot be written. */
+export class ResolutionError extends Error {
+  override readonly name = 'ResolutionError';
+}
+
+const NOTHING: Content = { body: '', attachments: new Map() };
+
+/**
+ * What a resolution writes: a merged revision, and the tombstones of all leaves but its parent, the winner.
+ *
+ * A leaf that was picked and a deletion make a merged revision too. Else gateways that see different leaves, and each pick
+ * one, could delete each other's.
+ * @param leaves that are not deleted, in CouchDB's order, with what they hold
+ * @throws ResolutionError where it names a leaf or an attachment that there is not
+ */
+export function resolved(
+  leaves: readonly VersionText[],
+  resolution: Exclude<ResolutionText, { kind: 'defer' }>,
+): ResolvedWrites {
+  const [winner, ...others] = leaves;
+  if (winner === undefined) throw new ResolutionError('there is no leaf');
+  const { deleted, content } = outcome(leaves, resolution);
+  const rev = mergedRev(Number.parseInt(winner.rev, 10) + 1, {
+    parent: winner.rev,
+    others: others.map((leaf) => leaf.rev),
+    deleted,
+    digest: contentDigest(content),
+  });
+  const documents = resolution.kind === 'pick' ? (resolution.documents ?? []) : [];
+  return {
+    merged: { rev, parent: winner.rev, deleted, ...taken(leaves, content) },
+    tombstones: others.map((leaf) => ({
+      rev: tombstoneRev('input', leaf.rev, rev),
+      leaf: leaf.rev,
+      into: rev,
+    })),
+    documents: documents.map(({ id, rev: of }) => derived(id, leafOf(leaves, of))),
+  };
+}
+
+function outcome(
+  leaves: readonly VersionText[],
+  resolution: Exclude<ResolutionText, { kind: 'defer' }>,
+): { deleted: boolean; content: Content } {
+  if (resolution.kind === 'delete') return { deleted: true, content: NOTHING };
+  if (resolution.kind === 'merge') return resolution;
+  return { deleted: false, content: leafOf(leaves, resolution.rev).content };
+}
+
+function leafOf(leaves: readonly VersionText[], rev: string): VersionText {
+  const leaf = leaves.find((one) => one.rev === rev);
+  if (leaf === undefined) throw new ResolutionError(`${rev} is no leaf of this conflict`);
+  return leaf;
+}
+
+const derived = (id: string, leaf: VersionText): DerivedDocument => ({
+  id,
+  rev: derivedRev(id, leaf.rev),
+  ...taken([leaf], leaf.content),
+});
+
+/** Content whose attachments have their bytes from leaves. */
+function taken(
+  leaves: readonly VersionText[],
+  { body, attachments }: Content,
+): { body: string; attachments: ReadonlyMap<string, TakenAttachment> } {
+  const found = new Map<string, TakenAttachment>();
+  for (const [name, attachment] of attachments) found.set(name, takenFrom(leaves, name, attachment));
+  return { body, attachments: found };
+}
+
+/** The winner's comes first, and one of the same name before others. */
+function takenFrom(
+  leaves: readonly VersionText[],
+  name: string,
+  attachment: AttachmentSummary,
+): TakenAttachment {
+  const having = leaves.flatMap(({ rev, content }) =>
+    [...content.attachments]
+      .filter(([, other]) => other.digest === attachment.digest)
+      .map(([itsName, other]) => ({ ...other, from: rev, name: itsName })),
+  );
+  const best = having.find((one) => one.name === name) ?? having[0];
+  if (best === undefined) throw new ResolutionError(`no leaf has the attachment ${JSON.stringify(name)}`);
+  return { ...best, contentType: attachment.contentType };
+}
