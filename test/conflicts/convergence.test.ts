@@ -3,7 +3,16 @@ import { describe, expect, test } from 'vitest';
 import type { AttachmentSummary, Content } from '../../src/conflicts/types.js';
 import { leavesOf, revAt, revsOf } from '../../src/revtree/tree.js';
 import { serialiseTree } from '../../src/revtree/serialise.js';
-import { addUp, contentOf, countersOf, liveOf, type Merge, sum, World } from './support/world.js';
+import {
+  addUp,
+  addUpOrDefer,
+  contentOf,
+  countersOf,
+  liveOf,
+  type Merge,
+  sum,
+  World,
+} from './support/world.js';
 
 const RUNS = Number(process.env.CONFLICT_RUNS ?? 150);
 
@@ -114,12 +123,6 @@ const counting: Ways['content'] = (before, salt, count) => {
   );
   return contentOf(sum(countersOf(before), { [`e${String(count)}`]: 1 }), attachments);
 };
-
-/** Without bases it defers: those that have them merge. */
-const addUpOrDefer: Merge = (conflict) =>
-  conflict.leaves.every(({ base }, at) => at === 0 || base !== undefined)
-    ? addUp(conflict)
-    : { resolution: { kind: 'defer', reason: 'there is no base' }, exact: false };
 
 const some = (count: number, merge: Merge, merging = count): (Merge | undefined)[] =>
   Array.from({ length: count }, (_, at) => (at < merging ? merge : undefined));

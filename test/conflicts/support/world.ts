@@ -142,7 +142,7 @@ export class World {
     for (const [place, leaf] of last.leaves.entries()) {
       const below = place === 0 ? last.merged : tombstoneRev('input', leaf, last.merged);
       const rev = undoneRev(Number.parseInt(below, 10) + 1, leaf, last.merged);
-      const { content = EMPTY, exact = false } = this.facts.get(leaf) ?? {};
+      const { content, exact } = this.facts.get(leaf) ?? { content: EMPTY, exact: false };
       this.#write(replica, rev, below, { content, deleted: false, isEdit: true, from: [leaf], exact });
     }
   }
@@ -195,8 +195,8 @@ export class World {
   #write(replica: Replica, rev: string, parent: string | undefined, fact: Fact): void {
     if (!this.facts.has(rev)) this.facts.set(rev, fact);
     const path = parent === undefined ? [] : (pathTo(replica.tree, parent) ?? []).toReversed();
-    const [generation, hash = ''] = [Number.parseInt(rev, 10), rev.slice(rev.indexOf('-') + 1)];
-    const hashes = [hash, ...path.map(({ node }) => node[0])];
+    const generation = Number.parseInt(rev, 10);
+    const hashes = [rev.slice(rev.indexOf('-') + 1), ...path.map(({ node }) => node[0])];
     replica.tree = insert(replica.tree, generation, hashes, fact.deleted, replica.limit).tree;
     replica.bodies.set(rev, fact.content);
     replica.writes++;
@@ -252,3 +252,9 @@ export const addUp: Merge = ({ leaves }) => {
   const attachments = new Map(leaves.toReversed().flatMap(({ content }) => [...content.attachments]));
   return { resolution: { kind: 'merge', deleted: false, content: contentOf(counters, attachments) }, exact };
 };
+
+/** Without bases it defers: those that have them merge. */
+export const addUpOrDefer: Merge = (conflict) =>
+  conflict.leaves.every(({ base }, at) => at === 0 || base !== undefined)
+    ? addUp(conflict)
+    : { resolution: { kind: 'defer', reason: 'there is no base' }, exact: false };
