@@ -14,7 +14,7 @@ import {
   World,
 } from './support/world.js';
 
-const RUNS = Number(process.env.CONFLICT_RUNS ?? 150);
+const RUNS = Number(process.env.CONFLICT_RUNS ?? 60);
 
 const KINDS = [
   'edit',

@@ -172,10 +172,10 @@ describe('a document with two leaves', () => {
     for (let n = 0; n < 4; n++) world.edit(1, contentOf({ n }));
     world.deliver(1, 0);
     const decision = world.decision(world.replica(0));
-    expect(decision.kind === 'merge' && decision.conflict.leaves[1]?.base).toBe(undefined);
-    world.step(0);
-    expect(world.settle(10)).toBe(true);
-    expect(liveOf(world.replica(1))).toHaveLength(1);
+    expect(decision.kind === 'merge' && decision.conflict.leaves.map(({ base }) => base)).toEqual([
+      undefined,
+      undefined,
+    ]);
   });
 });
 
