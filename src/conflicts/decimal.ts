@@ -1,0 +1,74 @@
+/** A decimal number, exactly: `digits` times ten to the power of `exponent`, without zeros at the end of its digits. */
+export interface Decimal {
+  readonly digits: bigint;
+  readonly exponent: number;
+}
+
+const ZERO: Decimal = { digits: 0n, exponent: 0 };
+
+const PLAIN = /^(?:0|-?[1-9][0-9]{0,14})$/;
+const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
+
+/** Integers may have any number of digits in JSON; what is longer is not reckoned with. */
+const MOST_DIGITS = 1000;
+
+/** The value of a JSON number; undefined where it has more digits than anybody reckons with. */
+export function parseDecimal(text: string): Decimal | undefined {
+  const [, sign = '', whole = '', fraction = '', power = '0'] = NUMBER.exec(text) ?? [];
+  const exponent = Number(power) - fraction.length;
+  if (whole === '') return undefined;
+  if (whole.length + fraction.length > MOST_DIGITS || Math.abs(exponent) > MOST_DIGITS) return undefined;
+  return decimal(BigInt(`${sign}${whole}${fraction}`), exponent);
+}
+
+function decimal(digits: bigint, exponent: number): Decimal {
+  if (digits === 0n) return ZERO;
+  const text = String(digits);
+  const kept = withoutZeros(text);
+  return { digits: BigInt(kept), exponent: exponent + text.length - kept.length };
+}
+
+export function sum(a: Decimal, b: Decimal): Decimal {
+  const exponent = Math.min(a.exponent, b.exponent);
+  return decimal(scaled(a, exponent) + scaled(b, exponent), exponent);
+}
+
+export const difference = (a: Decimal, b: Decimal): Decimal =>
+  sum(a, { digits: -b.digits, exponent: b.exponent });
+
+/** Negative, zero or positive, as for `sort`. */
+export function compareDecimals(a: Decimal, b: Decimal): number {
+  const { digits } = difference(a, b);
+  return digits < 0n ? -1 : digits > 0n ? 1 : 0;
+}
+
+/**
+ * A number as JSON text in the form of `JsonReader`. Numbers that are no integers are doubles there.
+ * @returns undefined where no double has exactly this value
+ */
+export function decimalText(value: Decimal): string | undefined {
+  if (value.exponent >= 0) return String(scaled(value, 0));
+  const text = String(Number(`${String(value.digits)}e${String(value.exponent)}`));
+  const kept = parseDecimal(text);
+  return kept?.digits === value.digits && kept.exponent === value.exponent ? text : undefined;
+}
+
+const scaled = ({ digits, exponent }: Decimal, to: number): bigint => digits * 10n ** BigInt(exponent - to);
+
+/** One text for all texts of the same number: `1`, `1.0` and `10e-1` are `1`, and `-0` is `0`. */
+export function canonicalNumber(text: string): string {
+  if (PLAIN.test(text)) return text;
+  const [, sign = '', whole = '', fraction = '', power = '0'] = NUMBER.exec(text) ?? [];
+  const all = `${whole}${fraction}`.replace(/^0+/, '');
+  const digits = withoutZeros(all);
+  if (digits === '') return '0';
+  const exponent = Number(power) - fraction.length + all.length - digits.length;
+  return exponent < 0 ? `${sign}${digits}e${exponent}` : `${sign}${digits}${'0'.repeat(exponent)}`;
+}
+
+/** Not by an expression, which would look at each run of zeros in a long number again and again. */
+function withoutZeros(digits: string): string {
+  let end = digits.length;
+  while (digits.endsWith('0', end)) end--;
+  return digits.slice(0, end);
+}

@@ -1,0 +1,50 @@
+import { atOnce } from '../../../src/json/turns.js';
+import { normalise } from '../../../src/json/text.js';
+import { builtIn } from '../../../src/conflicts/functions/builtin.js';
+import type { AttachmentSummary, Content, LeafText, ResolutionText } from '../../../src/conflicts/types.js';
+
+/** What revisions hold, each as JSON text of a document that may have `_attachments` of the form `{name: digest}`. */
+export interface Sides {
+  readonly leaves: readonly string[];
+  /** Of each leaf but the first; one text for all. */
+  readonly bases?: readonly (string | undefined)[] | string;
+  readonly id?: string;
+}
+
+export function contentOf(text: string): Content {
+  const document = JSON.parse(text) as { _attachments?: Record<string, string> };
+  const attachments = new Map<string, AttachmentSummary>(
+    Object.entries(document._attachments ?? {}).map(([name, digest]) => [
+      name,
+      { contentType: 'text/plain', digest, length: 1 },
+    ]),
+  );
+  const body = normalise(text.replace(/,?"_attachments":\{[^}]*\}/, '')).slice(1, -1);
+  return { body, attachments };
+}
+
+export function resolve(name: string, options: Record<string, unknown>, sides: Sides): ResolutionText {
+  const { leaves, bases, id = 'doc' } = sides;
+  const shared = typeof bases === 'string' ? { rev: '1-a', content: contentOf(bases) } : undefined;
+  const all = leaves.map((text, at): LeafText => {
+    const own = typeof bases === 'object' ? bases[at - 1] : undefined;
+    const base = own === undefined ? shared : { rev: `1-${String(at)}`, content: contentOf(own) };
+    const leaf = { rev: `2-${String(9 - at)}`, content: contentOf(text) };
+    return at === 0 || base === undefined ? leaf : { ...leaf, base };
+  });
+  return atOnce(builtIn(name, options).resolve({ id, leaves: all, deleted: [], tree: [] }));
+}
+
+/** The merged document as text, or what could not be merged. */
+export function merged(
+  name: string,
+  options: Record<string, unknown>,
+  sides: Sides,
+): string | readonly string[] {
+  const resolution = resolve(name, options, sides);
+  if (resolution.kind === 'defer') return resolution.paths ?? [resolution.reason];
+  if (resolution.kind !== 'merge') throw new Error(resolution.kind);
+  const { body, attachments } = resolution.content;
+  const names = Array.from(attachments, ([one, { digest }]) => `"${one}":"${digest}"`);
+  return names.length === 0 ? `{${body}}` : `{${body},"_attachments":{${names.join(',')}}}`;
+}
