@@ -6,7 +6,6 @@ export interface Decimal {
 
 const ZERO: Decimal = { digits: 0n, exponent: 0 };
 
-const PLAIN = /^(?:0|-?[1-9][0-9]{0,14})$/;
 const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
 
 /** Integers may have any number of digits in JSON; what is longer is not reckoned with. */
@@ -24,7 +23,7 @@ export function parseDecimal(text: string): Decimal | undefined {
 function decimal(digits: bigint, exponent: number): Decimal {
   if (digits === 0n) return ZERO;
   const text = String(digits);
-  const kept = withoutZeros(text);
+  const kept = text.replace(/0+$/, '');
   return { digits: BigInt(kept), exponent: exponent + text.length - kept.length };
 }
 
@@ -54,21 +53,3 @@ export function decimalText(value: Decimal): string | undefined {
 }
 
 const scaled = ({ digits, exponent }: Decimal, to: number): bigint => digits * 10n ** BigInt(exponent - to);
-
-/** One text for all texts of the same number: `1`, `1.0` and `10e-1` are `1`, and `-0` is `0`. */
-export function canonicalNumber(text: string): string {
-  if (PLAIN.test(text)) return text;
-  const [, sign = '', whole = '', fraction = '', power = '0'] = NUMBER.exec(text) ?? [];
-  const all = `${whole}${fraction}`.replace(/^0+/, '');
-  const digits = withoutZeros(all);
-  if (digits === '') return '0';
-  const exponent = Number(power) - fraction.length + all.length - digits.length;
-  return exponent < 0 ? `${sign}${digits}e${exponent}` : `${sign}${digits}${'0'.repeat(exponent)}`;
-}
-
-/** Not by an expression, which would look at each run of zeros in a long number again and again. */
-function withoutZeros(digits: string): string {
-  let end = digits.length;
-  while (digits.endsWith('0', end)) end--;
-  return digits.slice(0, end);
-}

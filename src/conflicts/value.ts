@@ -1,5 +1,5 @@
 import { quote } from '../json/quote.js';
-import { canonicalNumber } from './decimal.js';
+import { canonicalNumber } from './canonical.js';
 
 /** A JSON value that keeps its text: digits beyond a double, `1.0`, the order of members. */
 export type Value = ScalarValue | ArrayValue | ObjectValue;
