@@ -21,21 +21,28 @@ const layers = [
   ['main', 'library'],
 ];
 
+/** Where files of a layer are, and what leads from there to `src/`: a folder within a layer may have another one's name. */
+const depths = [
+  ['.ts', '\\./'],
+  ['/*.ts', '\\.\\./'],
+  ['/*/*.ts', '(\\.\\./){2}'],
+  ['/*/*/*.ts', '(\\.\\./){3}'],
+  ['/*/*/*/*.ts', '(\\.\\./){4}'],
+];
+
 const layerRules = layers.flatMap((names, level) =>
-  names.map((name) => {
+  names.flatMap((name) => {
     const beside = names.filter((other) => other !== name);
     const forbidden = [...beside, ...layers.slice(level + 1).flat()];
-    const pattern = {
-      regex: `^(\\.{1,2}/)+(${forbidden.join('|')})(/|\\.js$)`,
-      message: `src/${name} stands below this layer, or beside it, and may not know of it.`,
-    };
-    return {
-      files: [`src/${name}/**/*.ts`, `src/${name}.ts`],
-      rules:
-        forbidden.length === 0
-          ? {}
-          : { '@typescript-eslint/no-restricted-imports': ['error', { patterns: [pattern] }] },
-    };
+    if (forbidden.length === 0) return [];
+    const message = `src/${name} stands below this layer, or beside it, and may not know of it.`;
+    return depths.map(([files, up]) => {
+      const pattern = { regex: `^${up}(${forbidden.join('|')})(/|\\.js$)`, message };
+      return {
+        files: [`src/${name}${files}`],
+        rules: { '@typescript-eslint/no-restricted-imports': ['error', { patterns: [pattern] }] },
+      };
+    });
   }),
 );
 
