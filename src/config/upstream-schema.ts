@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { mergeSchema } from './merge-schema.js';
 
 const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
   z.int().min(1).max(2_147_483_647).default(value);
@@ -111,13 +112,14 @@ const rule = z.strictObject({
   selector: z.record(z.string(), z.unknown()).optional(),
   docIds: z.array(z.string().min(1)).min(1).optional(),
   createOffline: z.boolean().optional(),
+  merge: mergeSchema.optional(),
 });
 
 export const databaseRules = z.array(rule).default([]).meta({
   description:
     'Where databases are, by their names: the first rule that matches counts (`*` is any text, `?` any character). `local` is here, `proxy` upstream, `mirror` in step with it. `_…` is always local; see below for the rest.',
   allowed:
-    'a list of rules such as {match: archive-*, mode: proxy} with the modes local, mirror and proxy; mirrors may have start (eager, on-demand), direction (both, pull, push), selector or docIds, createOffline; where there is an upstream.url the last rule matches *, where there is none all are local',
+    'a list of rules such as {match: archive-*, mode: proxy} with the modes local, mirror and proxy; mirrors may have start (eager, on-demand), direction (both, pull, push), selector or docIds, createOffline; those and local databases may have merge (a function such as three-way, {function, …}, or a list of {selector, function, …}); where there is an upstream.url the last rule matches *, where there is none all are local',
 });
 
 interface Upstream {
@@ -141,8 +143,9 @@ function areUsable(url: string | undefined, rules: Upstream['databases']): boole
 /** What only mirrors have. */
 const OPTIONS = ['start', 'direction', 'selector', 'docIds', 'createOffline'] as const;
 
-/** Only mirrors have options, and a part of a database is chosen in one way. */
+/** Only mirrors have options, a part of a database is chosen in one way, and what is upstream is not merged here. */
 function isConsistent(one: Upstream['databases'][number]): boolean {
+  if (one.mode === 'proxy' && one.merge !== undefined) return false;
   if (one.mode !== 'mirror') return OPTIONS.every((option) => one[option] === undefined);
   return one.selector === undefined || one.docIds === undefined;
 }

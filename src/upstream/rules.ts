@@ -1,4 +1,5 @@
 import { badConfig } from '../config/layers.js';
+import { MergeRule, MergeRuleError } from '../conflicts/rules.js';
 import type { Config } from '../config/schema.js';
 import { CouchError } from '../errors.js';
 import { compileSelector } from '../selector/match.js';
@@ -25,6 +26,7 @@ export interface MirrorRule {
 interface Known {
   readonly pattern: RegExp;
   readonly rule: Rule;
+  readonly merge: MergeRule | undefined;
 }
 
 /** `_users` and the like, and `any/_replicator`. */
@@ -36,15 +38,19 @@ const MOST = 10_000;
 /** Says where a database is, by its name: the first rule that matches counts. */
 export class Rules {
   readonly #rules: readonly Known[];
-  readonly #found = new Map<string, Rule | undefined>();
+  readonly #found = new Map<string, Known | undefined>();
 
-  /** @throws StartError for a selector that is none */
+  /** @throws StartError for a selector that is none, and for a way to merge that there is not */
   constructor(rules: readonly Rule[]) {
     for (const [at, { selector }] of rules.entries()) if (selector !== undefined) checkSelector(selector, at);
-    this.#rules = rules.map((rule) => ({ pattern: patternOf(rule.match), rule }));
+    this.#rules = rules.map((rule, at) => ({
+      pattern: patternOf(rule.match),
+      rule,
+      merge: mergeOf(rule, at),
+    }));
   }
 
-  /** @throws StartError for a selector that is none */
+  /** @throws StartError as the constructor does */
   static of({ upstream, databases }: Pick<Config, 'upstream' | 'databases'>): Rules {
     const isUnsaid = upstream.url !== undefined && databases.length === 0;
     return new Rules(isUnsaid ? [{ match: '*', mode: 'mirror' }] : databases);
@@ -65,6 +71,15 @@ export class Rules {
 
   /** The rule of a database; undefined where none matches, which means that it is local. */
   ruleOf(name: string): Rule | undefined {
+    return this.#knownOf(name)?.rule;
+  }
+
+  /** How conflicts of a database are resolved; undefined where they are kept. */
+  mergeOf(name: string): MergeRule | undefined {
+    return this.#knownOf(name)?.merge;
+  }
+
+  #knownOf(name: string): Known | undefined {
     if (this.#found.has(name)) return this.#found.get(name);
     const rule = this.#find(name);
     if (this.#found.size >= MOST) this.#found.clear();
@@ -89,12 +104,12 @@ export class Rules {
     return mode === 'mirror' && start === 'eager';
   }
 
-  #find(name: string): Rule | undefined {
+  #find(name: string): Known | undefined {
     // Those belong to each server itself: two that had one `_replicator` would both replicate what it asks for.
     if (SYSTEM.test(name)) return undefined;
     // What can be no database has none elsewhere.
     if (!isDatabaseName(name)) return undefined;
-    return this.#rules.find(({ pattern }) => pattern.test(name))?.rule;
+    return this.#rules.find(({ pattern }) => pattern.test(name));
   }
 }
 
@@ -104,6 +119,18 @@ function checkSelector(selector: Readonly<Record<string, unknown>>, at: number):
   } catch (error) {
     if (!(error instanceof CouchError)) throw error;
     throw badConfig([`databases.${at}.selector: ${error.reason}`], error);
+  }
+}
+
+function mergeOf({ merge }: Rule, at: number): MergeRule | undefined {
+  try {
+    return merge === undefined ? undefined : MergeRule.of(merge);
+  } catch (error) {
+    if (!(error instanceof MergeRuleError)) throw error;
+    throw badConfig(
+      error.lines.map((line) => `databases.${at}.merge: ${line}`),
+      error,
+    );
   }
 }
 

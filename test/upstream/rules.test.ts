@@ -46,7 +46,7 @@ test('rules that cannot be kept are refused', () => {
   expect(refusal({ databases: [{ match: '*', mode: 'local' }] })).toEqual([]);
   const lines = [
     { upstream: { url }, databases: [{ match: '*', mode: 'merge' }] },
-    { upstream: { url }, databases: [{ match: '*', mode: 'mirror', merge: 'three-way' }] },
+    { upstream: { url }, databases: [{ match: '*', mode: 'mirror', merging: 'three-way' }] },
     { upstream: { url }, databases: [{ match: 'a*', mode: 'proxy' }] },
     { databases: [every] },
     { databases: [{ match: '*', mode: 'mirror' }] },
@@ -59,7 +59,7 @@ test('rules that cannot be kept are refused', () => {
     lines.map(([line, ...more]) => [/configuration: (\S+)( \(.*\))? is/.exec(line ?? '')?.[1], more]),
   ).toEqual([
     ['databases.0.mode', []],
-    ['databases.0.merge', []],
+    ['databases.0.merging', []],
     ['databases', []],
     ['databases', []],
     ['databases', []],

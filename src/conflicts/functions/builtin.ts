@@ -1,7 +1,7 @@
 import { nearest } from '../../config/nearest.js';
 import { keepBoth } from './keep-both.js';
 import { lastWriteWins } from './last-write-wins.js';
-import { type BuiltInName, builtInNames, MergeOptionsError, parseOptions } from './options.js';
+import { type BuiltInName, builtInNames, fieldRules, MergeOptionsError, parseOptions } from './options.js';
 import { text } from './text.js';
 import { type Merging, threeWay } from './three-way.js';
 import { union } from './union.js';
@@ -15,6 +15,8 @@ export interface BuiltIn {
    * resolve the same conflict otherwise.
    */
   readonly version: string;
+  /** Whether leaves with the same content are one to it; not where it adds up what each of them says. */
+  readonly equalIsSame: boolean;
   /** Does its work bit by bit: documents may be long. */
   readonly resolve: Merging;
 }
@@ -41,7 +43,12 @@ export function builtIn(name: string, options: Readonly<Record<string, unknown>>
   }
   const parsed = parseOptions(known, options);
   const version = `${known} ${VERSIONS[known]} ${JSON.stringify(parsed)}`;
-  return { version, resolve: mergingOf(known, options) };
+  return { version, equalIsSame: !hasCounters(parsed), resolve: mergingOf(known, options) };
+}
+
+function hasCounters(parsed: object): boolean {
+  const rules = 'fields' in parsed ? fieldRules(parsed.fields as Parameters<typeof fieldRules>[0]) : {};
+  return Object.values(rules).some(({ as }) => as === 'counter');
 }
 
 function mergingOf(name: BuiltInName, options: unknown): Merging {
