@@ -81,7 +81,8 @@ export const valuesInTurns = (text: string): MaybeLater<unknown[] | undefined> =
 
 type MaybeLater<T> = T | Promise<T>;
 
-function* readMembers(text: string): Work<Map<string, string> | undefined> {
+/** `members`, bit by bit. */
+export function* readMembers(text: string): Work<Map<string, string> | undefined> {
   const reader = new JsonReader(text);
   if (reader.peek() !== 'object') return yield* refuse(reader);
   const found = new Map<string, string>();

@@ -67,6 +67,7 @@ export class Databases {
   readonly #memory: MemoryBudget;
   readonly #compactions: Compactions;
   readonly #creationListeners: ((name: string) => void)[] = [];
+  readonly #openListeners: ((name: string) => void)[] = [];
   readonly #designListeners: ((name: string) => void)[] = [];
   readonly #changeListeners: ((name: string) => void)[] = [];
   readonly #watcher: DatabaseWatcher = {
@@ -122,6 +123,11 @@ export class Databases {
   /** Calls `listener` after each database that is made. */
   onCreate(listener: (name: string) => void): void {
     this.#creationListeners.push(listener);
+  }
+
+  /** Calls `listener` whenever a database was opened, which must take no time. */
+  onOpen(listener: (name: string) => void): void {
+    this.#openListeners.push(listener);
   }
 
   /** Calls `listener` after each write of design documents. */
@@ -333,6 +339,7 @@ export class Databases {
       slot.failure = undefined;
       slot.backoff.succeeded();
       this.#open.add(slot);
+      for (const listener of this.#openListeners) listener(name);
       return database;
     } catch (error) {
       share.giveBack();

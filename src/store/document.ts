@@ -3,7 +3,7 @@ import { putLast } from '../json/containers.js';
 import { quote } from '../json/quote.js';
 import { JsonReader } from '../json/reader.js';
 import { isLarger } from '../json/size.js';
-import { members } from '../json/text.js';
+import { readMembers as readTexts } from '../json/text.js';
 import { atOnce, inTurns, type Work } from '../json/turns.js';
 import { type GivenAttachment, parseGivenAttachments, requireAttachmentName } from './attachments/given.js';
 import { parseAttachments, splitAttachments } from './attachments/members.js';
@@ -214,16 +214,20 @@ function parseRevisions({ start, ids }: Record<string, unknown>): Revisions {
   return { start: generation, ids: hashes };
 }
 
+/** What an edit says, whatever its revision is. */
+export type Said = Pick<DocumentEdit, 'deleted' | 'body' | 'attachments'>;
+
 /** A stored revision as an edit, without its revision. @param attachments whether it stays, or another document gets its attachments */
-export function editOf(
-  text: string,
-  attachments: 'stub' | 'shared',
-): Pick<DocumentEdit, 'deleted' | 'body' | 'attachments'> {
+export const editOf = (text: string, attachments: 'stub' | 'shared'): Said =>
+  atOnce(readEdit(text, attachments));
+
+/** `editOf` for a text that may be long. */
+export function* readEdit(text: string, attachments: 'stub' | 'shared'): Work<Said> {
   const parts = splitAttachments(text);
-  const own = members(parts?.before ?? text) ?? new Map<string, string>();
+  const own = (yield* readTexts(parts?.before ?? text)) ?? new Map<string, string>();
   const deleted = own.get('_deleted') === 'true';
   for (const name of ['_id', '_rev', '_deleted']) own.delete(name);
-  const body = atOnce(bodyOf(own));
+  const body = yield* bodyOf(own);
   if (parts === undefined) return { deleted, body };
   const kept = Array.from(parseAttachments(parts), ([name, attachment]): [string, AttachmentEdit] => [
     name,

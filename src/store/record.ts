@@ -76,7 +76,6 @@ export const FEW_QUESTIONS = 4;
 
 /** What is known of a document, with where its bodies are. */
 export interface StoredRecord extends DocumentRecord {
-  readonly tree: RevTree;
   /** Revision → sequence of its body. */
   readonly bodySeqs: ReadonlyMap<string, number>;
   /** The sequence of one body, where it is kept. */

@@ -89,6 +89,7 @@ export interface DocumentRecord {
   readonly winner: string;
   /** Whether the winner is a deletion. */
   readonly deleted: boolean;
+  readonly tree: RevTree;
   /** All leaves in winner order, the winner first. */
   leaves(): readonly Leaf[];
   /** All leaves in the order in which CouchDB's `_bulk_get` has them. */
@@ -405,6 +406,7 @@ import type { CouchError } from '../errors.js';
 import type { ByteRange } from './attachments/content.js';
 import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
+import type { RevTree } from '../revtree/tree.js';
 import type { CompactionProgress } from './compact.js';
 import type { Conflicts, Journal, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';

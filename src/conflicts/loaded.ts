@@ -1,0 +1,123 @@
+import { inTurns } from '../json/turns.js';
+import type { Attachment } from '../store/attachments/members.js';
+import { readEdit } from '../store/document.js';
+import type { Database, DocumentRecord } from '../store/types.js';
+import { digesting } from './canonical.js';
+import { decide } from './decide.js';
+import type { AttachmentSummary, Content, Decision, KnownDocument, TakenAttachment } from './types.js';
+
+/** Where bodies of ancestors are that are not kept here. */
+export interface BodySource {
+  /**
+   * What revisions of a document hold, as far as it is there.
+   * @returns undefined where nobody can be asked now
+   */
+  read(
+    database: string,
+    id: string,
+    revs: readonly string[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<string, Content> | undefined>;
+}
+
+/** Longer bodies are worked on in turns. */
+export const LONG = 16_384;
+
+/** A document with those of its bodies that were asked for. */
+export class LoadedDocument {
+  /** Revisions of its leaves that are not deleted, in CouchDB's order. */
+  readonly live: readonly string[];
+  /** Whether bodies may be where nobody could be asked. */
+  isPartial = false;
+  readonly #contents = new Map<string, Content>();
+  readonly #attachments = new Map<string, ReadonlyMap<string, Attachment>>();
+  readonly #wanted = new Set<string>();
+  /** Those that were looked for, whatever came of it. */
+  readonly #looked = new Set<string>();
+
+  constructor(
+    private readonly db: Database,
+    readonly record: DocumentRecord,
+    private readonly elsewhere?: { readonly source: BodySource; readonly signal: AbortSignal },
+  ) {
+    this.live = livingLeaves(record);
+  }
+
+  /** Characters that its leaves have at most, found without reading them. */
+  get bound(): number {
+    const { db, record } = this;
+    return this.live.reduce((sum, rev) => sum + db.bodyBound({ record, rev }), 0);
+  }
+
+  get known(): KnownDocument {
+    const { id, tree } = this.record;
+    return { id, tree, content: (rev) => this.content(rev) };
+  }
+
+  /** What a revision holds; undefined where that is not known yet, or not to be had. */
+  content(rev: string): Content | undefined {
+    if (!this.#looked.has(rev)) this.#wanted.add(rev);
+    return this.#contents.get(rev);
+  }
+
+  /** An attachment as it is stored. */
+  attachment({ from, name }: Pick<TakenAttachment, 'from' | 'name'>): Attachment | undefined {
+    return this.#attachments.get(from)?.get(name);
+  }
+
+  /** What is to be done about it. */
+  async decide(equalIsSame: boolean): Promise<Decision> {
+    await this.read(this.live);
+    for (;;) {
+      const decision = decide(this.known, { equalIsSame });
+      if (this.#wanted.size === 0) return decision;
+      await this.read([...this.#wanted]);
+    }
+  }
+
+  /** Looks for bodies: here, and then elsewhere. */
+  async read(revs: readonly string[]): Promise<void> {
+    const { db, record } = this;
+    const unknown = revs.filter((rev) => !this.#looked.has(rev));
+    const texts = await db.readMany(unknown.map((rev) => ({ record, rev })));
+    for (const [at, rev] of unknown.entries()) {
+      this.#wanted.delete(rev);
+      this.#looked.add(rev);
+      const text = texts[at];
+      if (text !== undefined) await this.#put(rev, text);
+    }
+    const missing = unknown.filter((rev) => !this.#contents.has(rev));
+    if (missing.length > 0 && this.elsewhere !== undefined) await this.#ask(missing, this.elsewhere);
+  }
+
+  async #ask(
+    revs: readonly string[],
+    { source, signal }: { readonly source: BodySource; readonly signal: AbortSignal },
+  ): Promise<void> {
+    const found = await source.read(this.db.name, this.record.id, revs, signal);
+    if (found === undefined) this.isPartial = true;
+    for (const [rev, content] of found ?? []) this.#contents.set(rev, content);
+  }
+
+  async #put(rev: string, text: string): Promise<void> {
+    const work = inTurns(readEdit(text, 'shared'));
+    const { body, attachments } = work instanceof Promise ? await work : work;
+    const stored = new Map<string, Attachment>();
+    const summaries = new Map<string, AttachmentSummary>();
+    for (const [name, edit] of attachments ?? []) {
+      if (edit.kind !== 'shared') continue;
+      const { contentType, digest, length } = edit.attachment;
+      stored.set(name, edit.attachment);
+      summaries.set(name, { contentType, digest, length });
+    }
+    const content = { body, attachments: summaries };
+    // Whoever compares them finds their digests.
+    if (body.length > LONG) await inTurns(digesting(content));
+    this.#attachments.set(rev, stored);
+    this.#contents.set(rev, content);
+  }
+}
+
+/** Revisions of the leaves that are not deleted, in CouchDB's order. */
+export const livingLeaves = (record: DocumentRecord): readonly string[] =>
+  record.leaves().flatMap(({ rev, deleted }) => (deleted ? [] : [rev]));

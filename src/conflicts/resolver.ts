@@ -1,0 +1,219 @@
+import { isLarger } from '../json/size.js';
+import { inTurns } from '../json/turns.js';
+import type { Json } from '../selector/types.js';
+import type { ConflictRow, Resolved } from '../store/conflicts/types.js';
+import { Queue } from '../store/queue.js';
+import type { Database } from '../store/types.js';
+import { digesting } from './canonical.js';
+import { editsOf, tombstoneEdit } from './edits.js';
+import { type Entry, mergeEntry } from './entries.js';
+import type { BuiltIn } from './functions/builtin.js';
+import { type BodySource, LoadedDocument, LONG } from './loaded.js';
+import { resolved } from './resolved.js';
+import type { MergeRule } from './rules.js';
+import { type ConflictState, parseState, stateText } from './states.js';
+import { limited } from './time-limit.js';
+import type { ConflictText, Decision, ResolutionText, Tombstone } from './types.js';
+
+export interface ResolverOptions {
+  /** For ancestors that are not kept here. */
+  readonly bodies?: BodySource;
+  /** All of these may change at any time. */
+  readonly limits: {
+    /** Milliseconds that a merge function may take for one document. */
+    readonly timeout: number;
+    /** Milliseconds for which a document waits for what replication may bring. */
+    readonly patience: number;
+    /** Bytes of a document, as CouchDB counts them. */
+    readonly maxDocumentSize: number;
+  };
+}
+
+/** Characters that the leaves of one document may have together: all of them are in memory for a merge. */
+const MOST_CHARACTERS = 32 << 20;
+/** Those whose leaves have more characters are merged one at a time. */
+const LARGE = 1 << 18;
+/** A document that changes under our hands again and again is left for later. */
+const MOST_TRIES = 10;
+
+/** Resolves conflicts one by one, by the rule of their database. */
+export class Resolver {
+  readonly #large = new Queue();
+
+  constructor(private readonly options: ResolverOptions) {}
+
+  /**
+   * Does for one document what is to be done, and notes why it stays in conflict if it does.
+   * @returns when to look at it again, in milliseconds since 1970; undefined where that is when it changes
+   */
+  async resolve(
+    db: Database,
+    row: ConflictRow,
+    rule: MergeRule,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
+    const { patience } = this.options.limits;
+    const noted = parseState(row.state);
+    const before = noted?.rule === rule.version ? noted : undefined;
+    const due = before?.state === 'waiting' ? before.since + patience : Infinity;
+    if (before !== undefined && Date.now() < due) return due === Infinity ? undefined : due;
+    const look = new Look(db, row, rule, this.options, signal, before !== undefined);
+    return look.bound > LARGE ? this.#large.add(() => look.run()) : look.run();
+  }
+}
+
+/** What a look at a document leads to. */
+type Next =
+  /** Something was written, or the document changed: it is looked at again. */
+  'again' | 'done' | Omit<ConflictState, 'since' | 'rule'>;
+
+/** One document that is looked at until nothing more is to be done. */
+class Look {
+  constructor(
+    private readonly db: Database,
+    private readonly row: Pick<ConflictRow, 'id'>,
+    private readonly rule: MergeRule,
+    private readonly options: ResolverOptions,
+    private readonly signal: AbortSignal,
+    /** It has waited long enough. */
+    private readonly isOverdue: boolean,
+  ) {}
+
+  /** Characters that the leaves have at most. */
+  get bound(): number {
+    return this.#load()?.bound ?? 0;
+  }
+
+  async run(): Promise<number | undefined> {
+    for (let left = MOST_TRIES; left > 0 && !this.signal.aborted; left--) {
+      const document = this.#load();
+      if (document === undefined) return undefined;
+      const next = await this.#step(document);
+      if (next === 'done') return undefined;
+      if (next === 'again') continue;
+      const { id, seq } = document.record;
+      const state = { ...next, since: Date.now(), rule: this.rule.version };
+      if (!(await this.db.conflicts.note({ id, seq }, stateText(state)))) continue;
+      return next.state === 'waiting' ? state.since + this.options.limits.patience : undefined;
+    }
+    // Each try saw a change, and behind each of them the document stands in the index anew.
+    return undefined;
+  }
+
+  #load(): LoadedDocument | undefined {
+    const { db, signal } = this;
+    const { bodies } = this.options;
+    const record = db.get(this.row.id);
+    return record && new LoadedDocument(db, record, bodies && { source: bodies, signal });
+  }
+
+  async #step(document: LoadedDocument): Promise<Next> {
+    if (document.live.length < 2) return 'done';
+    if (document.bound > MOST_CHARACTERS) return deferred('its leaves are too large to be merged');
+    const merge = await this.#functionFor(document);
+    if (merge === undefined) return 'done';
+    const decision = await document.decide(merge.equalIsSame);
+    if (decision.kind === 'merge' && document.isPartial && !this.isOverdue)
+      return { state: 'waiting', reason: 'bodies of older revisions cannot be asked for now' };
+    return this.#act(document, merge, decision);
+  }
+
+  async #functionFor(document: LoadedDocument): Promise<BuiltIn | undefined> {
+    const [winner] = document.live;
+    if (winner === undefined) return undefined;
+    await document.read([winner]);
+    const { id } = document.record;
+    return this.rule.functionFor(() => valueOf(id, winner, document));
+  }
+
+  #act(document: LoadedDocument, merge: BuiltIn, decision: Decision): Next | Promise<Next> {
+    switch (decision.kind) {
+      case 'none':
+        return 'done';
+      case 'tidy':
+        return this.#tidy(document, decision.tombstones);
+      case 'merge':
+        return this.#merge(document, merge, decision.conflict);
+      case 'wait':
+        return this.isOverdue ? deferred(decision.reason) : { state: 'waiting', reason: decision.reason };
+      case 'undone':
+        return { state: 'undone' };
+      case 'defer':
+        return deferred(decision.reason, decision.paths);
+    }
+  }
+
+  #tidy(document: LoadedDocument, tombstones: readonly Tombstone[]): Promise<Next> {
+    const edits = tombstones.map((one) => tombstoneEdit(document, one));
+    const leaves = tombstones.map(({ leaf }) => leaf);
+    return this.#write(document, edits, { kind: 'tidy', tombstones }, leaves);
+  }
+
+  async #merge(document: LoadedDocument, merge: BuiltIn, conflict: ConflictText): Promise<Next> {
+    const { timeout, maxDocumentSize } = this.options.limits;
+    let made;
+    try {
+      const resolution = await inTurns(limited(merge.resolve(conflict), timeout));
+      if (resolution.kind === 'defer') return deferred(resolution.reason, resolution.paths);
+      made = { outcome: resolution.kind, writes: await writesOf(conflict, resolution) };
+    } catch (error) {
+      // Whatever a function does, the document stays as it is.
+      return deferred(`the merge function failed: ${(error as Error).message}`);
+    }
+    const { outcome, writes } = made;
+    if (await inTurns(isLarger(writes.merged.body, maxDocumentSize)))
+      return deferred('the merged document would be larger than a document may be');
+    const entry = mergeEntry(conflict.leaves, outcome, writes, { function: merge.version });
+    return this.#write(document, editsOf(document, writes), entry, document.live);
+  }
+
+  /** @param keeps leaves that go: the journal has what they said */
+  async #write(
+    document: LoadedDocument,
+    edits: ReturnType<typeof editsOf>,
+    entry: Entry,
+    keeps: readonly string[],
+  ): Promise<Next> {
+    const journal = { text: JSON.stringify(entry), keeps };
+    const writes = { id: document.record.id, ifLeaves: document.live, edits };
+    return nextOf(await this.db.resolve(writes, { journal }));
+  }
+}
+
+/** What a resolution writes. The digest of a long body is worked out in turns. */
+async function writesOf(
+  conflict: ConflictText,
+  resolution: Exclude<ResolutionText, { kind: 'defer' }>,
+): Promise<ReturnType<typeof resolved>> {
+  if (resolution.kind === 'merge' && resolution.content.body.length > LONG)
+    await inTurns(digesting(resolution.content));
+  return resolved(conflict.leaves, resolution);
+}
+
+function nextOf(written: Resolved): Next {
+  if (written.kind !== 'refused') return 'again';
+  const { edit, error } = written;
+  return deferred(`${edit.id} may not be written: ${error.reason}`);
+}
+
+const deferred = (reason: string, paths?: readonly string[]): Next => ({
+  state: 'deferred',
+  reason,
+  ...(paths !== undefined && { paths }),
+});
+
+/** A leaf as selectors see it. */
+function valueOf(id: string, rev: string, document: LoadedDocument): Json {
+  const { body = '', attachments } = document.content(rev) ?? {};
+  const value = JSON.parse(`{${body}}`) as Record<string, unknown>;
+  const named = Array.from(attachments ?? [], ([name, { contentType, digest, length }]) => [
+    name,
+    { content_type: contentType, digest, length, stub: true },
+  ]);
+  return {
+    ...value,
+    _id: id,
+    _rev: rev,
+    ...(named.length > 0 && { _attachments: Object.fromEntries(named) as Json }),
+  };
+}
