@@ -35,7 +35,8 @@ export const unauthorized = (reason: string): CouchError => new CouchError(401, 
 export const forbidden = (reason: string): CouchError => new CouchError(403, 'forbidden', reason);
 export const notFound = (reason = 'missing'): CouchError => new CouchError(404, 'not_found', reason);
 export const databaseMissing = (): CouchError => notFound('Database does not exist.');
-export const conflict = (): CouchError => new CouchError(409, 'conflict', 'Document update conflict.');
+export const conflict = (reason = 'Document update conflict.'): CouchError =>
+  new CouchError(409, 'conflict', reason);
 export const databaseExists = (): CouchError =>
   new CouchError(412, 'file_exists', 'The database could not be created, the file already exists.');
 export const missingStub = (id: string, name: string): CouchError =>

@@ -1,0 +1,376 @@
+import { describe, expect, test, vi } from 'vitest';
+import { resolveByHand } from '../../src/conflicts/by-hand.js';
+import { type Entry, parseEntry } from '../../src/conflicts/entries.js';
+import type { BodySource } from '../../src/conflicts/loaded.js';
+import { MergeRule } from '../../src/conflicts/rules.js';
+import { parseState } from '../../src/conflicts/states.js';
+import { undo } from '../../src/conflicts/undo.js';
+import { forbidden } from '../../src/errors.js';
+import { readAttachments } from '../../src/store/attachments/members.js';
+import type { ResolveOptions, Resolved, ResolvingWrites } from '../../src/store/conflicts/types.js';
+import { DatabaseView } from '../../src/store/database-view.js';
+import type { Database } from '../../src/store/types.js';
+import { bytesOf, data, release, take, write } from '../support/attachments.js';
+import { body, newFolder, put, replicate } from '../support/store.js';
+import { type Gateway, NAME, startGateway, sync } from './support/gateways.js';
+
+const COUNTERS = { function: 'three-way', fields: { '/n': 'counter' } };
+const WAIT = { timeout: 30_000 };
+
+const use = <T>({ databases }: Gateway, work: (db: Database) => T | Promise<T>): Promise<T> =>
+  databases.use(NAME, work);
+
+const leaf = (id: string, hash: string, members: object = {}): object => ({
+  _id: id,
+  _revisions: { start: 2, ids: [hash, 'o'] },
+  ...members,
+});
+
+/** Two clients edit a document at the same time. */
+async function clash(db: Database, id = 'a', a: object = { n: 1 }, b: object = { n: 2 }): Promise<void> {
+  await replicate(db, { _id: id, _rev: '1-o', n: 0 });
+  await replicate(db, leaf(id, 'a', a), leaf(id, 'b', b));
+}
+
+const living = (db: Database, id = 'a'): readonly string[] =>
+  (db.get(id)?.leaves() ?? []).flatMap(({ rev, deleted }) => (deleted ? [] : [rev]));
+
+/** What its leaves say. */
+const counts = (db: Database): unknown[] =>
+  living(db)
+    .map((rev) => body(db, 'a', rev)?.n)
+    .sort();
+
+const merged = (db: Database, id = 'a'): Promise<void> =>
+  vi.waitFor(() => {
+    expect(living(db, id)).toHaveLength(1);
+  }, WAIT);
+
+const noted = (db: Database, state: object, id = 'a'): Promise<void> =>
+  vi.waitFor(() => {
+    expect(parseState(db.conflicts.get(id)?.state)).toMatchObject(state);
+  }, WAIT);
+
+async function journalOf(db: Database): Promise<{ entry: Entry; leaves: Record<string, string> }[]> {
+  const found: { entry: Entry; leaves: Record<string, string> }[] = [];
+  for await (const page of db.journal.list({})) {
+    for (const { number, text } of page) {
+      const leaves: Record<string, string> = {};
+      for await (const { rev, text: its } of db.journal.leaves(number)) leaves[rev] = its;
+      found.push({ entry: parseEntry(text), leaves });
+    }
+  }
+  return found;
+}
+
+/** Both have the same, and neither writes anything more. */
+async function settle(one: Gateway, other: Gateway): Promise<void> {
+  const seqs = (): Promise<number[]> =>
+    Promise.all([one, other].map((gateway) => use(gateway, (db) => db.updateSeq)));
+  for (let before = await seqs(); ;) {
+    await sync(one, other, 'there');
+    await sync(other, one, 'back');
+    await vi.waitFor(async () => {
+      for (const gateway of [one, other]) {
+        expect(await use(gateway, ({ conflicts }) => conflicts.count - conflicts.noted)).toBe(0);
+      }
+    }, WAIT);
+    const after = await seqs();
+    if (after.every((seq, at) => seq === before[at])) return;
+    before = after;
+  }
+}
+
+const treeOf = (gateway: Gateway, id: string): Promise<string> =>
+  use(gateway, (db) => JSON.stringify(db.get(id)?.leaves()));
+
+describe('two gateways that merge at once', () => {
+  test('make one merged revision, have what went in in their journals, and write nothing more', async () => {
+    const [one, other] = [await startGateway(COUNTERS), await startGateway(COUNTERS)];
+    const ids = ['a', 'b', 'c'];
+    for (const gateway of [one, other]) {
+      await use(gateway, async (db) => {
+        for (const id of ids) await clash(db, id, { n: 1, x: 1.5 }, { n: 2, y: 'b' });
+        for (const id of ids) await merged(db, id);
+        expect(await journalOf(db)).toHaveLength(ids.length);
+        const [first] = await journalOf(db);
+        expect(first).toMatchObject({
+          entry: { kind: 'merge', outcome: 'merge', leaves: [{ rev: '2-b' }, { rev: '2-a', base: '1-o' }] },
+          leaves: {
+            '2-a': '{"_id":"a","_rev":"2-a","n":1,"x":1.5}',
+            '2-b': '{"_id":"a","_rev":"2-b","n":2,"y":"b"}',
+          },
+        });
+      });
+    }
+    await settle(one, other);
+    for (const id of ids) {
+      expect(await treeOf(one, id)).toBe(await treeOf(other, id));
+      expect(await use(one, (db) => body(db, id))).toMatchObject({ n: 3, x: 1.5, y: 'b' });
+    }
+  });
+
+  test('merge an edit of a leaf that went in, and of the winner, so that counters stay exact', async () => {
+    const [one, other] = [await startGateway(COUNTERS), await startGateway(COUNTERS)];
+    await use(one, async (db) => {
+      await clash(db);
+      await merged(db);
+    });
+    await use(other, async (db) => {
+      await clash(db);
+      await merged(db);
+      await replicate(db, { _id: 'a', _revisions: { start: 3, ids: ['e', 'a', 'o'] }, n: 11 });
+    });
+    await use(one, async (db) => {
+      await put(db, { _id: 'a', _rev: living(db)[0], n: 103 });
+    });
+    await settle(one, other);
+    expect(await treeOf(one, 'a')).toBe(await treeOf(other, 'a'));
+    await use(one, (db) => {
+      expect(living(db)).toHaveLength(1);
+      expect(body(db, 'a')).toMatchObject({ n: 113 });
+    });
+  });
+
+  test('leave alone what one of them undid, until one of its leaves is edited', async () => {
+    const [one, other] = [await startGateway(COUNTERS), await startGateway(COUNTERS)];
+    await use(one, async (db) => {
+      await clash(db);
+      await merged(db);
+    });
+    await settle(one, other);
+    const { revs } = await use(one, (db) => undo(db, 1, 'ann'));
+    await settle(one, other);
+    for (const gateway of [one, other]) {
+      await use(gateway, async (db) => {
+        expect([...living(db)].sort()).toEqual([...revs].sort());
+        expect(counts(db)).toEqual([1, 2]);
+        await noted(db, { state: 'undone' });
+      });
+    }
+    await use(one, async (db) => {
+      expect((await journalOf(db))[1]?.entry).toMatchObject({ kind: 'undo', by: 'ann', entry: 1, revs });
+      await expect(undo(db, 1, 'ann')).rejects.toMatchObject({ status: 409 });
+      await expect(undo(db, 2, 'ann')).rejects.toMatchObject({ status: 400 });
+      await expect(undo(db, 3, 'ann')).rejects.toMatchObject({ status: 404 });
+    });
+    await use(one, async (db) => {
+      const [winner = ''] = living(db);
+      await put(db, { _id: 'a', _rev: winner, n: Number(body(db, 'a')?.n) + 10 });
+      await merged(db);
+      expect(body(db, 'a')).toMatchObject({ n: 13 });
+    });
+    await settle(one, other);
+    expect(await treeOf(one, 'a')).toBe(await treeOf(other, 'a'));
+  });
+});
+
+test('attachments go into the merged document, replicate, and come back when it is undone', async () => {
+  const [one, other] = [await startGateway('three-way'), await startGateway('keep')];
+  await use(one, async (db) => {
+    await replicate(db, { _id: 'a', _rev: '1-o', n: 0 });
+    await replicate(db, leaf('a', 'b', { n: 1 }));
+  });
+  // The other one has the winner already: it is sent no attachment that seems to be older.
+  await sync(one, other);
+  await use(one, async (db) => {
+    const taken = await take(db, bytesOf(3000, 4));
+    await write(
+      db,
+      [{ id: 'a', revs: ['2-a', '1-o'], body: '"n":0', attachments: { f: data(taken, 1) } }],
+      false,
+    );
+    await release(taken);
+    await merged(db);
+    expect(body(db, 'a')).toMatchObject({ n: 1, _attachments: { f: { length: 3000, revpos: 3 } } });
+  });
+  await sync(one, other);
+  await use(other, async (db) => {
+    await merged(db);
+    await expectFile(db);
+  });
+  await use(one, async (db) => {
+    await undo(db, 1, 'ann');
+    const [, loser] = living(db);
+    await expectFile(db, loser);
+  });
+});
+
+async function expectFile(db: Database, rev?: string): Promise<void> {
+  const record = db.get('a');
+  const text = record && db.read(record, rev ?? record.winner);
+  const attachment = readAttachments(text ?? '').get('f');
+  const reader = db.openAttachments();
+  const pieces: Buffer[] = [];
+  for await (const piece of reader.read(attachment?.digest ?? '', { start: 0, end: 3000 }))
+    pieces.push(piece);
+  await reader.close();
+  expect(Buffer.concat(pieces).equals(bytesOf(3000, 4))).toBe(true);
+}
+
+describe('a conflict that a rule cannot resolve', () => {
+  test('is noted with the reason, and decided anew by another rule', async () => {
+    let rule = MergeRule.of('three-way');
+    const gateway = await startGateway(() => rule);
+    await use(gateway, async (db) => {
+      await clash(db);
+      await noted(db, { state: 'deferred', paths: ['/n'] });
+      rule = MergeRule.of(COUNTERS);
+      gateway.engine.reconfigure();
+      await merged(db);
+      expect(body(db, 'a')).toMatchObject({ n: 3 });
+    });
+  });
+
+  test('is noted where a merge function takes too long', async () => {
+    const limits = { timeout: 0, patience: 60_000, maxDocumentSize: 8_000_000 };
+    const gateway = await startGateway('three-way', { limits });
+    await use(gateway, async (db) => {
+      const long = Array.from({ length: 10_000 }, (_, n) => n);
+      await clash(db, 'a', { n: 0, long }, { n: 0, long, other: 1 });
+      await noted(db, { state: 'deferred', reason: 'the merge function failed: it took more than 0 ms' });
+    });
+  });
+
+  test('is noted where the merged document may not be written', async () => {
+    class Refusing extends DatabaseView {
+      override resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
+        const judge = { judge: () => Promise.resolve(writes.edits.map(() => forbidden('not so'))) };
+        return this.inner.resolve(writes, { ...options, judge });
+      }
+    }
+    const gateway = await startGateway(COUNTERS, { viewOf: (db) => new Refusing(db) });
+    await use(gateway, async (db) => {
+      await put(db, { _id: '_design/d', validate_doc_update: 'function () {}' });
+      await clash(db);
+      await noted(db, { state: 'deferred', reason: 'a may not be written: not so' });
+      expect(db.journal.count).toBe(0);
+    });
+  });
+
+  test('waits for what may come, for a while', async () => {
+    const limits = { timeout: 1000, patience: 100, maxDocumentSize: 8_000_000 };
+    const gateway = await startGateway(COUNTERS, { limits });
+    await use(gateway, async (db) => {
+      await clash(db, 'a', { n: 1 });
+      await merged(db);
+      // Merged from something that is not here.
+      const hash = `c0a1e5${'0'.repeat(26)}`;
+      await replicate(db, { _id: 'b', _rev: '1-o', n: 0 }, leaf('b', 'a'), leaf('b', hash));
+      await noted(
+        db,
+        { state: 'deferred', reason: `it is not known yet what was merged into 2-${hash}` },
+        'b',
+      );
+    });
+  });
+});
+
+describe('bodies of ancestors that are not here', () => {
+  const content = { body: '"n":0', attachments: new Map() };
+
+  /** Only leaves come by replication. */
+  const arrive = (db: Database): Promise<unknown> =>
+    replicate(db, leaf('a', 'a', { n: 1 }), leaf('a', 'b', { n: 2 }));
+
+  test('are asked for elsewhere', async () => {
+    const asked: unknown[] = [];
+    const bodies: BodySource = {
+      read: (...[database, id, revs]) => {
+        asked.push([database, id, revs]);
+        return Promise.resolve(new Map([['1-o', content]]));
+      },
+    };
+    const gateway = await startGateway(COUNTERS, { bodies });
+    await use(gateway, async (db) => {
+      await arrive(db);
+      await merged(db);
+      expect(body(db, 'a')).toMatchObject({ n: 3 });
+    });
+    expect(asked).toEqual([[NAME, 'a', ['1-o']]]);
+  });
+
+  test('are waited for while nobody can be asked', async () => {
+    const limits = { timeout: 1000, patience: 100, maxDocumentSize: 8_000_000 };
+    let isThere = false;
+    const bodies: BodySource = {
+      read: () => Promise.resolve(isThere ? new Map([['1-o', content]]) : undefined),
+    };
+    const gateway = await startGateway(COUNTERS, { bodies, limits });
+    await use(gateway, async (db) => {
+      await arrive(db);
+      await noted(db, { state: 'waiting' });
+      isThere = true;
+      await merged(db);
+      expect(body(db, 'a')).toMatchObject({ n: 3 });
+    });
+  });
+});
+
+test('only documents that fit a selector are merged, by the winner', async () => {
+  const gateway = await startGateway([
+    { selector: { type: 'count' }, ...COUNTERS },
+    { selector: { type: 'note' }, function: 'last-write-wins', field: '/n' },
+  ]);
+  await use(gateway, async (db) => {
+    await clash(db, 'kept');
+    await clash(db, 'note', { n: 7 }, { n: 2, type: 'note' });
+    await clash(db, 'count', { n: 1, type: 'count' }, { n: 2, type: 'count' });
+    await merged(db, 'count');
+    await merged(db, 'note');
+    expect([body(db, 'count')?.n, body(db, 'note')?.n]).toEqual([3, 7]);
+    expect([living(db, 'kept'), db.conflicts.noted]).toEqual([['2-b', '2-a'], 0]);
+  });
+});
+
+test('what was in conflict before is merged once the database is opened', async () => {
+  const folder = await newFolder();
+  const first = await startGateway('keep', { folder });
+  await use(first, (db) => clash(db));
+  await first.engine.close();
+  await first.databases.close();
+  const second = await startGateway(COUNTERS, { folder });
+  expect(second.databases.peek(NAME)).toBeUndefined();
+  await use(second, (db) => merged(db));
+});
+
+describe('a conflict is resolved by hand', () => {
+  test('with a leaf or a body, by whom the journal says, and can be undone', async () => {
+    const gateway = await startGateway('keep');
+    await use(gateway, async (db) => {
+      await clash(db);
+      await clash(db, 'b');
+      const chosen = { kind: 'pick', rev: '2-a' } as const;
+      const { rev, entry } = await resolveByHand(db, { id: 'a', chosen, leaves: ['2-a', '2-b'], by: 'ann' });
+      expect([living(db), body(db, 'a')?.n]).toEqual([[rev], 1]);
+      const content = { body: '"n":12345678901234567890', attachments: new Map() };
+      await resolveByHand(db, { id: 'b', chosen: { kind: 'merge', deleted: false, content }, by: 'bob' });
+      expect(db.read(db.get('b') ?? fail(), living(db, 'b')[0] ?? '')).toContain('"n":12345678901234567890');
+      const [first, second] = await journalOf(db);
+      expect(first?.entry).toMatchObject({ by: 'ann', outcome: 'pick', merged: rev });
+      expect(second?.entry).toMatchObject({ by: 'bob', outcome: 'merge' });
+      await undo(db, entry, 'ann');
+      expect(counts(db)).toEqual([1, 2]);
+    });
+  });
+
+  test.each([
+    [400, 'names no leaf', { chosen: { kind: 'pick', rev: '2-x' } }],
+    [409, 'saw other leaves', { leaves: ['2-a'] }],
+    [404, 'means a document that is not here', { id: 'x' }],
+    [409, 'means one that is in no conflict', { id: 'c' }],
+  ] as const)('not (%i) by whom %s', async (status, _, other) => {
+    const gateway = await startGateway('keep');
+    await use(gateway, async (db) => {
+      await clash(db);
+      await put(db, { _id: 'c' });
+      const good = { id: 'a', chosen: { kind: 'delete' }, by: 'ann' } as const;
+      await expect(resolveByHand(db, { ...good, ...other })).rejects.toMatchObject({ status });
+      expect([living(db), db.journal.count]).toEqual([['2-b', '2-a'], 0]);
+    });
+  });
+});
+
+function fail(): never {
+  throw new Error('it is not there');
+}
