@@ -7,11 +7,8 @@ export type Value = ScalarValue | ArrayValue | ObjectValue;
 interface Node {
   /** In the form of `JsonReader`. */
   readonly text: string;
-  /**
-   * Values of one `Values` that are equal have the same number here, whatever their texts are: numbers are equal by
-   * their exact decimal value, objects whatever the order of their members.
-   */
-  readonly identity: number;
+  /** For `Values` alone: worked out when somebody asks. */
+  identity: number | undefined;
 }
 
 export interface ScalarValue extends Node {
@@ -29,12 +26,16 @@ export interface ObjectValue extends Node {
   readonly members: ReadonlyMap<string, Value>;
 }
 
-/** Knows which values are equal: comparing any two of one merge costs nothing then, however deep they are. */
+/**
+ * Makes values and knows which are equal, whatever their texts are: numbers are by their exact decimal value, objects
+ * whatever the order of their members. Mostly their texts tell; where they do not, all that lies in a value is looked at
+ * once, however often it is compared.
+ */
 export class Values {
   readonly #identities = new Map<string, number>();
 
   scalar(kind: ScalarValue['kind'], text: string): ScalarValue {
-    return { kind, text, identity: this.#identity(kind === 'number' ? canonicalNumber(text) : text) };
+    return { kind, text, identity: undefined };
   }
 
   string(value: string): ScalarValue {
@@ -43,18 +44,36 @@ export class Values {
 
   /** @param text what stands there, if it does already */
   array(elements: readonly Value[], text = `[${elements.map((one) => one.text).join(',')}]`): ArrayValue {
-    return { kind: 'array', text, elements, identity: this.#identity(`[${identities(elements)}`) };
+    return { kind: 'array', text, elements, identity: undefined };
   }
 
   /** @param text what stands there, if it does already */
   object(members: ReadonlyMap<string, Value>, text = `{${membersText(members)}}`): ObjectValue {
-    const names = [...members.keys()].sort();
-    const shape = names.map((name) => `${quote(name)}${String(members.get(name)?.identity)}`).join('');
-    return { kind: 'object', text, members, identity: this.#identity(`{${shape}`) };
+    return { kind: 'object', text, members, identity: undefined };
   }
 
-  /** Texts of scalars, shapes of arrays and shapes of objects begin differently. */
-  #identity(shape: string): number {
+  areSame(a: Value, b: Value): boolean {
+    if (a.text === b.text) return true;
+    if (a.kind !== b.kind || a.kind === 'string' || a.kind === 'literal') return false;
+    return this.identityOf(a) === this.identityOf(b);
+  }
+
+  /** A number that equal values have in common. */
+  identityOf(value: Value): number {
+    // Not by calling itself: values nest deep.
+    const open: Value[] = [value];
+    let identity = -1;
+    for (let inner = open.at(-1); inner !== undefined; inner = open.at(-1)) {
+      const count = open.length;
+      if (inner.identity === undefined) addUnknown(inner, open);
+      if (open.length > count) continue;
+      identity = inner.identity ??= this.#numbered(shapeOf(inner));
+      open.pop();
+    }
+    return identity;
+  }
+
+  #numbered(shape: string): number {
     const { size } = this.#identities;
     const known = this.#identities.get(shape);
     if (known === undefined) this.#identities.set(shape, size);
@@ -62,7 +81,22 @@ export class Values {
   }
 }
 
-const identities = (values: readonly Value[]): string => values.map((one) => one.identity).join(',');
+function addUnknown(value: Value, open: Value[]): void {
+  if (value.kind === 'array') {
+    for (const one of value.elements) if (one.identity === undefined) open.push(one);
+  } else if (value.kind === 'object') {
+    for (const one of value.members.values()) if (one.identity === undefined) open.push(one);
+  }
+}
+
+/** One text for equal values, whose elements and members are known by their numbers. Each kind begins differently. */
+function shapeOf(value: Value): string {
+  if (value.kind === 'array') return `[${value.elements.map(({ identity }) => identity).join(',')}`;
+  if (value.kind === 'number') return canonicalNumber(value.text);
+  if (value.kind !== 'object') return value.text;
+  const names = [...value.members.keys()].sort();
+  return `{${names.map((name) => `${quote(name)}${String(value.members.get(name)?.identity)}`).join('')}`;
+}
 
 /** Members as text without the braces around them. */
 export const membersText = (members: ReadonlyMap<string, Value>): string =>

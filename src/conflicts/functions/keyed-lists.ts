@@ -24,9 +24,9 @@ export function* mergeKeyed(
   path: Path,
 ): Work<ArrayValue | 'keys' | 'order'> {
   const isKnown = base !== UNKNOWN;
-  const before = isKnown && base?.kind === 'array' ? indexOf(base, key) : new Map<number, Keyed>();
-  const mine = indexOf(ours, key);
-  const yours = indexOf(theirs, key);
+  const before = isKnown && base?.kind === 'array' ? indexOf(merger, base, key) : new Map<number, Keyed>();
+  const mine = indexOf(merger, ours, key);
+  const yours = indexOf(merger, theirs, key);
   if (before === undefined || mine === undefined || yours === undefined) return 'keys';
   const merged = new Map<number, Value>();
   for (const [id, { name }] of new Map([...mine, ...yours])) {
@@ -41,13 +41,14 @@ export function* mergeKeyed(
   return merger.arrayOf(elements, ours);
 }
 
-function indexOf({ elements }: ArrayValue, key: string): Index | undefined {
+function indexOf({ values }: Merger, { elements }: ArrayValue, key: string): Index | undefined {
   const index = new Map<number, Keyed>();
   for (const element of elements) {
     const value = element.kind === 'object' ? element.members.get(key) : undefined;
     if (value?.kind !== 'string' && value?.kind !== 'number') return undefined;
-    if (index.has(value.identity)) return undefined;
-    index.set(value.identity, { name: value.kind === 'string' ? stringOf(value) : value.text, element });
+    const identity = values.identityOf(value);
+    if (index.has(identity)) return undefined;
+    index.set(identity, { name: value.kind === 'string' ? stringOf(value) : value.text, element });
   }
   return index;
 }

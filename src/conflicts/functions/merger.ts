@@ -28,6 +28,9 @@ export interface MergeRules {
 /** What lies deeper in a document is not taken apart. */
 const DEEPEST = 100;
 
+/** Rules that take objects as a whole. */
+const WHOLE: ReadonlySet<FieldRule['as']> = new Set(['atomic', 'winner', 'counter', 'max', 'min']);
+
 /** Work may be interrupted after so many members. */
 const STRIDE = 512;
 
@@ -62,16 +65,33 @@ export class Merger {
   }
 
   *merge(base: Base, ours: Slot, theirs: Slot, path: Path): Work<Slot> {
-    // Two who count the same do not do the same thing: what holds counters is looked into.
-    const isDone = ours === undefined || isSame(base, ours) || !this.rules.haveCounters;
-    if (isSame(ours, theirs) && isDone) return ours;
-    if (isSame(base, theirs)) return ours;
-    if (isSame(base, ours)) return theirs;
+    const settled = this.#settled(base, ours, theirs, hasText);
+    if (settled !== UNKNOWN) return settled;
     const rule = this.rules.fields.at(path);
+    const isClash = this.#clashes.size > 0 && this.#clashes.has(pointer(path));
+    // Objects are not compared as a whole: that would be to look at each member once more.
+    if (!isClash && ours?.kind === 'object' && theirs?.kind === 'object' && this.#areTakenApart(rule, path))
+      return yield* this.members(base, ours, theirs, path);
+    const known = this.#settled(base, ours, theirs, (a, b) => this.values.areSame(a, b));
+    if (known !== UNKNOWN) return known;
     if (ours === undefined || theirs === undefined)
       return this.#removed(rule, base, ours ?? theirs, ours, path);
-    if (this.#clashes.size > 0 && this.#clashes.has(pointer(path))) return ours;
-    return yield* this.#changed(rule?.as, base, ours, theirs, path);
+    return isClash ? ours : yield* this.#changed(rule?.as, base, ours, theirs, path);
+  }
+
+  /** What stands there where no more than one side did something; `UNKNOWN` where both did. */
+  #settled(base: Base, ours: Slot, theirs: Slot, areSame: Same): Base {
+    const isSame = (a: Base, b: Slot): boolean =>
+      a === b || (typeof a === 'object' && b !== undefined && areSame(a, b));
+    // Two who count the same do not do the same thing: what holds counters is looked into.
+    const isDone = ours === undefined || !this.rules.haveCounters || isSame(base, ours);
+    if (isDone && isSame(ours, theirs)) return ours;
+    if (isSame(base, theirs)) return ours;
+    return isSame(base, ours) ? theirs : UNKNOWN;
+  }
+
+  #areTakenApart(rule: FieldRule | undefined, path: Path): boolean {
+    return !WHOLE.has(rule?.as) && path.length < DEEPEST;
   }
 
   /** Merges two objects member by member. What is no object in the base counts as an empty one. */
@@ -86,7 +106,8 @@ export class Merger {
         base === UNKNOWN ? UNKNOWN : base?.kind === 'object' ? base.members.get(name) : undefined;
       // Members of the server, such as those that the replicator writes, are the winner's.
       const isServers = path.length === 0 && name.startsWith('_');
-      const value = isServers ? mine : yield* this.merge(before, mine, yours, [...path, name]);
+      const settled = isServers ? mine : this.#settled(before, mine, yours, hasText);
+      const value = settled === UNKNOWN ? yield* this.merge(before, mine, yours, [...path, name]) : settled;
       if (value !== undefined) merged.set(name, value);
       if (value !== mine) isOurs = false;
     }
@@ -107,18 +128,14 @@ export class Merger {
     if (as === 'max' || as === 'min') return this.#extreme(as, base, ours, theirs, path);
     if (as === 'text' && ours.kind === 'string' && theirs.kind === 'string')
       return yield* this.#text(base, stringOf(ours), stringOf(theirs), ours, path);
-    if (as !== 'atomic' && path.length < DEEPEST) {
-      if (ours.kind === 'object' && theirs.kind === 'object')
-        return yield* this.members(base, ours, theirs, path);
-      if (ours.kind === 'array' && theirs.kind === 'array')
-        return yield* this.#arrays(as, base, ours, theirs, path);
-    }
+    if (as !== 'atomic' && path.length < DEEPEST && ours.kind === 'array' && theirs.kind === 'array')
+      return yield* this.#arrays(as, base, ours, theirs, path);
     return this.#different(base, ours, theirs, path);
   }
 
   /** Two values that nothing can be done about, unless they are equal after all. */
   #different(base: Base, ours: Value, theirs: Value, path: Path): Slot {
-    if (isSame(ours, theirs)) return ours;
+    if (this.values.areSame(ours, theirs)) return ours;
     return this.clash(path, base === UNKNOWN ? NO_BASE : CHANGED, ours);
   }
 
@@ -152,7 +169,7 @@ export class Merger {
     if (text === undefined) this.#inexact.set(at, INEXACT);
     else this.#inexact.delete(at);
     const value = this.values.scalar('number', text ?? `${String(total.digits)}e${total.exponent}`);
-    return isSame(value, ours) ? ours : isSame(value, theirs) ? theirs : value;
+    return [ours, theirs].find((one) => this.values.areSame(one, value)) ?? value;
   }
 
   #extreme(as: 'max' | 'min', base: Base, ours: Value, theirs: Value, path: Path): Slot {
@@ -178,28 +195,34 @@ export class Merger {
     if (typeof rule !== 'object') return this.#different(base, ours, theirs, path);
     const merged = yield* mergeKeyed(this, rule.list.key, base, ours, theirs, path);
     if (typeof merged === 'object') return merged;
-    if (isSame(ours, theirs)) return ours;
+    if (this.values.areSame(ours, theirs)) return ours;
     return this.clash(path, merged === 'keys' ? NO_KEYS : ORDER, ours);
   }
 
   #sets(base: Base, ours: ArrayValue, theirs: ArrayValue, path: Path): Slot {
-    const mine = new Set(ours.elements.map(identityOf));
-    const yours = new Set(theirs.elements.map(identityOf));
-    if (base === UNKNOWN && !this.rules.addWithoutBase)
-      return mine.size === yours.size && [...mine].every((one) => yours.has(one))
-        ? ours
-        : this.clash(path, NO_BASE, ours);
-    const before = new Set(base !== UNKNOWN && base?.kind === 'array' ? base.elements.map(identityOf) : []);
-    const kept = new Map<number, Value>();
-    for (const one of ours.elements) {
-      const isKept = yours.has(one.identity) || !before.has(one.identity);
-      if (isKept && !kept.has(one.identity)) kept.set(one.identity, one);
+    const mine = this.#membersOf(ours);
+    const yours = this.#membersOf(theirs);
+    if (base === UNKNOWN && !this.rules.addWithoutBase) {
+      const areEqual = mine.size === yours.size && [...mine.keys()].every((one) => yours.has(one));
+      return areEqual ? ours : this.clash(path, NO_BASE, ours);
     }
-    for (const one of theirs.elements) {
-      const isNew = !mine.has(one.identity) && !before.has(one.identity);
-      if (isNew && !kept.has(one.identity)) kept.set(one.identity, one);
+    const before = this.#membersOf(base === UNKNOWN ? undefined : base);
+    const kept = [...mine].filter(([one]) => yours.has(one) || !before.has(one));
+    const added = [...yours].filter(([one]) => !mine.has(one) && !before.has(one));
+    return this.arrayOf(
+      [...kept, ...added].map(([, value]) => value),
+      ours,
+    );
+  }
+
+  /** Each element of an array once, by what makes it equal to others. */
+  #membersOf(array: Slot): ReadonlyMap<number, Value> {
+    const members = new Map<number, Value>();
+    for (const one of array?.kind === 'array' ? array.elements : []) {
+      const identity = this.values.identityOf(one);
+      if (!members.has(identity)) members.set(identity, one);
     }
-    return this.arrayOf([...kept.values()], ours);
+    return members;
   }
 
   *#positions(base: Base, ours: ArrayValue, theirs: ArrayValue, path: Path): Work<Slot> {
@@ -229,7 +252,6 @@ const ZERO = { digits: 0n, exponent: 0 };
 const numberOf = (value: Value): ReturnType<typeof parseDecimal> =>
   value.kind === 'number' ? parseDecimal(value.text) : undefined;
 
-const identityOf = ({ identity }: Value): number => identity;
+type Same = (a: Value, b: Value) => boolean;
 
-const isSame = (a: Base, b: Slot): boolean =>
-  a === b || (typeof a === 'object' && a.identity === b?.identity);
+const hasText: Same = (a, b) => a.text === b.text;

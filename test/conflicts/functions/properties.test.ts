@@ -122,9 +122,10 @@ test('values are the same exactly when they mean the same', () => {
       const values = new Values();
       const [a, b] = [parseValue(values, one), parseValue(values, other)];
       expect(a.text).toBe(normalise(one));
-      expect(parseValue(values, ` ${one} `).identity).toBe(a.identity);
+      expect(values.areSame(parseValue(values, ` ${one} `), a)).toBe(true);
       const isSame = JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
-      expect(a.identity === b.identity).toBe(isSame);
+      expect(values.identityOf(a) === values.identityOf(b)).toBe(isSame);
+      expect(values.areSame(a, b)).toBe(isSame);
     }),
   );
 });
