@@ -11,7 +11,9 @@ import { exitCodes, StartError } from './config/exit.js';
 import type { LoadedConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
+import { ConflictEngine, type EngineOptions } from './conflicts/engine.js';
 import { QuickJsSandbox } from './design/sandbox.js';
+import { ValidatedView } from './design/validation.js';
 import { buildApp } from './http/app.js';
 import { createReplicator, writeRules } from './http/replicator.js';
 import { databasesWithin, handleWarning } from './observe/handles.js';
@@ -135,6 +137,15 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     ofUsers.close();
     await Promise.all([perUser.close(), mirrors.close()]);
   });
+  const conflicts = new ConflictEngine({
+    databases,
+    ruleOf: (name) => upstream.rules.mergeOf(name),
+    viewOf: (db) => new ValidatedView(mirrors.view(db), sandbox, SERVER),
+    ...conflictOptions(settings),
+    log,
+  });
+  parts.add(() => conflicts.close());
+  settings.onChange(() => conflicts.reconfigure());
   const services = {
     settings,
     databases,
@@ -161,6 +172,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   upstream.start();
   mirrors.start();
   perUser.start();
+  conflicts.start();
 
   return {
     url,
@@ -198,6 +210,26 @@ function compactionOptions(settings: Settings): Config['compaction'] {
 function functionOptions(settings: Settings): Config['functions'] {
   const options = { ...settings.config.functions };
   settings.onChange(({ functions }) => Object.assign(options, functions));
+  return options;
+}
+
+/** Whom functions of design documents see where the server itself merges. */
+const SERVER = { name: null, roles: ['_admin'] };
+
+const DAY = 86_400_000;
+
+/** All of these may change at any time. */
+function conflictOptions(settings: Settings): Pick<EngineOptions, 'limits' | 'journal'> {
+  const read = ({ conflicts, journal, limits }: Config): Pick<EngineOptions, 'limits' | 'journal'> => ({
+    limits: { ...conflicts, maxDocumentSize: limits.maxDocumentSize },
+    journal: { minAge: journal.minAge * DAY, maxAge: journal.maxAge * DAY, maxBytes: journal.maxSize },
+  });
+  const options = read(settings.config);
+  settings.onChange((config) => {
+    const now = read(config);
+    Object.assign(options.limits, now.limits);
+    Object.assign(options.journal, now.journal);
+  });
   return options;
 }
 

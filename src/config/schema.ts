@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { conflicts, journal } from './conflicts-schema.js';
 import { cors } from './cors-schema.js';
 import { jwtSchema } from './jwt.js';
 import { proxySchema } from './proxy.js';
@@ -385,6 +386,8 @@ const everyKey = z.strictObject({
   replication: replication.prefault({}),
   upstream: upstream.prefault({}),
   databases: databaseRules,
+  conflicts: conflicts.prefault({}),
+  journal: journal.prefault({}),
 });
 
 /** The same, but for ways to log in that would let nobody in, or everybody, and for rules without what they need. */

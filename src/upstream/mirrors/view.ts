@@ -1,4 +1,5 @@
 import { forbidden } from '../../errors.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from '../../store/conflicts/types.js';
 import { DatabaseView } from '../../store/database-view.js';
 import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
@@ -26,6 +27,12 @@ class PulledView extends MirrorView {
 
   override write(edits: readonly DocumentEdit[]): Promise<EditResult[]> {
     return Promise.resolve(edits.map(() => ({ ok: false, error: forbidden(this.reason) })));
+  }
+
+  override resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
+    const [edit] = writes.edits;
+    if (edit === undefined) return this.inner.resolve(writes, options);
+    return Promise.resolve({ kind: 'refused', edit, error: forbidden(this.reason) });
   }
 }
 

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+
+const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
+  z.int().min(1).max(2_147_483_647).default(value);
+const days = (value: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(36_500).default(value);
+
+/** Merging documents that are in conflict. */
+export const conflicts = z.strictObject({
+  timeout: milliseconds(1000).describe(
+    'The time that a merge function may take for one document, in milliseconds; it stays in conflict then.',
+  ),
+  patience: milliseconds(600_000).describe(
+    'How long a document in conflict waits for what replication may still bring, in milliseconds.',
+  ),
+});
+
+/** What merges leave behind, so that they can be undone. */
+export const journal = z.strictObject({
+  minAge: days(30).describe(
+    'Days for which a database keeps what went into each merge, however much that is.',
+  ),
+  maxAge: days(365).describe('Days after which it goes.'),
+  maxSize: z
+    .int()
+    .min(0)
+    .default(1024 * 1024 * 1024)
+    .describe(
+      'Bytes of one database above which what is older than `journal.minAge` goes, the oldest first.',
+    ),
+});
