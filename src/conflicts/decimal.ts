@@ -1,3 +1,5 @@
+import { canonicalNumber } from './canonical.js';
+
 /** A decimal number, exactly: `digits` times ten to the power of `exponent`, without zeros at the end of its digits. */
 export interface Decimal {
   readonly digits: bigint;
@@ -6,18 +8,15 @@ export interface Decimal {
 
 const ZERO: Decimal = { digits: 0n, exponent: 0 };
 
-const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
-
 /** Integers may have any number of digits in JSON; what is longer is not reckoned with. */
 const MOST_DIGITS = 1000;
 
 /** The value of a JSON number; undefined where it has more digits than anybody reckons with. */
 export function parseDecimal(text: string): Decimal | undefined {
-  const [, sign = '', whole = '', fraction = '', power = '0'] = NUMBER.exec(text) ?? [];
-  const exponent = Number(power) - fraction.length;
-  if (whole === '') return undefined;
-  if (whole.length + fraction.length > MOST_DIGITS || Math.abs(exponent) > MOST_DIGITS) return undefined;
-  return decimal(BigInt(`${sign}${whole}${fraction}`), exponent);
+  const [digits = '', power = '0'] = canonicalNumber(text).split('e');
+  const exponent = Number(power);
+  if (digits.length > MOST_DIGITS || Math.abs(exponent) > MOST_DIGITS) return undefined;
+  return { digits: BigInt(digits), exponent };
 }
 
 function decimal(digits: bigint, exponent: number): Decimal {
