@@ -34,6 +34,9 @@ export interface ObjectValue extends Node {
 export class Values {
   readonly #identities = new Map<string, number>();
 
+  /** @param numberShape one text for numbers that are equal */
+  constructor(private readonly numberShape: (text: string) => string = canonicalNumber) {}
+
   scalar(kind: ScalarValue['kind'], text: string): ScalarValue {
     return { kind, text, identity: undefined };
   }
@@ -67,7 +70,7 @@ export class Values {
       const count = open.length;
       if (inner.identity === undefined) addUnknown(inner, open);
       if (open.length > count) continue;
-      identity = inner.identity ??= this.#numbered(shapeOf(inner));
+      identity = inner.identity ??= this.#numbered(shapeOf(inner, this.numberShape));
       open.pop();
     }
     return identity;
@@ -90,9 +93,9 @@ function addUnknown(value: Value, open: Value[]): void {
 }
 
 /** One text for equal values, whose elements and members are known by their numbers. Each kind begins differently. */
-function shapeOf(value: Value): string {
+function shapeOf(value: Value, numberShape: (text: string) => string): string {
   if (value.kind === 'array') return `[${value.elements.map(({ identity }) => identity).join(',')}`;
-  if (value.kind === 'number') return canonicalNumber(value.text);
+  if (value.kind === 'number') return numberShape(value.text);
   if (value.kind !== 'object') return value.text;
   const names = [...value.members.keys()].sort();
   return `{${names.map((name) => `${quote(name)}${String(value.members.get(name)?.identity)}`).join('')}`;
