@@ -22,9 +22,9 @@ export interface EngineOptions extends ResolverOptions {
 /** So many databases are worked on at once, … */
 const DATABASES = 4;
 /** … each for so many documents before it is another's turn, … */
-const PAGE = 200;
+const PAGE = 500;
 /** … and so many of these at once: their writes share commits. */
-const AT_ONCE = 32;
+const AT_ONCE = 100;
 
 /**
  * Resolves conflicts as they come, in the background: it follows the index of conflicts of each database that has a rule
