@@ -307,6 +307,24 @@ describe('bodies of ancestors that are not here', () => {
   });
 });
 
+test('leaves that say the same are one, but for counters', async () => {
+  const [plain, counting] = [await startGateway('three-way'), await startGateway(COUNTERS)];
+  for (const gateway of [plain, counting]) {
+    await use(gateway, async (db) => {
+      await clash(db, 'a', { n: 1 }, { n: 1.0 });
+      await merged(db);
+    });
+  }
+  expect(await use(plain, (db) => [living(db), body(db, 'a')?.n])).toEqual([['2-b'], 1]);
+  expect(await use(plain, journalOf)).toMatchObject([
+    {
+      entry: { kind: 'tidy', tombstones: [{ leaf: '2-a', into: '2-b' }] },
+      leaves: { '2-a': '{"_id":"a","_rev":"2-a","n":1}' },
+    },
+  ]);
+  expect(await use(counting, (db) => body(db, 'a')?.n)).toBe(2);
+});
+
 test('only documents that fit a selector are merged, by the winner', async () => {
   const gateway = await startGateway([
     { selector: { type: 'count' }, ...COUNTERS },
