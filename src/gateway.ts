@@ -20,6 +20,7 @@ import { databasesWithin, handleWarning } from './observe/handles.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Tasks } from './observe/tasks.js';
 import { Rejections } from './rejections/rejections.js';
+import type { BaseLimits } from './store/conflicts/types.js';
 import { Databases, type StoreOptions } from './store/databases.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
@@ -91,7 +92,9 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
 
   const tasks = new Tasks();
   const compaction = compactionOptions(settings);
-  const databases = await Databases.open(directory.path, storeOptions(settings), { compaction, tasks, log });
+  const upstream = new Upstream({ config, log });
+  const store = storeOptions(settings, upstream);
+  const databases = await Databases.open(directory.path, store, { compaction, tasks, log });
   parts.add(() => databases.close());
 
   const users = new Users(databases, config);
@@ -100,7 +103,6 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     log.error({ err: error }, 'the database of the users cannot be used');
   });
 
-  const upstream = new Upstream({ config, log });
   parts.add(() => upstream.close());
   settings.onChange(() => upstream.reconfigure());
   const elsewhere = new UpstreamAccounts({
@@ -191,10 +193,14 @@ function followLevel(settings: Settings, log: Logger): void {
   });
 }
 
-/** Of these, `maxOpen` may change at any time. */
-function storeOptions(settings: Settings): StoreOptions {
+/** Of these, `maxOpen` and what `basesOf` says may change at any time. */
+function storeOptions(settings: Settings, upstream: Pick<Upstream, 'rules'>): StoreOptions {
   const { store, limits } = settings.config;
-  const options = { ...store, maxOpen: databasesWithin(limits.maxDbsOpen) };
+  const basesOf = (name: string): BaseLimits | undefined => {
+    const { maxAge, maxSize } = settings.config.conflicts.bases;
+    return upstream.rules.mergeOf(name) && { maxAge: maxAge * DAY, maxBytes: maxSize };
+  };
+  const options = { ...store, maxOpen: databasesWithin(limits.maxDbsOpen), basesOf };
   settings.onChange((config) => (options.maxOpen = databasesWithin(config.limits.maxDbsOpen)));
   return options;
 }

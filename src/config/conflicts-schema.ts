@@ -12,6 +12,18 @@ export const conflicts = z.strictObject({
   patience: milliseconds(600_000).describe(
     'How long a document in conflict waits for what replication may still bring, in milliseconds.',
   ),
+  bases: z
+    .strictObject({
+      maxAge: days(30).describe(
+        'Days for which a database whose conflicts are merged keeps older revisions through compactions: merges compare with them.',
+      ),
+      maxSize: z
+        .int()
+        .min(0)
+        .default(256 * 1024 * 1024)
+        .describe('Bytes of such revisions in one database above which the oldest go with a compaction.'),
+    })
+    .prefault({}),
 });
 
 /** What merges leave behind, so that they can be undone. */

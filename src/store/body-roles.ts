@@ -40,6 +40,13 @@ export class BodyRoles {
     }
   }
 
+  /** A compaction keeps a body that is no leaf's. @returns false where no document has it, or it was kept already */
+  keep(seq: number): boolean {
+    const isDropped = this.of(seq)?.isKept === false;
+    if (isDropped) this.#set(seq, KEPT);
+    return isDropped;
+  }
+
   /** @returns undefined for a body that no document has */
   of(seq: number): BodyRole | undefined {
     const { block, byte, shift } = placeOf(seq);
@@ -50,7 +57,7 @@ export class BodyRoles {
     const { block, byte, shift } = placeOf(seq);
     let bytes = this.#blocks.get(block);
     if (bytes === undefined) this.#blocks.set(block, (bytes = new Uint8Array(BLOCK)));
-    bytes[byte] = (bytes[byte] ?? 0) | (role << shift);
+    bytes[byte] = ((bytes[byte] ?? 0) & ~(3 << shift)) | (role << shift);
   }
 }
 

@@ -2,6 +2,7 @@ import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
 import { stemTree } from '../revtree/insert.js';
 import { type BodyFacts, factsBySeq } from './body-facts.js';
+import { baseNumberKey } from './conflicts/base-entry.js';
 import { keptBodies } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -33,13 +34,17 @@ export interface CompactionScope {
 /**
  * A record without the bodies of revisions that are no leaves, and without revisions that are too far from every leaf;
  * undefined where it has neither.
+ * @param isBase whether the body at a sequence, which is no leaf's, is kept for merges
  */
 export function compactRecord(
   record: StoredDocument,
   { revsLimit, revs }: CompactionScope,
+  isBase: (seq: number) => boolean,
 ): CompactedRecord | undefined {
   const kept = keptBodies(record);
-  const gone = new Map([...record.bodySeqs].filter(([rev]) => !kept.has(rev) && revs?.has(rev) !== false));
+  const gone = new Map(
+    [...record.bodySeqs].filter(([rev, seq]) => !kept.has(rev) && revs?.has(rev) !== false && !isBase(seq)),
+  );
   const left = new Map([...record.bodySeqs].filter(([rev]) => !gone.has(rev)));
   const { tree, stemmed } = stemTree(record.tree, revsLimit);
   // Its body is kept: then the document waits for its next write.
@@ -84,7 +89,7 @@ export interface CompactionContext {
 
 /** Drops what a compaction does not keep. Each document is looked at once, in the order of the ids. */
 export async function compactDocuments(context: CompactionContext): Promise<void> {
-  const { level, largeBodies, signal, compactAll, onDocuments } = context;
+  const { level, largeBodies, revsLimit, signal, compactAll, onDocuments } = context;
   const texts = level.values({
     gte: layout.documents.start,
     lt: layout.documents.end,
@@ -92,13 +97,27 @@ export async function compactDocuments(context: CompactionContext): Promise<void
   });
   for await (const page of pagesOf(texts, PAGE)) {
     const records = page.map(parseRecord);
-    for (const portion of portionsOf(records, page, context.revsLimit)) {
+    const isBase = await basesAmong(level, records);
+    const compact = (record: StoredDocument): CompactedRecord | undefined =>
+      compactRecord(record, { revsLimit }, isBase);
+    for (const portion of portionsOf(records, page, compact)) {
       await compactAll({ ...portion, facts: await factsBySeq(level, largeBodies, portion.seqs) });
       if (signal.aborted) return;
     }
     onDocuments(records.map(({ id }) => id));
     if (signal.aborted) return;
   }
+}
+
+/** Reads which bodies of some documents are kept for merges. */
+async function basesAmong(
+  level: ClassicLevel,
+  records: readonly StoredDocument[],
+): Promise<(seq: number) => boolean> {
+  const seqs = records.flatMap(({ bodySeqs }) => (bodySeqs.size > 1 ? [...bodySeqs.values()] : []));
+  const there = await level.hasMany(seqs.map(baseNumberKey));
+  const bases = new Set(seqs.filter((_, at) => there[at]));
+  return (seq) => bases.has(seq);
 }
 
 interface Portion {
@@ -111,11 +130,11 @@ interface Portion {
 function* portionsOf(
   records: readonly StoredDocument[],
   texts: readonly string[],
-  revsLimit: number,
+  compact: (record: StoredDocument) => CompactedRecord | undefined,
 ): Generator<Portion, undefined> {
   let portion: Portion = { ids: [], seqs: [], weight: 0 };
   for (const [at, record] of records.entries()) {
-    const compacted = compactRecord(record, { revsLimit });
+    const compacted = compact(record);
     if (compacted === undefined) continue;
     portion.ids.push(record.id);
     portion.seqs.push(...compacted.dropped);

@@ -20,7 +20,14 @@ import type {
   WriteOptions,
 } from './types.js';
 import type { CompactionProgress } from './compact.js';
-import type { Conflicts, Journal, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
+import type {
+  Bases,
+  Conflicts,
+  Journal,
+  Resolved,
+  ResolveOptions,
+  ResolvingWrites,
+} from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 
 /** A database as somebody may see it: everything is passed on, but for what a subclass has rules for. */
@@ -77,6 +84,10 @@ export class DatabaseView implements Database {
 
   get journal(): Journal {
     return this.inner.journal;
+  }
+
+  get bases(): Bases {
+    return this.inner.bases;
   }
 
   get unsent(): Unsent {

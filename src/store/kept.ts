@@ -44,9 +44,14 @@ export interface KeptChange {
   readonly by: number;
   /** The same of leaves alone. */
   readonly leavesBy: number;
+  /** It is kept for merges from now on. */
+  readonly isBase?: boolean;
 }
 
-/** What a change of a document does to the bodies that a compaction keeps; a revision's body never changes. */
+/**
+ * What a change of a document does to the bodies that a compaction keeps. What stands at a sequence never changes; a
+ * revision that was stemmed may come again, with another body.
+ */
 export function keptChanges(
   before: StoredDocument | undefined,
   after: StoredDocument | undefined,
@@ -56,24 +61,24 @@ export function keptChanges(
   const [was, is] = [keptRevisions(before), keptRevisions(after)];
   const [then, now] = [finder(was), finder(is)];
   const changes: KeptChange[] = [];
-  for (const { rev, seq, isLeaf } of was) {
-    const kept = now(rev);
+  for (const { seq, isLeaf } of was) {
+    const kept = now(seq);
     if (kept === undefined) changes.push({ seq, by: -1, leavesBy: -Number(isLeaf) });
-    else if (kept.isLeaf !== isLeaf) changes.push({ seq: kept.seq, by: 0, leavesBy: isLeaf ? -1 : 1 });
+    else if (kept.isLeaf !== isLeaf) changes.push({ seq, by: 0, leavesBy: isLeaf ? -1 : 1 });
   }
-  for (const { rev, seq, isLeaf } of is) {
-    if (then(rev) === undefined) changes.push({ seq, by: 1, leavesBy: Number(isLeaf) });
+  for (const { seq, isLeaf } of is) {
+    if (then(seq) === undefined) changes.push({ seq, by: 1, leavesBy: Number(isLeaf) });
   }
   return changes;
 }
 
-/** Among so many revisions one is found without a map: mostly there is one. */
+/** Among so many bodies one is found without a map: mostly there is one. */
 const FEW = 8;
 
-function finder(kept: readonly KeptRevision[]): (rev: string) => KeptRevision | undefined {
-  if (kept.length <= FEW) return (rev) => kept.find((one) => one.rev === rev);
-  const byRev = new Map(kept.map((one) => [one.rev, one]));
-  return (rev) => byRev.get(rev);
+function finder(kept: readonly KeptBody[]): (seq: number) => KeptBody | undefined {
+  if (kept.length <= FEW) return (seq) => kept.find((one) => one.seq === seq);
+  const bySeq = new Map(kept.map((one) => [one.seq, one]));
+  return (seq) => bySeq.get(seq);
 }
 
 /** Puts and deletes of the commit that is being put together. */
@@ -138,36 +143,36 @@ export interface ActiveChange {
 }
 
 /**
- * What the documents that a commit changes do to the bodies and attachments that a compaction keeps.
+ * What a commit does to the bodies and attachments that a compaction keeps.
  * @param bodies those that the commit puts; others are read
  * @param held what becomes of the attachments that the journal has
+ * @param onBase is told of each body that is kept for merges from now on
  */
 export async function activeChange(
   { level, largeBodies }: { readonly level: ClassicLevel; readonly largeBodies: LargeBodies },
-  changed: Iterable<{
-    readonly before: StoredDocument | undefined;
-    readonly after: StoredDocument | undefined;
-  }>,
+  changes: readonly KeptChange[],
   bodies: BodyWrites,
   batch: Batch,
   held: readonly HeldChange[],
+  onBase: (seq: number, facts: BodyFacts) => void,
 ): Promise<ActiveChange> {
   const sizes = new KeptSizes();
   for (const { forms, by } of held) sizes.hold(forms, by);
+  const note = (facts: BodyFacts, change: KeptChange): void => {
+    sizes.note(facts, change);
+    if (change.isBase === true) onBase(change.seq, facts);
+  };
   const unread: KeptChange[] = [];
-  for (const { before, after } of changed) {
-    if (after === before) continue;
-    for (const change of keptChanges(before, after)) {
-      const facts = bodies.factsAt(change.seq);
-      if (facts === undefined) unread.push(change);
-      else sizes.note(facts, change);
-    }
+  for (const change of changes) {
+    const facts = bodies.factsAt(change.seq);
+    if (facts === undefined) unread.push(change);
+    else note(facts, change);
   }
   if (unread.length <= AT_ONCE && !unread.some(({ seq }) => largeBodies.has(seq))) {
-    for (const change of unread) sizes.note(factsOf(bodies.at(change.seq)), change);
+    for (const change of unread) note(factsOf(bodies.at(change.seq)), change);
   } else {
     for await (const page of readFacts(level, largeBodies, unread, ({ seq }) => seq)) {
-      for (const { item, facts } of page) sizes.note(facts, item);
+      for (const { item, facts } of page) note(facts, item);
     }
   }
   const attachments = await sizes.finish(level, batch);

@@ -70,6 +70,10 @@ export const journal = new Sublevel('causeway-journal');
 export const journalLeaves = new Sublevel('causeway-journal-leaves');
 /** Quoted id and number → nothing: which entries are about a document. */
 export const journalIds = new Sublevel('causeway-journal-ids');
+/** Number → a body that is kept for merges, `{"seq":…,"time":…,"bytes":…}`. */
+export const bases = new Sublevel('causeway-bases');
+/** Sequence of such a body → its number. */
+export const baseNumbers = new Sublevel('causeway-base-numbers');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -95,6 +99,8 @@ export const ALL: readonly Sublevel[] = [
   journal,
   journalLeaves,
   journalIds,
+  bases,
+  baseNumbers,
   meta,
 ];
 

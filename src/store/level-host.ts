@@ -3,8 +3,10 @@ import { syncFolder } from '../config/files.js';
 import { CouchError, unavailable } from '../errors.js';
 import { Uploads } from './attachments/uploads.js';
 import { Backoff } from './backoff.js';
+import { LevelBases } from './conflicts/bases.js';
 import { LevelJournal } from './conflicts/journal.js';
 import { LevelConflicts } from './conflicts/conflicts.js';
+import type { BaseLimits } from './conflicts/types.js';
 import { type CopyPlace, newRunName, writeMarker } from './copy.js';
 import { Events } from './events.js';
 import { asRefusal, asWriteFailure, isNoSpace } from './failures.js';
@@ -34,6 +36,11 @@ export interface LevelOptions {
   readonly texts?: RecentTexts;
   /** false gives up durability: only for the test that must see its proof fail. */
   readonly sync: boolean;
+  /**
+   * How long a database keeps, for merges, the bodies of revisions that are no leaves any more; undefined where it is to keep
+   * none. May be another answer at any time. Where this is left out, what is kept stays so, and no more is.
+   */
+  readonly basesOf?: (name: string) => BaseLimits | undefined;
   /** Makes the LevelDB; the tests of failures have one of their own. */
   readonly newLevel?: NewLevel;
 }
@@ -45,6 +52,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   readonly unsent: LevelUnsent;
   readonly conflicts: LevelConflicts;
   readonly journal: LevelJournal;
+  readonly bases: LevelBases;
   readonly #writer: Writer;
   protected uploads: Uploads | undefined;
   #events = new Events(0);
@@ -97,6 +105,12 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     this.journal = new LevelJournal({
       level: this.level,
       state: () => this.open.journal,
+      submit: (task) => this.submit(task),
+    });
+    this.bases = new LevelBases({
+      level: this.level,
+      state: () => this.open.bases,
+      limits: options.basesOf && (() => this.options.basesOf?.(this.name)),
       submit: (task) => this.submit(task),
     });
     this.positions = this.#newPositions();
@@ -206,7 +220,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
   }
 
   begin(): Transaction {
-    const { state, epochs, counts, largeBodies, settings, unsent, journal } = this.open;
+    const { state, epochs, counts, largeBodies, settings, unsent, journal, bases } = this.open;
     const { revsLimit } = settings;
     const { holds } = this.openUploads;
     return new Transaction({
@@ -221,6 +235,8 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       revsLimit,
       unsent,
       journal,
+      bases,
+      baseLimits: this.options.basesOf?.(this.name),
     });
   }
 
@@ -236,6 +252,7 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     open.state = state;
     open.unsent = committed.unsent;
     open.journal = committed.journal;
+    open.bases = committed.bases;
     for (const [seq, length] of largeBodies) open.largeBodies.add(seq, length);
     for (const [block, delta] of blocks) open.counts.add(block, delta);
     this.positions.note(living);

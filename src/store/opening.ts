@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import type { ClassicLevel } from 'classic-level';
 import { BLOCK, ChangeCounts } from './change-counts.js';
-import { EMPTY_JOURNAL, JOURNAL_KEY, type JournalState, parseJournal } from './conflicts/journal-entry.js';
+import { BASES_KEY } from './conflicts/base-entry.js';
+import { JOURNAL_KEY } from './conflicts/journal-entry.js';
+import { NO_TALLY, parseTally, type Tally } from './conflicts/tally.js';
 import { type CopyPlace, vouchedRuns, writeMarker } from './copy.js';
 import { Epochs, newEpochName, parseEpochs } from './epochs.js';
 import { LargeBodies } from './large-bodies.js';
@@ -23,7 +25,9 @@ export interface Loaded {
   readonly rulebook: Rulebook;
   /** Undefined where no account is kept of what the upstream has not got. */
   unsent: UnsentState | undefined;
-  journal: JournalState;
+  journal: Tally;
+  /** Bodies that are kept for merges. */
+  bases: Tally;
 }
 
 /** What a database admin may set, and what its maker has. */
@@ -67,8 +71,9 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     keys.PURGED_INFOS_LIMIT,
     keys.PARTITIONED,
     keys.JOURNAL,
+    keys.BASES,
   ];
-  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, journaled], pouch] =
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, ...tallies], pouch] =
     await Promise.all([level.getMany(metaKeys.map((key) => layout.meta.key(key))), readPouchMarks(level)]);
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
@@ -85,7 +90,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     knownEpochs === undefined ||
     !keys.countsSizes(state) ||
     !keys.countsConflicts(state) ||
-    (journaled !== undefined && parseJournal(journaled) === undefined) ||
+    tallies.some((text) => text !== undefined && parseTally(text) === undefined) ||
     isStale(counted, updateSeq, pouch)
   ) {
     if (known !== undefined && updateSeq > known.updateSeq)
@@ -94,11 +99,12 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(level, named, updateSeq, known ?? NOTHING);
   }
-  const [counts, largeBodies, unsent, journal, rulebook] = await Promise.all([
+  const [counts, largeBodies, unsent, journal, bases, rulebook] = await Promise.all([
     readCounts(level),
     LargeBodies.load(level),
     level.get(UNSENT_KEY),
     level.get(JOURNAL_KEY),
+    level.get(BASES_KEY),
     Rulebook.load(level, security ?? former ?? DEFAULT_SECURITY),
   ]);
   return {
@@ -115,7 +121,8 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     },
     rulebook,
     unsent: readUnsent(unsent, counted),
-    journal: parseJournal(journal ?? '') ?? EMPTY_JOURNAL,
+    journal: parseTally(journal ?? '') ?? NO_TALLY,
+    bases: parseTally(bases ?? '') ?? NO_TALLY,
   };
 }
 

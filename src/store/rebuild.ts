@@ -4,6 +4,7 @@ import { completeStubs, dropStrays } from './attachments/mend.js';
 import { factsOf } from './body-facts.js';
 import { BodyRoles } from './body-roles.js';
 import { BLOCK, blockOf, ChangeCounts } from './change-counts.js';
+import { recountBases } from './conflicts/base-recount.js';
 import { recountJournal } from './conflicts/journal-recount.js';
 import { conflictingLeaves, conflictKey, conflictText } from './conflicts/rows.js';
 import type { Epochs } from './epochs.js';
@@ -52,6 +53,7 @@ export async function rebuildIndex(
   };
   await readDocuments(level, epochs, gathered);
   await recountUnsent(level, { ...gathered, updateSeq, ours: known.updateSeq });
+  await recountBases(level, gathered.roles);
   await readBodies(level, known.updateSeq, gathered);
   await recountJournal(level, gathered.bytes);
   // Before it was ours nothing was stored compressed.

@@ -81,6 +81,8 @@ export const POUCH_COMPACTION = 'pouch_compaction';
 export const UNSENT = 'unsent';
 /** What is counted of the journal; not there where it never had an entry. */
 export const JOURNAL = 'journal';
+/** What is counted of the bodies that are kept for merges; not there where there never was one. */
+export const BASES = 'bases';
 /** With the sequence of a large body behind it: the body's length. */
 export const LARGE_BODY = 'large_body/';
 

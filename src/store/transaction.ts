@@ -25,8 +25,10 @@ import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
-import type { JournalState } from './conflicts/journal-entry.js';
+import { BaseWrites } from './conflicts/base-writes.js';
 import { JournalWrites } from './conflicts/journal-writes.js';
+import type { Tally } from './conflicts/tally.js';
+import type { BaseLimits } from './conflicts/types.js';
 import { ConflictWrites } from './conflicts/writes.js';
 import * as layout from './layout.js';
 import { LocalWrites } from './local-writes.js';
@@ -52,7 +54,10 @@ export interface TransactionContext {
   readonly revsLimit: number;
   /** Undefined where no account is kept of what the upstream has not got. */
   readonly unsent: UnsentState | undefined;
-  readonly journal: JournalState;
+  readonly journal: Tally;
+  readonly bases: Tally;
+  /** Undefined where no bodies are kept for merges from now on. */
+  readonly baseLimits: BaseLimits | undefined;
 }
 
 /** How an edit is written. */
@@ -72,6 +77,7 @@ export class Transaction implements Holder {
   readonly unsent: UnsentWrites;
   readonly conflicts: ConflictWrites;
   readonly journal: JournalWrites;
+  readonly bases: BaseWrites;
   readonly #touched = new Map<string, Touched>();
   readonly #bodies: BodyWrites;
   /** Sequence → what is attached to the body there, where it was read beforehand. */
@@ -84,7 +90,8 @@ export class Transaction implements Holder {
   #operations = 0;
   #sizes: ActiveChange = { active: 0, external: 0 };
   #unsent: UnsentState | undefined;
-  #journal: JournalState;
+  #journal: Tally;
+  #bases: Tally;
   readonly #refs: Refs;
 
   constructor(private readonly context: TransactionContext) {
@@ -95,14 +102,16 @@ export class Transaction implements Holder {
     this.unsent = new UnsentWrites(context);
     this.conflicts = new ConflictWrites(context);
     this.journal = new JournalWrites(context, this, this.#refs);
+    this.bases = new BaseWrites(context, this);
     this.#journal = context.journal;
+    this.#bases = context.bases;
     this.#updateSeq = context.state.updateSeq;
     this.#purgeSeq = context.state.purgeSeq;
   }
 
   /** Whether anything would be written. */
   get empty(): boolean {
-    return this.#operations === 0 && this.conflicts.empty && this.journal.empty;
+    return this.#operations === 0 && this.conflicts.empty && this.journal.empty && this.bases.empty;
   }
 
   get changesDocuments(): boolean {
@@ -187,7 +196,7 @@ export class Transaction implements Holder {
     for (const gone of applied.dropped) this.#dropBody(edit.id, gone);
     if (movedFrom === undefined) this.#putNewBody(seq, edit, applied.rev, attachments);
     // The revision stays what it is, and so do its attachments.
-    else this.#bodies.move(movedFrom, seq);
+    else this.#moveBody(movedFrom, seq);
     touched.after = applied.record;
     touched.isLocal ||= origin !== 'upstream';
     return applied.rev;
@@ -285,7 +294,7 @@ export class Transaction implements Holder {
     const { winner } = new StoredDocument(id, seq, tree, bodySeqs);
     const from = bodySeqs.get(winner);
     if (from !== undefined) {
-      this.#bodies.move(from, seq);
+      this.#moveBody(from, seq);
       bodySeqs.set(winner, seq);
     }
     return new StoredDocument(id, seq, tree, bodySeqs);
@@ -306,7 +315,8 @@ export class Transaction implements Holder {
     scope: CompactionScope = { revsLimit: this.context.revsLimit },
   ): void {
     const touched = this.#touchedOf(id);
-    const compacted = touched.after && compactRecord(touched.after, scope);
+    const isBase = (seq: number): boolean => this.bases.keeps(touched.before, seq);
+    const compacted = touched.after && compactRecord(touched.after, scope, isBase);
     if (compacted === undefined) return;
     for (const seq of compacted.dropped) this.#dropBody(id, seq, facts.get(seq));
     touched.after = compacted.record;
@@ -322,7 +332,13 @@ export class Transaction implements Holder {
     this.#tidied += bytes;
   }
 
+  #moveBody(from: number, to: number): void {
+    this.bases.dropped(from);
+    this.#bodies.move(from, to);
+  }
+
   #dropBody(id: string, seq: number, facts?: BodyFacts): void {
+    this.bases.dropped(seq);
     const { rev, attachments } = this.#bodies.drop(seq, facts);
     for (const form of attachments) this.#refs.remove(form, id, rev);
   }
@@ -358,7 +374,11 @@ export class Transaction implements Holder {
     this.#unsent = await this.unsent.finish(this.#touched.values(), this.#updateSeq, this);
     const { journal, held } = await this.journal.finish();
     this.#journal = journal;
-    this.#sizes = await activeChange(this.context, this.#touched.values(), this.#bodies, this, held);
+    const changes = await this.bases.changes(this.#touched.values());
+    this.#sizes = await activeChange(this.context, changes, this.#bodies, this, held, (seq, facts) => {
+      this.bases.note(seq, facts);
+    });
+    this.#bases = this.bases.finish();
   }
 
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
@@ -397,8 +417,8 @@ export class Transaction implements Holder {
       purgeSeq: this.#purgeSeq,
       ...conflicts,
     };
-    const hasNotes = conflicts.notedConflicts !== known.notedConflicts;
-    if (this.changesDocuments || metadata !== 0 || state.droppedBytes !== known.droppedBytes || hasNotes)
+    const isCounted = (name: keyof State): boolean => state[name] !== known[name];
+    if (this.changesDocuments || metadata !== 0 || COUNTED_ALONE.some(isCounted))
       putCounters(this, state, blocks, this.context.counts);
     const { orphans } = attachments;
     const purged = this.#purgeSeq > known.purgeSeq;
@@ -410,15 +430,20 @@ export class Transaction implements Holder {
       purged,
       unsent: this.#unsent,
       journal: this.#journal,
+      bases: this.#bases,
     };
   }
 }
+
+/** What changes where no document does. */
+const COUNTED_ALONE = ['activeBytes', 'droppedBytes', 'notedConflicts'] as const;
 
 /** What a commit changed. */
 export interface Committed extends RecordChanges {
   readonly state: State;
   readonly unsent: UnsentState | undefined;
-  readonly journal: JournalState;
+  readonly journal: Tally;
+  readonly bases: Tally;
   /** Sequence → length of each large body that was put. */
   readonly largeBodies: ReadonlyMap<number, number>;
   /** Whether rows that were in the feed may be as if they had never been. */

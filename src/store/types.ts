@@ -267,7 +267,7 @@ export interface Database {
   /** What was asked to be purged, the oldest first, in pages. */
   purges(): AsyncIterable<readonly PurgeRequest[]>;
   /**
-   * Drops bodies of revisions that are no leaves, what only they had attached, revisions beyond `_revs_limit` and
+   * Drops bodies of revisions that are no leaves, unless they are kept for merges, what only they had attached, revisions beyond `_revs_limit` and
    * purges beyond `_purged_infos_limit`, and gives their space back. A call while one runs joins it.
    */
   compact(report?: (progress: CompactionProgress) => void): Promise<void>;
@@ -286,6 +286,8 @@ export interface Database {
   readonly conflicts: Conflicts;
   /** What was done about them. */
   readonly journal: Journal;
+  /** Bodies that are kept for merges. */
+  readonly bases: Bases;
 
   /** What the server behind this one has not got yet. */
   readonly unsent: Unsent;
@@ -408,7 +410,14 @@ import type { Attachment } from './attachments/members.js';
 import type { Source, StagedAttachment, StageOptions } from './attachments/stage.js';
 import type { RevTree } from '../revtree/tree.js';
 import type { CompactionProgress } from './compact.js';
-import type { Conflicts, Journal, Resolved, ResolveOptions, ResolvingWrites } from './conflicts/types.js';
+import type {
+  Bases,
+  Conflicts,
+  Journal,
+  Resolved,
+  ResolveOptions,
+  ResolvingWrites,
+} from './conflicts/types.js';
 import type { IndexStore } from './indexes.js';
 import type { Waiting } from './unsent-entries.js';
 

@@ -7,7 +7,12 @@ import { parseState } from '../../src/conflicts/states.js';
 import { undo } from '../../src/conflicts/undo.js';
 import { forbidden } from '../../src/errors.js';
 import { readAttachments } from '../../src/store/attachments/members.js';
-import type { ResolveOptions, Resolved, ResolvingWrites } from '../../src/store/conflicts/types.js';
+import type {
+  BaseLimits,
+  ResolveOptions,
+  Resolved,
+  ResolvingWrites,
+} from '../../src/store/conflicts/types.js';
 import { DatabaseView } from '../../src/store/database-view.js';
 import type { Database } from '../../src/store/types.js';
 import { bytesOf, data, release, take, write } from '../support/attachments.js';
@@ -83,6 +88,36 @@ async function settle(one: Gateway, other: Gateway): Promise<void> {
 
 const treeOf = (gateway: Gateway, id: string): Promise<string> =>
   use(gateway, (db) => JSON.stringify(db.get(id)?.leaves()));
+
+describe('a document whose base a compaction met', () => {
+  /** One client edits it, it is compacted, then the other one's edit comes. */
+  async function compactBetween(limits: BaseLimits): Promise<Gateway> {
+    const gateway = await startGateway('three-way', { basesOf: () => limits });
+    await use(gateway, async (db) => {
+      await replicate(db, { _id: 'a', _rev: '1-o', x: 0, y: 0 });
+      await replicate(db, leaf('a', 'a', { x: 1, y: 0 }));
+      await db.compact();
+      await replicate(db, leaf('a', 'b', { x: 0, y: 1 }));
+    });
+    return gateway;
+  }
+
+  test('is merged, for the body was kept', async () => {
+    const gateway = await compactBetween({ maxAge: 3_600_000, maxBytes: 1 << 20 });
+    await use(gateway, async (db) => {
+      await merged(db);
+      expect(body(db, 'a')).toMatchObject({ x: 1, y: 1 });
+    });
+  });
+
+  test.each([
+    ['old', { maxAge: -1, maxBytes: 1 << 20 }],
+    ['much', { maxAge: 3_600_000, maxBytes: 0 }],
+  ])('is deferred where that was too %s', async (_, limits) => {
+    const gateway = await compactBetween(limits);
+    await use(gateway, (db) => noted(db, { state: 'deferred', paths: ['/x', '/y'] }));
+  });
+});
 
 describe('two gateways that merge at once', () => {
   test('make one merged revision, have what went in in their journals, and write nothing more', async () => {

@@ -5,11 +5,14 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
+import type { BaseLimits } from '../../src/store/conflicts/types.js';
 import type { AttachmentEdit } from '../../src/store/types.js';
+import { type Finding, kindOf } from '../../src/store/verify/findings.js';
 import { attach, bytesOf, data, STUB, take, write, release } from '../support/attachments.js';
 import { PouchProcess } from '../support/pouch.js';
 import { sizesOnDisk } from '../support/sizes.js';
 import { body, newFolder, openDatabase, put, QUICK, replicate, revOf } from '../support/store.js';
+import { verified } from '../support/verify.js';
 
 let pouch: PouchProcess;
 
@@ -18,14 +21,21 @@ beforeAll(() => {
 });
 afterAll(() => pouch.stop());
 
-const open = (dir: string): Promise<LevelDatabase> =>
-  LevelDatabase.open('db', dir, `${dir}.copy`, { ...QUICK, chunkAbove: 1000 });
+const open = (dir: string, basesOf?: () => BaseLimits | undefined): Promise<LevelDatabase> =>
+  LevelDatabase.open('db', dir, `${dir}.copy`, {
+    ...QUICK,
+    chunkAbove: 1000,
+    ...(basesOf !== undefined && { basesOf }),
+  });
 
 /** Looks at the files of a closed database: what it counts has to be what it holds. */
 async function check(dir: string): Promise<void> {
   const { counted, recounted } = await sizesOnDisk(dir);
   expect(counted).toEqual(recounted);
 }
+
+const problemsIn = async (folder: string): Promise<Finding[]> =>
+  (await verified(folder)).filter(({ code }) => kindOf(code).level === 'problem');
 
 describe('the sizes', () => {
   test('active is what a compaction would keep, external what clients could read', async () => {
@@ -61,6 +71,17 @@ describe('the sizes', () => {
   });
 });
 
+test('are exact where a commit stems a revision, and brings it again with another body', async () => {
+  const dir = join(await newFolder(), 'db');
+  const db = await open(dir);
+  await db.setRevsLimit(1);
+  await replicate(db, { _id: 'a', _rev: '1-a', text: 'x'.repeat(500) });
+  const edits = [['2-b', '1-a'], ['1-a']].map((revs) => write(db, [{ id: 'a', revs }], false));
+  await Promise.all(edits);
+  await db.close();
+  await check(dir);
+});
+
 // ---- any history ----------------------------------------------------------------------------------------------
 
 const CONTENTS = [0, 30, 900, 3000].map((length) => bytesOf(length));
@@ -87,6 +108,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.record({ compact: fc.boolean() }) },
   { weight: 1, arbitrary: fc.record({ revsLimit: fc.integer({ min: 1, max: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ reopen: fc.constant(true) }) },
+  { weight: 1, arbitrary: fc.record({ bases: fc.constantFrom(undefined, 0, 3000, 1 << 20) }) },
 );
 
 type Step = typeof step extends fc.Arbitrary<infer T> ? T : never;
@@ -158,24 +180,30 @@ async function takeStep(db: LevelDatabase, made: Step, number: number): Promise<
 }
 
 test('after any history the counters are those of a recount, and a compaction leaves nothing but what is active', async () => {
-  let steps = 0;
+  let [steps, kept] = [0, 0];
   await fc.assert(
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 20 }), async (made) => {
       const folder = await newFolder();
       const dir = join(folder, 'db');
-      let db = await open(dir);
+      let bases: BaseLimits | undefined;
+      const basesOf = (): BaseLimits | undefined => bases;
+      let db = await open(dir, basesOf);
       for (const [number, one] of made.entries()) {
         if ('reopen' in one) {
           await db.close();
           await check(dir);
-          db = await open(dir);
+          expect(await problemsIn(folder)).toEqual([]);
+          db = await open(dir, basesOf);
+        } else if ('bases' in one) {
+          bases = one.bases === undefined ? undefined : { maxAge: 1e9, maxBytes: one.bases };
         } else await takeStep(db, one, number);
         steps++;
       }
       await db.close();
       await check(dir);
-      db = await open(dir);
+      db = await open(dir, basesOf);
       await db.compact();
+      kept += db.bases.count;
       const { active } = (await db.info()).sizes;
       await db.close();
       const { counted, recounted, dropped } = await sizesOnDisk(dir);
@@ -184,11 +212,13 @@ test('after any history the counters are those of a recount, and a compaction le
       expect(bodyBytes + attachmentBytes + metadataBytes).toBe(activeBytes);
       expect(activeBytes).toBe(active);
       expect(dropped).toBe(0);
+      expect(await problemsIn(folder)).toEqual([]);
       await rm(folder, { recursive: true });
     }),
     { numRuns: 40 },
   );
   expect(steps).toBeGreaterThan(100);
+  expect(kept).toBeGreaterThan(0);
 });
 
 // ---- what others write ----------------------------------------------------------------------------------------

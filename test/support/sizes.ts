@@ -45,12 +45,16 @@ export async function sizesOnDisk(folder: string): Promise<SizesOnDisk> {
   );
   return {
     counted: { bodyBytes, attachmentBytes, metadataBytes, activeBytes, externalBytes, uses },
-    recounted: recount(part('document-store'), part('by-sequence')),
+    recounted: recount(part('document-store'), part('by-sequence'), part('causeway-base-numbers')),
     dropped: state.droppedBytes,
   };
 }
 
-function recount(documents: ReadonlyMap<string, string>, bodies: ReadonlyMap<string, string>): Sizes {
+function recount(
+  documents: ReadonlyMap<string, string>,
+  bodies: ReadonlyMap<string, string>,
+  bases: ReadonlyMap<string, string>,
+): Sizes {
   let [bodyBytes, metadataBytes, keptBytes, externalBytes] = [0, 0, 0, 0];
   const lengths = new Map<string, number>();
   const uses = new Map<string, number>();
@@ -59,9 +63,10 @@ function recount(documents: ReadonlyMap<string, string>, bodies: ReadonlyMap<str
     const record = parseRecord(text);
     const leaves = new Set(record.leaves().map(({ rev }) => rev));
     for (const [rev, seq] of record.bodySeqs) {
-      const body = bodies.get(String(seq).padStart(16, '0'));
+      const key = String(seq).padStart(16, '0');
+      const body = bodies.get(key);
       if (body === undefined) throw new Error(`no body of ${record.id}@${rev}`);
-      const isKept = leaves.has(rev) || seq === record.seq;
+      const isKept = leaves.has(rev) || seq === record.seq || bases.has(key);
       bodyBytes += Buffer.byteLength(body);
       if (isKept) keptBytes += Buffer.byteLength(body);
       if (leaves.has(rev)) externalBytes += Buffer.byteLength(body);

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import fc from 'fast-check';
 import { LevelDatabase } from '../../src/store/level-database.js';
+import type { LevelOptions } from '../../src/store/level-host.js';
 import type { StagedAttachment } from '../../src/store/attachments/stage.js';
 import type { AttachmentEdit } from '../../src/store/types.js';
 import type { Finding } from '../../src/store/verify/findings.js';
@@ -21,9 +22,13 @@ export const placeOf = (root: string): { name: string; folder: string; marker: s
 export const LEVEL = { ...QUICK, chunkAbove: CHUNK_ABOVE };
 
 /** Works with the database of a folder, then closes it. */
-export async function within<T>(root: string, work: (db: LevelDatabase) => Promise<T>): Promise<T> {
+export async function within<T>(
+  root: string,
+  work: (db: LevelDatabase) => Promise<T>,
+  options: LevelOptions = LEVEL,
+): Promise<T> {
   const { name, folder, marker } = placeOf(root);
-  const db = await LevelDatabase.open(name, folder, marker, LEVEL);
+  const db = await LevelDatabase.open(name, folder, marker, options);
   try {
     return await work(db);
   } finally {

@@ -5,18 +5,10 @@ import * as layout from '../layout.js';
 import { JOURNAL } from '../state.js';
 import type { JournalEntry } from './types.js';
 
-/** What is counted of a journal; kept with every batch that changes it. */
-export interface JournalState {
-  /** Number of the last entry, whether or not it is still there. */
-  readonly last: number;
-  readonly count: number;
-  /** Bytes of all entries and their leaves, with attachments, each counted for every leaf that has it. */
-  readonly bytes: number;
-}
-
-export const EMPTY_JOURNAL: JournalState = { last: 0, count: 0, bytes: 0 };
-
-/** Where the state stands. */
+/**
+ * Where it stands what is counted of the journal: bytes are those of all entries and their leaves, with attachments, each
+ * counted for every leaf that has it.
+ */
 export const JOURNAL_KEY = layout.meta.key(JOURNAL);
 
 export const journalKey = (number: number): string => layout.journal.key(layout.seqKey(number));
@@ -63,18 +55,6 @@ export function parseEntry(number: number, stored: string): JournalEntry | undef
     const text = members(stored)?.get('entry');
     return typeof id === 'string' && Number.isSafeInteger(time) && text !== undefined
       ? { number, id, time: Number(time), text }
-      : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** @returns undefined for what is no state */
-export function parseJournal(text: string): JournalState | undefined {
-  try {
-    const { last, count, bytes } = JSON.parse(text) as JournalState;
-    return [last, count, bytes].every((number) => Number.isSafeInteger(number))
-      ? { last, count, bytes }
       : undefined;
   } catch {
     return undefined;

@@ -3,14 +3,15 @@ import { factsOf } from '../body-facts.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import type { BytesCount } from '../recount.js';
-import { JOURNAL_KEY, journalIdKey, leafBytes, parseEntry, parseJournal } from './journal-entry.js';
+import { JOURNAL_KEY, journalIdKey, leafBytes, parseEntry } from './journal-entry.js';
+import { parseTally } from './tally.js';
 
 /** Entries, or leaves, read at a time. */
 const PAGE = 100;
 
 /** Makes anew what can be told from the entries of a journal: who has some, and how much they are. */
 export async function recountJournal(level: ClassicLevel, counted: BytesCount): Promise<void> {
-  const known = parseJournal((await level.get(JOURNAL_KEY)) ?? '');
+  const known = parseTally((await level.get(JOURNAL_KEY)) ?? '');
   await level.clear({ gte: layout.journalIds.start, lt: layout.journalIds.end });
   let { count, bytes } = { count: 0, bytes: 0 };
   const entries = level.iterator({ gte: layout.journal.start, lt: layout.journal.end });

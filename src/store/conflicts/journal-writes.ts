@@ -8,7 +8,6 @@ import {
   JOURNAL_KEY,
   journalIdKey,
   journalKey,
-  type JournalState,
   leafBytes,
   leafKey,
   leavesOf,
@@ -16,6 +15,7 @@ import {
   parseEntry,
   parseLeafKey,
 } from './journal-entry.js';
+import { isSameTally, type Tally } from './tally.js';
 import type { JournalLeaf } from './types.js';
 
 /** Puts and deletes of the commit that is being put together. */
@@ -33,7 +33,7 @@ interface Owners {
 interface JournalContext {
   readonly level: ClassicLevel;
   /** As it is on disk. */
-  readonly journal: JournalState;
+  readonly journal: Tally;
 }
 
 interface Added {
@@ -91,7 +91,7 @@ export class JournalWrites {
   }
 
   /** To be called when everything is said. @returns what holds once it is on disk */
-  async finish(): Promise<{ readonly journal: JournalState; readonly held: readonly HeldChange[] }> {
+  async finish(): Promise<{ readonly journal: Tally; readonly held: readonly HeldChange[] }> {
     const { journal } = this.context;
     if (journal.count > 0) {
       for (const number of this.#removed) await this.#remove(number);
@@ -99,8 +99,7 @@ export class JournalWrites {
     }
     for (const [number, added] of this.#added) this.#put(number, added);
     const now = { last: this.#last, count: this.#count, bytes: this.#bytes };
-    const isSame = now.last === journal.last && now.count === journal.count && now.bytes === journal.bytes;
-    if (isSame) return { journal, held: this.#held };
+    if (isSameTally(now, journal)) return { journal, held: this.#held };
     this.batch.put(JOURNAL_KEY, JSON.stringify(now));
     return { journal: now, held: this.#held };
   }

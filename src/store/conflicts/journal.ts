@@ -5,18 +5,18 @@ import type { WriteTask } from '../writer.js';
 import {
   entriesOfId,
   journalKey,
-  type JournalState,
   leavesOf,
   numberOfIdKey,
   parseEntry,
   parseLeafKey,
 } from './journal-entry.js';
+import type { Tally } from './tally.js';
 import type { Journal, JournalEntry, JournalLeaf, JournalLimits, JournalRange } from './types.js';
 
 /** What the journal needs of its database. */
 export interface JournalHost {
   readonly level: ClassicLevel;
-  readonly state: () => JournalState;
+  readonly state: () => Tally;
   /** Resolves once it is committed. */
   readonly submit: (task: Pick<WriteTask, 'run'>) => Promise<void>;
 }

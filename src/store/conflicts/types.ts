@@ -120,6 +120,25 @@ export interface Journal {
   trim(limits: JournalLimits): Promise<void>;
 }
 
+export interface BaseLimits {
+  /** Milliseconds for which the body of a revision is kept once it is no leaf any more. */
+  readonly maxAge: number;
+  /** Bytes above which the oldest go. */
+  readonly maxBytes: number;
+}
+
+/**
+ * Bodies of revisions that are no leaves any more, which compactions leave alone because a merge may need them. They are kept
+ * from when the database got limits for them; when it has none any more, its next compaction drops them.
+ */
+export interface Bases {
+  readonly count: number;
+  /** Bytes of all of them, and of what they have attached, whoever else has that. */
+  readonly bytes: number;
+  /** Gives up those that are too old or too much: the next compaction drops them. */
+  trim(): Promise<void>;
+}
+
 /** What became of the writes that resolve a conflict. */
 export type Resolved =
   /** With the number of the entry in the journal, where one was asked for. */

@@ -1,5 +1,6 @@
 import { type Attachment, readableAttachments } from '../attachments/members.js';
 import { factsOf } from '../body-facts.js';
+import { baseNumberKey } from '../conflicts/base-entry.js';
 import { keptBodies } from '../kept.js';
 import { LARGE, LargeBodies } from '../large-bodies.js';
 import * as layout from '../layout.js';
@@ -112,20 +113,22 @@ async function checkPage(
 }
 
 async function countBodies(
-  { sizes }: Context,
+  { level, sizes }: Context,
   owned: readonly { body: Body; record: StoredDocument }[],
 ): Promise<void> {
   const kept = new Map<StoredDocument, ReturnType<typeof keptBodies>>();
   for (const { record } of owned) if (!kept.has(record)) kept.set(record, keptOf(record));
-  const counted = owned.map(({ body: { rev, text }, record }): CountedBody => {
+  const isBase = await level.hasMany(owned.map(({ body: { seq } }) => baseNumberKey(seq)));
+  const counted = owned.map(({ body: { rev, text }, record }, at): CountedBody => {
     const one = kept.get(record)?.get(rev);
-    return { isKept: one !== undefined, isLeaf: one?.isLeaf === true, facts: factsOf(text) };
+    const isKept = one !== undefined || isBase[at] === true;
+    return { isKept, isLeaf: one?.isLeaf === true, facts: factsOf(text) };
   });
   await sizes.addBodies(counted);
 }
 
 /** Of a record whose tree is damaged nothing is known; that is told with the records. */
-function keptOf(record: StoredDocument): ReturnType<typeof keptBodies> {
+export function keptOf(record: StoredDocument): ReturnType<typeof keptBodies> {
   try {
     return keptBodies(record);
   } catch {

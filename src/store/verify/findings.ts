@@ -95,6 +95,10 @@ const CATALOGUE = {
   unsent_left: note('of no harm: it goes when the database becomes a mirror again'),
   journal_damaged: problem('what was merged there cannot be undone any more; nothing else needs it'),
   journal_index: repairable('entries', 'run `causeway verify --repair`: it is made anew from the entries'),
+  bases_wrong: repairable(
+    'entries',
+    'run `causeway verify --repair`: what is not there is forgotten, and the rest counted anew',
+  ),
   purge_damaged: problem('purge those documents again: replicas may not have heard of it'),
 } as const satisfies Record<string, FindingKind>;
 

@@ -2,15 +2,14 @@ import { readableAttachments } from '../attachments/members.js';
 import { journalOwner } from '../attachments/refs-text.js';
 import { factsOf } from '../body-facts.js';
 import {
-  EMPTY_JOURNAL,
   JOURNAL_KEY,
   journalIdKey,
   journalKey,
   leafBytes,
   parseEntry,
-  parseJournal,
   parseLeafKey,
 } from '../conflicts/journal-entry.js';
+import { NO_TALLY, parseTally } from '../conflicts/tally.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import type { AttachmentChecks } from './attachments.js';
@@ -26,8 +25,8 @@ export async function checkJournal(context: Context, attachments: AttachmentChec
   const keys = level.keys({ ...READING, gte: layout.journalIds.start, lt: layout.journalIds.end });
   for await (const page of pagesOf(keys, 1000)) ids += page.length;
   const text = await level.get(JOURNAL_KEY);
-  const { last, count, bytes } = (text === undefined ? undefined : parseJournal(text)) ?? EMPTY_JOURNAL;
-  if (text !== undefined && parseJournal(text) === undefined)
+  const { last, count, bytes } = (text === undefined ? undefined : parseTally(text)) ?? NO_TALLY;
+  if (text !== undefined && parseTally(text) === undefined)
     report({ code: 'journal_index', problem: 'the counters of the journal cannot be read' });
   else if (count !== counted.count || bytes !== counted.bytes || last < counted.last)
     report({ code: 'journal_index', problem: 'the counters of the journal are not those of its entries' });

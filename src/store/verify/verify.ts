@@ -5,6 +5,7 @@ import { wasPouchHere } from '../opening.js';
 import { countsConflicts, parseState, STATE } from '../state.js';
 import { checkForms, checkUploads } from './attachment-bytes.js';
 import { AttachmentChecks } from './attachments.js';
+import { checkBases } from './bases.js';
 import { checkBodies } from './bodies.js';
 import { checkConflicts } from './conflicts.js';
 import type { Context, Progress } from './context.js';
@@ -84,6 +85,7 @@ async function verifyLevel(
   await checkRecords(context, { epochs, revsLimit, oddBodies });
   for (const odd of oddBodies.values()) context.report(odd);
   await checkJournal(context, attachments);
+  await checkBases(context);
   const marks = await readMarks(level);
   await attachments.finish(marks);
   await checkUploads(context, marks);

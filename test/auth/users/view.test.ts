@@ -4,6 +4,7 @@ import { DatabaseView } from '../../../src/store/database-view.js';
 
 /** What shows and changes no document, or is asked only once its route has asked for an admin. */
 const PASSED_ON = [
+  'bases',
   'bodyBound',
   'compact',
   'conflicts',

@@ -2,6 +2,8 @@ import { cp, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { BaseLimits } from '../../../src/store/conflicts/types.js';
+import type { LevelDatabase } from '../../../src/store/level-database.js';
 import { repairDatabase } from '../../../src/store/verify/repair.js';
 import { attach, attachmentsOf, bytesOf, data, STUB, take, write } from '../../support/attachments.js';
 import * as layout from '../../../src/store/layout.js';
@@ -13,7 +15,8 @@ const TEXT = Buffer.from('0123456789'.repeat(600));
 
 /** A database that has everything. */
 async function makeWhole(root: string): Promise<void> {
-  await within(root, async (db) => {
+  let limits: BaseLimits | undefined;
+  const fill = async (db: LevelDatabase): Promise<void> => {
     await db.setRevsLimit(100);
     await db.trackUnsent(true);
     await db.setSecurity('{"admins":{},"members":{}}');
@@ -47,9 +50,14 @@ async function makeWhole(root: string): Promise<void> {
       { id: 'm', ifLeaves: ['1-a', '1-b'], edits: [parsed({ _id: 'm', _rev: '1-x' }, false)] },
       { journal: { text: '{"by":"hand"}', keeps: ['1-a', '1-b'] } },
     );
+    const [was] = await put(db, { _id: 'was' });
+    limits = { maxAge: 1e12, maxBytes: 1e9 };
+    await put(db, { _id: 'was', _rev: revOf(was) });
+    limits = undefined;
     await db.putLocal('_local/x', undefined, '"n":1');
     await db.purge(new Map(['p', 'q', 'none'].map((id) => [id, [db.get(id)?.winner ?? '1-x']])));
-  });
+  };
+  await within(root, fill, { ...LEVEL, basesOf: () => limits });
 }
 
 let whole: string;

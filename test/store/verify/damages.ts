@@ -342,6 +342,35 @@ export const DAMAGES: Record<string, Damage> = {
     by: alter(meta, 'journal', garbage),
     finds: ['journal_index'],
   },
+  'an entry of a body that is kept for merges that is no JSON': {
+    by: alter(layout.bases, undefined, garbage),
+    finds: ['bases_wrong'],
+  },
+  'an entry of such a body that is gone': {
+    by: drop(layout.bases),
+    finds: ['bases_wrong'],
+  },
+  'an entry of a body that is not there': {
+    by: alter(layout.bases, undefined, state({ seq: 9999 })),
+    finds: ['bases_wrong'],
+  },
+  'an entry of a body that is a leaf': {
+    by: async (level) => {
+      const seq = await seqOf(level, 'was');
+      await alter(layout.bases, undefined, state({ seq }))(level);
+      await drop(layout.baseNumbers)(level);
+      await level.put(layout.baseNumbers.key(layout.seqKey(seq)), '1');
+    },
+    finds: ['bases_wrong', 'counters_wrong'],
+  },
+  'the number of such a body that is gone': {
+    by: drop(layout.baseNumbers),
+    finds: ['bases_wrong', 'counters_wrong'],
+  },
+  'counters of such bodies that are no JSON': {
+    by: alter(meta, 'bases', garbage),
+    finds: ['bases_wrong'],
+  },
   'other counters of the journal': {
     by: alter(meta, 'journal', state({ bytes: 9 })),
     finds: ['journal_index'],
