@@ -226,8 +226,12 @@ const DAY = 86_400_000;
 
 /** All of these may change at any time. */
 function conflictOptions(settings: Settings): Pick<EngineOptions, 'limits' | 'journal'> {
-  const read = ({ conflicts, journal, limits }: Config): Pick<EngineOptions, 'limits' | 'journal'> => ({
-    limits: { ...conflicts, maxDocumentSize: limits.maxDocumentSize },
+  const read = ({
+    conflicts: { timeout, patience },
+    journal,
+    limits,
+  }: Config): Pick<EngineOptions, 'limits' | 'journal'> => ({
+    limits: { timeout, patience, maxDocumentSize: limits.maxDocumentSize },
     journal: { minAge: journal.minAge * DAY, maxAge: journal.maxAge * DAY, maxBytes: journal.maxSize },
   });
   const options = read(settings.config);

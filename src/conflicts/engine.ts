@@ -1,11 +1,12 @@
 import { Turns } from '../json/turns.js';
 import type { Logger } from '../observe/log.js';
 import { CouchError } from '../errors.js';
-import type { ConflictRow, JournalLimits } from '../store/conflicts/types.js';
+import type { ConflictRow } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
 import { Resolver, type ResolverOptions } from './resolver.js';
 import type { MergeRule } from './rules.js';
+import { Trimming } from './trimming.js';
 import { Watched } from './watched.js';
 
 export interface EngineOptions extends ResolverOptions {
@@ -14,8 +15,8 @@ export interface EngineOptions extends ResolverOptions {
   readonly ruleOf: (name: string) => MergeRule | undefined;
   /** A database as it judges what merges write. */
   readonly viewOf?: (db: Database) => Database;
-  /** How long entries of journals stay. May change at any time. */
-  readonly journal: JournalLimits;
+  /** Milliseconds between two looks at what is to be trimmed; a minute when left out. */
+  readonly trimEvery?: number;
   readonly log: Logger;
 }
 
@@ -37,20 +38,30 @@ export class ConflictEngine {
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   readonly #resolver: Resolver;
+  readonly #trimming: Trimming;
 
   constructor(private readonly options: EngineOptions) {
     this.#resolver = new Resolver(options);
+    this.#trimming = new Trimming(options);
   }
 
   start(): void {
     const { databases } = this.options;
-    databases.onChange((name) => this.#look(name));
-    databases.onOpen((name) => this.#look(name));
-    this.reconfigure();
+    const look = (name: string): void => {
+      this.#look(name);
+      this.#trimming.note(name);
+    };
+    databases.onChange(look);
+    databases.onOpen(look);
+    for (const name of databases.list()) look(name);
+    this.#trimming.start();
   }
 
-  /** Rules may be other ones. */
+  /** Rules and limits may be other ones. */
   reconfigure(): void {
+    this.#trimming.reconfigure();
+    // What waits may have to wait no more.
+    for (const watched of this.#watched.values()) watched.wakeNow();
     for (const name of this.options.databases.list()) this.#look(name);
   }
 
@@ -60,7 +71,7 @@ export class ConflictEngine {
     this.#queue.length = 0;
     for (const watched of this.#watched.values()) watched.forget();
     this.#watched.clear();
-    await Promise.all(this.#running);
+    await Promise.all([...this.#running, this.#trimming.close()]);
   }
 
   #isClosing(): boolean {
@@ -129,7 +140,7 @@ export class ConflictEngine {
   }
 
   async #resolvePage(watched: Watched, db: Database): Promise<void> {
-    const { ruleOf, viewOf, journal } = this.options;
+    const { ruleOf, viewOf } = this.options;
     const rule = ruleOf(watched.name);
     if (rule === undefined) {
       watched.forget();
@@ -142,7 +153,6 @@ export class ConflictEngine {
     const failures = await this.#resolveAll(viewOf?.(db) ?? db, rows, rule, watched);
     if (failures === 0) watched.succeeded();
     else watched.failed();
-    if (rows.length > 0) await db.journal.trim(journal);
     const isLast = rows.length < PAGE;
     watched.reached(isLast ? until : (rows.at(-1)?.seq ?? until), !isLast, db.conflicts.count === 0);
   }

@@ -1,7 +1,7 @@
 import { isLarger } from '../json/size.js';
 import { inTurns } from '../json/turns.js';
 import type { Json } from '../selector/types.js';
-import type { ConflictRow, Resolved } from '../store/conflicts/types.js';
+import type { ConflictRow, JournalLimits, Resolved } from '../store/conflicts/types.js';
 import { Queue } from '../store/queue.js';
 import type { Database } from '../store/types.js';
 import { digesting } from './canonical.js';
@@ -12,12 +12,15 @@ import { type BodySource, LoadedDocument, LONG } from './loaded.js';
 import { resolved } from './resolved.js';
 import type { MergeRule } from './rules.js';
 import { type ConflictState, parseState, stateText } from './states.js';
+import { roomAt } from './room.js';
 import { limited } from './time-limit.js';
 import type { ConflictText, Decision, ResolutionText, Tombstone } from './types.js';
 
 export interface ResolverOptions {
   /** For ancestors that are not kept here. */
   readonly bodies?: BodySource;
+  /** How long entries of journals stay. May change at any time. */
+  readonly journal: JournalLimits;
   /** All of these may change at any time. */
   readonly limits: {
     /** Milliseconds that a merge function may take for one document. */
@@ -52,13 +55,18 @@ export class Resolver {
     rule: MergeRule,
     signal: AbortSignal,
   ): Promise<number | undefined> {
-    const { patience } = this.options.limits;
     const noted = parseState(row.state);
     const before = noted?.rule === rule.version ? noted : undefined;
-    const due = before?.state === 'waiting' ? before.since + patience : Infinity;
-    if (before !== undefined && Date.now() < due) return due === Infinity ? undefined : due;
-    const look = new Look(db, row, rule, this.options, signal, before !== undefined);
+    const due = before && (await this.#dueOf(db, before));
+    if (due !== undefined && Date.now() < due) return due === Infinity ? undefined : due;
+    const look = new Look(db, row, rule, this.options, signal, before?.state === 'waiting');
     return look.bound > LARGE ? this.#large.add(() => look.run()) : look.run();
+  }
+
+  /** When a conflict of which something is noted is to be looked at again. */
+  async #dueOf(db: Database, { state, since, noRoom }: ConflictState): Promise<number> {
+    if (noRoom === true) return (await roomAt(db.journal, this.options.journal)) ?? 0;
+    return state === 'waiting' ? since + this.options.limits.patience : Infinity;
   }
 }
 
@@ -94,6 +102,7 @@ class Look {
       const { id, seq } = document.record;
       const state = { ...next, since: Date.now(), rule: this.rule.version };
       if (!(await this.db.conflicts.note({ id, seq }, stateText(state)))) continue;
+      if (next.noRoom === true) return (await roomAt(this.db.journal, this.options.journal)) ?? Date.now();
       return next.state === 'waiting' ? state.since + this.options.limits.patience : undefined;
     }
     // Each try saw a change, and behind each of them the document stands in the index anew.
@@ -126,14 +135,14 @@ class Look {
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }
 
-  #act(document: LoadedDocument, merge: BuiltIn, decision: Decision): Next | Promise<Next> {
+  async #act(document: LoadedDocument, merge: BuiltIn, decision: Decision): Promise<Next> {
     switch (decision.kind) {
       case 'none':
         return 'done';
       case 'tidy':
-        return this.#tidy(document, decision.tombstones);
+        return (await this.#hasRoom()) ? this.#tidy(document, decision.tombstones) : NO_ROOM;
       case 'merge':
-        return this.#merge(document, merge, decision.conflict);
+        return (await this.#hasRoom()) ? this.#merge(document, merge, decision.conflict) : NO_ROOM;
       case 'wait':
         return this.isOverdue ? deferred(decision.reason) : { state: 'waiting', reason: decision.reason };
       case 'undone':
@@ -141,6 +150,10 @@ class Look {
       case 'defer':
         return deferred(decision.reason, decision.paths);
     }
+  }
+
+  async #hasRoom(): Promise<boolean> {
+    return (await roomAt(this.db.journal, this.options.journal)) === undefined;
   }
 
   #tidy(document: LoadedDocument, tombstones: readonly Tombstone[]): Promise<Next> {
@@ -201,6 +214,12 @@ const deferred = (reason: string, paths?: readonly string[]): Next => ({
   reason,
   ...(paths !== undefined && { paths }),
 });
+
+const NO_ROOM: Next = {
+  state: 'deferred',
+  reason: 'the journal is full of what may still be undone (journal.maxSize, journal.minAge)',
+  noRoom: true,
+};
 
 /** A leaf as selectors see it. */
 function valueOf(id: string, rev: string, document: LoadedDocument): Json {

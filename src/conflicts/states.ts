@@ -8,6 +8,8 @@ export interface ConflictState {
   readonly reason?: string;
   /** JSON pointers of what could not be merged. */
   readonly paths?: readonly string[];
+  /** It is looked at again when the journal has room. */
+  readonly noRoom?: true;
   /** Since when, in milliseconds since 1970. */
   readonly since: number;
   /** Version of the rule by which that was decided. */

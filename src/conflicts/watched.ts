@@ -104,11 +104,18 @@ export class Watched {
     clearTimeout(this.#timer);
     const wait = Math.min(Math.max(at - Date.now(), 0), LONGEST_WAIT);
     this.#timer = setTimeout(() => {
-      this.#rewind = Math.min(this.#rewind, this.#later?.from ?? Infinity);
-      this.#later = undefined;
-      this.wake();
+      this.wakeNow();
     }, wait);
     this.#timer.unref();
+  }
+
+  /** What is to be looked at later is looked at now. */
+  wakeNow(): void {
+    if (this.#later === undefined) return;
+    clearTimeout(this.#timer);
+    this.#rewind = Math.min(this.#rewind, this.#later.from);
+    this.#later = undefined;
+    this.wake();
   }
 
   /** Nothing of it happens later. */

@@ -264,7 +264,7 @@ export class LevelDatabase extends LevelHost implements Database {
           for (const id of ids) transaction.compact(id, facts);
         },
       });
-    await this.bases.trim();
+    await this.bases.trim(signal);
     const { level, revsLimit } = this;
     await compactDocuments({
       level,

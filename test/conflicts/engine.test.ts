@@ -1,4 +1,4 @@
-import { describe, expect, test, vi } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { resolveByHand } from '../../src/conflicts/by-hand.js';
 import { type Entry, parseEntry } from '../../src/conflicts/entries.js';
 import type { BodySource } from '../../src/conflicts/loaded.js';
@@ -18,6 +18,10 @@ import type { Database } from '../../src/store/types.js';
 import { bytesOf, data, release, take, write } from '../support/attachments.js';
 import { body, newFolder, put, replicate } from '../support/store.js';
 import { type Gateway, NAME, startGateway, sync } from './support/gateways.js';
+
+afterEach(() => {
+  vi.restoreAllMocks();
+});
 
 const COUNTERS = { function: 'three-way', fields: { '/n': 'counter' } };
 const WAIT = { timeout: 30_000 };
@@ -86,13 +90,90 @@ async function settle(one: Gateway, other: Gateway): Promise<void> {
   }
 }
 
+/** So many milliseconds go by. */
+function later(ms: number): void {
+  const now = Date.now();
+  vi.spyOn(Date, 'now').mockImplementation(() => now + ms);
+}
+
 const treeOf = (gateway: Gateway, id: string): Promise<string> =>
   use(gateway, (db) => JSON.stringify(db.get(id)?.leaves()));
+
+describe('a journal', () => {
+  const FULL = 'the journal is full of what may still be undone (journal.maxSize, journal.minAge)';
+  const HOUR = 3_600_000;
+
+  test('that is full of what is too young to go lets nothing be merged, until it has room', async () => {
+    const journal = { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 };
+    const gateway = await startGateway(COUNTERS, { journal });
+    await use(gateway, async (db) => {
+      await clash(db, 'a');
+      await merged(db, 'a');
+      await clash(db, 'b');
+      await noted(db, { state: 'deferred', reason: FULL }, 'b');
+      expect(living(db, 'b')).toEqual(['2-b', '2-a']);
+      expect((await journalOf(db)).map(({ leaves }) => Object.keys(leaves))).toEqual([['2-a', '2-b']]);
+
+      journal.maxBytes = 1 << 20;
+      gateway.engine.reconfigure();
+      await merged(db, 'b');
+      expect(db.journal.count).toBe(2);
+    });
+  });
+
+  test('lets go of what is old enough where it has no room', async () => {
+    const journal = { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 };
+    const gateway = await startGateway(COUNTERS, { journal });
+    await use(gateway, async (db) => {
+      await clash(db, 'a');
+      await merged(db, 'a');
+      await clash(db, 'b');
+      await noted(db, { noRoom: true }, 'b');
+      later(HOUR + 1);
+      gateway.engine.reconfigure();
+      await merged(db, 'b');
+      expect(await db.journal.numbersOf('a')).toEqual([]);
+      expect(await db.journal.numbersOf('b')).toEqual([2]);
+    });
+  });
+
+  test('is trimmed in time where nothing happens, also in a database that is closed', async () => {
+    const gateway = await startGateway(COUNTERS, {
+      journal: { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 << 20 },
+      store: { maxOpen: 0, basesOf: () => ({ maxAge: HOUR, maxBytes: 1 << 20 }) },
+      trimEvery: 5,
+    });
+    await use(gateway, async (db) => {
+      await clash(db);
+      await merged(db);
+    });
+    const counts = (): Promise<number[]> =>
+      use(gateway, ({ journal, bases }) => [journal.count, bases.count > 0 ? 1 : 0]);
+    expect(await counts()).toEqual([1, 1]);
+    const closed = (): Promise<void> =>
+      vi.waitFor(() => {
+        expect(gateway.databases.peek(NAME)).toBeUndefined();
+      }, WAIT);
+    await closed();
+    let opened = 0;
+    gateway.databases.onOpen(() => opened++);
+    later(HOUR + 1);
+    await vi.waitFor(() => {
+      expect(opened).toBe(1);
+    }, WAIT);
+    await closed();
+    expect(await counts()).toEqual([1, 0]);
+    later(2 * HOUR + 1);
+    await vi.waitFor(async () => {
+      expect(await counts()).toEqual([0, 0]);
+    }, WAIT);
+  });
+});
 
 describe('a document whose base a compaction met', () => {
   /** One client edits it, it is compacted, then the other one's edit comes. */
   async function compactBetween(limits: BaseLimits): Promise<Gateway> {
-    const gateway = await startGateway('three-way', { basesOf: () => limits });
+    const gateway = await startGateway('three-way', { store: { basesOf: () => limits } });
     await use(gateway, async (db) => {
       await replicate(db, { _id: 'a', _rev: '1-o', x: 0, y: 0 });
       await replicate(db, leaf('a', 'a', { x: 1, y: 0 }));

@@ -30,7 +30,7 @@ export class LevelBases implements Bases {
     return this.host.state().bytes;
   }
 
-  async trim(): Promise<void> {
+  async trim(signal?: AbortSignal): Promise<void> {
     const { limits } = this.host;
     if (limits === undefined || this.count === 0) return;
     for await (const page of pagesOf(this.host.level.iterator(ALL_BASES), PAGE)) {
@@ -42,8 +42,16 @@ export class LevelBases implements Bases {
           },
         });
       }
-      if (due.length < page.length) return;
+      if (due.length < page.length || signal?.aborted === true) return;
     }
+  }
+
+  async due(): Promise<number | undefined> {
+    const limits = this.host.limits?.();
+    if (limits === undefined || this.count === 0) return undefined;
+    const [text] = await this.host.level.values({ ...ALL_BASES, limit: 1 }).all();
+    const base = text === undefined ? undefined : parseBase(text);
+    return base && base.time + limits.maxAge;
   }
 
   /** The first of these that have to go; those behind them are younger. */

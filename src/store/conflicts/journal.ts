@@ -78,15 +78,23 @@ export class LevelJournal implements Journal {
   }
 
   /** One after the other. */
-  trim(limits: JournalLimits): Promise<void> {
-    const done = this.#trimming.then(() => this.#trim(limits));
+  trim(limits: JournalLimits, signal?: AbortSignal): Promise<void> {
+    const done = this.#trimming.then(() => this.#trim(limits, signal));
     this.#trimming = done.catch(() => undefined);
     return done;
   }
 
-  async #trim({ minAge, maxAge, maxBytes }: JournalLimits): Promise<void> {
+  async due({ minAge, maxAge, maxBytes }: JournalLimits): Promise<number | undefined> {
+    for await (const [oldest] of this.list({ limit: 1 })) {
+      if (oldest !== undefined)
+        return oldest.time + (this.bytes > maxBytes ? Math.min(minAge, maxAge) : maxAge);
+    }
+    return undefined;
+  }
+
+  async #trim({ minAge, maxAge, maxBytes }: JournalLimits, signal?: AbortSignal): Promise<void> {
     const now = Date.now();
-    for (;;) {
+    while (signal?.aborted !== true) {
       const due: number[] = [];
       for await (const page of this.list({ limit: AT_ONCE })) {
         for (const { number, time } of page) {

@@ -117,7 +117,9 @@ export interface Journal {
   /** Pages of entries. */
   list(range: JournalRange): AsyncIterable<readonly JournalEntry[]>;
   /** Takes away what is too old or too much. Afterwards it may still be too large: then nothing is old enough. */
-  trim(limits: JournalLimits): Promise<void>;
+  trim(limits: JournalLimits, signal?: AbortSignal): Promise<void>;
+  /** When the oldest entry has to go, in milliseconds since 1970; undefined where there is none. */
+  due(limits: JournalLimits): Promise<number | undefined>;
 }
 
 export interface BaseLimits {
@@ -136,7 +138,9 @@ export interface Bases {
   /** Bytes of all of them, and of what they have attached, whoever else has that. */
   readonly bytes: number;
   /** Gives up those that are too old or too much: the next compaction drops them. */
-  trim(): Promise<void>;
+  trim(signal?: AbortSignal): Promise<void>;
+  /** When the oldest is too old, in milliseconds since 1970; undefined where there is none. */
+  due(): Promise<number | undefined>;
 }
 
 /** What became of the writes that resolve a conflict. */

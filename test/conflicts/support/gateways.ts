@@ -3,8 +3,7 @@ import type { MergeConfig } from '../../../src/config/merge-schema.js';
 import { ConflictEngine, type EngineOptions } from '../../../src/conflicts/engine.js';
 import { MergeRule } from '../../../src/conflicts/rules.js';
 import { startReplication } from '../../../src/replication/run.js';
-import type { BaseLimits } from '../../../src/store/conflicts/types.js';
-import type { Databases } from '../../../src/store/databases.js';
+import type { Databases, StoreOptions } from '../../../src/store/databases.js';
 import { HASTY, localPeer } from '../../support/peers.js';
 import { IDLE, newFolder, openDatabases, QUICK } from '../../support/store.js';
 
@@ -18,20 +17,16 @@ export interface Gateway {
 
 export interface GatewayOptions extends Partial<EngineOptions> {
   readonly folder?: string;
-  /** None are kept when left out. */
-  readonly basesOf?: () => BaseLimits | undefined;
+  readonly store?: Partial<StoreOptions>;
 }
 
 export const NAME = 'db';
 
 export async function startGateway(
   merge: MergeConfig | (() => MergeRule | undefined),
-  { folder, basesOf, ...options }: GatewayOptions = {},
+  { folder, store, ...options }: GatewayOptions = {},
 ): Promise<Gateway> {
-  const databases = await openDatabases(folder ?? (await newFolder()), {
-    ...QUICK,
-    ...(basesOf !== undefined && { basesOf }),
-  });
+  const databases = await openDatabases(folder ?? (await newFolder()), { ...QUICK, ...store });
   await databases.create(NAME);
   const rule = typeof merge === 'function' ? merge : () => only;
   const only = typeof merge === 'function' ? undefined : MergeRule.of(merge);

@@ -1,0 +1,105 @@
+import { CouchError } from '../errors.js';
+import type { Logger } from '../observe/log.js';
+import type { JournalLimits } from '../store/conflicts/types.js';
+import type { Databases } from '../store/databases.js';
+import type { Database } from '../store/types.js';
+
+export interface TrimmingOptions {
+  readonly databases: Databases;
+  /** May change at any time. */
+  readonly journal: JournalLimits;
+  readonly log: Logger;
+  /** Milliseconds between two looks at what is due; a minute when left out. */
+  readonly trimEvery?: number;
+}
+
+const MINUTE = 60_000;
+
+/**
+ * Takes away what merges left behind once it is too old or too much, also where nothing happens. A database is opened for
+ * that only where it was open before, so that it is known when something of it is due. Must be closed.
+ */
+export class Trimming {
+  /** Name → when something may have to go, in milliseconds since 1970. */
+  readonly #due = new Map<string, number>();
+  readonly #every: number;
+  readonly #closing = new AbortController();
+  #running: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #limits: string;
+
+  constructor(private readonly options: TrimmingOptions) {
+    this.#every = options.trimEvery ?? MINUTE;
+    this.#limits = JSON.stringify(options.journal);
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => {
+      this.#go();
+    }, this.#every).unref();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#closing.abort();
+    await this.#running;
+  }
+
+  /** A database was opened, or written to. Takes no time: called after each commit. */
+  note(name: string): void {
+    const db = this.options.databases.peek(name);
+    if (db === undefined || (db.journal.count === 0 && db.bases.count === 0)) return;
+    const isKnown = this.#due.has(name);
+    if (isKnown && db.journal.bytes <= this.options.journal.maxBytes) return;
+    this.#due.set(name, 0);
+    // As long as it is open.
+    if (!isKnown) this.#go();
+  }
+
+  /** Limits may be other ones. */
+  reconfigure(): void {
+    const limits = JSON.stringify(this.options.journal);
+    if (limits === this.#limits) return;
+    this.#limits = limits;
+    for (const name of this.#due.keys()) this.#due.set(name, 0);
+    this.#go();
+  }
+
+  #go(): void {
+    if (this.#closing.signal.aborted) return;
+    this.#running ??= this.#trimAll().finally(() => (this.#running = undefined));
+  }
+
+  /** One after the other. */
+  async #trimAll(): Promise<void> {
+    for (const [name, at] of this.#due) {
+      if (this.#closing.signal.aborted) return;
+      if (at <= Date.now()) await this.#trim(name);
+    }
+  }
+
+  async #trim(name: string): Promise<void> {
+    const { databases, log } = this.options;
+    const soonest = Date.now() + this.#every;
+    this.#due.set(name, soonest);
+    try {
+      const due = await databases.use(name, (db) => this.#trimOne(db));
+      if (due === undefined) this.#due.delete(name);
+      else this.#due.set(name, Math.max(due, soonest));
+    } catch (error) {
+      if (error instanceof CouchError && error.status === 404) this.#due.delete(name);
+      else if (!this.#closing.signal.aborted)
+        log.warn({ err: error, database: name }, 'what merges left behind cannot be trimmed now');
+    }
+  }
+
+  /** @returns when something is due again */
+  async #trimOne({ journal, bases }: Database): Promise<number | undefined> {
+    const { signal } = this.#closing;
+    const limits = this.options.journal;
+    await journal.trim(limits, signal);
+    await bases.trim(signal);
+    const due = [await journal.due(limits), await bases.due()].filter((at) => at !== undefined);
+    return due.length === 0 ? undefined : Math.min(...due);
+  }
+}
