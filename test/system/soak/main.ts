@@ -12,6 +12,7 @@ import { gaps } from './gaps.js';
 import { indexBuild } from './index-build.js';
 import { kill } from './kill.js';
 import { listeners } from './listeners.js';
+import { merging } from './merging.js';
 import { mirrors } from './mirrors.js';
 import { mirrorsIdle } from './mirrors-idle.js';
 import { replication } from './replication.js';
@@ -41,6 +42,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   replication,
   mirrors,
   'mirrors-idle': mirrorsIdle,
+  merging,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
