@@ -36,6 +36,10 @@ export function kindOf(hashOfRev: string): Kind {
   return hashOfRev.startsWith(UNDONE) ? 'undone' : 'edit';
 }
 
+/** Whether a revision is a tombstone. Takes next to no time. */
+export const isTombstone = (rev: string): boolean =>
+  rev.startsWith(TOMBSTONE, rev.indexOf('-') + 1) && kindOf(rev.slice(rev.indexOf('-') + 1)) === 'tombstone';
+
 /** What a merged revision is made of. */
 export interface Merged {
   /** Its parent in the tree. */
@@ -91,6 +95,9 @@ export const namedBy = (tombstoneHash: string): string =>
 export function undoneRev(generation: number, leaf: string, merged: string): string {
   return revOf(generation, UNDONE + digits('undone', leaf, merged).slice(0, DIGITS - UNDONE.length));
 }
+
+/** The id of the document that a leaf becomes. What stands before it says which partition the document is in. */
+export const derivedId = (id: string, leaf: string): string => `${id}~${leaf}`;
 
 /** The id of a document's first revision that has the content of another document's leaf. */
 export const derivedRev = (id: string, leaf: string): string =>

@@ -1,8 +1,8 @@
-import { membersInTurns } from '../json/text.js';
 import type { RejectionList } from '../rejections/list.js';
 import type { ListInfo, Rejection } from '../rejections/rejection.js';
-import type { ChangedDocument, RevisionText, Source } from './peer.js';
+import type { ChangedDocument, RevisionText } from './peer.js';
 import type { Refusal, ReplicationSpec } from './replication.js';
+import { branchOf } from './revision-text.js';
 import { startReplication } from './run.js';
 
 /**
@@ -31,17 +31,6 @@ export async function noteWritten(list: RejectionList, documents: readonly Revis
     if (list.has(id)) await list.written(id, [rev, ...(await branchOf(text))]);
 }
 
-/** A revision and what it descends from. */
-async function branchOf(text: string): Promise<readonly string[]> {
-  const revisions = (await membersInTurns(text))?.get('_revisions');
-  const { start, ids } = JSON.parse(revisions ?? '{}') as {
-    readonly start?: unknown;
-    readonly ids?: unknown;
-  };
-  if (typeof start !== 'number' || !Array.isArray(ids)) return [];
-  return ids.map((hash, at) => `${start - at}-${String(hash)}`);
-}
-
 /**
  * Tries to write what is on a list once more; what is written, or gone from the source, is not on it afterwards.
  * @param rejected what is to be tried of it
@@ -59,7 +48,7 @@ export async function writeAgain(
   const again = new Set<string>();
   const replication = startReplication({
     ...spec,
-    revisions: await leavesOf(spec.source, wanted, signal),
+    revisions: await leavesOf(spec, wanted, signal),
     listener: {
       ...spec.listener,
       onRefused: (refusal) => {
@@ -79,9 +68,9 @@ export async function writeAgain(
     );
 }
 
-/** Those of the revisions that the source has as leaves. */
+/** Those of the revisions that the source has as leaves; where one is late, with what it may have to wait for. */
 async function leavesOf(
-  source: Source,
+  { source, order }: Pick<ReplicationSpec, 'source' | 'order'>,
   wanted: ReadonlyMap<string, readonly string[]>,
   signal: AbortSignal,
 ): Promise<readonly ChangedDocument[]> {
@@ -92,6 +81,7 @@ async function leavesOf(
   );
   return rows.map(({ id, revs }) => {
     const asked = wanted.get(id) ?? [];
-    return { id, revs: asked.filter((rev) => revs.includes(rev)), seq: undefined };
+    const hasLate = order !== undefined && asked.some((rev) => order.isLate(rev));
+    return { id, revs: hasLate ? revs : asked.filter((rev) => revs.includes(rev)), seq: undefined };
   });
 }

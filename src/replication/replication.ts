@@ -3,6 +3,7 @@ import type { HistoryEntry } from './checkpoint-log.js';
 import type { ReplicationOptions, ReplicationTuning } from './options.js';
 import type { ChangedDocument, RevisionText, Sequence, Source, Target } from './peer.js';
 import type { ReplicationProgress } from './progress.js';
+import type { WriteOrder } from './write-order.js';
 
 /** A revision that the target will never take. */
 export interface Refusal {
@@ -12,6 +13,8 @@ export interface Refusal {
   readonly error: CouchError;
   /** As it was to be written; missing where the target named a revision that it was not sent. */
   readonly text?: string | undefined;
+  /** It was not sent: this revision, which has to be there before it, was refused. */
+  readonly behind?: string;
 }
 
 /** What somebody hears of a replication. */
@@ -36,6 +39,8 @@ export interface ReplicationSpec {
   readonly source: Source;
   readonly target: Target;
   readonly options: ReplicationOptions;
+  /** Left out where revisions need no order. */
+  readonly order?: WriteOrder;
   /** What is left out is as in `TUNING`. */
   readonly tuning?: Partial<ReplicationTuning>;
   readonly listener?: ReplicationListener;

@@ -1,4 +1,4 @@
-import { members } from '../json/text.js';
+import { members, membersInTurns } from '../json/text.js';
 import type { RevisionText } from './peer.js';
 
 /** How CouchDB and this server begin a document. */
@@ -20,4 +20,15 @@ export function attachmentsIn(text: string): ReadonlyMap<string, string> | undef
   if (!text.includes(ATTACHMENTS)) return undefined;
   const found = members(members(text)?.get('_attachments') ?? '{}');
   return found === undefined || found.size === 0 ? undefined : found;
+}
+
+/** A revision and what it descends from, the newest first. */
+export async function branchOf(text: string): Promise<readonly string[]> {
+  const revisions = (await membersInTurns(text))?.get('_revisions');
+  const { start, ids } = JSON.parse(revisions ?? '{}') as {
+    readonly start?: unknown;
+    readonly ids?: unknown;
+  };
+  if (typeof start !== 'number' || !Array.isArray(ids)) return [];
+  return ids.map((hash, at) => `${start - at}-${String(hash)}`);
 }

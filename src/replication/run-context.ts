@@ -5,12 +5,14 @@ import type { Refusal } from './replication.js';
 import type { Retrying } from './retrying.js';
 import type { Ticket } from './sequence-tracker.js';
 import type { Statistics } from './statistics.js';
+import type { WriteOrder } from './write-order.js';
 
 /** What the parts of one run share. */
 export interface RunContext {
   readonly source: Source;
   readonly target: Target;
   readonly options: ReplicationOptions;
+  readonly order: WriteOrder | undefined;
   readonly tuning: ReplicationTuning;
   readonly statistics: Statistics;
   readonly retrying: Retrying;

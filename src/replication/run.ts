@@ -7,6 +7,7 @@ import { historyOf } from './checkpoint-log.js';
 import { meaningOf } from './failures.js';
 import { Held } from './held.js';
 import { TUNING, type ReplicationTuning } from './options.js';
+import { OrderedTransfer } from './ordered-transfer.js';
 import { PeerUnreachable } from './peer.js';
 import type {
   ChangedDocument,
@@ -24,7 +25,7 @@ import { Retrying } from './retrying.js';
 import type { RunContext } from './run-context.js';
 import { SequenceTracker, type Ticket } from './sequence-tracker.js';
 import { Statistics } from './statistics.js';
-import { Transfer } from './transfer.js';
+import type { WriteOrder } from './write-order.js';
 
 /** Milliseconds that a last checkpoint may take where a run ends early. */
 const LAST_CHECKPOINT = 5_000;
@@ -49,13 +50,14 @@ class Run implements RunContext {
   readonly source: Source;
   readonly target: Target;
   readonly options: ReplicationSpec['options'];
+  readonly order: WriteOrder | undefined;
   readonly tuning: ReplicationTuning;
   readonly statistics = new Statistics();
   readonly retrying: Retrying;
   readonly #ending = new AbortController();
   readonly #feed: FeedState = { sourceSeq: 0, changesPending: null };
   readonly #held: Held;
-  readonly #transfer: Transfer;
+  readonly #transfer: OrderedTransfer;
   readonly #underWay = new Set<Promise<void>>();
   #tracker = new SequenceTracker(0, () => undefined);
   /** Up to here both sides have a checkpoint. */
@@ -65,11 +67,12 @@ class Run implements RunContext {
     this.source = spec.source;
     this.target = spec.target;
     this.options = spec.options;
+    this.order = spec.order;
     this.tuning = { ...TUNING, ...spec.tuning };
     // Each request under way listens: those are limited already.
     setMaxListeners(0, this.signal);
     this.retrying = new Retrying(this.tuning, this.signal, (error) => this.spec.listener?.onRetry?.(error));
-    this.#transfer = new Transfer(this);
+    this.#transfer = new OrderedTransfer(this);
     this.#held = new Held({
       tuning: this.tuning,
       forEver: this.options.continuous === true,

@@ -1,5 +1,6 @@
 import { CouchError } from '../errors.js';
 import { BatchSize } from './batch-size.js';
+import type { Course } from './course.js';
 import { asCouchError, isRefusal, meaningOf } from './failures.js';
 import type {
   Fetched,
@@ -9,7 +10,6 @@ import type {
   RevisionWithAttachments,
 } from './peer.js';
 import type { RunContext } from './run-context.js';
-import type { Ticket } from './sequence-tracker.js';
 import type { Statistics } from './statistics.js';
 import { requireAlive, Writing } from './writing.js';
 
@@ -27,24 +27,24 @@ export class Transfer {
   }
 
   /** Each of the revisions is written, refused, held or gone from the source when this returns. */
-  async move(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<void> {
-    const finish = await this.read(wanted, ticket);
+  async move(wanted: readonly MissingRevisions[], course: Course): Promise<void> {
+    const finish = await this.read(wanted, course);
     await finish();
   }
 
   /** Does the first part of `move`: reads what can be read at once, and begins to write. @returns the second part */
-  async read(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<() => Promise<void>> {
-    if (this.context.options.useBulkGet === false) return () => this.#openAll(wanted, ticket);
+  async read(wanted: readonly MissingRevisions[], course: Course): Promise<() => Promise<void>> {
+    if (this.context.options.useBulkGet === false) return () => this.#openAll(wanted, course);
     const apart = new Apart(wanted);
     const stubs: MissingRevisions[] = [];
-    const outbox = new Outbox(this.context, this.#writing, ticket, ({ id, rev }) => {
+    const outbox = new Outbox(this.context, this.#writing, course, ({ id, rev }) => {
       stubs.push({ id, missing: [rev], possibleAncestors: [] });
     });
     for (let left = wanted, failures = 0; left.length > 0;) {
       const piece = left.slice(0, this.#size.count);
       const received = new Received();
       try {
-        await this.#fetch(piece, received, outbox, apart, ticket);
+        await this.#fetch(piece, received, outbox, apart, course);
         this.#size.grow();
         failures = 0;
         left = left.slice(piece.length);
@@ -55,7 +55,7 @@ export class Transfer {
         left = left.filter((one) => !received.has(one));
         if (piece.length === 1 && this.context.retrying.isEnough(failures)) {
           await requireAlive(this.context.source, error, this.context.signal);
-          for (const one of piece) this.context.hold(one, asCouchError(error), ticket);
+          for (const one of piece) course.hold(one, asCouchError(error));
           left = left.filter((one) => !piece.includes(one));
           failures = 0;
         } else {
@@ -65,7 +65,7 @@ export class Transfer {
     }
     return async () => {
       await outbox.flush();
-      await this.#openAll([...apart.list(), ...stubs], ticket);
+      await this.#openAll([...apart.list(), ...stubs], course);
     };
   }
 
@@ -74,31 +74,35 @@ export class Transfer {
     received: Received,
     outbox: Outbox,
     apart: Apart,
-    ticket: Ticket,
+    course: Course,
   ): Promise<void> {
     const { source, statistics, signal } = this.context;
     statistics.bulkGetAttempts += piece.reduce((sum, { missing }) => sum + missing.length, 0);
     for await (const page of source.fetch(piece, signal)) {
+      const documents: RevisionText[] = [];
       for (const one of page) {
         received.note(one);
         if (one.kind === 'document') {
-          statistics.docsRead++;
-          statistics.bulkGetDocs++;
-          const writing = outbox.add(one.document);
-          if (writing !== undefined) await received.during(writing);
+          documents.push(one.document);
         } else if (one.kind === 'apart') {
           apart.note(one.id, one.rev);
         } else if (one.kind === 'failed') {
-          this.context.hold({ id: one.id, missing: [one.rev], possibleAncestors: [] }, one.error, ticket);
+          course.hold({ id: one.id, missing: [one.rev], possibleAncestors: [] }, one.error);
         }
+      }
+      for (const document of await received.during(course.admit(documents))) {
+        statistics.docsRead++;
+        statistics.bulkGetDocs++;
+        const writing = outbox.add(document);
+        if (writing !== undefined) await received.during(writing);
       }
     }
   }
 
-  async #openAll(wanted: readonly MissingRevisions[], ticket: Ticket): Promise<void> {
+  async #openAll(wanted: readonly MissingRevisions[], course: Course): Promise<void> {
     const queue = wanted.values();
     const work = async (): Promise<void> => {
-      for (const one of queue) await this.context.during(this.#open(one, ticket));
+      for (const one of queue) await this.context.during(this.#open(one, course));
     };
     await Promise.all(Array.from({ length: Math.min(APART, wanted.length) }, work));
   }
@@ -107,19 +111,19 @@ export class Transfer {
    * Brings revisions of one document with what is attached to them. What has to be asked for again waits for the end of
    * the answer: that may hold the last connection.
    */
-  async #open(wanted: MissingRevisions, ticket: Ticket, isDoubted = false): Promise<void> {
+  async #open(wanted: MissingRevisions, course: Course, isDoubted = false): Promise<void> {
     const again: Again[] = [];
-    await this.#read(wanted, ticket, { isDoubted, again });
-    for (const one of again) await this.#open(one.wanted, ticket, one.isDoubted);
+    await this.#read(wanted, course, { isDoubted, again });
+    for (const one of again) await this.#open(one.wanted, course, one.isDoubted);
   }
 
-  async #read(wanted: MissingRevisions, ticket: Ticket, pass: Pass): Promise<void> {
+  async #read(wanted: MissingRevisions, course: Course, pass: Pass): Promise<void> {
     for (let asked = wanted, failures = 0; ;) {
       const done = new Set<string>();
       try {
         for await (const opened of this.context.source.open(asked, this.context.signal)) {
           if (opened.kind === 'document') {
-            await this.#writeOpened(opened, asked, ticket, pass);
+            await this.#writeOpened(opened, asked, course, pass);
             done.add(opened.document.rev);
           }
         }
@@ -133,7 +137,7 @@ export class Transfer {
         if (this.context.retrying.isEnough(failures)) {
           await requireAlive(this.context.source, error, this.context.signal);
           await requireAlive(this.context.target, error, this.context.signal);
-          this.context.hold(asked, asCouchError(error), ticket);
+          course.hold(asked, asCouchError(error));
           return;
         }
         await this.context.retrying.pause(failures, error);
@@ -145,15 +149,16 @@ export class Transfer {
   async #writeOpened(
     { document }: Extract<OpenedRevision, { kind: 'document' }>,
     asked: MissingRevisions,
-    ticket: Ticket,
+    course: Course,
     pass: Pass,
   ): Promise<void> {
     const { statistics, target, signal } = this.context;
+    if ((await course.admit([document])).length === 0) return;
     statistics.docsRead++;
     const own = { ...asked, missing: [document.rev] };
-    const again = (): void => this.#onMissingStub(own, ticket, pass);
+    const again = (): void => this.#onMissingStub(own, course, pass);
     if (document.attachments.length === 0) {
-      await this.#writing.write([document], ticket, again);
+      await this.#writing.write([document], course, again);
       return;
     }
     const sent = new SentBytes(statistics);
@@ -167,7 +172,7 @@ export class Transfer {
       sent.takeBack();
       if (!(error instanceof CouchError) || meaningOf(error) === 'passing') throw error;
       if (error.status === 412) again();
-      else if (isRefusal(error)) await this.#refuse(document, error, own, pass);
+      else if (isRefusal(error)) await this.#refuse(document, error, own, course, pass);
       else throw error;
     }
   }
@@ -180,6 +185,7 @@ export class Transfer {
     { id, rev, text }: RevisionText,
     error: CouchError,
     wanted: MissingRevisions,
+    course: Course,
     { isDoubted, again }: Pass,
   ): Promise<void> {
     if (error.status === 401 || error.status === 403) {
@@ -189,14 +195,14 @@ export class Transfer {
         return;
       }
     }
-    await this.context.refused({ id, rev, error, text });
+    await course.refused({ id, rev, error, text });
   }
 
   /** The target lacks attachments that it should have: sends all of them, once. */
-  #onMissingStub(wanted: MissingRevisions, ticket: Ticket, { isDoubted, again }: Pass): void {
+  #onMissingStub(wanted: MissingRevisions, course: Course, { isDoubted, again }: Pass): void {
     if (wanted.possibleAncestors.length > 0)
       again.push({ wanted: { ...wanted, possibleAncestors: [] }, isDoubted });
-    else this.context.hold(wanted, new CouchError(412, 'missing_stub', 'an attachment is missing'), ticket);
+    else course.hold(wanted, new CouchError(412, 'missing_stub', 'an attachment is missing'));
   }
 }
 
@@ -255,10 +261,11 @@ class Received {
     this.#last = id;
   }
 
-  async during(writing: Promise<void>): Promise<void> {
+  async during<T>(writing: T | Promise<T>): Promise<T> {
     this.isWriting = true;
-    await writing;
+    const done = await writing;
     this.isWriting = false;
+    return done;
   }
 
   /** Whether all of it came for certain: more may have been to come of the last document, and of one with several revisions. */
@@ -276,7 +283,7 @@ class Outbox {
   constructor(
     private readonly context: RunContext,
     private readonly writing: Writing,
-    private readonly ticket: Ticket,
+    private readonly course: Course,
     private readonly onMissingStub: (document: RevisionText) => void,
   ) {}
 
@@ -300,7 +307,7 @@ class Outbox {
     this.#bytes = 0;
     await this.#writing;
     if (documents.length === 0) return;
-    this.#writing = this.context.during(this.writing.write(documents, this.ticket, this.onMissingStub));
+    this.#writing = this.context.during(this.writing.write(documents, this.course, this.onMissingStub));
     // It may fail before anybody waits for it.
     this.#writing.catch(() => undefined);
   }

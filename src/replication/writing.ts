@@ -2,8 +2,8 @@ import { CouchError } from '../errors.js';
 import { BatchSize } from './batch-size.js';
 import { asCouchError, isRefusal, meaningOf } from './failures.js';
 import type { RevisionText, Side, WriteFailure } from './peer.js';
+import type { Course } from './course.js';
 import type { RunContext } from './run-context.js';
-import type { Ticket } from './sequence-tracker.js';
 
 /** What to do with a revision whose attachments the target turned out not to have. */
 type OnMissingStub = (document: RevisionText) => void;
@@ -27,12 +27,12 @@ export class Writing {
   /** @throws where the target is away for longer than retries last, or wants nothing of this account */
   async write(
     documents: readonly RevisionText[],
-    ticket: Ticket,
+    course: Course,
     onMissingStub: OnMissingStub,
   ): Promise<void> {
     for (let at = 0, failures = 0; at < documents.length;) {
       const piece = this.#piece(documents, at);
-      const failure = await this.#attempt(piece, ticket, onMissingStub);
+      const failure = await this.#attempt(piece, course, onMissingStub);
       if (failure === undefined) {
         failures = 0;
         at += piece.length;
@@ -41,7 +41,7 @@ export class Writing {
       this.#size.shrink(piece.length, lengthOf(piece));
       failures++;
       if (piece.length === 1 && this.context.retrying.isEnough(failures)) {
-        await this.#putAside(piece, failure, ticket);
+        await this.#putAside(piece, failure, course);
         failures = 0;
         at++;
       } else {
@@ -62,7 +62,7 @@ export class Writing {
   /** @returns why the same may be tried again */
   async #attempt(
     piece: readonly RevisionText[],
-    ticket: Ticket,
+    course: Course,
     onMissingStub: OnMissingStub,
   ): Promise<unknown> {
     const { target, signal } = this.context;
@@ -73,7 +73,7 @@ export class Writing {
       const meaning = meaningOf(error);
       if (meaning === 'passing') return error;
       if (meaning === 'lasting') throw error;
-      await this.#bisect(piece, asCouchError(error), ticket, onMissingStub);
+      await this.#bisect(piece, asCouchError(error), course, onMissingStub);
       return undefined;
     }
     this.#size.grow();
@@ -82,7 +82,7 @@ export class Writing {
     for (const failure of failed) {
       const document = piece.find(({ id, rev }) => id === failure.id && rev === failure.rev);
       if (failure.error.status === 412 && document !== undefined) onMissingStub(document);
-      else await this.#settle(failure, ticket, document?.text);
+      else await this.#settle(failure, course, document?.text);
     }
     return undefined;
   }
@@ -98,33 +98,33 @@ export class Writing {
   async #bisect(
     piece: readonly RevisionText[],
     error: CouchError,
-    ticket: Ticket,
+    course: Course,
     onMissingStub: OnMissingStub,
   ): Promise<void> {
     const [only] = piece;
     if (only === undefined) return;
     if (piece.length > 1) {
       const middle = piece.length >> 1;
-      await this.write(piece.slice(0, middle), ticket, onMissingStub);
-      await this.write(piece.slice(middle), ticket, onMissingStub);
+      await this.write(piece.slice(0, middle), course, onMissingStub);
+      await this.write(piece.slice(middle), course, onMissingStub);
     } else if (error.status === 412) {
       onMissingStub(only);
     } else {
-      await this.#settle({ id: only.id, rev: only.rev, error }, ticket, only.text);
+      await this.#settle({ id: only.id, rev: only.rev, error }, course, only.text);
     }
   }
 
   /** What is not refused for good is tried again later. */
-  async #settle({ id, rev, error }: WriteFailure, ticket: Ticket, text: string | undefined): Promise<void> {
-    if (isRefusal(error)) await this.context.refused({ id, rev, error, text });
-    else this.context.hold({ id, missing: [rev], possibleAncestors: [] }, error, ticket);
+  async #settle({ id, rev, error }: WriteFailure, course: Course, text: string | undefined): Promise<void> {
+    if (isRefusal(error)) await course.refused({ id, rev, error, text });
+    else course.hold({ id, missing: [rev], possibleAncestors: [] }, error);
   }
 
   /** One document that fails again and again, while the target is there. @throws where it is not */
-  async #putAside(piece: readonly RevisionText[], failure: unknown, ticket: Ticket): Promise<void> {
+  async #putAside(piece: readonly RevisionText[], failure: unknown, course: Course): Promise<void> {
     await requireAlive(this.context.target, failure, this.context.signal);
     for (const { id, rev } of piece) {
-      this.context.hold({ id, missing: [rev], possibleAncestors: [] }, asCouchError(failure), ticket);
+      course.hold({ id, missing: [rev], possibleAncestors: [] }, asCouchError(failure));
     }
   }
 }

@@ -1,4 +1,5 @@
 import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
+import { tombstonesLast } from '../conflicts/sending.js';
 import { notFound } from '../errors.js';
 import { writeAgain } from '../replication/rejected.js';
 import type { ListInfo, ListKey, Rejection } from '../rejections/rejection.js';
@@ -81,6 +82,7 @@ export class RejectionDesk {
           source: opened.source,
           target: opened.target,
           options: { useCheckpoints: false, ...(options.useBulkGet === false && { useBulkGet: false }) },
+          order: tombstonesLast,
           tuning,
           listener: listenerFor(spec, list, this.services),
         };

@@ -1,4 +1,5 @@
 import type { Config } from '../config/schema.js';
+import { tombstonesLast } from '../conflicts/sending.js';
 import type { Logger } from '../observe/log.js';
 import type { TaskFields, Tasks } from '../observe/tasks.js';
 import type { RevisionText } from '../replication/peer.js';
@@ -48,7 +49,8 @@ export function run(spec: JobSpec, services: RunServices): Run {
           updated = Math.floor(Date.now() / 1000);
         },
       };
-      replication = startReplication({ id: spec.id.base, source, target, options, tuning, listener });
+      const order = tombstonesLast;
+      replication = startReplication({ id: spec.id.base, source, target, options, order, tuning, listener });
       if (stopping.signal.aborted) await replication.cancel();
       return await replication.done;
     } finally {

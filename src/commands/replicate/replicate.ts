@@ -1,4 +1,5 @@
 import { exitCodes } from '../../config/exit.js';
+import { tombstonesLast } from '../../conflicts/sending.js';
 import { DumpSource } from '../../replication/dump/source.js';
 import { DumpTarget } from '../../replication/dump/target.js';
 import { TUNING } from '../../replication/options.js';
@@ -106,6 +107,7 @@ class Copy implements ReplicationListener {
       source,
       target,
       options,
+      order: tombstonesLast,
       tuning: { ...tuning, ...(isWritten && { checkpointInterval: DUMP_CHECKPOINTS }) },
       listener: this,
     });

@@ -1,4 +1,5 @@
 import type { Work } from '../../json/turns.js';
+import { derivedId } from '../revisions.js';
 import type { ConflictText, ResolutionText } from '../types.js';
 
 /** See keep-both.md. */
@@ -9,7 +10,6 @@ export function* keepBoth({ id, leaves }: ConflictText): Work<ResolutionText> {
   // A copy of a design document would be at work like the document itself: its functions would judge every write.
   if (id.startsWith('_design/'))
     return { kind: 'defer', reason: 'a copy of a design document would be at work, too' };
-  // Behind the id: what stands before it says which partition the document is in.
-  const documents = others.map(({ rev }) => ({ id: `${id}~${rev}`, rev }));
+  const documents = others.map(({ rev }) => ({ id: derivedId(id, rev), rev }));
   return { kind: 'pick', rev: winner.rev, documents };
 }

@@ -3,6 +3,7 @@ import type { Sequence, Source, Target } from '../../replication/peer.js';
 import type { ReplicationProgress } from '../../replication/progress.js';
 import type { ReplicationListener } from '../../replication/replication.js';
 import { startReplication } from '../../replication/run.js';
+import type { WriteOrder } from '../../replication/write-order.js';
 
 /** How one direction of a mirror runs. */
 export interface FlowStatus {
@@ -23,6 +24,7 @@ export interface Stretch {
   /** Whether it goes on when everything has flowed. */
   readonly isEndless: boolean;
   readonly options: Pick<ReplicationOptions, 'docIds' | 'selector'>;
+  readonly order?: WriteOrder;
   readonly listener?: ReplicationListener;
   readonly signal: AbortSignal;
 }
@@ -82,7 +84,7 @@ export class Flow {
    * @throws CouchError, PeerUnreachable; whatever it is, where the signal fired
    */
   async run(
-    { source, target, isEndless, options, listener, signal }: Stretch,
+    { source, target, isEndless, options, order, listener, signal }: Stretch,
     onProgress: (hasMoved: boolean) => void,
     onCheckpoint: (seq: Sequence) => void,
   ): Promise<void> {
@@ -106,6 +108,7 @@ export class Flow {
       source,
       target,
       options: { ...options, continuous: isEndless },
+      ...(order !== undefined && { order }),
       tuning: { workers: WORKERS, checkpointInterval },
       listener: {
         ...listener,

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { tombstonesLast } from '../../conflicts/sending.js';
 import { compareLogs } from '../../replication/checkpoint-log.js';
 import { UnsentSource } from '../../replication/local/unsent.js';
 import type { Sequence } from '../../replication/peer.js';
@@ -54,7 +55,7 @@ async function pushAll(session: Session, isEndless: boolean): Promise<void> {
     const reviews = isEndless ? nowAndThen(() => account.review(sides, within), within, tell) : undefined;
     await mirror.push
       .run(
-        { source, target, isEndless, options: {}, listener, signal },
+        { source, target, isEndless, options: {}, order: tombstonesLast, listener, signal },
         (hasMoved) => {
           if (hasMoved) mirror.lastUsed = performance.now();
         },

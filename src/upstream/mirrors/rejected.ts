@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Config } from '../../config/schema.js';
+import { tombstonesLast } from '../../conflicts/sending.js';
 import { CouchError, notFound } from '../../errors.js';
 import type { Logger } from '../../observe/log.js';
 import { noteRefused, noteWritten, writeAgain } from '../../replication/rejected.js';
@@ -148,8 +149,9 @@ export class MirrorRejections {
           course.held.delete(placeOf(refusal));
           const isNews = !list.has(refusal.id, refusal.rev);
           await this.#note(mirror, list, refusal, list.about);
-          // A run that begins at the last checkpoint comes by those again that it was paused for.
-          if (!isNews) return;
+          // A run that begins at the last checkpoint comes by those again that it was paused for. What another one keeps
+          // from being sent says nothing by itself.
+          if (!isNews || refusal.behind !== undefined) return;
           const reason = reasonOf(refusal);
           course.count = course.reason === reason ? course.count + 1 : 1;
           course.reason = reason;
@@ -196,7 +198,8 @@ export class MirrorRejections {
       onWritten: (documents) => noteWritten(list, documents),
     };
     const options = { useCheckpoints: false };
-    return writeAgain(list, rejected, { id: mirror.push.id, ...spec, options, listener }, signal);
+    const again = { id: mirror.push.id, ...spec, options, order: tombstonesLast, listener };
+    return writeAgain(list, rejected, again, signal);
   }
 
   /** @throws CouchError where there is no room for it: no checkpoint may pass it then */
