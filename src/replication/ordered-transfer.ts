@@ -87,16 +87,16 @@ class FirstCourse implements Course, Failures {
     });
   }
 
-  /** Descendants come for what was asked for: late ones among them are read once more, when it is their turn. */
+  /**
+   * Late ones come here only as descendants of what was asked for. So the document has changed since, and comes again behind
+   * that in the feed: with it comes what is late, and all that it has to wait for.
+   */
   admit(documents: readonly RevisionText[]): readonly RevisionText[] {
     const { order } = this.context;
-    if (order === undefined || !documents.some(({ rev }) => order.isLate(rev))) return documents;
-    return documents.filter(({ id, rev }) => {
-      if (!order.isLate(rev)) return true;
-      const { missing = [], possibleAncestors = [] } = this.#late.get(id) ?? {};
-      if (!missing.includes(rev)) this.#late.set(id, { id, missing: [...missing, rev], possibleAncestors });
-      return false;
-    });
+    const late = order === undefined ? [] : documents.filter(({ rev }) => order.isLate(rev));
+    if (late.length === 0) return documents;
+    for (const { id } of late) this.#late.delete(id);
+    return documents.filter((one) => !late.includes(one));
   }
 
   async refused(refusal: Refusal): Promise<void> {
