@@ -143,6 +143,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     databases,
     ruleOf: (name) => upstream.rules.mergeOf(name),
     viewOf: (db) => new ValidatedView(mirrors.view(db), sandbox, SERVER),
+    bodies: mirrors.bodies,
     ...conflictOptions(settings),
     log,
   });

@@ -17,7 +17,17 @@ export interface BodySource {
     id: string,
     revs: readonly string[],
     signal: AbortSignal,
-  ): Promise<ReadonlyMap<string, Content> | undefined>;
+  ): Promise<ReadonlyMap<string, BodyThere> | undefined>;
+}
+
+/** `Content` as others show it. */
+export interface BodyThere extends Pick<Content, 'body'> {
+  readonly attachments: ReadonlyMap<string, ThereAttachment>;
+}
+
+export interface ThereAttachment extends AttachmentSummary {
+  /** Whether the digest is that of the compressed bytes. */
+  readonly isEncoded?: boolean;
 }
 
 /** Longer bodies are worked on in turns. */
@@ -96,7 +106,34 @@ export class LoadedDocument {
   ): Promise<void> {
     const found = await source.read(this.db.name, this.record.id, revs, signal);
     if (found === undefined) this.isPartial = true;
-    for (const [rev, content] of found ?? []) this.#contents.set(rev, content);
+    for (const [rev, { body, attachments }] of found ?? []) {
+      const known = this.#comparable(attachments);
+      if (known === undefined) continue;
+      const content = { body, attachments: known };
+      if (body.length > LONG) await inTurns(digesting(content));
+      this.#contents.set(rev, content);
+    }
+  }
+
+  /**
+   * Attachments by the digests of their plain bytes, which of compressed ones are known where the same are here.
+   * @returns undefined where one cannot be compared: a base without it would say that somebody added it since
+   */
+  #comparable(there: BodyThere['attachments']): Content['attachments'] | undefined {
+    const known = new Map<string, AttachmentSummary>();
+    for (const [name, { contentType, digest, length, isEncoded = false }] of there) {
+      const same = isEncoded ? this.#encodedAs(digest) : { digest, length };
+      if (same === undefined) return undefined;
+      known.set(name, { contentType, digest: same.digest, length: same.length });
+    }
+    return known;
+  }
+
+  #encodedAs(digest: string): Attachment | undefined {
+    for (const attachments of this.#attachments.values()) {
+      for (const one of attachments.values()) if (one.encoded?.digest === digest) return one;
+    }
+    return undefined;
   }
 
   async #put(rev: string, text: string): Promise<void> {

@@ -36,6 +36,10 @@ export interface ResolverOptions {
 const MOST_CHARACTERS = 32 << 20;
 /** Those whose leaves have more characters are merged one at a time. */
 const LARGE = 1 << 18;
+/** Why a document waits for those who have its base. They may be back at any time: … */
+const NO_BODIES = 'bodies of older revisions cannot be asked for now';
+/** … they are asked so often while it waits. */
+const ASK_AGAIN = 40;
 /** A document that changes under our hands again and again is left for later. */
 const MOST_TRIES = 10;
 
@@ -58,8 +62,10 @@ export class Resolver {
     const noted = parseState(row.state);
     const before = noted?.rule === rule.version ? noted : undefined;
     const due = before && (await this.#dueOf(db, before));
-    if (due !== undefined && Date.now() < due) return due === Infinity ? undefined : due;
-    const look = new Look(db, row, rule, this.options, signal, before?.state === 'waiting');
+    const isDue = due === undefined || Date.now() >= due;
+    if (!isDue && before?.reason !== NO_BODIES) return due === Infinity ? undefined : due;
+    const isOverdue = isDue && before?.state === 'waiting';
+    const look = new Look(db, row, rule, this.options, signal, { before, isOverdue });
     return look.bound > LARGE ? this.#large.add(() => look.run()) : look.run();
   }
 
@@ -68,6 +74,14 @@ export class Resolver {
     if (noRoom === true) return (await roomAt(db.journal, this.options.journal)) ?? 0;
     return state === 'waiting' ? since + this.options.limits.patience : Infinity;
   }
+}
+
+/** What was noted of a document. */
+interface Noted {
+  /** By the same rule. */
+  readonly before: ConflictState | undefined;
+  /** It has waited long enough. */
+  readonly isOverdue: boolean;
 }
 
 /** What a look at a document leads to. */
@@ -83,8 +97,7 @@ class Look {
     private readonly rule: MergeRule,
     private readonly options: ResolverOptions,
     private readonly signal: AbortSignal,
-    /** It has waited long enough. */
-    private readonly isOverdue: boolean,
+    private readonly noted: Noted,
   ) {}
 
   /** Characters that the leaves have at most. */
@@ -100,10 +113,15 @@ class Look {
       if (next === 'done') return undefined;
       if (next === 'again') continue;
       const { id, seq } = document.record;
-      const state = { ...next, since: Date.now(), rule: this.rule.version };
+      const { before } = this.noted;
+      const isSame = next.state === before?.state && next.reason === before.reason;
+      const state = { ...next, since: isSame ? before.since : Date.now(), rule: this.rule.version };
       if (!(await this.db.conflicts.note({ id, seq }, stateText(state)))) continue;
       if (next.noRoom === true) return (await roomAt(this.db.journal, this.options.journal)) ?? Date.now();
-      return next.state === 'waiting' ? state.since + this.options.limits.patience : undefined;
+      if (next.state !== 'waiting') return undefined;
+      const { patience } = this.options.limits;
+      const due = state.since + patience;
+      return next.reason === NO_BODIES ? Math.min(due, Date.now() + patience / ASK_AGAIN) : due;
     }
     // Each try saw a change, and behind each of them the document stands in the index anew.
     return undefined;
@@ -122,8 +140,8 @@ class Look {
     const merge = await this.#functionFor(document);
     if (merge === undefined) return 'done';
     const decision = await document.decide(merge.equalIsSame);
-    if (decision.kind === 'merge' && document.isPartial && !this.isOverdue)
-      return { state: 'waiting', reason: 'bodies of older revisions cannot be asked for now' };
+    if (decision.kind === 'merge' && document.isPartial && !this.noted.isOverdue)
+      return { state: 'waiting', reason: NO_BODIES };
     return this.#act(document, merge, decision);
   }
 
@@ -144,7 +162,9 @@ class Look {
       case 'merge':
         return (await this.#hasRoom()) ? this.#merge(document, merge, decision.conflict) : NO_ROOM;
       case 'wait':
-        return this.isOverdue ? deferred(decision.reason) : { state: 'waiting', reason: decision.reason };
+        return this.noted.isOverdue
+          ? deferred(decision.reason)
+          : { state: 'waiting', reason: decision.reason };
       case 'undone':
         return { state: 'undone' };
       case 'defer':

@@ -407,7 +407,8 @@ describe('bodies of ancestors that are not here', () => {
   });
 
   test('are waited for while nobody can be asked', async () => {
-    const limits = { timeout: 1000, patience: 100, maxDocumentSize: 8_000_000 };
+    // Longer than the test waits: they are asked again meanwhile.
+    const limits = { timeout: 1000, patience: 60_000, maxDocumentSize: 8_000_000 };
     let isThere = false;
     const bodies: BodySource = {
       read: () => Promise.resolve(isThere ? new Map([['1-o', content]]) : undefined),

@@ -4,6 +4,7 @@ import { CouchError } from '../../errors.js';
 import type { HttpRequest } from '../../replication/http/client.js';
 import type { Database } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
+import { UpstreamBodies } from './bodies.js';
 import type { MirrorContext, MirrorServices } from './context.js';
 import { Creations } from './creations.js';
 import { Crossing, EarlyWrites, type Place } from './crossing.js';
@@ -36,6 +37,8 @@ export class Mirrors {
   readonly #creations: Creations;
   readonly #closing = new AbortController();
   readonly #waking: Waking;
+  /** Of revisions that are not kept here. */
+  readonly bodies: UpstreamBodies;
   #wasOnline = false;
   /** Of the upstream. */
   #url: string | undefined;
@@ -71,6 +74,12 @@ export class Mirrors {
       send: (request) => upstream.send(request),
       interval: () => config.upstream.pollInterval,
       log,
+    });
+    this.bodies = new UpstreamBodies({
+      upstream,
+      log,
+      isMirrored: (name) => this.#mirrors.has(name),
+      closing: this.#closing.signal,
     });
     databases.onChange((name) => this.#mirrors.get(name)?.changed());
     upstream.onChange(() => this.#reconsider());

@@ -16,6 +16,8 @@ export interface Recorder {
   readonly brought: Brought[];
   /** Whether a request waits, for ever: whoever sent it can only go away. */
   holds: (brought: Brought) => boolean;
+  /** Whether a request is answered by 503. */
+  refuses: (path: string) => boolean;
   /** How many wait. */
   readonly waiting: number;
   close(): void;
@@ -30,6 +32,10 @@ export async function startRecorder(target: string): Promise<Recorder> {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
     request.on('end', () => {
+      if (recorder.refuses(path)) {
+        response.writeHead(503).end('{"error":"away","reason":"for a while"}');
+        return;
+      }
       const body = Buffer.concat(chunks);
       const brought = broughtBy(method, path, body.toString('latin1'));
       if (brought !== undefined) {
@@ -55,6 +61,7 @@ export async function startRecorder(target: string): Promise<Recorder> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     brought: [],
     holds: () => false,
+    refuses: () => false,
     get waiting() {
       return waiting;
     },
