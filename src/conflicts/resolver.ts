@@ -138,7 +138,7 @@ class Look {
     if (document.live.length < 2) return 'done';
     if (document.bound > MOST_CHARACTERS) return deferred('its leaves are too large to be merged');
     const merge = await this.#functionFor(document);
-    if (merge === undefined) return 'done';
+    if (merge === undefined) return { state: 'kept' };
     const decision = await document.decide(merge.equalIsSame);
     if (decision.kind === 'merge' && document.isPartial && !this.noted.isOverdue)
       return { state: 'waiting', reason: NO_BODIES };

@@ -2,9 +2,9 @@
 export interface ConflictState {
   /**
    * `deferred`: somebody must look at it. `waiting`: for what replication may still bring. `undone`: somebody wanted its
-   * leaves back.
+   * leaves back. `kept`: the rule has no function for it.
    */
-  readonly state: 'deferred' | 'waiting' | 'undone';
+  readonly state: 'deferred' | 'waiting' | 'undone' | 'kept';
   readonly reason?: string;
   /** JSON pointers of what could not be merged. */
   readonly paths?: readonly string[];

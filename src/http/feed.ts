@@ -3,6 +3,7 @@ import { badRequest } from '../errors.js';
 import type { Database } from '../store/types.js';
 import { etagOf, matches } from './etag.js';
 import type { Exchange } from './exchange.js';
+import { integer } from './query.js';
 import { sendStream } from './stream.js';
 
 const EVENTS = { type: 'text/event-stream', headers: ['Cache-Control', 'no-cache'] };
@@ -23,6 +24,28 @@ export async function sendFeed(
   } else {
     await sendStream(exchange, open, { live: true });
   }
+}
+
+const FEEDS = ['normal', 'continuous', 'longpoll', 'eventsource'] as const;
+
+/** The kind of a feed by its name. @throws CouchError 400 */
+export function feedOf(name = 'normal'): ChangesQuery['feed'] {
+  const feed = FEEDS.find((known) => known === name);
+  if (feed === undefined) throw badRequest(`Supported \`feed\` types: ${FEEDS.join(', ')}`);
+  return feed;
+}
+
+/** Milliseconds of silence between signs of life, as a client wants them. @throws CouchError 400 */
+export function heartbeatOf(exchange: Exchange, text: string | undefined): number | undefined {
+  const { changesHeartbeat, changesTimeout } = exchange.server.config.limits;
+  if (text === undefined) return undefined;
+  if (text === 'true') return changesHeartbeat;
+  const value = integer(text);
+  if (value === undefined) {
+    throw badRequest('Invalid heartbeat value. Expecting a positive integer value (in milliseconds).');
+  }
+  if (value <= 0) throw badRequest('The heartbeat value should be a positive integer (in milliseconds).');
+  return Math.min(value, changesTimeout);
 }
 
 /**

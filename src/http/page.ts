@@ -8,8 +8,11 @@ const MOST = 1000;
 
 /** Which part of a list is asked for. @throws CouchError 400 */
 export function pageOf(exchange: Exchange): { readonly start: number; readonly limit: number } {
-  return { start: count(exchange, 'start', 0), limit: Math.min(count(exchange, 'limit', LIMIT), MOST) };
+  return { start: count(exchange, 'start', 0), limit: limitOf(exchange) };
 }
+
+/** How many rows are asked for. @throws CouchError 400 */
+export const limitOf = (exchange: Exchange): number => Math.min(count(exchange, 'limit', LIMIT), MOST);
 
 /** A parameter that is a number from 0 on. @throws CouchError 400 */
 export function count(exchange: Exchange, name: string, absent: number): number {

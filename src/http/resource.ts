@@ -229,6 +229,7 @@ async function operate(exchange: Exchange, resource: Resource): Promise<void> {
   const operation = operationFor(resource, exchange.method);
   if (exchange.rewrites > 0) requireHarmless(operation);
   if (resource.path.startsWith('/:db')) await operateWhereItIs(exchange, resource, operation);
+  else if (operation.on === 'database') await operateOnlyHere(exchange, resource, operation);
   else await operateHere(exchange, resource, operation);
   if (exchange.rewriting !== undefined) await goOn(exchange, exchange.rewriting);
 }
@@ -247,6 +248,23 @@ async function operateWhereItIs(exchange: Exchange, resource: Resource, operatio
   try {
     const isAnswered = admission.place === 'there' && (await pass(exchange, resource, operation, admission));
     if (!isAnswered) await operateHere(exchange, resource, operation);
+  } finally {
+    admission.leave();
+  }
+}
+
+/** Answers a request of ours for a database, of which the upstream knows nothing. @throws CouchError 404 where it is there */
+async function operateOnlyHere(exchange: Exchange, resource: Resource, operation: Operation): Promise<void> {
+  const admission = await exchange.server.mirrors.admit(
+    exchange.param('db'),
+    !isReading(exchange.method, resource.path),
+  );
+  try {
+    if (admission.place === 'here') await operateHere(exchange, resource, operation);
+    else {
+      await requireRightAbout(exchange, operation.right);
+      throw notFound('The database is at the upstream, and not here.');
+    }
   } finally {
     admission.leave();
   }

@@ -6,7 +6,7 @@ import type { Database } from '../../store/types.js';
 import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import { type ChangesBody, filterOf } from '../changes-filter.js';
 import type { Exchange } from '../exchange.js';
-import { lifetimeOf, sendFeed, sinceOf } from '../feed.js';
+import { heartbeatOf, lifetimeOf, sendFeed, sinceOf } from '../feed.js';
 import { integer } from '../query.js';
 import { json, onDatabase } from '../resource.js';
 
@@ -117,18 +117,6 @@ function number(parameters: Map<string, string>, key: string): number | undefine
   const value = integer(text);
   if (value === undefined) throw badRequest(`The ${key} parameter should be a non-negative integer`);
   return value;
-}
-
-function heartbeatOf(exchange: Exchange, text: string | undefined): number | undefined {
-  const { changesHeartbeat, changesTimeout } = exchange.server.config.limits;
-  if (text === undefined) return undefined;
-  if (text === 'true') return changesHeartbeat;
-  const value = integer(text);
-  if (value === undefined) {
-    throw badRequest('Invalid heartbeat value. Expecting a positive integer value (in milliseconds).');
-  }
-  if (value <= 0) throw badRequest('The heartbeat value should be a positive integer (in milliseconds).');
-  return Math.min(value, changesTimeout);
 }
 
 function seqIntervalOf(text: string | undefined): number | undefined {

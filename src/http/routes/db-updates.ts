@@ -4,7 +4,7 @@ import { badRequest } from '../../errors.js';
 import { GLOBAL_CHANGES } from '../../store/global-changes.js';
 import type { ChangeRow, Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
-import { lifetimeOf, sendFeed, sinceOf } from '../feed.js';
+import { feedOf, lifetimeOf, sendFeed, sinceOf } from '../feed.js';
 import { integer } from '../query.js';
 import { onServer } from '../resource.js';
 
@@ -33,7 +33,7 @@ function readQuery(exchange: Exchange, db: Database): ChangesQuery {
   const parameters = new Map(exchange.query);
   const { changesTimeout, changesHeartbeat } = exchange.server.config.limits;
   const descending = parameters.get('descending') === 'true';
-  const feed = feedOf(parameters.get('feed') ?? 'normal');
+  const feed = feedOf(parameters.get('feed'));
   const beat = parameters.get('heartbeat') ?? 'false';
   const heartbeat = beat === 'true' ? changesHeartbeat : beat === 'false' ? undefined : count(beat);
   const limit = parameters.get('limit');
@@ -53,14 +53,6 @@ function readQuery(exchange: Exchange, db: Database): ChangesQuery {
     conflicts: false,
     retell: eventOf,
   };
-}
-
-const FEEDS = ['normal', 'continuous', 'longpoll', 'eventsource'] as const;
-
-function feedOf(name: string): ChangesQuery['feed'] {
-  const feed = FEEDS.find((known) => known === name);
-  if (feed === undefined) throw badRequest(`Supported \`feed\` types: ${FEEDS.join(', ')}`);
-  return feed;
 }
 
 function count(text: string): number {

@@ -7,6 +7,7 @@ import { bulkGetRoutes } from './bulk-get.js';
 import { changesRoutes } from './changes.js';
 import { clusterSetupRoutes } from './cluster-setup.js';
 import { configRoutes } from './config.js';
+import { conflictsRoutes } from './conflicts.js';
 import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
 import { documentRoutes } from './documents.js';
@@ -63,5 +64,6 @@ export function allRoutes(add: AddResource): void {
   unsupportedRoutes(add);
   rejectionRoutes(add);
   mirrorRoutes(add);
+  conflictsRoutes(add);
   ownRoutes(add);
 }
