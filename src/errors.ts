@@ -42,6 +42,8 @@ export const databaseExists = (): CouchError =>
 export const missingStub = (id: string, name: string): CouchError =>
   new CouchError(412, 'missing_stub', `Invalid attachment stub in ${id} for ${name}`);
 export const documentTooLarge = (id: string): CouchError => new CouchError(413, 'document_too_large', id);
+export const leavesTooLarge = (): CouchError =>
+  new CouchError(413, 'too_large', 'The leaves are too large to be resolved together: delete some of them.');
 export const badContentType = (reason: string): CouchError => new CouchError(415, 'bad_content_type', reason);
 /** A design document's functions are of a language that nobody here speaks. */
 export const unknownLanguage = (language: string): CouchError =>

@@ -28,6 +28,18 @@ export function baseOf(graph: Graph, sides: readonly History[]): Revision | unde
   });
 }
 
+/** The base of all of some leaves, and for each of them but the first that of it and all before it. */
+export function basesOf(
+  graph: Graph,
+  leaves: readonly Revision[],
+): { readonly all: Revision | undefined; readonly own: readonly (Revision | undefined)[] } {
+  const histories = leaves.map((leaf) => historyOf(leaf, true));
+  const own = histories.map((history, at) =>
+    at === 0 ? undefined : baseOf(graph, [history, together(histories.slice(0, at))]),
+  );
+  return { all: baseOf(graph, histories), own };
+}
+
 /** Whether something of a history is not known where the common part does not reach. */
 function hasOtherEnd({ revisions }: History, common: ReadonlySet<Revision>): boolean {
   for (const revision of revisions) {
@@ -58,7 +70,7 @@ function candidates(graph: Graph, common: ReadonlySet<Revision>, own: History): 
 }
 
 /** The histories of several revisions together. */
-export function together(histories: readonly History[]): History {
+function together(histories: readonly History[]): History {
   const revisions = new Set<Revision>();
   for (const history of histories) for (const revision of history.revisions) revisions.add(revision);
   return { revisions, edits: countEdits(revisions) };

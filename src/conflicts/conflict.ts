@@ -1,5 +1,5 @@
-import { baseOf, together } from './bases.js';
-import { type Graph, historyOf, type Revision } from './graph.js';
+import { basesOf } from './bases.js';
+import type { Graph, Revision } from './graph.js';
 import type { ConflictText, KnownDocument, LeafText, TreeRevision, VersionText } from './types.js';
 
 /**
@@ -11,20 +11,17 @@ export function conflictText(
   graph: Graph,
   live: readonly Revision[],
 ): ConflictText | undefined {
-  const histories = live.map((leaf) => historyOf(leaf, true));
-  const leaves: LeafText[] = [];
-  for (const [at, leaf] of live.entries()) {
-    const version = versionOf(known, leaf);
-    const own = histories[at];
-    if (version === undefined || own === undefined) return undefined;
-    const base = at === 0 ? undefined : baseOf(graph, [own, together(histories.slice(0, at))]);
-    leaves.push({ ...version, ...withBase(known, base) });
-  }
+  const versions = live.map((leaf) => versionOf(known, leaf));
+  if (versions.includes(undefined)) return undefined;
+  const { all, own } = basesOf(graph, live);
+  const leaves = versions.flatMap((version, at): LeafText[] =>
+    version === undefined ? [] : [{ ...version, ...withBase(known, own[at]) }],
+  );
   return {
     id: known.id,
     leaves,
     deleted: graph.leaves.filter((leaf) => leaf.deleted && leaf.kind !== 'tombstone').map(({ rev }) => rev),
-    ...withBase(known, baseOf(graph, histories)),
+    ...withBase(known, all),
     tree: graph.revisions.filter(({ kind }) => kind !== 'tombstone').map(shown),
   };
 }

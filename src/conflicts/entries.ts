@@ -6,8 +6,8 @@ export type Entry = MergeEntry | TidyEntry | UndoEntry;
 /** Leaves went into a merged revision. */
 export interface MergeEntry {
   readonly kind: 'merge';
-  /** Left out where a rule did it. */
-  readonly by?: string;
+  /** Left out where a rule did it; null for somebody without a name. */
+  readonly by?: string | null;
   /** Version of the merge function; left out where somebody did it by hand. */
   readonly function?: string;
   readonly outcome: 'merge' | 'pick' | 'delete';
@@ -30,7 +30,8 @@ export interface TidyEntry {
 /** What went into a merged revision was put back. */
 export interface UndoEntry {
   readonly kind: 'undo';
-  readonly by?: string;
+  /** Null for somebody without a name. */
+  readonly by: string | null;
   /** Number of the entry that says how it was merged. */
   readonly entry: number;
   readonly merged: string;
@@ -42,7 +43,7 @@ export function mergeEntry(
   leaves: readonly (VersionText & { readonly base?: VersionText })[],
   outcome: Exclude<ResolutionText['kind'], 'defer'>,
   { merged, tombstones, documents }: ResolvedWrites,
-  who: { readonly by: string } | { readonly function: string },
+  who: { readonly by: string | null } | { readonly function: string },
 ): MergeEntry {
   return {
     kind: 'merge',

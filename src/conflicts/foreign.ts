@@ -1,8 +1,10 @@
 import { quote } from '../json/quote.js';
 import type { Work } from '../json/turns.js';
+import { attachmentText } from './difference.js';
+import { attachmentsNamed, type NamedAttachment } from './named.js';
 import { ResolutionError } from './resolved.js';
 import { restore } from './restored.js';
-import type { AttachmentSummary, ConflictText, Content, ResolutionText, VersionText } from './types.js';
+import type { ConflictText, Content, ResolutionText, VersionText } from './types.js';
 import { type ObjectValue, stringOf, type Value, Values } from './value.js';
 import { readMembers, readValue } from './value-reader.js';
 
@@ -21,12 +23,10 @@ export function conflictJson(database: string, conflict: ConflictText): string {
   );
 }
 
-function documentJson(id: string, { rev, content: { body, attachments } }: VersionText): string {
+/** A version with what it has attached, as `Document`. */
+export function documentJson(id: string, { rev, content: { body, attachments } }: VersionText): string {
   const own = body === '' ? '' : `,${body}`;
-  const named = Array.from(attachments, ([name, { contentType, digest, length }]) => {
-    const info = { content_type: contentType, digest, length };
-    return `${quote(name)}:${JSON.stringify(info)}`;
-  });
+  const named = Array.from(attachments, ([name, one]) => `${quote(name)}:${attachmentText(one)}`);
   const attached = named.length === 0 ? '' : `,"_attachments":{${named.join(',')}}`;
   return `{"_id":${quote(id)},"_rev":${quote(rev)}${own}${attached}}`;
 }
@@ -85,34 +85,20 @@ function* merged(values: Values, conflict: ConflictText, { members }: ObjectValu
   const { text, unclear } = yield* restore(values, values.object(own), leaves);
   if (unclear.length > 0)
     return { kind: 'defer', reason: 'leaves differ by more digits than the function sees', paths: unclear };
-  const attachments = attachmentsOf(conflict, members.get('_attachments'));
+  const attachments = attachmentsNamed(conflict.leaves, readAttachments(members.get('_attachments')));
   const content: Content = { body: text.slice(1, -1), attachments };
   return { kind: 'merge', deleted, content };
 }
 
-/** Whose bytes they are is looked for by digest; here only that there are some. */
-function attachmentsOf(
-  { leaves }: ConflictText,
-  given: Value | undefined,
-): ReadonlyMap<string, AttachmentSummary> {
-  const found = new Map<string, AttachmentSummary>();
-  if (given === undefined) return found;
+function readAttachments(given: Value | undefined): ReadonlyMap<string, NamedAttachment> {
+  if (given === undefined) return new Map();
   if (given.kind !== 'object') throw new ResolutionError('_attachments has to be an object');
-  const known = new Map(
-    leaves.flatMap(({ content }) =>
-      [...content.attachments.values()].map((one) => [one.digest, one] as const),
-    ),
+  return new Map(
+    Array.from(given.members, ([name, info]) => {
+      const { digest, content_type: contentType } = (JSON.parse(info.text) ?? {}) as Record<string, unknown>;
+      return [name, { digest: textOf(digest), contentType: textOf(contentType) }];
+    }),
   );
-  for (const [name, info] of given.members) {
-    const told = (JSON.parse(info.text) ?? {}) as Record<string, unknown>;
-    const { digest, content_type: contentType } = told;
-    const attachment = typeof digest === 'string' ? known.get(digest) : undefined;
-    if (attachment === undefined)
-      throw new ResolutionError(`no leaf has the attachment ${JSON.stringify(name)}`);
-    found.set(name, {
-      ...attachment,
-      contentType: typeof contentType === 'string' ? contentType : attachment.contentType,
-    });
-  }
-  return found;
 }
+
+const textOf = (value: unknown): string | undefined => (typeof value === 'string' ? value : undefined);

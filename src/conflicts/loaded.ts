@@ -33,6 +33,9 @@ export interface ThereAttachment extends AttachmentSummary {
 /** Longer bodies are worked on in turns. */
 export const LONG = 16_384;
 
+/** Characters that the leaves of one document may have together: all of them are in memory for a merge. */
+export const MOST_CHARACTERS = 32 << 20;
+
 /** A document with those of its bodies that were asked for. */
 export class LoadedDocument {
   /** Revisions of its leaves that are not deleted, in CouchDB's order. */

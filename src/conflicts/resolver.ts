@@ -8,7 +8,7 @@ import { digesting } from './canonical.js';
 import { editsOf, tombstoneEdit } from './edits.js';
 import { type Entry, mergeEntry } from './entries.js';
 import type { BuiltIn } from './functions/builtin.js';
-import { type BodySource, LoadedDocument, LONG } from './loaded.js';
+import { type BodySource, LoadedDocument, LONG, MOST_CHARACTERS } from './loaded.js';
 import { resolved } from './resolved.js';
 import type { MergeRule } from './rules.js';
 import { type ConflictState, parseState, stateText } from './states.js';
@@ -32,8 +32,6 @@ export interface ResolverOptions {
   };
 }
 
-/** Characters that the leaves of one document may have together: all of them are in memory for a merge. */
-const MOST_CHARACTERS = 32 << 20;
 /** Those whose leaves have more characters are merged one at a time. */
 const LARGE = 1 << 18;
 /** Why a document waits for those who have its base. They may be back at any time: … */

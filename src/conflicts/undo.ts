@@ -25,7 +25,7 @@ export interface Undone {
  * @throws CouchError 400 where the entry tells of no merge, 403 where it may not be written, 404 where there is no such
  * entry, 409 where the document has changed since
  */
-export async function undo(db: Database, number: number, by: string): Promise<Undone> {
+export async function undo(db: Database, number: number, by: string | null): Promise<Undone> {
   const found = db.journal.get(number);
   if (found === undefined) throw notFound('There is no such entry in the journal.');
   const entry = parseEntry(found.text);

@@ -4,6 +4,7 @@ import { CouchSettings } from '../config/couch-settings.js';
 import type { Config } from '../config/schema.js';
 import type { Sections } from '../config/runtime.js';
 import type { Settings } from '../config/settings.js';
+import { Inspector } from '../conflicts/inspection.js';
 import { connectionsWithin } from '../observe/handles.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Replicator } from '../replicator/replicator.js';
@@ -90,6 +91,7 @@ export class Server {
   readonly mirrors: Services['mirrors'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
+  readonly inspector = new Inspector();
   readonly bodies: BodyBudget;
   readonly connections: Connections;
   readonly feeds: Feeds;

@@ -479,8 +479,9 @@ describe('a conflict is resolved by hand', () => {
       const chosen = { kind: 'pick', rev: '2-a' } as const;
       const { rev, entry } = await resolveByHand(db, { id: 'a', chosen, leaves: ['2-a', '2-b'], by: 'ann' });
       expect([living(db), body(db, 'a')?.n]).toEqual([[rev], 1]);
-      const content = { body: '"n":12345678901234567890', attachments: new Map() };
-      await resolveByHand(db, { id: 'b', chosen: { kind: 'merge', deleted: false, content }, by: 'bob' });
+      const bodyText = '"n":12345678901234567890';
+      const given = { kind: 'merge', deleted: false, body: bodyText, attachments: new Map() } as const;
+      await resolveByHand(db, { id: 'b', chosen: given, by: 'bob' });
       expect(db.read(db.get('b') ?? fail(), living(db, 'b')[0] ?? '')).toContain('"n":12345678901234567890');
       const [first, second] = await journalOf(db);
       expect(first?.entry).toMatchObject({ by: 'ann', outcome: 'pick', merged: rev });

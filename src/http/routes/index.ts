@@ -7,6 +7,7 @@ import { bulkGetRoutes } from './bulk-get.js';
 import { changesRoutes } from './changes.js';
 import { clusterSetupRoutes } from './cluster-setup.js';
 import { configRoutes } from './config.js';
+import { conflictRoutes } from './conflict.js';
 import { conflictsRoutes } from './conflicts.js';
 import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
@@ -65,5 +66,6 @@ export function allRoutes(add: AddResource): void {
   rejectionRoutes(add);
   mirrorRoutes(add);
   conflictsRoutes(add);
+  conflictRoutes(add);
   ownRoutes(add);
 }
