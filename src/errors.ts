@@ -34,6 +34,7 @@ export const mangoError = (error: string, reason: string): CouchError => new Cou
 export const unauthorized = (reason: string): CouchError => new CouchError(401, 'unauthorized', reason);
 export const forbidden = (reason: string): CouchError => new CouchError(403, 'forbidden', reason);
 export const notFound = (reason = 'missing'): CouchError => new CouchError(404, 'not_found', reason);
+export const noEntry = (): CouchError => notFound('There is no such entry in the journal.');
 export const databaseMissing = (): CouchError => notFound('Database does not exist.');
 export const conflict = (reason = 'Document update conflict.'): CouchError =>
   new CouchError(409, 'conflict', reason);

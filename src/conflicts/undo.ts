@@ -1,4 +1,4 @@
-import { badRequest, conflict, notFound } from '../errors.js';
+import { badRequest, conflict, noEntry } from '../errors.js';
 import { inTurns } from '../json/turns.js';
 import { readEdit } from '../store/document.js';
 import type { AttachmentEdit, Database, DocumentEdit, DocumentRecord } from '../store/types.js';
@@ -27,7 +27,7 @@ export interface Undone {
  */
 export async function undo(db: Database, number: number, by: string | null): Promise<Undone> {
   const found = db.journal.get(number);
-  if (found === undefined) throw notFound('There is no such entry in the journal.');
+  if (found === undefined) throw noEntry();
   const entry = parseEntry(found.text);
   if (entry.kind !== 'merge') throw badRequest('The entry tells of no merge.');
   const record = db.get(found.id);

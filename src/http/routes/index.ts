@@ -13,6 +13,7 @@ import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
 import { documentRoutes } from './documents.js';
 import { findRoutes } from './find.js';
+import { journalRoutes } from './journal.js';
 import { listRoutes } from './list.js';
 import { nodeRoutes } from './node.js';
 import { ownRoutes } from './own.js';
@@ -67,5 +68,6 @@ export function allRoutes(add: AddResource): void {
   mirrorRoutes(add);
   conflictsRoutes(add);
   conflictRoutes(add);
+  journalRoutes(add);
   ownRoutes(add);
 }
