@@ -1,4 +1,5 @@
 import { type Absence, absenceText } from '../upstream/mirrors/shown.js';
+import { size } from './amounts.js';
 import { askServer, type ServerAccess } from './server.js';
 import { table } from './table.js';
 
@@ -30,6 +31,16 @@ interface Shown {
     readonly changes_noticed: { readonly by: string | null; readonly reason: string | null };
     readonly databases: readonly MirrorLine[];
   } | null;
+  readonly conflicts: {
+    readonly total: number;
+    readonly journal_bytes: number;
+    readonly databases: readonly {
+      readonly name: string;
+      readonly conflicts: number;
+      readonly deferred: number | null;
+      readonly journal_bytes: number;
+    }[];
+  };
 }
 
 /** What of a mirror stands in a table. */
@@ -43,7 +54,7 @@ export interface MirrorLine {
   readonly upstream: Absence | null;
 }
 
-function shown({ version, uptime, databases, upstream, mirrors }: Shown): string {
+function shown({ version, uptime, databases, upstream, mirrors, conflicts }: Shown): string {
   const lines = [`Causeway ${version}, running for ${uptime} s, ${databases.local} databases here`];
   if (upstream === null) lines.push('no upstream');
   else {
@@ -52,6 +63,7 @@ function shown({ version, uptime, databases, upstream, mirrors }: Shown): string
     lines.push(counted(counters));
   }
   if (mirrors !== null && mirrors.total > 0) lines.push(...mirrorLines(mirrors));
+  if (conflicts.databases.length > 0) lines.push(...conflictLines(conflicts));
   return `${lines.join('\n')}\n`;
 }
 
@@ -64,6 +76,21 @@ function mirrorLines(mirrors: NonNullable<Shown['mirrors']>): string[] {
   if (databases.length < total)
     lines.push(`(${databases.length} of ${total}; causeway mirror list shows more)`);
   return lines;
+}
+
+function conflictLines({ total, journal_bytes: bytes, databases }: Shown['conflicts']): string[] {
+  return [
+    `${total} documents in conflict in the databases that are open; ${size(bytes)} in journals`,
+    table(
+      ['database', 'conflicts', 'deferred', 'journal'],
+      databases.map(({ name, conflicts, deferred, journal_bytes: its }) => [
+        name,
+        String(conflicts),
+        String(deferred ?? '?'),
+        size(its),
+      ]),
+    ),
+  ];
 }
 
 const counted = (counts: Readonly<Record<string, number>>): string =>

@@ -239,6 +239,11 @@ export class Databases {
     return usable(slot);
   }
 
+  /** Those that are open, which are not used by being looked at. */
+  get allOpen(): readonly Database[] {
+    return this.#closing ? [] : [...this.#slots.values()].flatMap((slot) => usable(slot) ?? []);
+  }
+
   /** Compacts a database; resolves when done. A call while one runs joins it. @throws CouchError 404 where there is none */
   compact(name: string): Promise<void> {
     return this.#compactions.run(name);

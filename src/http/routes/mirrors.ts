@@ -1,5 +1,6 @@
 import type { AddResource } from './index.js';
-import { databaseMissing, notFound, queryParseError } from '../../errors.js';
+import { countConflicts } from '../../conflicts/counts.js';
+import { notFound, queryParseError } from '../../errors.js';
 import {
   detach,
   evict,
@@ -80,32 +81,48 @@ function mirrorOf(exchange: Exchange): Mirror {
 function list(exchange: Exchange): void {
   const { start, limit } = pageOf(exchange);
   const state = exchange.parameter('state');
-  const { mirrors } = exchange.server;
+  const { mirrors, databases: open } = exchange.server;
   const { absence } = mirrors;
   const all = mirrors.list().filter(({ standing }) => state === undefined || standing.state === state);
-  const databases = all.slice(start, start + limit).map((mirror) => inFigures(mirror.glance(), absence));
+  const databases = all.slice(start, start + limit).map((mirror) => ({
+    ...inFigures(mirror.glance(), absence),
+    conflicts: open.peek(mirror.name)?.conflicts.count ?? null,
+  }));
   exchange.json(200, JSON.stringify({ total: all.length, start, databases }), NOT_KEPT);
 }
 
 /** Where a database is, and everything that is known of its mirror. */
 async function one(exchange: Exchange): Promise<void> {
-  const { mirrors, databases, upstream } = exchange.server;
+  const { mirrors, upstream } = exchange.server;
   const name = exchange.param('db');
   const mirror = mirrors.get(name);
+  const place = mirrors.placeOf(name);
+  const counts = place === 'here' ? await countsOf(exchange, name) : { conflicts: null, journal: null };
   if (mirror === undefined) {
-    const place = mirrors.placeOf(name);
     // Server admins come this far whether or not there is one.
     if (place === 'there') await upstream.securityOf(name);
-    else if (!databases.exists(name)) throw databaseMissing();
-    exchange.json(200, JSON.stringify({ name, mode: place === 'here' ? 'local' : 'proxy' }), NOT_KEPT);
+    const mode = place === 'here' ? 'local' : 'proxy';
+    exchange.json(200, JSON.stringify({ name, mode, ...counts }), NOT_KEPT);
     return;
   }
   const [status, rejected] = await Promise.all([mirror.status(), mirrors.rejected.count(mirror)]);
   exchange.json(
     200,
-    JSON.stringify({ mode: 'mirror', ...inFigures(status, mirrors.absence), rejections: rejected }),
+    JSON.stringify({
+      mode: 'mirror',
+      ...inFigures(status, mirrors.absence),
+      rejections: rejected,
+      ...counts,
+    }),
     NOT_KEPT,
   );
+}
+
+/** Conflicts of a database that is here. @throws CouchError 404 where there is none */
+async function countsOf({ server }: Exchange, name: string): Promise<object> {
+  const rule = server.upstream.rules.mergeOf(name);
+  const { journal, ...conflicts } = await server.databases.use(name, (db) => countConflicts(db, rule));
+  return { conflicts, journal };
 }
 
 /** What is not upstream yet, the oldest first; `next` is where the following page begins. */

@@ -1,4 +1,5 @@
 import type { AddResource } from './index.js';
+import { conflictsInShort } from '../../conflicts/counts.js';
 import type { Exchange } from '../exchange.js';
 import { mirrorsInShort } from '../../upstream/mirrors/shown.js';
 import { onServer } from '../resource.js';
@@ -22,7 +23,7 @@ function alive(exchange: Exchange): void {
   exchange.json(200, '{"status":"ok"}', NOT_KEPT);
 }
 
-function status(exchange: Exchange): void {
+async function status(exchange: Exchange): Promise<void> {
   const { identity, upstream, mirrors, databases } = exchange.server;
   const { uuid, version } = identity;
   const body = {
@@ -32,6 +33,7 @@ function status(exchange: Exchange): void {
     databases: { local: databases.list().length },
     upstream: upstream.status() ?? null,
     mirrors: upstream.isThere ? mirrorsInShort(mirrors) : null,
+    conflicts: await conflictsInShort(databases, (name) => upstream.rules.mergeOf(name)),
   };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
 }

@@ -41,6 +41,8 @@ describe('the journal', () => {
     const { total, bytes, next, entries } = (await get('?limit=2')).body as Page;
     expect([total, next]).toEqual([3, numbers[2]]);
     expect(bytes).toBeGreaterThan(0);
+    const { body: counts } = await app.request('GET', '/_gateway/databases/db', { as: 'member' });
+    expect(counts).toMatchObject({ conflicts: { total: 0, states: {} }, journal: { entries: 3, bytes } });
     expect(entries.map(({ number }) => number)).toEqual(numbers.slice(0, 2));
     const last = (await get(`?limit=2&start=${String(next)}`)).body as Page;
     expect([last.next, last.entries.map(({ id }) => id)]).toEqual([null, ['p1']]);

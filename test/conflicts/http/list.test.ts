@@ -95,6 +95,18 @@ describe('what became of a conflict', () => {
     expect(conflicts.map(({ state }) => state)).toEqual(['deferred', 'open', 'open']);
     expect(conflicts[0]).toMatchObject({ reason: 'both', paths: ['/n'], since: '2026-01-01T00:00:00.000Z' });
     expect(idsOf(await list('merged', '?state=deferred'))).toEqual(['a']);
+    const counts = await app.request('GET', '/_gateway/databases/merged');
+    expect(counts.body).toMatchObject({
+      conflicts: { total: 3, states: { deferred: 1, open: 2 } },
+      journal: { entries: 0, bytes: 0 },
+    });
+    const { body: status } = await app.request('GET', '/_gateway/status');
+    expect((status as { conflicts: { databases: object[] } }).conflicts.databases).toContainEqual({
+      name: 'merged',
+      conflicts: 3,
+      deferred: 1,
+      journal_bytes: 0,
+    });
     const page = await list('merged', '?state=open&limit=1');
     expect(idsOf(page)).toEqual(['b']);
     expect(idsOf(await list('merged', `?state=open&since=${String(page.next)}`))).toEqual(['c']);
