@@ -1,8 +1,9 @@
-import { parseArgs } from 'node:util';
+import { inspect, parseArgs } from 'node:util';
 import { testSeed } from '../support/random.js';
 import { attachment } from './attachment.js';
 import { browser } from './browser.js';
 import { clients } from './clients.js';
+import { conflicts } from './conflicts.js';
 import { couchbackup } from './couchbackup.js';
 import { Refusal, SoakContext, soakFolder, type SoakOptions } from './context.js';
 import { databases } from './databases.js';
@@ -43,6 +44,7 @@ const soaks: Readonly<Record<string, (context: SoakContext) => Promise<boolean>>
   mirrors,
   'mirrors-idle': mirrorsIdle,
   merging,
+  conflicts,
 };
 
 const USAGE = `usage: scripts/soak ${Object.keys(soaks).join('|')} [--rounds A-B] [--seed S]\n`;
@@ -64,7 +66,10 @@ export async function main(args: readonly string[]): Promise<number> {
       process.stderr.write(`${name}: ${error.message}\n`);
       return 2;
     }
-    await context.record({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    // With its causes.
+    const text = inspect(error);
+    process.stderr.write(`${text}\n`);
+    await context.record({ failed: text });
     return 1;
   }
 }

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { Couch } from '../support/couch.js';
+import { type Couch, couchAt } from '../support/couch.js';
 import { anonymousMemory, processorTicks } from '../support/proc.js';
 import { Restartable } from '../support/restartable.js';
 import { inParallel, until } from '../support/wait.js';
@@ -41,7 +41,7 @@ export async function mirrorsIdle(context: SoakContext): Promise<boolean> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
   const { COUCHDB_URL } = process.env;
-  const back = COUCHDB_URL === undefined ? await Restartable.start() : couchAt(COUCHDB_URL);
+  const back = COUCHDB_URL === undefined ? await Restartable.start() : couchBehind(COUCHDB_URL);
   const misses: string[] = [];
   try {
     await inParallel(NAMES, 8, (name) => fill(back.couch, name));
@@ -65,16 +65,13 @@ export async function mirrorsIdle(context: SoakContext): Promise<boolean> {
 const NAMES = Array.from({ length: COUNT }, (_, at) => `idle-${String(at).padStart(4, '0')}`);
 
 /** It must have no database of the events: one is made, and removed. */
-function couchAt(address: string): Back {
-  const { origin, username, password } = new URL(address);
-  const auth = { username: decodeURIComponent(username), password: decodeURIComponent(password) };
-  const credentials = Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
-  const couch = new Couch(origin, `Basic ${credentials}`);
+function couchBehind(address: string): Back {
+  const { couch, ...remote } = couchAt(address);
   const remove = async (): Promise<void> => {
     await inParallel(['_global_changes', ...NAMES], 8, (name) => couch.request('DELETE', `/${name}`));
     await couch.close();
   };
-  return { couch, url: origin, auth, remove };
+  return { couch, ...remote, remove };
 }
 
 async function fill(couch: Couch, name: string): Promise<void> {

@@ -8,7 +8,7 @@ const STRICT_LENGTH = 6000;
 
 /** What may go wrong: what becomes of a request, or the status that it is answered with. */
 type Kind = Exclude<Fault['kind'], 'answer'> | number;
-type Kinds = readonly [Kind, ...Kind[]];
+export type Kinds = readonly [Kind, ...Kind[]];
 
 /** Those after which every replicator tries again. */
 export const PASSING_FAULTS: Kinds = ['reset', 'truncated', 'cut', 'delay', 500, 503];

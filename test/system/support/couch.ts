@@ -86,6 +86,14 @@ export class Couch {
   }
 }
 
+/** A server whose address has the name and the password of an admin in it, such as that of COUCHDB_URL. */
+export function couchAt(address: string) {
+  const { origin, username, password } = new URL(address);
+  const auth = { username: decodeURIComponent(username), password: decodeURIComponent(password) };
+  const credentials = Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
+  return { url: origin, auth, couch: new Couch(origin, `Basic ${credentials}`) };
+}
+
 /** The path of a document. */
 export function documentPath(database: string, id: string): string {
   const name = encodeURIComponent(database);

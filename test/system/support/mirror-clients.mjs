@@ -1,48 +1,17 @@
 // PouchDB clients that sync live with one database, each with a replica of its own that it writes to.
-import { EventEmitter } from 'node:events';
 import { setTimeout as pause } from 'node:timers/promises';
-import memory from 'pouchdb-adapter-memory';
-import PouchDB from 'pouchdb-node';
 
 import { answerParent } from '../../support/commands.mjs';
-
-PouchDB.plugin(memory);
-EventEmitter.defaultMaxListeners = 0;
-// PouchDB asks for the info of a database on the side, and does not handle that the server is away just then.
-process.on('unhandledRejection', () => undefined);
+import { LiveClient } from './live-client.mjs';
 
 /** Milliseconds between two writes of one client. */
 const REST = 150;
-const REPLICATION = {
-  live: true,
-  retry: true,
-  back_off_function: (delay) => Math.min((delay || 25) * 2, 1000),
-};
 
-/** Name → a replica and its sync. */
+/** By name. */
 const clients = new Map();
 const written = [];
 let writing = Promise.resolve();
 let isWriting = false;
-
-/** It ends for good after some errors, which here only come of kills and bad lines: so it begins again. */
-function keepSyncing(client) {
-  const begin = () => {
-    if (client.remote === undefined || client.sync !== undefined) return;
-    const sync = client.local.sync(client.remote, REPLICATION);
-    client.sync = sync;
-    const again = () => {
-      // It tells its end more than once, and may be another one by now.
-      if (client.sync !== sync) return;
-      client.sync = undefined;
-      setTimeout(begin, 200);
-    };
-    sync.on('error', again);
-    sync.on('complete', again);
-    sync.catch(() => undefined);
-  };
-  begin();
-}
 
 async function write([name, { local }]) {
   for (let n = 0; isWriting; n += 1) {
@@ -57,42 +26,28 @@ async function write([name, { local }]) {
   }
 }
 
-const leavesOf = async ({ local }) => {
-  const { results } = await local.changes({ style: 'all_docs' });
-  const lines = results.map(({ id, changes }) => [id, ...changes.map(({ rev }) => rev).sort()].join(' '));
-  return lines.sort().join('\n');
-};
-
 function leave() {
-  for (const client of clients.values()) {
-    const { sync } = client;
-    client.remote = client.sync = undefined;
-    sync?.cancel();
-  }
+  for (const client of clients.values()) client.leave();
 }
 
 answerParent({
   start({ url, auth, names }) {
     for (const name of names) {
-      const client = { local: new PouchDB(name, { adapter: 'memory' }), remote: new PouchDB(url, { auth }) };
+      const client = new LiveClient(name);
       clients.set(name, client);
-      keepSyncing(client);
+      client.follow({ url, auth });
     }
     isWriting = true;
     writing = Promise.all([...clients].map(write));
   },
   move({ url, auth }) {
-    leave();
-    for (const client of clients.values()) {
-      client.remote = new PouchDB(url, { auth });
-      keepSyncing(client);
-    }
+    for (const client of clients.values()) client.follow({ url, auth });
   },
   async settle() {
     isWriting = false;
     await writing;
     return written;
   },
-  leaves: () => Promise.all([...clients.values()].map(leavesOf)),
+  leaves: () => Promise.all([...clients.values()].map((client) => client.leaves())),
   leave,
 });

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
-import { startFaultyProxy } from '../../support/faulty-proxy.js';
 import { temporaryFolder } from '../../support/server.js';
-import { BadLine } from './bad-line.js';
 import { ARGS } from './kill-load.js';
 import { MirrorClients } from './mirror-clients.js';
+import { dropMirror, type Front, mirrorPath, type ShownMirror, shownMirror, startFront } from './mirrored.js';
 import { serverTrees } from './pouch.js';
 import { Random } from './random.js';
 import { rowsOf } from './replication-checks.js';
@@ -54,12 +53,6 @@ const PURGED = 10;
 /** Nothing hurries on a busy machine. */
 const PATIENCE = { ceiling: 180_000, step: 100 };
 
-/** A gateway with its line to the upstream. */
-interface Front {
-  readonly gateway: Restartable;
-  readonly line: BadLine;
-}
-
 /**
  * Two gateways with mirrors of one upstream, over lines that fail. PouchDB clients and replicators write to all three
  * while each process is killed now and then, and one thing more happens. When all is well again the three have the same
@@ -71,7 +64,8 @@ export async function runMirrorRounds({ seed, from, to, onRound }: MirrorRounds)
   const upstream = await Restartable.start({ args: ARGS });
   const fronts: Front[] = [];
   try {
-    for (let n = 0; n < GATEWAYS; n += 1) fronts.push(await startFront(upstream, new Random(seed * 7 + n)));
+    for (let n = 0; n < GATEWAYS; n += 1)
+      fronts.push(await startFront(upstream, { random: new Random(seed * 7 + n), args: ARGS }));
     for (let round = from; round < to; round += 1) {
       const event = EVENTS[round % EVENTS.length] ?? 'nothing';
       const one = new Round({ upstream, fronts, event, random: new Random(seed + round), folder, round });
@@ -85,20 +79,6 @@ export async function runMirrorRounds({ seed, from, to, onRound }: MirrorRounds)
     await upstream.remove();
     await rm(folder, { recursive: true, force: true });
   }
-}
-
-async function startFront(upstream: Restartable, random: Random): Promise<Front> {
-  const line = new BadLine(await startFaultyProxy(upstream.port), random);
-  const gateway = await Restartable.start({
-    args: [
-      ...ARGS,
-      ...['--upstream', `http://127.0.0.1:${String(line.port)}`],
-      ...['--upstream-username', upstream.auth.username],
-      ...['--upstream-first-retry', '100', '--upstream-longest-retry', '2000', '--upstream-timeout', '3000'],
-    ],
-    env: { CAUSEWAY_UPSTREAM_PASSWORD: upstream.auth.password },
-  });
-  return { gateway, line };
 }
 
 interface RoundOptions {
@@ -218,9 +198,7 @@ class Round {
 
   #written = (server: number): number => this.#writers[server]?.written.length ?? 0;
 
-  async #shown(gateway: Restartable): Promise<Shown> {
-    return (await gateway.couch.get(`/_gateway/databases/${this.#database}`)) as Shown;
-  }
+  #shown = (gateway: Restartable): Promise<ShownMirror> => shownMirror(gateway, this.#database);
 
   /** Kills a process in the middle. */
   async #kill(victim: Restartable, whileDead?: (server: Restartable) => Promise<unknown>): Promise<void> {
@@ -277,7 +255,7 @@ class Round {
     if (this.options.event !== 'upstream restored') return;
     for (const { gateway } of this.options.fronts) {
       if ((await this.#shown(gateway)).state === 'upstream-replaced')
-        await gateway.couch.post(`/_gateway/databases/${this.#database}/push-all`, {});
+        await gateway.couch.post(`${mirrorPath(this.#database)}/push-all`, {});
     }
   }
 
@@ -332,22 +310,8 @@ class Round {
     const { upstream, fronts } = this.options;
     await Promise.all(this.#clients.map((clients) => clients.leave()));
     await upstream.couch.delete(`/${this.#database}`);
-    for (const { gateway } of fronts) {
-      const path = `/_gateway/databases/${this.#database}`;
-      await gateway.couch.post(`${path}/sync`, {});
-      const isMissing = async (): Promise<boolean> =>
-        (await this.#shown(gateway)).state === 'upstream-missing';
-      await until('the gateway sees that it is gone', isMissing, PATIENCE);
-      await gateway.couch.post(`${path}/evict?force=true`, {});
-    }
+    for (const { gateway } of fronts) await dropMirror(gateway, this.#database, PATIENCE);
   }
-}
-
-/** What a gateway says of a mirror, as far as it is looked at. */
-interface Shown {
-  readonly state: string;
-  readonly warm: boolean;
-  readonly ahead: number;
 }
 
 type Revision = readonly [id: string, rev: string];

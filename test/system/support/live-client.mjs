@@ -1,0 +1,61 @@
+// A PouchDB replica in memory that syncs live with one database at a time, whatever becomes of its server.
+import { EventEmitter } from 'node:events';
+import memory from 'pouchdb-adapter-memory';
+import PouchDB from 'pouchdb-node';
+
+PouchDB.plugin(memory);
+EventEmitter.defaultMaxListeners = 0;
+// PouchDB asks for the info of a database on the side, and does not handle that the server is away just then.
+process.on('unhandledRejection', () => undefined);
+
+const REPLICATION = {
+  live: true,
+  retry: true,
+  back_off_function: (delay) => Math.min((delay || 25) * 2, 1000),
+};
+
+export class LiveClient {
+  #remote;
+  #sync;
+
+  constructor(name) {
+    this.local = new PouchDB(name, { adapter: 'memory' });
+  }
+
+  /** Syncs with this database from now on. */
+  follow({ url, auth }) {
+    this.leave();
+    this.#remote = new PouchDB(url, { auth });
+    this.#keepSyncing();
+  }
+
+  /** It ends for good after some errors, which here only come of kills and bad lines: so it begins again. */
+  #keepSyncing() {
+    if (this.#remote === undefined || this.#sync !== undefined) return;
+    const sync = this.local.sync(this.#remote, REPLICATION);
+    this.#sync = sync;
+    const again = () => {
+      // It tells its end more than once, and may be another one by now.
+      if (this.#sync !== sync) return;
+      this.#sync = undefined;
+      setTimeout(() => this.#keepSyncing(), 200);
+    };
+    sync.on('error', again);
+    sync.on('complete', again);
+    sync.catch(() => undefined);
+  }
+
+  /** Stops syncing. */
+  leave() {
+    const sync = this.#sync;
+    this.#remote = this.#sync = undefined;
+    sync?.cancel();
+  }
+
+  /** As `leavesOf` of trees.ts. */
+  async leaves() {
+    const { results } = await this.local.changes({ style: 'all_docs' });
+    const lines = results.map(({ id, changes }) => [id, ...changes.map(({ rev }) => rev).sort()].join(' '));
+    return lines.sort().join('\n');
+  }
+}
