@@ -61,13 +61,8 @@ export class ConflictClients extends ModuleProcess {
     return this.ask('leaves', {});
   }
 
-  /** Stops syncing. */
-  leave(): Promise<void> {
-    return this.ask('leave', {});
-  }
-
   override async stop(): Promise<void> {
-    await this.leave().catch(() => undefined);
+    await this.ask('leave', {}).catch(() => undefined);
     await super.stop();
   }
 }

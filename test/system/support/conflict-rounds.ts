@@ -47,8 +47,6 @@ const KINDS = { counted: 24, filed: 8, titled: 4, mortal: 4, born: 4 };
 const IDS = Object.entries(KINDS).flatMap(([kind, count]) =>
   Array.from({ length: count }, (_, n) => `${kind} ${String(n)}`),
 );
-/** Clients begin these by themselves, so that they have no ancestor in common. */
-const UNBORN = /^born/;
 
 /** All that clients do can be merged, but for titles that two of them change. */
 const MERGE = {
@@ -96,10 +94,12 @@ export async function runConflictRounds(options: ConflictRounds): Promise<void> 
     }
     for (let round = from; round < to; round += 1) {
       const one = new Round({ ...options, upstream, fronts, random: new Random(seed + round), round });
-      const held = await one.run().catch((cause: unknown) => {
+      const ended = one.run().finally(() => one.end());
+      const held = await ended.catch((cause: unknown) => {
         throw new Error(`round ${String(round + 1)} of seed ${String(seed)}`, { cause });
       });
-      if (!onRound(held)) return;
+      if (!onRound(held) || round + 1 === to) return;
+      await one.clear();
     }
   } finally {
     for (const { gateway, line } of fronts) {
@@ -140,27 +140,28 @@ class Round {
   async run(): Promise<ConflictRound> {
     const { upstream, fronts, partitions, round } = this.options;
     await upstream.couch.put(`/${this.#database}`);
-    const docs = IDS.filter((id) => !UNBORN.test(id)).map((_id) => ({ _id, said: [], n: 0, lines: [] }));
+    // Clients begin the others by themselves, without an ancestor in common.
+    const docs = IDS.filter((id) => !id.startsWith('born')).map((_id) => ({
+      _id,
+      said: [],
+      n: 0,
+      lines: [],
+    }));
     await load(upstream.couch, this.#database, docs);
-    try {
-      await this.#warmUp();
-      await this.#clients.start(this.#servers.flatMap((server, at) => this.#clientsOf(server, at)));
-      for (let n = 0; n < partitions; n += 1) await this.#part();
-      const edits = await this.#clients.settle();
-      await this.#join();
-      const trees = await this.#settle();
-      const gateways = await this.#readDisks();
-      const outcome = requireResolved({ trees, edits, gateways });
-      await this.#clear();
-      const faults = fronts.flatMap(({ line }) => [...line.counts.values()]);
-      return {
-        ...{ round, ...outcome, kills: this.#kills },
-        acknowledged: edits.filter(({ isAcknowledged }) => isAcknowledged).length,
-        faults: faults.reduce((sum, count) => sum + count, 0),
-      };
-    } finally {
-      await this.#clients.stop();
-    }
+    await this.#warmUp();
+    await this.#clients.start(this.#servers.flatMap((server, at) => this.#clientsOf(server, at)));
+    for (let n = 0; n < partitions; n += 1) await this.#part();
+    const edits = await this.#clients.settle();
+    await this.#join();
+    const trees = await this.#settle();
+    const gateways = await this.#readDisks();
+    const outcome = requireResolved({ trees, edits, gateways });
+    const faults = fronts.flatMap(({ line }) => [...line.counts.values()]);
+    return {
+      ...{ round, ...outcome, kills: this.#kills },
+      acknowledged: edits.filter(({ isAcknowledged }) => isAcknowledged).length,
+      faults: faults.reduce((sum, count) => sum + count, 0),
+    };
   }
 
   async #warmUp(): Promise<void> {
@@ -299,18 +300,25 @@ class Round {
 
   /** Kills the gateways: what they have of merges has to be on their disks. */
   async #readDisks(): Promise<readonly OnDisk[]> {
-    const gateways = this.options.fronts.map(({ gateway }) => gateway);
-    for (const gateway of gateways) await gateway.kill();
     const disks = [];
-    for (const { data } of gateways) disks.push(await readDisk(data, this.#database));
-    for (const gateway of gateways) await gateway.start();
+    for (const { gateway } of this.options.fronts) {
+      await gateway.kill();
+      disks.push(await readDisk(gateway.data, this.#database));
+    }
     return disks;
   }
 
-  async #clear(): Promise<void> {
-    const { upstream, fronts } = this.options;
-    await this.#clients.leave();
-    await upstream.couch.delete(`/${this.#database}`);
-    for (const { gateway } of fronts) await dropMirror(gateway, this.#database, PATIENCE);
+  /** However it went. */
+  async end(): Promise<void> {
+    await this.#clients.stop();
+    await this.options.upstream.couch.request('DELETE', `/${this.#database}`);
+  }
+
+  /** Another round follows one that held. */
+  async clear(): Promise<void> {
+    for (const { gateway } of this.options.fronts) {
+      await gateway.start();
+      await dropMirror(gateway, this.#database, PATIENCE);
+    }
   }
 }
