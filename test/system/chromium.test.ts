@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { runBrowserSync } from './support/browser-sync.js';
@@ -11,6 +12,7 @@ import { serverTrees } from './support/pouch.js';
 import { MemoryWatch } from './support/proc.js';
 import { Restartable } from './support/restartable.js';
 import { difference } from './support/trees.js';
+import { until } from './support/wait.js';
 
 const COUNT = 1000;
 /** Bytes. */
@@ -27,7 +29,11 @@ describe.runIf(await hasBrowser())('PouchDB in Chromium, from a page of another 
   beforeAll(async () => {
     site = await servePage();
     stranger = await servePage();
-    gateway = await Restartable.start({ args: ['--cors', site.origin] });
+    const merge = { function: 'three-way', fields: { '/n': 'counter', '/tags': 'set' } };
+    gateway = await Restartable.start({
+      args: ['--cors', site.origin],
+      env: { CAUSEWAY_DATABASES: JSON.stringify([{ match: 'merged', mode: 'local', merge }]) },
+    });
     browser = await launchChromium();
   });
   afterAll(async () => {
@@ -118,5 +124,40 @@ describe.runIf(await hasBrowser())('PouchDB in Chromium, from a page of another 
 
   it(`syncs ${String(COUNT)} documents live through a stop and a kill`, { timeout: 120_000 }, async () => {
     await runBrowserSync({ gateway, browser, site, count: COUNT, ceiling: 60_000 });
+  });
+
+  it('gets what was edited offline in two browsers back as one document', async () => {
+    const url = `${gateway.url}/merged`;
+    const tabs = [await Tab.open(browser, site), await Tab.open(browser, site)] as const;
+    const names = ['here', 'there'] as const;
+    const both = <T>(work: (tab: Tab, name: string) => Promise<T>): Promise<T[]> =>
+      Promise.all(tabs.map((tab, at) => work(tab, names[at] ?? '')));
+    const start = (): Promise<unknown> =>
+      both((tab, name) => tab.call('startSync', name, url, { auth: gateway.auth }));
+    const isThere = async (members: object): Promise<void> => {
+      await until('both have it', async () => {
+        const docs = await both((tab, name) => tab.call('getConflicts', name, 'order').catch(() => ({})));
+        return docs.every((doc) => isDeepStrictEqual({ ...doc, _id: '', _rev: '' }, members));
+      });
+    };
+
+    const order = { n: 1, tags: ['new'], title: 'Order' };
+    await tabs[0].call('put', 'here', { _id: 'order', ...order });
+    await start();
+    await isThere({ _id: '', _rev: '', ...order });
+    await both((tab, name) => tab.call('stopSync', name));
+    await tabs[0].call('edit', 'here', 'order', { n: 11, tags: ['new', 'big'], paid: true });
+    await tabs[1].call('edit', 'there', 'order', { n: 101, tags: ['new', 'late'] });
+    await tabs[1].call('edit', 'there', 'order', { title: 'Order 17' });
+
+    await start();
+    const merged = { n: 111, tags: ['new', 'late', 'big'], paid: true, title: 'Order 17' };
+    await isThere({ _id: '', _rev: '', ...merged });
+    await both((tab, name) => tab.call('stopSync', name));
+    const trees = await serverTrees(gateway.couch, 'merged');
+    for (const tree of await both((tab, name) => tab.call('trees', name)))
+      expect(difference(tree, trees)).toBeUndefined();
+    expect(await both((tab) => tab.call('problems'))).toEqual([[], []]);
+    await Promise.all(tabs.map(({ page }) => page.close()));
   });
 });

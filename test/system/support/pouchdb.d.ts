@@ -76,7 +76,7 @@ declare module 'pouchdb-node' {
     readonly name: string;
     readonly adapter: string;
     info(): Promise<{ db_name: string; doc_count: number; update_seq: number | string }>;
-    get(id: string): Promise<Doc>;
+    get(id: string, options?: { conflicts: true }): Promise<Doc>;
     get(
       id: string,
       options: { open_revs: 'all'; revs: true },

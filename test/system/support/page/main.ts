@@ -44,6 +44,9 @@ const api = {
 
   get: (name: string, id: string) => db(name).get(id),
 
+  /** The winner, with the revisions that it conflicts with. */
+  getConflicts: (name: string, id: string) => db(name).get(id, { conflicts: true }),
+
   /** Puts a document with a Blob. */
   putBlob: async (name: string, id: string, length: number, seed: number) => {
     const data = new Blob([noise(length, seed)], { type: 'application/octet-stream' });
