@@ -6,14 +6,20 @@ import { FolderSeconds } from './test/support/folder-seconds.js';
 
 const report = process.env.TEST_REPORT;
 
-/** A thread cannot load TypeScript: those that run functions load what was compiled, which `globalSetup` sees to. */
+/**
+ * Threads and processes cannot load TypeScript: those that run functions load what was compiled, which `globalSetup` sees
+ * to.
+ */
 const compiledThreads: Plugin = {
   name: 'compiled-threads',
   enforce: 'pre',
-  transform: (code, id) =>
-    id.endsWith('/src/design/thread.ts')
-      ? code.replace('./worker/', '../../dist/lib/design/worker/')
-      : undefined,
+  transform(code, id) {
+    if (id.endsWith('/src/design/thread.ts'))
+      return code.replace('./worker/', '../../dist/lib/design/worker/');
+    if (id.endsWith('/src/conflicts/sources/module-process.ts'))
+      return code.replace('./child/', '../../../dist/lib/conflicts/sources/child/');
+    return undefined;
+  },
 };
 
 /** Tests that put modules in the place of others, which only a process of their own is sure to load, or that look at its memory. */

@@ -12,6 +12,8 @@ import type { LoadedConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
 import { ConflictEngine, type EngineOptions } from './conflicts/engine.js';
+import type { MergeRule } from './conflicts/rules.js';
+import { ForeignFunctions } from './conflicts/sources/foreign-functions.js';
 import { QuickJsSandbox } from './design/sandbox.js';
 import { ValidatedView } from './design/validation.js';
 import { buildApp } from './http/app.js';
@@ -22,6 +24,7 @@ import { Tasks } from './observe/tasks.js';
 import { Rejections } from './rejections/rejections.js';
 import type { BaseLimits } from './store/conflicts/types.js';
 import { Databases, type StoreOptions } from './store/databases.js';
+import type { Database } from './store/types.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { Mirrors } from './upstream/mirrors/mirrors.js';
@@ -139,16 +142,29 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     ofUsers.close();
     await Promise.all([perUser.close(), mirrors.close()]);
   });
-  const conflicts = new ConflictEngine({
+  const merging = conflictOptions(settings);
+  const { limits: mergeLimits } = merging;
+  const onChange = (): void => conflicts.reconfigure();
+  const foreign = new ForeignFunctions({ sandbox, limits: mergeLimits, onChange, log });
+  const ruleOf = (db: Database): MergeRule | undefined => foreign.ruleIn(db, upstream.rules.mergeOf(db.name));
+  const conflicts: ConflictEngine = new ConflictEngine({
     databases,
-    ruleOf: (name) => upstream.rules.mergeOf(name),
+    ruleOf,
     viewOf: (db) => new ValidatedView(mirrors.view(db), sandbox, SERVER),
     bodies: mirrors.bodies,
-    ...conflictOptions(settings),
+    ...merging,
     log,
   });
-  parts.add(() => conflicts.close());
-  settings.onChange(() => conflicts.reconfigure());
+  // Together: what the one waits for the other ends.
+  parts.add(async () => {
+    const closed = conflicts.close();
+    foreign.close();
+    await closed;
+  });
+  settings.onChange(() => {
+    foreign.reread();
+    conflicts.reconfigure();
+  });
   const services = {
     settings,
     databases,
@@ -160,6 +176,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     views,
     upstream,
     mirrors,
+    merging: { ruleOf },
     server: { uuid: directory.uuid, version },
   };
   const replicator = createReplicator({ ...services, rejections });

@@ -7,7 +7,7 @@ const days = (value: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max
 /** Merging documents that are in conflict. */
 export const conflicts = z.strictObject({
   timeout: milliseconds(1000).describe(
-    'The time that a merge function may take for one document, in milliseconds; it stays in conflict then.',
+    'The time that a merge function may take for one document, in milliseconds; it stays in conflict then. Those of design documents have `functions.timeout`.',
   ),
   patience: milliseconds(600_000).describe(
     'How long a document in conflict waits for what replication may still bring, in milliseconds.',

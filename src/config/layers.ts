@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import { parse, YAMLParseError } from 'yaml';
 import { exitCodes, StartError } from './exit.js';
 import { type Key, keys } from './keys.js';
+import { withModulesFrom } from './merge-schema.js';
 import { nearest } from './nearest.js';
 
 /** Nested values without a prototype, so that no key can mean anything but itself. */
@@ -24,7 +26,19 @@ export function isSection(value: unknown): value is Values {
 
 /** A YAML file. */
 export function fileLayer(file: string): Layer {
-  return { values: sections(parseYaml(file, readText(file)), file), source: () => file };
+  const values = sections(parseYaml(file, readText(file)), file);
+  return { values: withModules(values, path.dirname(file)), source: () => file };
+}
+
+/** Modules lie beside the file that names them, wherever the server was started. */
+function withModules(values: Values, folder: string): Values {
+  const { databases } = values;
+  if (!Array.isArray(databases)) return values;
+  const locate = (file: string): string => path.resolve(folder, file);
+  const rules = databases.map((rule: unknown) =>
+    isSection(rule) ? { ...rule, merge: withModulesFrom(rule.merge, locate) } : rule,
+  );
+  return { ...values, databases: rules };
 }
 
 function readText(file: string): string {

@@ -119,7 +119,7 @@ export const databaseRules = z.array(rule).default([]).meta({
   description:
     'Where databases are, by their names: the first rule that matches counts (`*` is any text, `?` any character). `local` is here, `proxy` upstream, `mirror` in step with it. `_…` is always local; see below for the rest.',
   allowed:
-    'a list of rules such as {match: archive-*, mode: proxy} with the modes local, mirror and proxy; mirrors may have start (eager, on-demand), direction (both, pull, push), selector or docIds, createOffline; those and local databases may have merge (a function such as three-way, {function, …}, or a list of {selector, function, …}); where there is an upstream.url the last rule matches *, where there is none all are local',
+    'a list of rules such as {match: archive-*, mode: proxy} with the modes local, mirror and proxy; mirrors may have start (eager, on-demand), direction (both, pull, push), selector or docIds, createOffline; those and local databases may have merge (a function such as three-way, {function, …}, {module}, {design}, or a list of such with a selector); where there is an upstream.url the last rule matches *, where there is none all are local',
 });
 
 interface Upstream {

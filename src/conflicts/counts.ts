@@ -1,5 +1,6 @@
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
+import type { Merging } from './merging.js';
 import type { MergeRule } from './rules.js';
 import { type Standing, standingOf } from './standing.js';
 
@@ -59,10 +60,7 @@ interface DatabaseConflicts {
  * Conflicts of all databases that are open, with the ones that have most of them. Of these those that are deferred are
  * counted, as long as that does not take long.
  */
-export async function conflictsInShort(
-  databases: Databases,
-  ruleOf: (name: string) => MergeRule | undefined,
-): Promise<object> {
+export async function conflictsInShort(databases: Databases, merging: Merging): Promise<object> {
   const rows = databases.allOpen
     .map(({ name, conflicts, journal }) => ({
       name,
@@ -75,14 +73,16 @@ export async function conflictsInShort(
   let left = MOST_COUNTED;
   for (const row of rows.slice(0, MOST_NAMED)) {
     const { name, conflicts } = row;
-    const rule = ruleOf(name);
     const most = left;
     // One that was deleted meanwhile, or fails, does not keep the others from being shown.
-    const counted = await databases
-      .use(name, (db) => countConflicts(db, rule, most))
-      .catch(() => ({ states: null }));
-    if (rule !== undefined) left = Math.max(0, left - conflicts);
-    named.push({ ...row, deferred: counted.states && (counted.states.deferred ?? 0) });
+    const { states, isKept } = await databases
+      .use(name, async (db) => {
+        const rule = merging.ruleOf(db);
+        return { ...(await countConflicts(db, rule, most)), isKept: rule === undefined };
+      })
+      .catch(() => ({ states: null, isKept: true }));
+    if (!isKept) left = Math.max(0, left - conflicts);
+    named.push({ ...row, deferred: states && (states.deferred ?? 0) });
   }
   return {
     total: rows.reduce((sum, { conflicts }) => sum + conflicts, 0),

@@ -4,15 +4,14 @@ import { CouchError } from '../errors.js';
 import type { ConflictRow } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
+import type { Merging } from './merging.js';
 import { Resolver, type ResolverOptions } from './resolver.js';
 import type { MergeRule } from './rules.js';
 import { Trimming } from './trimming.js';
 import { Watched } from './watched.js';
 
-export interface EngineOptions extends ResolverOptions {
+export interface EngineOptions extends ResolverOptions, Merging {
   readonly databases: Databases;
-  /** How the conflicts of a database are resolved; undefined where they are kept. */
-  readonly ruleOf: (name: string) => MergeRule | undefined;
   /** A database as it judges what merges write. */
   readonly viewOf?: (db: Database) => Database;
   /** Milliseconds between two looks at what is to be trimmed; a minute when left out. */
@@ -81,9 +80,10 @@ export class ConflictEngine {
   /** Whether there is something to do in a database that is open. Takes no time: called after each commit. */
   #look(name: string): void {
     if (this.#isClosing()) return;
-    const rule = this.options.ruleOf(name);
-    const db = rule && this.options.databases.peek(name);
-    if (rule === undefined || db === undefined || db.conflicts.count === 0) return;
+    const db = this.options.databases.peek(name);
+    if (db === undefined || db.conflicts.count === 0) return;
+    const rule = this.options.ruleOf(db);
+    if (rule === undefined) return;
     const watched = this.#watched.get(name);
     // Rows of which something is noted were decided, unless that was by another rule.
     if (watched?.isUpTo(db, rule) === true) return;
@@ -141,7 +141,7 @@ export class ConflictEngine {
 
   async #resolvePage(watched: Watched, db: Database): Promise<void> {
     const { ruleOf, viewOf } = this.options;
-    const rule = ruleOf(watched.name);
+    const rule = ruleOf(db);
     if (rule === undefined) {
       watched.forget();
       return;

@@ -7,10 +7,10 @@ import type { Database } from '../store/types.js';
 import { digesting } from './canonical.js';
 import { editsOf, tombstoneEdit } from './edits.js';
 import { type Entry, mergeEntry } from './entries.js';
-import type { BuiltIn } from './functions/builtin.js';
 import { type BodySource, LoadedDocument, LONG, MOST_CHARACTERS } from './loaded.js';
 import { resolved } from './resolved.js';
-import type { MergeRule } from './rules.js';
+import type { Merge, MergeRule } from './rules.js';
+import { CageUnavailable } from './sources/cage.js';
 import { type ConflictState, parseState, stateText } from './states.js';
 import { roomAt } from './room.js';
 import { limited } from './time-limit.js';
@@ -143,7 +143,7 @@ class Look {
     return this.#act(document, merge, decision);
   }
 
-  async #functionFor(document: LoadedDocument): Promise<BuiltIn | undefined> {
+  async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {
     const [winner] = document.live;
     if (winner === undefined) return undefined;
     await document.read([winner]);
@@ -151,7 +151,7 @@ class Look {
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }
 
-  async #act(document: LoadedDocument, merge: BuiltIn, decision: Decision): Promise<Next> {
+  async #act(document: LoadedDocument, merge: Merge, decision: Decision): Promise<Next> {
     switch (decision.kind) {
       case 'none':
         return 'done';
@@ -180,14 +180,15 @@ class Look {
     return this.#write(document, edits, { kind: 'tidy', tombstones }, leaves);
   }
 
-  async #merge(document: LoadedDocument, merge: BuiltIn, conflict: ConflictText): Promise<Next> {
+  async #merge(document: LoadedDocument, merge: Merge, conflict: ConflictText): Promise<Next> {
     const { timeout, maxDocumentSize } = this.options.limits;
     let made;
     try {
-      const resolution = await inTurns(limited(merge.resolve(conflict), timeout));
+      const resolution = await resolutionBy(merge, conflict, timeout);
       if (resolution.kind === 'defer') return deferred(resolution.reason, resolution.paths);
       made = { outcome: resolution.kind, writes: await writesOf(conflict, resolution) };
     } catch (error) {
+      if (error instanceof CageUnavailable) throw error;
       // Whatever a function does, the document stays as it is.
       return deferred(`the merge function failed: ${(error as Error).message}`);
     }
@@ -210,6 +211,14 @@ class Look {
     return nextOf(await this.db.resolve(writes, { journal }));
   }
 }
+
+/** What a function makes of a conflict. @param timeout milliseconds; those that are not built in know theirs */
+export const resolutionBy = (
+  merge: Merge,
+  conflict: ConflictText,
+  timeout: number,
+): ResolutionText | Promise<ResolutionText> =>
+  'ask' in merge ? merge.ask(conflict) : inTurns(limited(merge.resolve(conflict), timeout));
 
 /** What a resolution writes. The digest of a long body is worked out in turns. */
 async function writesOf(

@@ -1,8 +1,10 @@
-import type { MergeConfig } from '../config/merge-schema.js';
+import path from 'node:path';
+import type { FunctionConfig, MergeChoice, MergeConfig } from '../config/merge-schema.js';
 import { CouchError } from '../errors.js';
 import { compileSelector } from '../selector/match.js';
 import type { Json } from '../selector/types.js';
 import { type BuiltIn, builtIn, MergeOptionsError } from './functions/builtin.js';
+import type { ForeignMerge } from './sources/foreign-function.js';
 
 /** A way to merge that there is not. */
 export class MergeRuleError extends Error {
@@ -20,57 +22,84 @@ export class MergeRuleError extends Error {
 /** Conflicts stay as they are. */
 const KEEP = 'keep';
 
-interface Choice {
+/** Where a merge function is that is not built in. */
+export type ForeignSource = (
+  | {
+      readonly kind: 'module';
+      /** Absolute. */
+      readonly file: string;
+    }
+  | {
+      readonly kind: 'design';
+      /** Of the design document. */
+      readonly id: string;
+      /** In its `merges`. */
+      readonly name: string;
+    }
+) & { readonly version: string; readonly equalIsSame: boolean };
+
+type OfModule = Extract<FunctionConfig, { readonly module: string }>;
+type OfDesign = Extract<FunctionConfig, { readonly design: string }>;
+
+/** A merge function as it is at the moment. */
+export type Merge = BuiltIn | ForeignMerge;
+
+interface Choice<Function> {
   /** For every document when left out. */
+  readonly selector: unknown;
   readonly fits: ((winner: Json) => boolean) | undefined;
   /** Undefined where the document stays in conflict. */
-  readonly merge: BuiltIn | undefined;
+  readonly merge: Function | undefined;
 }
+
+/** A rule as the configuration has it: functions that are not built in are found in the database. */
+export type ConfiguredRule = MergeRule<BuiltIn | ForeignSource>;
 
 /**
  * How the conflicts of a database are resolved. The first choice counts whose selector the winning leaf fits: the same
  * leaves have the same winner everywhere.
  */
-export class MergeRule {
-  private constructor(
-    private readonly choices: readonly Choice[],
-    /** Another one where documents may be resolved otherwise. */
-    readonly version: string,
-  ) {}
+export class MergeRule<Function extends { readonly version: string } = Merge> {
+  /** Another one where documents may be resolved otherwise. */
+  readonly version: string;
+
+  private constructor(private readonly choices: readonly Choice<Function>[]) {
+    const versions = choices.map(({ selector, merge }) => [selector ?? null, merge?.version ?? KEEP]);
+    const [only] = choices;
+    const isPlain = choices.length === 1 && only?.fits === undefined;
+    this.version = isPlain ? (only?.merge?.version ?? KEEP) : JSON.stringify(versions);
+  }
 
   /** @returns undefined where all conflicts are kept. @throws MergeRuleError */
-  static of(config: MergeConfig): MergeRule | undefined {
+  static of(config: MergeConfig): ConfiguredRule | undefined {
     const given = Array.isArray(config)
       ? config
       : [typeof config === 'string' ? { function: config } : config];
     const choices = given.map((one, at) => readChoice(one, Array.isArray(config) ? `${at}: ` : ''));
-    if (choices.every(({ merge }) => merge === undefined)) return undefined;
-    const versions = choices.map(({ merge }, at) => [given[at]?.selector ?? null, merge?.version ?? KEEP]);
-    const [only] = choices;
-    const isPlain = choices.length === 1 && only?.fits === undefined;
-    return new MergeRule(choices, isPlain ? (only?.merge?.version ?? KEEP) : JSON.stringify(versions));
+    return choices.every(({ merge }) => merge === undefined) ? undefined : new MergeRule(choices);
+  }
+
+  /** The same rule with other functions in the place of each. */
+  map<Other extends { readonly version: string }>(other: (merge: Function) => Other): MergeRule<Other> {
+    return new MergeRule(
+      this.choices.map(({ merge, ...choice }) => ({ ...choice, merge: merge && other(merge) })),
+    );
   }
 
   /**
    * The function that resolves the conflict of a document; undefined where it is kept.
    * @param winner reads the winning leaf, where that is asked for
    */
-  functionFor(winner: () => Json): BuiltIn | undefined {
+  functionFor(winner: () => Json): Function | undefined {
     let document: Json | undefined;
     return this.choices.find(({ fits }) => fits === undefined || fits((document ??= winner())))?.merge;
   }
 }
 
-function readChoice(
-  { function: name, selector, ...options }: Exclude<MergeConfig, string | unknown[]>,
-  place: string,
-): Choice {
+function readChoice({ selector, ...given }: MergeChoice, place: string): Choice<BuiltIn | ForeignSource> {
   try {
     const fits = selector === undefined ? undefined : compileSelector(selector);
-    if (name !== KEEP) return { fits, merge: builtIn(name, options) };
-    const [option] = Object.keys(options);
-    if (option === undefined) return { fits, merge: undefined };
-    throw new MergeOptionsError(`${KEEP} has no option ${option}`);
+    return { selector, fits, merge: sourceOf(given) };
   } catch (error) {
     const isKnown = error instanceof CouchError || error instanceof MergeOptionsError;
     if (!isKnown) throw error;
@@ -80,4 +109,26 @@ function readChoice(
       { cause: error },
     );
   }
+}
+
+/**
+ * @returns undefined where documents stay in conflict
+ * @throws MergeOptionsError where there is no such function, or it has no such options
+ */
+export function sourceOf(given: FunctionConfig): BuiltIn | ForeignSource | undefined {
+  if (!('function' in given)) return 'module' in given ? ofModule(given) : ofDesign(given);
+  const { function: name, ...options } = given;
+  if (name !== KEEP) return builtIn(name, options);
+  const [option] = Object.keys(options);
+  if (option === undefined) return undefined;
+  throw new MergeOptionsError(`${KEEP} has no option ${option}`);
+}
+
+function ofModule({ module: file, equalIsSame = true }: OfModule): ForeignSource {
+  return { kind: 'module', file: path.resolve(file), version: `module ${file}`, equalIsSame };
+}
+
+function ofDesign({ design, equalIsSame = true }: OfDesign): ForeignSource {
+  const [id = '', name = ''] = design.split('/');
+  return { kind: 'design', id: `_design/${id}`, name, version: `design ${design}`, equalIsSame };
 }

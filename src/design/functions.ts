@@ -92,6 +92,11 @@ export class CagedFunctions implements DesignFunctions {
     return outcome === null ? undefined : answerOf(outcome);
   }
 
+  /** See `MergeFunctions`. */
+  async merge(name: string, conflict: string): Promise<string> {
+    return wellFormed(await this.#answer('merges', name, [conflict]));
+  }
+
   async #answer(kind: Call['kind'], name: string, item: readonly string[]): Promise<string> {
     const [outcome] = await this.run({ kind, name, items: [item], shared: [] });
     return answerOf(outcome);

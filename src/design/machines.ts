@@ -26,7 +26,7 @@ export class Machines {
    * @throws CouchError 404 where that is not kept, 500 where its functions are of another language
    */
   get(db: Database, record: DocumentRecord): Machine {
-    const { id, seq, winner } = record;
+    const { id, seq } = record;
     const key = `${db.name}\n${id}`;
     const known = this.#known.get(key);
     this.#known.delete(key);
@@ -36,9 +36,7 @@ export class Machines {
       return known;
     }
     if (known !== undefined) this.#forget(known);
-    const design = db.read(record, winner);
-    if (design === undefined) throw notFound('missing');
-    requireSpoken(design);
+    const design = readDesign(db, record);
     const machine: Known = {
       number: ++this.#count,
       design,
@@ -76,6 +74,14 @@ export class Machines {
     this.#size -= design.length;
     this.drop(number);
   }
+}
+
+/** @throws CouchError 404 where it is not kept, 500 where its functions are of another language */
+export function readDesign(db: Database, record: DocumentRecord): string {
+  const design = db.read(record, record.winner);
+  if (design === undefined) throw notFound('missing');
+  requireSpoken(design);
+  return design;
 }
 
 /** Whatever the case of its name; Mango's design documents may have functions beside their indexes. */

@@ -15,7 +15,8 @@ export type Kind =
   | 'rewrites'
   | 'maps'
   | 'reduces'
-  | 'compiles';
+  | 'compiles'
+  | 'merges';
 
 /** What became of one call: text begins with `R` for a result, with `E` for an error; see guest/main.ts. */
 export type Outcome = boolean | string | null;

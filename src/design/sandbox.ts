@@ -1,12 +1,12 @@
 import { notFound } from '../errors.js';
 import type { Logger } from '../observe/log.js';
-import type { Database } from '../store/types.js';
+import type { Database, DocumentRecord } from '../store/types.js';
 import { CagedFunctions } from './functions.js';
 import type { Machine } from './job.js';
 import { Lists } from './lists.js';
-import { Machines } from './machines.js';
+import { Machines, readDesign } from './machines.js';
 import { Pool, type PoolListener, type PoolOptions } from './pool.js';
-import type { DesignFunctions, Sandbox } from './types.js';
+import type { DesignFunctions, MergeFunctions, Sandbox } from './types.js';
 
 /** Runs functions in WebAssembly, in threads of their own. */
 export class QuickJsSandbox implements Sandbox {
@@ -30,11 +30,20 @@ export class QuickJsSandbox implements Sandbox {
   }
 
   design(db: Database, id: string, signal?: AbortSignal): DesignFunctions {
-    const record = db.get(id);
-    if (record === undefined) throw notFound('missing');
-    if (record.deleted) throw notFound('deleted');
-    const machine = this.#machines.get(db, record);
+    const machine = this.#machines.get(db, recordOf(db, id));
     return this.#functions(machine, signal);
+  }
+
+  merges(db: Database, id: string): () => MergeFunctions {
+    const design = readDesign(db, recordOf(db, id));
+    return () => {
+      const machine = this.#machines.passing(db, id, design);
+      const functions = this.#functions(machine);
+      return {
+        merge: (name, conflict) => functions.merge(name, conflict),
+        close: () => this.#pool.drop(machine.number),
+      };
+    };
   }
 
   async compileViews(db: Database, id: string, design: string): Promise<void> {
@@ -60,4 +69,12 @@ export class QuickJsSandbox implements Sandbox {
       (call, rows) => this.#lists.run(machine, call, rows),
     );
   }
+}
+
+/** @throws CouchError 404 where there is none */
+function recordOf(db: Database, id: string): DocumentRecord {
+  const record = db.get(id);
+  if (record === undefined) throw notFound('missing');
+  if (record.deleted) throw notFound('deleted');
+  return record;
 }

@@ -19,6 +19,13 @@ export interface Sandbox {
    * @throws CouchError 400 where one does not compile
    */
   compileViews(db: Database, id: string, design: string): Promise<void>;
+  /**
+   * The merge functions of a design document as its winner has them now. Nothing tells them the time, and nothing is random.
+   * @param id with `_design/`
+   * @returns opens a place to run them in, in which nothing is left of others
+   * @throws CouchError 404 where there is none
+   */
+  merges(db: Database, id: string): () => MergeFunctions;
   /** Forgets all that functions have kept: each starts anew when it is called next. */
   reset(): void;
   /** Ends what runs; calls that wait are answered with 503. */
@@ -63,6 +70,16 @@ export interface DesignFunctions {
   list(name: string, head: string, request: string, rows: ListRows): AsyncGenerator<string>;
   /** What a rewrite function makes of a request; undefined where it says nothing. */
   rewrite(request: string): Promise<string | undefined>;
+}
+
+/** Must be closed. */
+export interface MergeFunctions {
+  /**
+   * What a function of `merges` makes of a conflict, whatever that is.
+   * @throws CouchError as those of `DesignFunctions` do
+   */
+  merge(name: string, conflict: string): Promise<string>;
+  close(): void;
 }
 
 export interface ValidatedPair {

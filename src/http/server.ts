@@ -89,6 +89,7 @@ export class Server {
   readonly replicator: Replicator;
   readonly upstream: Services['upstream'];
   readonly mirrors: Services['mirrors'];
+  readonly merging: Services['merging'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly inspector = new Inspector();
@@ -124,6 +125,7 @@ export class Server {
     this.replicator = services.replicator;
     this.upstream = services.upstream;
     this.mirrors = services.mirrors;
+    this.merging = services.merging;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
 import type { Users } from '../auth/users/users.js';
+import type { Merging } from '../conflicts/merging.js';
 import type { Settings } from '../config/settings.js';
 import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
@@ -26,6 +27,7 @@ export interface Services {
   readonly replicator: Replicator;
   readonly upstream: Upstream;
   readonly mirrors: Mirrors;
+  readonly merging: Merging;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

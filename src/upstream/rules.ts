@@ -1,5 +1,5 @@
 import { badConfig } from '../config/layers.js';
-import { MergeRule, MergeRuleError } from '../conflicts/rules.js';
+import { type ConfiguredRule, MergeRule, MergeRuleError } from '../conflicts/rules.js';
 import type { Config } from '../config/schema.js';
 import { CouchError } from '../errors.js';
 import { compileSelector } from '../selector/match.js';
@@ -26,7 +26,7 @@ export interface MirrorRule {
 interface Known {
   readonly pattern: RegExp;
   readonly rule: Rule;
-  readonly merge: MergeRule | undefined;
+  readonly merge: ConfiguredRule | undefined;
 }
 
 /** `_users` and the like, and `any/_replicator`. */
@@ -75,7 +75,7 @@ export class Rules {
   }
 
   /** How conflicts of a database are resolved; undefined where they are kept. */
-  mergeOf(name: string): MergeRule | undefined {
+  mergeOf(name: string): ConfiguredRule | undefined {
     return this.#knownOf(name)?.merge;
   }
 
@@ -122,7 +122,7 @@ function checkSelector(selector: Readonly<Record<string, unknown>>, at: number):
   }
 }
 
-function mergeOf({ merge }: Rule, at: number): MergeRule | undefined {
+function mergeOf({ merge }: Rule, at: number): ConfiguredRule | undefined {
   try {
     return merge === undefined ? undefined : MergeRule.of(merge);
   } catch (error) {

@@ -126,6 +126,7 @@ export async function startApp(
     views,
     upstream,
     mirrors,
+    merging: { ruleOf: () => undefined },
     server,
     ...services,
   };

@@ -135,6 +135,10 @@ class SlowCage {
         throw new Error('not asked for');
       },
     }),
+    merges: () => () => ({
+      merge: () => Promise.reject(new Error('not asked for')),
+      close: () => undefined,
+    }),
     compileViews: () => Promise.resolve(),
     reset: () => undefined,
     close: () => Promise.resolve(),

@@ -2,7 +2,7 @@ import type { Kind, Outcome } from '../protocol.js';
 import { compile, compileViews, requireWithin, type DesignFunction } from './compile.js';
 import { describe, Failure, isMessage, spell, type Thrown } from './failures.js';
 import { getRow, list, type Tell } from './list.js';
-import { seed } from './random.js';
+import { removeUncertain, seed } from './random.js';
 import { valueOf } from './repeated.js';
 import { provides, registerType } from './mime.js';
 import {
@@ -36,11 +36,12 @@ const compiled = new Map<string, DesignFunction>();
  * @param source its text
  * @param write where lines of logs go
  * @param feed takes what a list function says, and gives it rows
- * @param random four whole numbers of 32 bits
+ * @param random four whole numbers of 32 bits; without them nothing is random, and nothing tells the time
  */
 export function load(source: string, write: Log, feed: Tell, ...random: readonly number[]): void {
   tell = feed;
-  seed(random);
+  if (random.length > 0) seed(random);
+  else removeUncertain();
   design = parse(source) as Readonly<Record<string, unknown>>;
   views = viewsOf(design.views);
   log = (message) => write(typeof message === 'string' ? message : text(json(plain(message))));
@@ -123,6 +124,8 @@ function dispatch(kind: Kind, name: string, texts: readonly string[]): Outcome {
       const answer = rewrite(run, design, parameters, log);
       return answer === undefined ? null : `R${answer}`;
     }
+    case 'merges':
+      return `R${json(apply(run, design, parameters))}`;
   }
 }
 

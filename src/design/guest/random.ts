@@ -15,3 +15,9 @@ export function seed(numbers: readonly number[]): void {
   };
   Math.random = () => ((next() >>> 5) * 2 ** 26 + (next() >>> 6)) / 2 ** 53;
 }
+
+/** What says something else each time, or on each machine. */
+export function removeUncertain(): void {
+  Reflect.deleteProperty(globalThis, 'Date');
+  Reflect.deleteProperty(Math, 'random');
+}

@@ -76,7 +76,8 @@ export class Machine {
     private readonly surroundings: MachineSurroundings,
   ) {}
 
-  static async start(design: string, surroundings: MachineSurroundings): Promise<Machine> {
+  /** @param isPure whether nothing is to tell the time, and nothing is to be random */
+  static async start(design: string, surroundings: MachineSurroundings, isPure: boolean): Promise<Machine> {
     const { template, limits, dialogue, log } = surroundings;
     const clock = new Clock(limits.timeout, surroundings.isStopped);
     let memory: WebAssembly.Memory = { buffer: new ArrayBuffer(0) };
@@ -103,7 +104,8 @@ export class Machine {
       given = engine.newString(row);
       return given;
     });
-    const random = Array.from(randomFillSync(new Int32Array(4)), (number) => engine.newNumber(number));
+    const numbers = isPure ? [] : randomFillSync(new Int32Array(4));
+    const random = Array.from(numbers, (number) => engine.newNumber(number));
     const load = engine.importHandle(template.load);
     engine.callFunction(load, engine.undefined, engine.newString(design), write, tell, ...random);
     return new Machine(design, engine, engine.importHandle(template.call), memory, clock, surroundings);

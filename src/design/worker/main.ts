@@ -54,7 +54,9 @@ async function run({ machine: id, design = '', call, drop }: Order): Promise<Rep
   try {
     while (outcomes.length < call.items.length) {
       if (machine?.isUsable !== true) {
-        machine = await Machine.start(machine?.design ?? design, await surroundings);
+        // Merge functions have machines of their own.
+        const isPure = call.kind === 'merges';
+        machine = await Machine.start(machine?.design ?? design, await surroundings, isPure);
         shared = undefined;
       }
       Atomics.store(data.signs, signs.item, outcomes.length);

@@ -120,8 +120,8 @@ async function one(exchange: Exchange): Promise<void> {
 
 /** Conflicts of a database that is here. @throws CouchError 404 where there is none */
 async function countsOf({ server }: Exchange, name: string): Promise<object> {
-  const rule = server.upstream.rules.mergeOf(name);
-  const { journal, ...conflicts } = await server.databases.use(name, (db) => countConflicts(db, rule));
+  const { databases, merging } = server;
+  const { journal, ...conflicts } = await databases.use(name, (db) => countConflicts(db, merging.ruleOf(db)));
   return { conflicts, journal };
 }
 

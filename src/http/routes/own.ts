@@ -24,7 +24,7 @@ function alive(exchange: Exchange): void {
 }
 
 async function status(exchange: Exchange): Promise<void> {
-  const { identity, upstream, mirrors, databases } = exchange.server;
+  const { identity, upstream, mirrors, databases, merging } = exchange.server;
   const { uuid, version } = identity;
   const body = {
     version,
@@ -33,7 +33,7 @@ async function status(exchange: Exchange): Promise<void> {
     databases: { local: databases.list().length },
     upstream: upstream.status() ?? null,
     mirrors: upstream.isThere ? mirrorsInShort(mirrors) : null,
-    conflicts: await conflictsInShort(databases, (name) => upstream.rules.mergeOf(name)),
+    conflicts: await conflictsInShort(databases, merging),
   };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
 }

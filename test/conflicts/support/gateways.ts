@@ -1,7 +1,9 @@
 import { onTestFinished } from 'vitest';
 import type { MergeConfig } from '../../../src/config/merge-schema.js';
 import { ConflictEngine, type EngineOptions } from '../../../src/conflicts/engine.js';
-import { MergeRule } from '../../../src/conflicts/rules.js';
+import { type ConfiguredRule, MergeRule } from '../../../src/conflicts/rules.js';
+import { ForeignFunctions } from '../../../src/conflicts/sources/foreign-functions.js';
+import { QuickJsSandbox } from '../../../src/design/sandbox.js';
 import { startReplication } from '../../../src/replication/run.js';
 import type { Databases, StoreOptions } from '../../../src/store/databases.js';
 import { HASTY, localPeer } from '../../support/peers.js';
@@ -13,6 +15,7 @@ const DAY = 86_400_000;
 export interface Gateway {
   readonly databases: Databases;
   readonly engine: ConflictEngine;
+  readonly foreign: ForeignFunctions;
 }
 
 export interface GatewayOptions extends Partial<EngineOptions> {
@@ -20,28 +23,45 @@ export interface GatewayOptions extends Partial<EngineOptions> {
   readonly store?: Partial<StoreOptions>;
 }
 
+const MiB = 1 << 20;
+const FUNCTIONS = { timeout: 1000, memory: 16 * MiB, maxOutput: MiB, maxKept: 8, slowThreads: 2 };
+
 export const NAME = 'db';
 
 export async function startGateway(
-  merge: MergeConfig | (() => MergeRule | undefined),
+  merge: MergeConfig | (() => ConfiguredRule | undefined),
   { folder, store, ...options }: GatewayOptions = {},
 ): Promise<Gateway> {
   const databases = await openDatabases(folder ?? (await newFolder()), { ...QUICK, ...store });
   await databases.create(NAME);
-  const rule = typeof merge === 'function' ? merge : () => only;
   const only = typeof merge === 'function' ? undefined : MergeRule.of(merge);
-  const engine = new ConflictEngine({
+  const rule = typeof merge === 'function' ? merge : () => only;
+  const { log } = IDLE;
+  const limits = { timeout: 5000, patience: 60_000, maxDocumentSize: 8_000_000 };
+  const sandbox = new QuickJsSandbox(FUNCTIONS, log);
+  const foreign = new ForeignFunctions({
+    sandbox,
+    limits: options.limits ?? limits,
+    onChange: () => engine.reconfigure(),
+    log,
+  });
+  const engine: ConflictEngine = new ConflictEngine({
     databases,
-    ruleOf: rule,
-    limits: { timeout: 5000, patience: 60_000, maxDocumentSize: 8_000_000 },
+    ruleOf: (db) => foreign.ruleIn(db, rule()),
+    limits,
     journal: { minAge: DAY, maxAge: 2 * DAY, maxBytes: 1 << 30 },
-    log: IDLE.log,
+    log,
     ...options,
   });
   // Runs before the databases are closed.
-  onTestFinished(() => engine.close());
+  onTestFinished(async () => {
+    const closed = engine.close();
+    foreign.close();
+    await sandbox.close();
+    await closed;
+  });
   engine.start();
-  return { databases, engine };
+  return { databases, engine, foreign };
 }
 
 /** Brings what one gateway has to another. */
