@@ -1,5 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { Argument, Command, CommanderError, Option } from 'commander';
+import type { ConflictsCommand } from './commands/conflicts/command.js';
+import { CONFLICT_ACTIONS, conflicts } from './commands/conflicts/conflicts.js';
 import { replicate } from './commands/replicate/replicate.js';
 import type { ReplicateCommand } from './commands/replicate/command.js';
 import { mirror, MIRROR_ACTIONS, type MirrorCommand } from './commands/mirror.js';
@@ -35,6 +37,14 @@ Actions
   detach                keep what is here as a local database
   push-all, pull-anew   where the upstream database is missing or another one: have it take what is here, or keep that aside
                         and mirror what is there`;
+
+const CONFLICTS = `
+Actions
+  list DB               documents in conflict
+  show DB ID            its revision tree, and what each leaf changed
+  resolve DB ID         with --leaf, --body or --delete
+  journal DB [N]        what was merged and resolved; with N what went in and what came out
+  undo DB N             put back the leaves of entry N of the journal, as new revisions that replicate`;
 
 type Flags = Record<string, string | string[] | boolean | undefined>;
 
@@ -136,6 +146,22 @@ function program(): Command {
     .action((action: string, database: string | undefined, flags: Flags) =>
       mirror(mirrorCommand(action, database, flags)),
     );
+  withServer(causeway.command('conflicts'))
+    .description(
+      'show conflicts of a database of a running server, resolve them, or undo how they were merged',
+    )
+    .addArgument(new Argument('<action>', 'what to do').choices(CONFLICT_ACTIONS))
+    .argument('<database>', 'where')
+    .argument('[about]', 'the id of a document, or the number of an entry')
+    .option('--state <state>', 'list those in this state alone, such as deferred')
+    .option('--leaf <rev>', 'resolve it with this leaf')
+    .option('--body <file>', 'resolve it with the document in this file; - for the standard input')
+    .option('--delete', 'resolve it by deleting the document')
+    .option('--if-leaf <rev>', 'only if it has this leaf and no other; may be repeated', collect)
+    .addHelpText('after', CONFLICTS)
+    .action((action: string, database: string, about: string | undefined, flags: Flags) =>
+      conflicts(conflictsCommand(action, database, about, flags)),
+    );
   return causeway;
 }
 
@@ -232,6 +258,23 @@ const mirrorCommand = (action: string, database: string | undefined, flags: Flag
   database,
   force: flags.force === true,
   state: textOf(flags.state),
+});
+
+const conflictsCommand = (
+  action: string,
+  database: string,
+  about: string | undefined,
+  flags: Flags,
+): ConflictsCommand => ({
+  ...statusCommand(flags),
+  action,
+  database,
+  about,
+  state: textOf(flags.state),
+  leaf: textOf(flags.leaf),
+  body: textOf(flags.body),
+  delete: flags.delete === true,
+  ifLeaves: Array.isArray(flags.ifLeaf) ? flags.ifLeaf : [],
 });
 
 const load = (flags: Flags): LoadedConfig => loadConfig(inputOf(flags));

@@ -21,6 +21,7 @@ const LONG_PATIENCE = 600_000;
 /**
  * Asks a running server.
  * @param place below its URL
+ * @param body JSON text, of a POST
  * @returns the text of an answer that is a success
  * @throws StartError where it does not answer, does not let in who asks, or says no
  */
@@ -28,9 +29,10 @@ export async function askServer(
   access: ServerAccess,
   method: 'GET' | 'POST',
   place: string,
+  body?: string,
 ): Promise<string> {
   const { url } = access;
-  const answer = await send(access, method, new URL(place, url.endsWith('/') ? url : `${url}/`));
+  const answer = await send(access, method, new URL(place, url.endsWith('/') ? url : `${url}/`), body);
   const text = await answer.text();
   if (answer.status === 401 || answer.status === 403)
     throw new StartError([`${url} refuses it: ${reasonIn(text)}`], exitCodes.denied);
@@ -41,7 +43,7 @@ export async function askServer(
   return text;
 }
 
-async function send(access: ServerAccess, method: string, url: URL): Promise<Response> {
+async function send(access: ServerAccess, method: string, url: URL, body?: string): Promise<Response> {
   const isPost = method === 'POST';
   const headers = {
     authorization: authorization(access),
@@ -50,7 +52,7 @@ async function send(access: ServerAccess, method: string, url: URL): Promise<Res
   };
   const signal = AbortSignal.timeout(isPost ? LONG_PATIENCE : PATIENCE);
   try {
-    return await fetch(url, { method, headers, redirect: 'error', signal });
+    return await fetch(url, { method, headers, redirect: 'error', signal, body: body ?? null });
   } catch (error) {
     const { cause, message } = error as Error;
     const reason = (cause as NodeJS.ErrnoException | undefined)?.code ?? message;
