@@ -22,3 +22,13 @@ export { StartError } from './config/exit.js';
 export { openDatabase, PouchDB } from './pouchdb/pouchdb.js';
 export type { ConfigValues, Gateway, GatewayOptions };
 export type * from './pouchdb/types.js';
+export type {
+  AttachmentInfo,
+  Conflict,
+  ConflictLeaf,
+  Document as ConflictDocument,
+  MergeFunction,
+  Resolution,
+  TreeRevision,
+  Version,
+} from './conflicts/types.js';

@@ -1,5 +1,5 @@
 import { type Absence, absenceText } from '../upstream/mirrors/shown.js';
-import { size } from './amounts.js';
+import { count, size } from './amounts.js';
 import { askServer, type ServerAccess } from './server.js';
 import { table } from './table.js';
 
@@ -80,7 +80,7 @@ function mirrorLines(mirrors: NonNullable<Shown['mirrors']>): string[] {
 
 function conflictLines({ total, journal_bytes: bytes, databases }: Shown['conflicts']): string[] {
   return [
-    `${total} documents in conflict in the databases that are open; ${size(bytes)} in journals`,
+    `${count(total, 'document')} in conflict in the databases that are open; ${size(bytes)} in journals`,
     table(
       ['database', 'conflicts', 'deferred', 'journal'],
       databases.map(({ name, conflicts, deferred, journal_bytes: its }) => [

@@ -49,6 +49,7 @@ function write(name: string, text: string): void {
 
 const PROGRAM = `
 import { createGateway, openDatabase, PouchDB, type ConfigValues, type Gateway, type PouchDatabase } from 'causeway';
+import type { Conflict, MergeFunction, Resolution } from 'causeway';
 
 const config: ConfigValues = { port: 0, data: 'data', admins: { admin: 'secret' }, log: { level: 'silent' } };
 const gateway: Gateway = await createGateway(config);
@@ -60,6 +61,15 @@ const { text } = await remote.get('a');
 await local.close();
 await gateway.close();
 console.log(JSON.stringify({ written, text }));
+
+const longest: MergeFunction = ({ leaves, base }: Conflict): Resolution => {
+  const [first, ...others] = leaves.toSorted((a, b) => String(b.doc.text).length - String(a.doc.text).length);
+  if (first === undefined || others.some(({ doc }) => doc._attachments !== undefined)) return { defer: 'attachments' };
+  return base === undefined ? { pick: first.rev } : { merge: { ...base.doc, text: first.doc.text } };
+};
+console.log(typeof longest);
+// @ts-expect-error what is no resolution
+const never: MergeFunction = () => ({ keep: true });
 
 // @ts-expect-error a key that there is not
 const wrong: ConfigValues = { prot: 1 };
@@ -93,9 +103,10 @@ it('is used from TypeScript', () => {
   write('tsconfig.json', JSON.stringify({ compilerOptions: options, include: ['app.ts'] }));
   const tsc = path.join(root, 'node_modules/typescript/bin/tsc');
   run(app, process.execPath, tsc, '-p', '.');
-  const [first, second] = run(app, process.execPath, 'app.js').split('\n');
+  const [first, second, third] = run(app, process.execPath, 'app.js').split('\n');
   expect(JSON.parse(first ?? '')).toEqual({ written: 1, text: 'hello' });
-  expect(second).toContain('prot (the given configuration) is not a key; did you mean port?');
+  expect(second).toBe('function');
+  expect(third).toContain('prot (the given configuration) is not a key; did you mean port?');
 });
 
 it('is used as the README says', async () => {

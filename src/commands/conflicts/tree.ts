@@ -129,8 +129,8 @@ function notesOf(shown: ShownRevision, { winner, base }: DrawnTree): string[] {
   const notes: string[] = [];
   if (rev === winner) notes.push('winner');
   else if (state === 'leaf') notes.push('leaf');
-  else if (state === 'deleted')
-    notes.push(kind === 'tombstone' ? 'deleted: it went into another' : 'deleted');
+  else if (state === 'deleted') notes.push('deleted');
+  if (kind === 'tombstone') notes.push('it went into another');
   if (rev === base) notes.push('base');
   if (kind === 'merged') notes.push(`merged${absorbed.length === 0 ? '' : ` with ${inShort(absorbed)}`}`);
   if (equals.length > 0) notes.push(`the same as ${inShort(equals)}`);

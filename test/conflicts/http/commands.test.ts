@@ -145,7 +145,7 @@ describe('the drawing of a tree', () => {
       '│ │ ○ 11-b',
       '│ │ ● 12-b  winner',
       '│ └─◆ 8-a  leaf, merged with 6-f',
-      '└─✕ 7-a  deleted: it went into another',
+      '└─✕ 7-a  deleted, it went into another',
       '✕ 2-x  deleted',
     ]);
   });
