@@ -70,6 +70,7 @@ const SCALAR = /[^,\]}]+/y;
 /** An object or an array that we are in the middle of. */
 interface Container {
   readonly isObject: boolean;
+  /** Keys without their quotes. */
   readonly parts: { readonly key: string; readonly text: string }[];
   /** Of the member that is read. */
   key: string;
@@ -101,7 +102,7 @@ export function* canonical(source: string): Work<string> {
       const end = c === '"' ? stringEnd(source, at) : scalarEnd(source, at);
       const text = source.slice(at, end);
       const isKey = inner?.isObject === true && source[end] === ':';
-      if (isKey) inner.key = text;
+      if (isKey) inner.key = text.slice(1, -1);
       else done = put(inner, isNumber(c) ? canonicalNumber(text) : text);
       at = isKey ? end + 1 : end;
     }
@@ -134,11 +135,9 @@ function put(into: Container | undefined, text: string): string {
 }
 
 function* textOf({ isObject, parts }: Container): Work<string> {
-  const ordered = isObject
-    ? yield* sorting(parts, (a, b) => byCodePoint(a.key.slice(1, -1), b.key.slice(1, -1)))
-    : parts;
+  const ordered = isObject ? yield* sorting(parts, (a, b) => byCodePoint(a.key, b.key)) : parts;
   let text = '';
   for (const part of ordered)
-    text += `${text === '' ? '' : ','}${isObject ? `${part.key}:` : ''}${part.text}`;
+    text += `${text === '' ? '' : ','}${isObject ? `"${part.key}":` : ''}${part.text}`;
   return isObject ? `{${text}}` : `[${text}]`;
 }

@@ -23,8 +23,8 @@ export interface EngineOptions extends ResolverOptions, Merging {
 const DATABASES = 4;
 /** … each for so many documents before it is another's turn, … */
 const PAGE = 500;
-/** … and so many of these at once: their writes share commits. */
-const AT_ONCE = 100;
+/** … and so many of these at once: their writes share commits, and some are merged while others are written. */
+const AT_ONCE = 250;
 
 /**
  * Resolves conflicts as they come, in the background: it follows the index of conflicts of each database that has a rule

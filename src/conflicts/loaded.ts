@@ -80,12 +80,22 @@ export class LoadedDocument {
 
   /** What is to be done about it. */
   async decide(equalIsSame: boolean): Promise<Decision> {
-    await this.read(this.live);
+    await this.read([...this.live, ...this.#parents()]);
     for (;;) {
       const decision = decide(this.known, { equalIsSame });
       if (this.#wanted.size === 0) return decision;
       await this.read([...this.#wanted]);
     }
+  }
+
+  /** Those of leaves that are not deleted, as far as they are here: mostly the base is among them. */
+  #parents(): readonly string[] {
+    const { record } = this;
+    const kept = this.live.flatMap((leaf) => {
+      const parent = record.revsInfo(leaf)[1];
+      return parent?.status === 'available' ? parent.rev : [];
+    });
+    return [...new Set(kept)];
   }
 
   /** Looks for bodies: here, and then elsewhere. */

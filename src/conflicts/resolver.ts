@@ -64,7 +64,8 @@ export class Resolver {
     if (!isDue && before?.reason !== NO_BODIES) return due === Infinity ? undefined : due;
     const isOverdue = isDue && before?.state === 'waiting';
     const look = new Look(db, row, rule, this.options, signal, { before, isOverdue });
-    return look.bound > LARGE ? this.#large.add(() => look.run()) : look.run();
+    const document = look.load();
+    return (document?.bound ?? 0) > LARGE ? this.#large.add(() => look.run(look.load())) : look.run(document);
   }
 
   /** When a conflict of which something is noted is to be looked at again. */
@@ -84,7 +85,7 @@ interface Noted {
 
 /** What a look at a document leads to. */
 type Next =
-  /** Something was written, or the document changed: it is looked at again. */
+  /** The document changed, or what is left may have to be merged: it is looked at again. */
   'again' | 'done' | Omit<ConflictState, 'since' | 'rule'>;
 
 /** One document that is looked at until nothing more is to be done. */
@@ -98,14 +99,9 @@ class Look {
     private readonly noted: Noted,
   ) {}
 
-  /** Characters that the leaves have at most. */
-  get bound(): number {
-    return this.#load()?.bound ?? 0;
-  }
-
-  async run(): Promise<number | undefined> {
-    for (let left = MOST_TRIES; left > 0 && !this.signal.aborted; left--) {
-      const document = this.#load();
+  /** @param document as it was just now */
+  async run(document: LoadedDocument | undefined): Promise<number | undefined> {
+    for (let left = MOST_TRIES; left > 0 && !this.signal.aborted; left--, document = this.load()) {
       if (document === undefined) return undefined;
       const next = await this.#step(document);
       if (next === 'done') return undefined;
@@ -125,7 +121,7 @@ class Look {
     return undefined;
   }
 
-  #load(): LoadedDocument | undefined {
+  load(): LoadedDocument | undefined {
     const { db, signal } = this;
     const { bodies } = this.options;
     const record = db.get(this.row.id);
@@ -174,10 +170,12 @@ class Look {
     return (await roomAt(this.db.journal, this.options.journal)) === undefined;
   }
 
-  #tidy(document: LoadedDocument, tombstones: readonly Tombstone[]): Promise<Next> {
+  async #tidy(document: LoadedDocument, tombstones: readonly Tombstone[]): Promise<Next> {
     const edits = tombstones.map((one) => tombstoneEdit(document, one));
     const leaves = tombstones.map(({ leaf }) => leaf);
-    return this.#write(document, edits, { kind: 'tidy', tombstones }, leaves);
+    const next = await this.#write(document, edits, { kind: 'tidy', tombstones }, leaves);
+    // What is left may have to be merged.
+    return next === 'done' ? 'again' : next;
   }
 
   async #merge(document: LoadedDocument, merge: Merge, conflict: ConflictText): Promise<Next> {
@@ -231,7 +229,8 @@ async function writesOf(
 }
 
 function nextOf(written: Resolved): Next {
-  if (written.kind !== 'refused') return 'again';
+  if (written.kind === 'changed') return 'again';
+  if (written.kind === 'written') return 'done';
   const { edit, error } = written;
   return deferred(`${edit.id} may not be written: ${error.reason}`);
 }

@@ -1,4 +1,5 @@
 import { contentDigest } from './canonical.js';
+import { Glance } from './glance.js';
 import { type Graph, type History, isCut, isEdit, type Revision } from './graph.js';
 import { tombstoneRev, type TombstoneKind } from './revisions.js';
 import type { KnownDocument, Tombstone } from './types.js';
@@ -57,9 +58,14 @@ export const isOfSame = (a: Revision, b: Revision): boolean =>
  */
 export function equal({ content }: KnownDocument, live: readonly Revision[]): Tombstone[] {
   const highest = new Map<string, Revision>();
-  return live.filter(isEdit).flatMap((leaf) => {
+  const edits = live.filter(isEdit).flatMap((leaf) => {
     const its = content(leaf.rev);
-    if (its === undefined) return [];
+    return its === undefined ? [] : { leaf, its, glance: new Glance(its) };
+  });
+  return edits.flatMap((edit) => {
+    const { leaf, its, glance } = edit;
+    // Digests take their time.
+    if (!edits.some((other) => other !== edit && glance.mayBe(other.glance))) return [];
     const digest = contentDigest(its);
     const into = highest.get(digest);
     if (into === undefined) highest.set(digest, leaf);

@@ -7,6 +7,7 @@ type Compare<T> = (a: T, b: T) => number;
 
 /** Sorts as `toSorted` does, bit by bit: items with equal places stay in their order. */
 export function* sorting<T extends object>(items: readonly T[], compare: Compare<T>): Work<readonly T[]> {
+  if (items.length <= RUN) return items.toSorted(compare);
   let runs: (readonly T[])[] = [];
   for (let at = 0; at < items.length; at += RUN) {
     runs.push(items.slice(at, at + RUN).sort(compare));

@@ -224,6 +224,8 @@ export const editOf = (text: string, attachments: 'stub' | 'shared'): Said =>
 /** `editOf` for a text that may be long. */
 export function* readEdit(text: string, attachments: 'stub' | 'shared'): Work<Said> {
   const parts = splitAttachments(text);
+  const plain = parts === undefined ? plainSaid(text) : undefined;
+  if (plain !== undefined) return plain;
   const own = (yield* readTexts(parts?.before ?? text)) ?? new Map<string, string>();
   const deleted = own.get('_deleted') === 'true';
   for (const name of ['_id', '_rev', '_deleted']) own.delete(name);
@@ -234,6 +236,18 @@ export function* readEdit(text: string, attachments: 'stub' | 'shared'): Work<Sa
     attachments === 'stub' ? { kind: 'stub', revpos: attachment.revpos } : { kind: 'shared', attachment },
   ]);
   return { deleted, body, attachments: new Map(kept) };
+}
+
+/** How most stored texts begin. */
+const HEAD = /^\{"_id":"[^"\\]*","_rev":"[^"\\]*"(,"_deleted":true)?(?:,|\}$)/;
+/** Where one of these stands behind that, it may be another program's text. */
+const ELSEWHERE = ['"_id"', '"_rev"', '"_deleted"'];
+
+/** Of a text that we stored, which need not be taken apart; undefined where it may be another one. */
+function plainSaid(text: string): Said | undefined {
+  const [head, deleted] = HEAD.exec(text) ?? [];
+  if (head === undefined || ELSEWHERE.some((name) => text.includes(name, head.length))) return undefined;
+  return { deleted: deleted !== undefined, body: text.slice(head.length, -1) };
 }
 
 /** The text under which a revision is stored, and which is sent as it is. */

@@ -137,7 +137,8 @@ export class LevelDatabase extends LevelHost implements Database {
       source: this,
       rules: () => this.rules,
       get: (id: string) => this.get(id),
-      read: async (record: DocumentRecord, rev: string) => (await this.readMany([{ record, rev }]))[0],
+      read: (record: DocumentRecord, revs: readonly string[]) =>
+        this.readMany(revs.map((rev) => ({ record, rev }))),
       isStillStored,
       submit: (task: WriteTask) => this.submit(task),
     };

@@ -116,16 +116,16 @@ export class BaseWrites {
   #changesOf({ before, after }: Touched): readonly KeptChange[] {
     const changes = keptChanges(before, after);
     if (this.context.baseLimits === undefined || after === undefined) return changes;
+    // Those of leaves, and no other.
+    if (after.bodySeqs.size <= after.leafRevs().length) return changes;
     const stored = new Set(after.bodySeqs.values());
     const all = changes.map((change) =>
       change.by < 0 && stored.has(change.seq) ? { ...change, by: 0, isBase: true } : change,
     );
     for (const { seq } of all) stored.delete(seq);
-    const kept = keptBodies(after);
-    // What came with this commit, and was superseded by it.
+    // What came with this commit, and was superseded by it: what it brought and is kept joined.
     for (const seq of stored) {
-      const isNew = seq > this.context.state.updateSeq && !hasBody(kept, seq);
-      if (isNew) all.push({ seq, by: 1, leavesBy: 0, isBase: true });
+      if (seq > this.context.state.updateSeq) all.push({ seq, by: 1, leavesBy: 0, isBase: true });
     }
     for (const { seq, isBase } of all) if (isBase === true) this.#noted.add(seq);
     return all;

@@ -13,8 +13,8 @@ type Outcome = 'written' | 'changed' | 'overtaken';
 export interface ResolveHost {
   readonly source: JudgingSource;
   readonly rules: () => Rules;
-  /** The stored text of a revision. */
-  readonly read: (record: StoredRecord, rev: string) => Promise<string | undefined>;
+  /** The stored texts of revisions. */
+  readonly read: (record: StoredRecord, revs: readonly string[]) => Promise<(string | undefined)[]>;
   readonly get: (id: string) => StoredRecord | undefined;
   /** Whether the body that kept a revision from being judged was not dropped meanwhile. */
   readonly isStillStored: (judged: Judged, transaction: Transaction) => boolean;
@@ -72,13 +72,12 @@ async function leavesOf(
   record: StoredRecord | undefined,
   revs: readonly string[],
 ): Promise<readonly JournalLeaf[]> {
-  const leaves: JournalLeaf[] = [];
-  if (record === undefined) return leaves;
-  for (const rev of revs) {
-    const text = await host.read(record, rev);
-    if (text !== undefined) leaves.push({ rev, text });
-  }
-  return leaves;
+  if (record === undefined || revs.length === 0) return [];
+  const texts = await host.read(record, revs);
+  return revs.flatMap((rev, at) => {
+    const text = texts[at];
+    return text === undefined ? [] : { rev, text };
+  });
 }
 
 const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly JournalLeaf[]): number =>
