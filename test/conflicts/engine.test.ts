@@ -175,6 +175,37 @@ describe('a journal', () => {
   });
 });
 
+describe('a document that was merged again and again', () => {
+  const NUMBERS = Array.from({ length: 30 }, (_, at) => String(at).padStart(26, '0'));
+
+  /** Two clients edit what gateways made of it. @param made hashes of its revisions, the newest first */
+  async function edited(made: readonly string[]): Promise<Gateway> {
+    const gateway = await startGateway({ function: 'last-write-wins', field: '/at' });
+    const ids = (hash: string): object => ({ start: made.length + 1, ids: [hash, ...made] });
+    await use(gateway, (db) =>
+      replicate(db, { _id: 'a', _revisions: ids('a'), at: 1 }, { _id: 'a', _revisions: ids('b'), at: 2 }),
+    );
+    return gateway;
+  }
+
+  test('and by nobody edited is put aside', async () => {
+    const gateway = await edited(NUMBERS.map((number) => `c0a1e5${number}`));
+    await use(gateway, async (db) => {
+      await noted(db, { state: 'deferred', reason: 'it was merged again and again' });
+      expect(living(db)).toEqual(['31-b', '31-a']);
+    });
+  });
+
+  test('is merged where clients edit it as often', async () => {
+    const made = NUMBERS.map((number, at) => (at % 2 === 0 ? `c0a1e5${number}` : `d0a1e5${number}`));
+    const gateway = await edited(made);
+    await use(gateway, async (db) => {
+      await merged(db);
+      expect(body(db, 'a')).toMatchObject({ at: 2 });
+    });
+  });
+});
+
 describe('a document whose base a compaction met', () => {
   /** One client edits it, it is compacted, then the other one's edit comes. */
   async function compactBetween(limits: BaseLimits): Promise<Gateway> {
