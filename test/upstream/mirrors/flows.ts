@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { onTestFinished } from 'vitest';
+import { tombstonesLast } from '../../../src/conflicts/sending.js';
 import type { HttpPeerOptions } from '../../../src/replication/http/options.js';
 import { HttpPeer } from '../../../src/replication/http/peer.js';
 import { newAgent } from '../../../src/replication/http/agent.js';
@@ -57,6 +58,7 @@ export async function newFlows({ origin, headers }: Upstream) {
       source,
       target,
       options: more,
+      order: tombstonesLast,
       tuning: HASTY,
       listener: {
         onBegin: () => (before = replication.progress),
