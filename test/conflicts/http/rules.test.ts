@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startUsers, type Users } from '../auth/users/gateway.js';
-import { until } from '../system/support/wait.js';
+import { startUsers, type Users } from '../../auth/users/gateway.js';
+import { until } from '../../system/support/wait.js';
 
 const counters = (n: string): object => ({ function: 'three-way', fields: { '/n': n } });
 /** What the gateways do in databases whose name begins so: all the same, or each something else. */
@@ -84,18 +84,16 @@ async function carry(
   await write(to, database, ...(await leaves(from, database)).filter(isChosen));
 }
 
-/** Waits until a gateway has nothing to do: it has merged what came later, and then what came after that. */
-async function quiet(gateway: Users, database: string): Promise<void> {
-  for (const id of ['later', 'last']) {
-    const before = await living(gateway, database, id);
-    const start = (before[0]?._revisions.start ?? 0) + 1;
-    const ids = before[0]?._revisions.ids ?? [];
-    const path = (hash: string): string => [start + 1, hash, 'p', ...ids].join('-');
-    await write(gateway, database, rev([start, 'p', ...ids].join('-'), {}, id));
-    await write(gateway, database, rev(path('a'), { x: 1 }, id), rev(path('b'), { y: 1 }, id));
-    await merged(gateway, database, id);
-  }
+/** What became of conflicts: the reason of each, or its state where it has none. */
+async function conflicts({ ask }: Users, database: string): Promise<readonly string[]> {
+  const { body } = await ask('GET', `/_gateway/databases/${database}/conflicts`);
+  const rows = (body as { conflicts: readonly { state: string; reason?: string }[] }).conflicts;
+  return rows.map(({ state, reason }) => reason ?? state);
 }
+
+/** Waits until a gateway has decided about all conflicts. */
+const quiet = (gateway: Users, database: string): Promise<unknown> =>
+  until('it has nothing to do', async () => !(await conflicts(gateway, database)).includes('open'));
 
 /**
  * Everything goes everywhere at the same time until nothing new is written; then all have the same.
@@ -233,10 +231,32 @@ describe('gateways that do not agree', () => {
     expect([await merged(one, 'differ'), await merged(two, 'differ')]).toMatchObject([{ n: 2 }, { n: 1 }]);
     const both = await settle('differ');
     expect(both.map(({ n }) => n).sort()).toEqual([1, 2]);
+    for (const gateway of [one, two]) expect(await conflicts(gateway, 'differ')).toEqual(['rules differ']);
     const { body } = await one.ask('GET', '/differ/a');
     const edited = await one.ask('PUT', '/differ/a', { json: { ...(body as object), n: 7 } });
     expect(edited.status).toBe(201);
     expect(await settle('differ')).toMatchObject([{ n: 7 }]);
+  });
+});
+
+describe('a merge that somebody undid', () => {
+  test('stays undone on all gateways, until somebody edits one of the leaves', async () => {
+    const [one, , three] = gateways;
+    await make('counted-undone');
+    await write(one, 'counted-undone', rev('1-o', { n: 0 }));
+    await write(one, 'counted-undone', rev('2-a-o', A), rev('2-b-o', B));
+    await merged(one, 'counted-undone');
+    expect(await settle('counted-undone')).toHaveLength(1);
+    const { status } = await one.ask('POST', '/_gateway/databases/counted-undone/journal/1/undo', {
+      json: {},
+    });
+    expect(status).toBe(201);
+    expect((await settle('counted-undone')).map(({ n }) => n).sort()).toEqual([1, 2]);
+    for (const gateway of gateways) expect(await conflicts(gateway, 'counted-undone')).toEqual(['undone']);
+    const { body } = await three.ask('GET', '/counted-undone/a');
+    const json = { ...(body as { n: number }), n: (body as { n: number }).n + 10 };
+    expect((await three.ask('PUT', '/counted-undone/a', { json })).status).toBe(201);
+    expect(await settle('counted-undone')).toMatchObject([{ n: 13 }]);
   });
 });
 
