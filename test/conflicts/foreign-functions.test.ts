@@ -53,6 +53,9 @@ const SUM = `({ leaves }) => {
   return { merge: { ...winner.doc, n } };
 }`;
 
+/** Its answers to a conflict are always the same, and others in another place. */
+const FIRST = `({ id }) => { Math.first = Math.first || id; return { merge: { first: Math.first } } }`;
+
 /** What goes wrong where a document says so. */
 const withFaults = (functionText: string): string => `(conflict) => {
   switch (conflict.leaves[0].doc.fault) {
@@ -96,7 +99,7 @@ describe.each(['module', 'design'] as const)('a function of a %s', (kind) => {
     const { gateway } = await start(withFaults(SUM));
     const faults = {
       loops: kind === 'module' ? 'more than 1000 ms' : 'timed out',
-      allocates: 'memory',
+      allocates: 'failed',
       throws: 'no such thing',
       'is nonsense': '1-x is no leaf',
       'returns nothing': 'has to return',
@@ -105,5 +108,36 @@ describe.each(['module', 'design'] as const)('a function of a %s', (kind) => {
     await clash(gateway, 'a');
     await merged(gateway, 'a', { n: 3 });
     for (const [fault, reason] of Object.entries(faults)) await deferred(gateway, fault, reason);
+  });
+
+  test.each([
+    ['tells the time', `() => ({ merge: { at: Date.now() } })`, 'Date'],
+    ['is random', `() => ({ merge: { n: Math.random() } })`, 'not a function'],
+    ['loops', `() => { for (;;); }`, kind === 'module' ? 'more than 1000 ms' : 'timed out'],
+    ['counts how often it is asked', `() => ({ merge: { n: (Math.n = (Math.n || 0) + 1) } })`, 'asked again'],
+    ['keeps what it made first', FIRST, 'asked before'],
+    [
+      'looks at the order of members',
+      `({ leaves }) => ({ merge: { names: Object.keys(leaves[1].doc) } })`,
+      'order of members',
+    ],
+    ['makes no document', `({ leaves }) => ({ merge: leaves })`, 'has to return'],
+    ['expects members that documents need not have', `({ leaves }) => leaves[0].doc.x.y`, 'TypeError'],
+    ['is no function', `1`, 'function'],
+    ['is no text of the language', `({`, 'Error'],
+  ])('that %s is refused with the reason, until it is another one', async (_what, text, reason) => {
+    const { gateway, become } = await start(text);
+    await clash(gateway, 'a');
+    await deferred(gateway, 'a', reason);
+    expect(gateway.foreign.refusals(NAME)).toMatchObject([
+      {
+        function: expect.stringContaining(kind) as string,
+        reason: expect.stringContaining(reason) as string,
+      },
+    ]);
+    await become(SUM);
+    gateway.foreign.reread();
+    await merged(gateway, 'a', { n: 3 });
+    expect(gateway.foreign.refusals(NAME)).toEqual([]);
   });
 });

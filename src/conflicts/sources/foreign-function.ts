@@ -1,8 +1,6 @@
-import { inTurns, type Work } from '../../json/turns.js';
-import { JsonReader } from '../../json/reader.js';
-import { conflictJson, readResolution } from '../foreign.js';
-import { ResolutionError } from '../resolved.js';
 import type { ConflictText, ResolutionText } from '../types.js';
+import { admission } from './admission.js';
+import { askIn } from './asking.js';
 import { type Cage, ForeignError } from './cage.js';
 
 /** A merge function that is not built in, as it is now in a database. */
@@ -14,8 +12,6 @@ export interface ForeignMerge {
   readonly ask: (conflict: ConflictText) => Promise<ResolutionText>;
 }
 
-/** Characters that a conflict may have on its way to the function. */
-const MOST_CHARACTERS = 1 << 24;
 /** So often it may take too much time or memory, … */
 const COSTLY = 10;
 /** … and beyond that once in so many conflicts. */
@@ -24,8 +20,6 @@ const ONE_IN = 10;
 export interface ForeignOptions {
   /** Opens a place to run it in, in which nothing is left of others. */
   readonly open: () => Cage;
-  /** Says why it is not to be used; undefined where all is well. */
-  readonly test: (open: () => Cage) => Promise<string | undefined>;
   /** Is told of a function that is not used, or not any more. */
   readonly onRefused: (reason: string) => void;
 }
@@ -66,7 +60,7 @@ export class ForeignFunction {
 
   /** Once; again where it came to no end. */
   async #tested(): Promise<void> {
-    this.#test ??= this.options.test(this.options.open).then((reason) => {
+    this.#test ??= admission(this.options.open).then((reason) => {
       if (reason !== undefined) this.#refuse(`it is refused: ${reason}`);
     });
     try {
@@ -87,17 +81,4 @@ export class ForeignFunction {
     this.#refusal = reason;
     this.options.onRefused(reason);
   }
-}
-
-/** @throws ForeignError, or ResolutionError where it answers nonsense */
-export async function askIn(cage: Cage, database: string, conflict: ConflictText): Promise<ResolutionText> {
-  const text = conflictJson(database, conflict);
-  if (text.length > MOST_CHARACTERS) throw new ResolutionError('its leaves are too large for it');
-  return inTurns(read(conflict, await cage.ask(text)));
-}
-
-function* read(conflict: ConflictText, returned: string): Work<ResolutionText> {
-  const reader = new JsonReader(returned);
-  const text = yield* reader.readLongText();
-  return yield* readResolution(conflict, text);
 }

@@ -108,7 +108,6 @@ export class ForeignFunctions {
     const about = { function: version, ...(database !== undefined && { database }) };
     return new ForeignFunction({
       open,
-      test: () => Promise.resolve(undefined),
       onRefused: (reason) => log.warn({ ...about, reason }, 'a merge function is not used'),
     });
   }

@@ -26,7 +26,7 @@ const log = (...values: readonly unknown[]): void => {
 function spell(value: unknown): string {
   try {
     if (value instanceof Error) return `${value.name}: ${value.message}`;
-    return typeof value === 'object' ? stringify(value) : String(value);
+    return typeof value === 'object' ? stringify(value) : `${value as number}`;
   } catch {
     return 'something that cannot be shown';
   }
