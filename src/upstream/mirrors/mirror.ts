@@ -289,14 +289,14 @@ export class Mirror {
 
   /** Never fails. */
   async #run(signal: AbortSignal): Promise<void> {
-    const giveBack = await this.context.turns.take(this.isAhead, signal);
-    if (giveBack === undefined) {
+    const turn = await this.context.turns.take(this.isAhead, signal);
+    if (turn === undefined) {
       this.#isWanted = true;
       return;
     }
     const before = this.#moved;
     try {
-      await runSession(this, signal);
+      await runSession(this, turn, signal);
       this.#failures = 0;
     } catch (error) {
       this.#isWanted = true;
@@ -304,7 +304,7 @@ export class Mirror {
       if (this.#moved > before) this.#failures = 0;
       if (!signal.aborted) await this.#failed(error);
     } finally {
-      giveBack();
+      turn.end();
     }
   }
 

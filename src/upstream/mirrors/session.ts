@@ -11,6 +11,7 @@ import { betweenPurges, whenPurged } from './purge-watch.js';
 import { push } from './push.js';
 import { naming } from './refused-account.js';
 import { mayFlow } from './state.js';
+import type { Turn } from './turns.js';
 import { warmUp } from './warm-up.js';
 
 /** What a mirror works with while it has its turn. */
@@ -20,6 +21,8 @@ export interface Session {
   readonly upstream: HttpPeer;
   /** What was purged there. */
   readonly purges: Purges;
+  /** Whoever waits for something else than the upstream has others work meanwhile. */
+  readonly turn: Pick<Turn, 'rest'>;
   readonly signal: AbortSignal;
 }
 
@@ -33,10 +36,14 @@ const LONGEST_TURN = 10_000;
  * more, or others wait.
  * @throws CouchError, PeerUnreachable, the reason of the signal
  */
-export async function runSession(mirror: Mirror, signal: AbortSignal): Promise<void> {
+export async function runSession(
+  mirror: Mirror,
+  turn: Pick<Turn, 'rest'>,
+  signal: AbortSignal,
+): Promise<void> {
   const upstream = mirror.context.upstream.peerOf(mirror.name);
   const purges = purgesOf(mirror, upstream);
-  const session = { mirror, upstream, purges, signal };
+  const session = { mirror, upstream, purges, turn, signal };
   await patiently(() => meetUpstream(session), signal).catch(naming(session, 'read, or mark,'));
   if (!mayFlow(mirror.standing.state) || mirror.isClosed) return;
   await patiently(() => prepareLocal(session), signal);

@@ -1,3 +1,13 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Leave to work on a mirror. */
+export interface Turn {
+  /** Lets others have it for so many milliseconds, and then waits for another one. @throws where the signal fires before */
+  rest(milliseconds: number): Promise<void>;
+  /** Gives it back, if it is not yet. */
+  end(): void;
+}
+
 interface Waiting {
   readonly isUrgent: boolean;
   readonly start: () => void;
@@ -20,13 +30,29 @@ export class Turns {
     return this.#running;
   }
 
-  /** Resolves with what gives the turn back, which is to be called once; with undefined where the signal fires before. */
-  async take(isUrgent: boolean, signal: AbortSignal): Promise<(() => void) | undefined> {
+  /** Resolves with undefined where the signal fires before there is one. */
+  async take(isUrgent: boolean, signal: AbortSignal): Promise<Turn | undefined> {
+    let isHeld = await this.#enter(isUrgent, signal);
+    if (!isHeld) return undefined;
+    const end = (): void => {
+      if (isHeld) this.#leave();
+      isHeld = false;
+    };
+    const rest = async (milliseconds: number): Promise<void> => {
+      end();
+      await sleep(milliseconds, undefined, { signal, ref: false });
+      isHeld = await this.#enter(isUrgent, signal);
+      signal.throwIfAborted();
+    };
+    return { rest, end };
+  }
+
+  /** @returns false where the signal fires before */
+  async #enter(isUrgent: boolean, signal: AbortSignal): Promise<boolean> {
     if (this.#running >= this.limit()) await this.#wait(isUrgent, signal);
     else this.#running++;
-    if (!signal.aborted) return () => this.#giveBack();
-    this.#giveBack();
-    return undefined;
+    if (signal.aborted) this.#leave();
+    return !signal.aborted;
   }
 
   #wait(isUrgent: boolean, signal: AbortSignal): Promise<void> {
@@ -47,7 +73,7 @@ export class Turns {
     });
   }
 
-  #giveBack(): void {
+  #leave(): void {
     this.#running--;
     while (this.#running < this.limit() && this.#waiting.length > 0) this.#waiting.shift()?.start();
   }

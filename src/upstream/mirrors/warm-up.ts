@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { copySecurity } from './control.js';
 import { patiently } from './patiently.js';
 import { pull } from './pull.js';
@@ -20,7 +19,7 @@ const REST = 2;
  * @throws CouchError, PeerUnreachable
  */
 export async function warmUp(session: Session): Promise<void> {
-  const { mirror, signal } = session;
+  const { mirror } = session;
   for (let patience = FIRST_HOLD; ; patience = Math.min(LONGEST_HOLD, patience * 2)) {
     if (bringsAnything(session)) await betweenPurges(session, (within) => pull(within, false));
     if (await move(session, patience)) return;
@@ -28,7 +27,7 @@ export async function warmUp(session: Session): Promise<void> {
       { database: mirror.name, patience },
       'a mirror has everything, and waits for requests that take long',
     );
-    await sleep(patience * REST, undefined, { signal, ref: false });
+    await session.turn.rest(patience * REST);
   }
 }
 

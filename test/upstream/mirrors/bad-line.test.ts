@@ -15,7 +15,8 @@ beforeAll(async () => {
   back = await startUsers();
   gate = await startGate(back.gateway.url);
   proxy = await startFaultyProxy(Number(new URL(gate.url).port));
-  front = await startUsers(mirroring(`http://127.0.0.1:${proxy.port}/`, { upstream: { pollInterval: 500 } }));
+  const upstream = { pollInterval: 500, maxMirrorsRunning: 1 };
+  front = await startUsers(mirroring(`http://127.0.0.1:${proxy.port}/`, { upstream }));
   await until('the upstream to be seen', async () => (await linkOf(front)).state === 'online');
 });
 beforeEach(() => {
@@ -102,7 +103,7 @@ test('I4: a mirror gets warm, and flows, in one go where the first and then ever
     expect([kind, (counts.get(kind) ?? 0) > 1]).toEqual([kind, true]);
 });
 
-test('I4: a request that takes long keeps writers waiting for a while only, and the switch comes when it is over', async () => {
+test('I4: a request that takes long keeps writers, and other mirrors, waiting for a while only, and the switch comes when it is over', async () => {
   await back.ask('PUT', '/slow');
   await fill(back, 'slow', 10);
   gate.holds = (_, path) => path === '/slow/upload';
@@ -117,6 +118,8 @@ test('I4: a request that takes long keeps writers waiting for a while only, and 
   });
   for (let at = 0; at < 20; at++)
     expect((await front.ask('PUT', `/slow/on-${at}`, { json: {} })).status).toBe(201);
+  await back.ask('PUT', '/other');
+  await isHere({ front, back }, 'other');
   expect(await shown('slow')).toMatchObject({ warm: false, last_error: null });
   gate.open();
   await isHere({ front, back }, 'slow');
