@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Peer } from '../../src/replication/peer.js';
+import type { Fetched, Peer } from '../../src/replication/peer.js';
 import type { ReplicationTuning } from '../../src/replication/options.js';
 import type { ReplicationListener } from '../../src/replication/replication.js';
 import { startReplication } from '../../src/replication/run.js';
@@ -169,6 +169,39 @@ describe('a revision that the source announces, and says that it has not got', (
     const opened = [];
     for await (const one of both.source.open(wanted, never)) opened.push(one.kind);
     expect(opened).toEqual(opened.filter((kind) => kind === 'missing'));
+  });
+
+  it('is told from many that are gone by few requests', async () => {
+    const both = await sides('pull', 160);
+    const [{ name: url }] = both.plain;
+    const wanted = Array.from({ length: 160 }, (_, n) => ({
+      id: `doc${n}`,
+      missing: [`1-${hashOf(n)}`],
+      possibleAncestors: [],
+    }));
+    const purged = wanted.slice(10).map(({ id, missing }) => [id, missing] as const);
+    await app.databases.use(url.split('/').at(-2) ?? '', (db) => db.purge(new Map(purged)));
+    // The database has it, and the line has lost it.
+    const answers = wanted
+      .slice(9)
+      .map(({ id, missing: [rev] }) => ({ id, docs: [{ error: { id, rev, error: 'not_found' } }] }));
+    const requests: string[] = [];
+    proxy.faults = (method, path) => {
+      requests.push(`${method} ${path.replace(/\?.*/, '')}`);
+      const body = JSON.stringify({ results: answers });
+      return path.includes('/_bulk_get') ? { kind: 'answer', status: 200, body } : undefined;
+    };
+    const found: Fetched[] = [];
+    for await (const page of both.source.fetch(wanted.slice(9), never)) found.push(...page);
+    expect(found.filter(({ kind }) => kind !== 'missing')).toEqual([
+      { kind: 'apart', id: 'doc9', rev: `1-${hashOf(9)}` },
+    ]);
+    expect(found).toHaveLength(151);
+    const feed = requests.filter((one) => one.endsWith('/_changes'));
+    expect([requests.length, feed.length]).toEqual([3, 2]);
+    proxy.faults = () => undefined;
+    await replicate(both).done;
+    await expectSame(...both.plain);
   });
 });
 

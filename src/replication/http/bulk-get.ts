@@ -12,7 +12,10 @@ const ROW_LEVEL = 4;
 
 const PATH = '_bulk_get?revs=true&latest=true&attachments=false';
 
-/** Reads revisions by `_bulk_get`; those of which nothing was said come last, as `apart`. */
+/**
+ * Reads revisions by `_bulk_get`; those of which nothing was said come last, as `apart`. What the server has not got is
+ * `missing`, of which nobody knows yet whether it is gone.
+ */
 export async function* bulkGet(
   client: HttpClient,
   wanted: readonly MissingRevisions[],
@@ -55,8 +58,7 @@ function readRow(text: string): Fetched {
   if (typeof error !== 'object' || error === null) throw new JsonError('no row of _bulk_get');
   const { id, rev, error: kind, reason } = error as Record<string, unknown>;
   if (typeof id !== 'string' || typeof rev !== 'string') throw new JsonError('an error without a revision');
-  // A proxy, or a node of a cluster, may not have got it yet: it is asked for by itself.
-  if (kind === 'not_found') return { kind: 'apart', id, rev };
+  if (kind === 'not_found') return { kind: 'missing', id, rev };
   return { kind: 'failed', id, rev, error: new CouchError(500, brief(asText(kind)), brief(asText(reason))) };
 }
 

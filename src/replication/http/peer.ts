@@ -19,6 +19,7 @@ import {
   type WriteFailure,
 } from '../peer.js';
 import { meaningOf } from '../failures.js';
+import { announcedOf } from './announced.js';
 import { bulkGet } from './bulk-get.js';
 import { readChanges } from './changes.js';
 import { brief, HttpClient } from './client.js';
@@ -31,6 +32,8 @@ import { isPacked, withPlainAttachments } from './plain-attachments.js';
 const UNKNOWN_PATH = new Set([404, 405, 501]);
 /** What servers answer that do not know `_bulk_get`. */
 const NO_BULK_GET = new Set([400, 404, 405, 501]);
+
+type Missing = Extract<Fetched, { kind: 'missing' }>;
 
 /** A database behind HTTP: a CouchDB, another of these servers, or whatever speaks as they do. */
 export class HttpPeer implements Peer {
@@ -106,10 +109,14 @@ export class HttpPeer implements Peer {
     let begun = false;
     try {
       if (this.#hasBulkGet) {
+        const missing: Missing[] = [];
         for await (const page of bulkGet(this.client, wanted, signal)) {
           begun = true;
-          yield page;
+          const gone = page.filter((one) => one.kind === 'missing');
+          missing.push(...gone);
+          yield gone.length === 0 ? page : page.filter((one) => one.kind !== 'missing');
         }
+        if (missing.length > 0) yield await this.#judge(missing, signal);
         return;
       }
     } catch (error) {
@@ -138,17 +145,15 @@ export class HttpPeer implements Peer {
     if (missing.size > 0) await this.#requireGone(wanted.id, missing, signal);
   }
 
+  /** What is announced is asked for by itself. */
+  async #judge(missing: readonly Missing[], signal: AbortSignal): Promise<readonly Fetched[]> {
+    const announced = await announcedOf(this.client, missing, signal);
+    return missing.map((one) => (announced.has(one) ? { ...one, kind: 'apart' } : one));
+  }
+
   async #requireGone(id: string, revs: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
-    const request = {
-      since: 0,
-      limit: 1,
-      seqInterval: 1,
-      style: 'all_docs',
-      docIds: [id],
-      wait: false,
-    } as const;
-    const { rows } = await this.changes(request, signal);
-    const announced = rows.find((row) => row.id === id)?.revs.filter((rev) => revs.has(rev)) ?? [];
+    const missing = Array.from(revs, (rev) => ({ id, rev }));
+    const announced = Array.from(await announcedOf(this.client, missing, signal), ({ rev }) => rev);
     if (announced.length > 0)
       throw new CouchError(
         500,
