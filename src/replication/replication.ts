@@ -44,6 +44,8 @@ export interface ReplicationSpec {
   /** What is left out is as in `TUNING`. */
   readonly tuning?: Partial<ReplicationTuning>;
   readonly listener?: ReplicationListener;
+  /** Whether the run may go on without a revision that failed for no lasting reason: then it is passed, and not held. */
+  readonly mayPass?: (refusal: Refusal) => boolean;
   /** What is brought instead of what the feed says, where it is given; then no checkpoint is written. */
   readonly revisions?: readonly ChangedDocument[];
 }

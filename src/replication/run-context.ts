@@ -26,6 +26,6 @@ export interface RunContext {
   during(work: Promise<void>): Promise<void>;
   /** Reports revisions that were written. */
   written(documents: readonly RevisionText[]): Promise<void>;
-  /** Takes revisions that are to be tried again later; the ticket is held until then. */
+  /** Takes revisions that are to be tried again later, but for those that may be passed; the ticket is held until then. */
   hold(wanted: MissingRevisions, error: CouchError, ticket: Ticket): void;
 }

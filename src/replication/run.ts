@@ -130,8 +130,11 @@ class Run implements RunContext {
   }
 
   hold(wanted: MissingRevisions, error: CouchError, ticket: Ticket): void {
-    this.#held.add(wanted, error, ticket);
-    for (const rev of wanted.missing) this.spec.listener?.onHeld?.({ id: wanted.id, rev, error });
+    const { id } = wanted;
+    const missing = wanted.missing.filter((rev) => this.spec.mayPass?.({ id, rev, error }) !== true);
+    if (missing.length === 0) return;
+    this.#held.add({ ...wanted, missing }, error, ticket);
+    for (const rev of missing) this.spec.listener?.onHeld?.({ id, rev, error });
     this.changed();
   }
 

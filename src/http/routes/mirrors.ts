@@ -3,6 +3,7 @@ import { countConflicts } from '../../conflicts/counts.js';
 import { notFound, queryParseError } from '../../errors.js';
 import {
   detach,
+  drop as giveUp,
   evict,
   pullAnew,
   pushAll,
@@ -105,13 +106,19 @@ async function one(exchange: Exchange): Promise<void> {
     exchange.json(200, JSON.stringify({ name, mode, ...counts }), NOT_KEPT);
     return;
   }
-  const [status, rejected] = await Promise.all([mirror.status(), mirrors.rejected.count(mirror)]);
+  const [status, rejected, leftOut] = await Promise.all([
+    mirror.status(),
+    mirrors.rejected.count(mirror),
+    mirror.undelivered.leftOut(),
+  ]);
   exchange.json(
     200,
     JSON.stringify({
       mode: 'mirror',
       ...inFigures(status, mirrors.absence),
       rejections: rejected,
+      undelivered: mirror.undelivered.missed.length,
+      left_out: leftOut.length,
       ...counts,
     }),
     NOT_KEPT,
@@ -192,12 +199,19 @@ async function rejections(exchange: Exchange): Promise<void> {
   const mirror = mirrorOf(exchange);
   const { start, limit } = pageOf(exchange);
   const { total, rows, held } = await exchange.server.mirrors.rejected.page(mirror, start, limit);
-  const body = { total, start, rejections: rows.map(shownRejection), held };
+  const body = {
+    total,
+    start,
+    rejections: rows.map(shownRejection),
+    held,
+    undelivered: mirror.undelivered.missed,
+    left_out: (await mirror.undelivered.leftOut()).map(shownRejection),
+  };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
 }
 
 async function drop(exchange: Exchange): Promise<void> {
-  await exchange.server.mirrors.rejected.drop(mirrorOf(exchange), exchange.param('docid'));
+  await giveUp(mirrorOf(exchange), exchange.param('docid'));
   exchange.json(200, '{"ok":true}');
 }
 

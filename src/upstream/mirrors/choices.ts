@@ -1,4 +1,4 @@
-import { CouchError } from '../../errors.js';
+import { CouchError, notFound } from '../../errors.js';
 import type { Rejection } from '../../rejections/rejection.js';
 import type { Database } from '../../store/types.js';
 import { isDatabaseName } from '../../store/names.js';
@@ -49,6 +49,7 @@ async function reconnect(mirror: Mirror): Promise<void> {
       await db.trackUnsent(true);
       await db.unsent.voidAll();
       for (const { id } of [mirror.pull, mirror.push]) await db.deleteLocal(`_local/${id}`);
+      await mirror.undelivered.clear();
     });
   await mirror.note({ ...UNKNOWN, isFound: undefined, toCreate: undefined });
 }
@@ -90,14 +91,34 @@ async function requireSent(mirror: Mirror): Promise<void> {
 }
 
 /**
- * Tries once more to have the upstream take a document that it refused.
+ * Tries once more to have the upstream take a document that it refused. What was left out of it is left out no more, and
+ * the next pull reads the feed as a whole for it.
  * @returns what it refused again
- * @throws CouchError 404 where the document is not on the list, 503 while the upstream is away
+ * @throws CouchError 404 where there is no such thing of the document, 503 while the upstream is away
  */
-export function retry(mirror: Mirror, id: string): Promise<readonly Rejection[]> {
+export async function retry(mirror: Mirror, id: string): Promise<readonly Rejection[]> {
   const { context, name } = mirror;
-  const { rejected, upstream, closing } = context;
+  const { rejected, upstream, databases, closing } = context;
+  if (await mirror.undelivered.isLeftOut(id)) {
+    await mirror.during(async () => {
+      await databases.use(name, (db) => db.deleteLocal(`_local/${mirror.pull.id}`));
+      await mirror.undelivered.takeBack(id);
+    });
+    mirror.wake();
+    if ((await rejected.read(mirror, id)).length === 0) return [];
+  }
   return rejected.retry(mirror, id, pushSides({ mirror, upstream: upstream.peerOf(name) }), closing);
+}
+
+/**
+ * Gives a document up: what the upstream refused of it does not go there, what it does not deliver is left out.
+ * @throws CouchError 404 where there is no such thing of it
+ */
+export async function drop(mirror: Mirror, id: string): Promise<void> {
+  const isDropped = await mirror.context.rejected.drop(mirror, id);
+  const isLeftOut = await mirror.undelivered.leaveOut(id);
+  if (!isDropped && !isLeftOut) throw notFound();
+  if (isLeftOut) await mirror.sync();
 }
 
 /** It is a local database from now on, whatever the rules say. @throws CouchError */
@@ -109,6 +130,7 @@ export async function detach(mirror: Mirror): Promise<void> {
     await mirror.note({ isDetached: true, held: undefined, upstream: undefined });
     await context.databases.use(name, (db) => db.trackUnsent(false));
     await context.rejected.clear(mirror);
+    await mirror.undelivered.clear();
     mirror.end();
   });
 }
@@ -138,6 +160,7 @@ export async function pullAnew(mirror: Mirror): Promise<string> {
       place = 'there';
       await databases.use(kept, (db) => db.trackUnsent(false));
       await context.rejected.clear(mirror);
+      await mirror.undelivered.clear();
       await mirror.note({
         ...UNKNOWN,
         local: undefined,

@@ -1,7 +1,7 @@
 import type { ReplicationOptions } from '../../replication/options.js';
 import type { Sequence, Source, Target } from '../../replication/peer.js';
 import type { ReplicationProgress } from '../../replication/progress.js';
-import type { ReplicationListener } from '../../replication/replication.js';
+import type { ReplicationListener, ReplicationSpec } from '../../replication/replication.js';
 import { startReplication } from '../../replication/run.js';
 import type { WriteOrder } from '../../replication/write-order.js';
 
@@ -25,7 +25,8 @@ export interface Stretch {
   readonly isEndless: boolean;
   readonly options: Pick<ReplicationOptions, 'docIds' | 'selector'>;
   readonly order?: WriteOrder;
-  readonly listener?: ReplicationListener;
+  readonly listener?: ReplicationListener | undefined;
+  readonly mayPass?: ReplicationSpec['mayPass'] | undefined;
   readonly signal: AbortSignal;
 }
 
@@ -84,7 +85,7 @@ export class Flow {
    * @throws CouchError, PeerUnreachable; whatever it is, where the signal fired
    */
   async run(
-    { source, target, isEndless, options, order, listener, signal }: Stretch,
+    { source, target, isEndless, options, order, listener, mayPass, signal }: Stretch,
     onProgress: (hasMoved: boolean) => void,
     onCheckpoint: (seq: Sequence) => void,
   ): Promise<void> {
@@ -110,6 +111,7 @@ export class Flow {
       options: { ...options, continuous: isEndless },
       ...(order !== undefined && { order }),
       tuning: { workers: WORKERS, checkpointInterval },
+      ...(mayPass !== undefined && { mayPass }),
       listener: {
         ...listener,
         // Those of earlier runs are in the counters.

@@ -11,6 +11,7 @@ import { Flow, type FlowStatus } from './flow.js';
 import type { MirrorRecord } from './records.js';
 import { runSession } from './session.js';
 import { mayFlow, type MirrorEvent, type MirrorState, type Standing, step } from './state.js';
+import { Undelivered } from './undelivered.js';
 
 /** What is shown of a mirror. */
 export interface MirrorStatus {
@@ -46,6 +47,7 @@ export class Mirror {
   readonly crossing: Crossing;
   readonly pull: Flow;
   readonly push: Flow;
+  readonly undelivered: Undelivered;
   /** When it was last asked for, or something of it changed; see `performance.now`. */
   lastUsed = performance.now();
   /** Something was written here of which nobody knows whether it went up. */
@@ -84,6 +86,7 @@ export class Mirror {
     this.crossing = crossing;
     this.pull = new Flow(() => this.#idOf('pull', this.rule), PULLED);
     this.push = new Flow(() => this.#idOf('push', {}), PUSHED);
+    this.undelivered = new Undelivered(this, context);
   }
 
   get rule(): MirrorRule {
@@ -252,6 +255,7 @@ export class Mirror {
     await this.note({ isLeaving: true });
     await databases.delete(this.name);
     await rejected.clear(this);
+    await this.undelivered.clear();
     await records.delete(this.name);
     this.context.left(this);
   }

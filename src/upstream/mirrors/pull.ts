@@ -1,5 +1,4 @@
 import { LocalPeer } from '../../replication/local/peer.js';
-import type { Refusal } from '../../replication/replication.js';
 import type { Source } from '../../replication/peer.js';
 import { localSide } from './context.js';
 import { Selection } from './partial.js';
@@ -41,23 +40,14 @@ async function pullFrom(source: Source, { mirror, signal }: Session, isEndless: 
   const { docIds, selector } = rule;
   const target = new LocalPeer({ ...localSide(name, context), origin: 'upstream' });
   const options = { ...(docIds !== undefined && { docIds }), ...(selector !== undefined && { selector }) };
-  const told = new Set<string>();
-  const onHeld = ({ id, rev, error }: Refusal): void => {
-    // It is tried again and again.
-    if (told.has(`${id} ${rev}`)) return;
-    told.add(`${id} ${rev}`);
-    const { error: kind, reason } = error;
-    context.log.warn(
-      { database: name, doc: id, rev, error: kind, reason },
-      'a document could not be brought from the upstream, and is tried again',
-    );
-  };
-  await mirror.pull.run(
-    { source, target, isEndless, options, listener: { onHeld }, signal },
-    (hasMoved) => {
-      if (hasMoved) mirror.lastUsed = performance.now();
-      mirror.tell();
-    },
-    () => undefined,
+  await mirror.undelivered.during((account) =>
+    mirror.pull.run(
+      { source, target, isEndless, options, ...account, signal },
+      (hasMoved) => {
+        if (hasMoved) mirror.lastUsed = performance.now();
+        mirror.tell();
+      },
+      () => undefined,
+    ),
   );
 }

@@ -120,9 +120,9 @@ export class MirrorRejections {
     });
   }
 
-  /** Takes a document off the list. @throws CouchError 404 where it is not on it */
-  async drop(mirror: Pushed, id: string): Promise<void> {
-    if (!(await this.#use(mirror, (list) => list.drop(id)))) throw notFound();
+  /** Takes a document off the list. @returns false where it is not on it */
+  drop(mirror: Pushed, id: string): Promise<boolean> {
+    return this.#use(mirror, (list) => list.drop(id));
   }
 
   /** Takes everything off the list: what is on it is the upstream's no more, or not there any more. */

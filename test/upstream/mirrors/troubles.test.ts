@@ -37,6 +37,7 @@ interface Shown {
   readonly ahead: number;
   readonly last_synced: string | null;
   readonly rejections: number;
+  readonly left_out: number;
 }
 
 const shown = async (name: string): Promise<Shown> =>
@@ -212,4 +213,48 @@ test('what is purged upstream while it is on its way does not come in behind the
   await back.ask('PUT', '/late/b', { json: {} });
   await until('what came after it', async () => 'b' in (await contentOf(front, 'late')));
   expect(await contentOf(front, 'late')).not.toHaveProperty('a');
+});
+
+test('I4: what the upstream announces and never delivers keeps a mirror from getting warm, until an admin has it left out', async () => {
+  const name = 'lost';
+  const path = `/_gateway/databases/${name}/rejections`;
+  const file = { data: Buffer.alloc(3000, 'x').toString('base64'), content_type: 'text/plain' };
+  await back.ask('PUT', `/${name}`);
+  await fill(back, name, 3);
+  const edit = async (id: string, rev?: string): Promise<string> => {
+    const json = { _rev: rev, _attachments: { file } };
+    return ((await back.ask('PUT', `/${name}/${id}`, { json })).body as { rev: string }).rev;
+  };
+  const [a, b] = [await edit('a'), await edit('b')];
+  const missing = answer(404, '{"error":"not_found","reason":"missing"}');
+  proxy.faults = (_, at) =>
+    at.startsWith(`/${name}/a?`) || at.startsWith(`/${name}/b?`) ? missing : undefined;
+  interface Listed {
+    readonly undelivered: readonly { id: string; rev: string; reason: string }[];
+    readonly left_out: readonly { id: string; rev: string; reason: string }[];
+  }
+  const listed = async (): Promise<Listed> => (await front.ask('GET', path)).body as Listed;
+  await front.ask('GET', `/${name}/d1`);
+  await until('both to be missed', async () => (await listed()).undelivered.length === 2);
+  expect((await listed()).undelivered).toMatchObject([
+    { id: 'a', rev: a, reason: expect.stringContaining('announces') as string },
+    { id: 'b', rev: b },
+  ]);
+  expect(await shown(name)).toMatchObject({ warm: false, undelivered: 2, left_out: 0 });
+  const drop = async (id: string): Promise<number> => (await front.ask('DELETE', `${path}/${id}`)).status;
+  expect([await drop('a'), await drop('b'), await drop('d1')]).toEqual([200, 200, 404]);
+  await isHere({ front, back }, name);
+  expect(await shown(name)).toMatchObject({ state: 'warm', undelivered: 0, left_out: 2 });
+  expect((await listed()).left_out).toMatchObject([
+    { id: 'a', rev: a, reason: expect.stringContaining('announces') as string },
+    { id: 'b', rev: b },
+  ]);
+  expect(Object.keys(await contentOf(front, name))).toEqual(['d0', 'd1', 'd2']);
+  // With its next revision, or when somebody asks for it.
+  proxy.faults = () => undefined;
+  await edit('a', a);
+  await until('the next revision', async () => (await shown(name)).left_out === 1);
+  expect((await front.ask('POST', `${path}/b/retry`, { json: {} })).status).toBe(200);
+  await inBoth(name);
+  expect(await shown(name)).toMatchObject({ undelivered: 0, left_out: 0 });
 });
