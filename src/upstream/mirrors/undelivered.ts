@@ -32,9 +32,9 @@ export class Undelivered {
     private readonly services: Pick<MirrorServices, 'rejections' | 'log'>,
   ) {}
 
-  /** What is tried again meanwhile. */
+  /** What is tried again meanwhile; ordered by ids. */
   get missed(): readonly Missed[] {
-    return [...this.#missed.values()];
+    return [...this.#missed.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** What is left out; ordered by ids and revisions. @throws CouchError where it cannot be read */
