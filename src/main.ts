@@ -6,6 +6,7 @@ import { replicate } from './commands/replicate/replicate.js';
 import type { ReplicateCommand } from './commands/replicate/command.js';
 import { mirror, MIRROR_ACTIONS, type MirrorCommand } from './commands/mirror.js';
 import type { ServerAccess } from './commands/server.js';
+import { endWithReader, outliveReader } from './commands/reader.js';
 import { firstSignal } from './commands/signals.js';
 import { status, type StatusCommand } from './commands/status.js';
 import { verify, type VerifyCommand } from './commands/verify.js';
@@ -53,7 +54,8 @@ Exit codes: 0 done, or stopped as asked; ${exitCodes.findings} verify found prob
 ${exitCodes.usage} wrong command line; ${exitCodes.noInput} there is nothing to read; ${exitCodes.denied} no right to read or write it;
 ${exitCodes.config} bad configuration; ${exitCodes.unavailable} the port is in use, or a server cannot be reached;
 ${exitCodes.locked} the data directory, or the file, is in use; ${exitCodes.cannotWrite} it, or the target, cannot be written;
-${exitCodes.dataFormat} it, or a file, is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by SIGINT, SIGTERM before the end.`;
+${exitCodes.dataFormat} it, or a file, is of a newer format or damaged; ${exitCodes.internal} a failure; 130, 143 ended by SIGINT, SIGTERM before the end;
+141 nobody reads its output any more.`;
 
 /**
  * By itself V8 lets the old garbage of a busy server grow to several times what is in use. At twice that, a view's first
@@ -74,6 +76,7 @@ const NOTHING_BORN_OLD = '--no-allocation-site-pretenuring';
 export async function main(args: readonly string[]): Promise<void> {
   setFlagsFromString(GARBAGE);
   setFlagsFromString(NOTHING_BORN_OLD);
+  endWithReader();
   try {
     await program().parseAsync(args, { from: 'user' });
   } catch (error) {
@@ -296,6 +299,7 @@ function config({ config: effective, warnings }: LoadedConfig, docs: boolean): v
 }
 
 async function serve(loaded: LoadedConfig): Promise<void> {
+  outliveReader();
   const log = createLogger(loaded.config.log);
   for (const warning of loaded.warnings) log.warn(warning);
   // Listened to from the start: a signal during a long start stops the gateway as soon as it is up.

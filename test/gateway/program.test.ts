@@ -5,7 +5,14 @@ import { once } from 'node:events';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { keys } from '../../src/config/keys.js';
-import { runProgram, startGateway, startProcess, startProgram, temporaryFolder } from '../support/server.js';
+import {
+  type Program,
+  runProgram,
+  startGateway,
+  startProcess,
+  startProgram,
+  temporaryFolder,
+} from '../support/server.js';
 
 let folder: string;
 
@@ -17,6 +24,12 @@ afterAll(async () => {
 });
 
 const inFolder = (name: string): string => path.join(folder, name);
+
+/** Starts the program with its standard output in a pipe whose reader leaves without reading. */
+const unread = (args: readonly string[]): Program => {
+  const program = path.resolve(import.meta.dirname, '../../scripts/causeway');
+  return startProcess('bash', ['-c', 'exec "$@" > >(true)', '', process.execPath, program, ...args]);
+};
 
 describe('causeway serve', () => {
   it('answers, says where, and stops with 0 on SIGTERM', async () => {
@@ -65,6 +78,14 @@ describe('causeway serve', () => {
     const threads = await readdir(`/proc/${gateway.program.pid}/task`);
     expect(threads.length).toBeGreaterThan(24);
     await gateway.stop();
+  });
+
+  it('goes on where nobody reads what it prints', async () => {
+    const program = unread(['serve', '--port', '0', '--data', inFolder('unread')]);
+    const [, url = ''] = await program.printed('stderr', /"url":"([^"]+)"/);
+    expect((await fetch(url)).status).toBe(200);
+    program.signal('SIGTERM');
+    expect(await program.ended).toBe(0);
   });
 
   it('ends at once on a second signal', async () => {
@@ -197,6 +218,13 @@ describe('causeway config and help', () => {
     expect(program.stdout).toMatch(/- http:\/\/a\n\s+- http:\/\/b\n/);
     expect(program.stdout).toMatch(/# The port that the server listens on/);
     expect(program.stdout + program.stderr).not.toContain('sesame');
+  });
+
+  it.each([['config'], ['--help'], ['verify']])('ends quietly where nobody reads it: %s', async (command) => {
+    await mkdir(inFolder('nothing'), { recursive: true });
+    const options = command === 'verify' ? ['--data', inFolder('nothing')] : [];
+    const program = unread([command, ...options]);
+    expect([await program.ended, program.stderr]).toEqual([141, '']);
   });
 
   it('names every flag in the help', async () => {
