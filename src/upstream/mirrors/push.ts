@@ -43,7 +43,7 @@ async function pushAll(session: Session, isEndless: boolean): Promise<void> {
       });
   };
   const sides = { ...pushSides(session), target };
-  await context.rejected.during(mirror, async (account) => {
+  const flow = context.rejected.during(mirror, async (account) => {
     const { listener } = account;
     if (!isEndless) await patiently(() => account.review(sides, signal), signal);
     const over = new AbortController();
@@ -64,7 +64,8 @@ async function pushAll(session: Session, isEndless: boolean): Promise<void> {
       .finally(() => over.abort());
     await reviews;
   });
-  await sent.add(() => Promise.resolve());
+  // Nothing looks at the database here any more once this is over: it may be about to be deleted.
+  await flow.finally(() => sent.add(() => Promise.resolve()));
 }
 
 /**
