@@ -262,23 +262,34 @@ test('an upstream that is told who asks knows people by their cookies here, and 
   expect(TRUSTING.proxy?.secret).toBe(SECRET);
 });
 
-test('SIGHUP brings other rules, and wrong ones change nothing; `status` tells how it is', async () => {
+test('SIGHUP brings other rules and limits, and wrong ones change nothing; `status` tells how it is', async () => {
   const folder = await temporaryFolder();
   onTestFinished(() => rm(folder, { recursive: true, force: true }));
   const file = path.join(folder, 'causeway.yaml');
-  const write = (mode: string): Promise<void> =>
-    writeFile(file, `upstream: {url: "${url}"}\ndatabases: [{match: "*", mode: ${mode}}]\n`);
+  const write = (mode: string, limits = ''): Promise<void> =>
+    writeFile(file, `upstream: {url: "${url}"${limits}}\ndatabases: [{match: "*", mode: ${mode}}]\n`);
   await write('local');
   const gateway = await startGateway({ args: ['--config', file] });
   onTestFinished(async () => {
     await gateway.stop();
   });
-  const ask = async (): Promise<number> =>
-    (await fetch(`${gateway.url}/some/doc`, { headers: { authorization: gateway.authorization } })).status;
+  const ask = async (path = 'doc'): Promise<number> =>
+    (await fetch(`${gateway.url}/some/${path}`, { headers: { authorization: gateway.authorization } }))
+      .status;
   expect(await ask()).toBe(404);
   await write('proxy');
   gateway.program.signal('SIGHUP');
   await until('the other rules', async () => (await ask()) === 200);
+  const feed = '_changes?feed=longpoll';
+  answer = (request, response) => {
+    if (request.url?.includes('continuous') === true) response.write('\n');
+    else welcome(request, response);
+  };
+  expect([await ask('_changes?feed=continuous'), await ask(feed)]).toEqual([200, 200]);
+  await write('proxy', ', maxFeeds: 1');
+  gateway.program.signal('SIGHUP');
+  await until('the other limit', async () => (await ask(feed)) === 503);
+  expect(await ask()).toBe(200);
   await write('merge');
   gateway.program.signal('SIGHUP');
   await gateway.program.printed('stderr', /stays as it was/);
