@@ -65,16 +65,17 @@ export async function evict(mirror: Mirror, { force }: { readonly force: boolean
 async function away(mirror: Mirror, force: boolean): Promise<void> {
   const { context, name, crossing } = mirror;
   await crossing.hold(AbortSignal.timeout(LONGEST_HOLD));
-  let place = crossing.place;
   try {
     if (!force && mirror.standing.isWarm) await requireSent(mirror);
     await mirror.note({ isLeaving: true });
     await mirror.hear({ type: 'emptied' });
-    place = 'there';
-    await mirror.leave();
-  } finally {
-    crossing.settle(place);
+  } catch (error) {
+    crossing.settle(crossing.place);
+    throw error;
   }
+  // Before nobody knows the mirror any more: whoever copies the database anew waits for the writes that waited.
+  crossing.settle('there');
+  await mirror.leave();
   context.log.info({ database: name }, 'a mirror was dropped');
 }
 

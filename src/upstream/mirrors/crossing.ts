@@ -109,10 +109,13 @@ export class EarlyWrites {
     const crossing = this.#crossings.get(name) ?? new Crossing('there');
     this.#crossings.set(name, crossing);
     void crossing.enter();
-    return () => {
-      crossing.left();
-      if (crossing.isIdle && this.#crossings.get(name) === crossing) this.#crossings.delete(name);
-    };
+    return () => this.left(name, crossing);
+  }
+
+  /** A write is over that began through a crossing, whose mirror may be none any more. */
+  left(name: string, crossing: Crossing): void {
+    crossing.left();
+    if (crossing.isIdle && this.#crossings.get(name) === crossing) this.#crossings.delete(name);
   }
 
   /** The crossing of a mirror that is made. */

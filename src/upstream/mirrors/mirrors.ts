@@ -145,7 +145,7 @@ export class Mirrors {
     const { crossing } = mirror;
     if (!isWrite) return crossing.place === 'here' ? HERE : { ...THERE, ending: crossing.ending };
     const place = crossing.enter();
-    const leave = (): void => crossing.left();
+    const leave = (): void => this.#early.left(name, crossing);
     return typeof place === 'string'
       ? { place, ending: undefined, leave }
       : place.then((found) => ({ place: found, ending: undefined, leave }));

@@ -1,3 +1,5 @@
+import { once } from 'node:events';
+import http from 'node:http';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
@@ -128,6 +130,52 @@ test('I4: a request that takes long keeps writers, and other mirrors, waiting fo
   const here = await contentOf(front, 'slow');
   expect(written.filter((id) => !(id in here) && !id.startsWith('there'))).toEqual([]);
   expect((await shown('slow')).last_error).toBeNull();
+});
+
+test('I4: writes that waited while a mirror was dropped are waited for by the next one', async () => {
+  await back.ask('PUT', '/dropped');
+  await fill(back, 'dropped', 10);
+  await isHere({ front, back }, 'dropped');
+  const slow = http.request(`${front.gateway.url}/dropped/slow`, {
+    method: 'PUT',
+    auth: 'admin:secret',
+    headers: { 'content-type': 'application/json', 'content-length': 2 },
+  });
+  const answered = once(slow, 'response');
+  slow.write('{');
+  let held: string | undefined;
+  gate.holds = (_, path, isClients) => {
+    if (isClients && path.startsWith('/dropped/waited-')) held ??= path;
+    return path === held;
+  };
+  const evicted = until('it to be dropped', async () => {
+    const { status } = await front.ask('POST', '/_gateway/databases/dropped/evict?force=true', { json: {} });
+    return status === 200;
+  });
+  // The last of these waits for the mirror to be dropped, and goes upstream then.
+  const write = async (): Promise<void> => {
+    for (let at = 0; held === undefined; at++)
+      expect((await front.ask('PUT', `/dropped/waited-${at}`, { json: {} })).status).toBe(201);
+  };
+  const writing = write();
+  slow.end('}');
+  await answered;
+  await evicted;
+  await until('it to be on its way', () => gate.waiting > 0);
+  await until('the next copy', async () => {
+    await front.ask('GET', '/dropped/d1');
+    const { pull } = (await front.ask('GET', '/_gateway/databases/dropped')).body as {
+      pull?: { documents: number };
+    };
+    return pull !== undefined && pull.documents >= 10;
+  });
+  for (let at = 0; at < 5; at++)
+    expect((await front.ask('PUT', `/dropped/on-${at}`, { json: {} })).status).toBe(201);
+  expect(await shown('dropped')).toMatchObject({ warm: false });
+  gate.open();
+  await writing;
+  await isHere({ front, back }, 'dropped');
+  expect((await front.ask('GET', held ?? '')).status).toBe(200);
 });
 
 test('what is purged upstream while the first copy is under way is not here when it gets warm', async () => {
