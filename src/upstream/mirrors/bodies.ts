@@ -29,6 +29,8 @@ const NOTHING: Bodies = new Map();
 interface Question {
   readonly id: string;
   readonly revs: readonly string[];
+  /** Ends the request that it goes with. */
+  readonly signal: AbortSignal;
   readonly answer: (bodies: Bodies | undefined) => void;
 }
 
@@ -56,14 +58,8 @@ export class UpstreamBodies implements BodySource {
     signal: AbortSignal,
   ): Promise<Bodies | undefined> {
     if (!this.options.isMirrored(database)) return Promise.resolve(NOTHING);
-    return new Promise((resolve) => {
-      const giveUp = (): void => resolve(undefined);
-      signal.addEventListener('abort', giveUp);
-      const answer = (bodies: Bodies | undefined): void => {
-        signal.removeEventListener('abort', giveUp);
-        resolve(bodies);
-      };
-      const question = { id, revs: revs.slice(0, MOST), answer };
+    return new Promise((answer) => {
+      const question = { id, revs: revs.slice(0, MOST), signal, answer };
       const waiting = this.#waiting.get(database);
       if (waiting !== undefined) waiting.push(question);
       else void this.#askAll(database, [question]);
@@ -106,7 +102,8 @@ export class UpstreamBodies implements BodySource {
   /** @returns undefined where the answer is too long. @throws CouchError, PeerUnreachable, JsonError, the timeout */
   async #rows(database: string, questions: readonly Question[]): Promise<readonly string[] | undefined> {
     const { upstream, closing } = this.options;
-    const signal = AbortSignal.any([closing, AbortSignal.timeout(PATIENCE)]);
+    const asking = new Set(questions.map((one) => one.signal));
+    const signal = AbortSignal.any([closing, AbortSignal.timeout(PATIENCE), ...asking]);
     const { client } = upstream.peerOf(database);
     const { body } = await client.send({ method: 'POST', path: PATH, body: bodyOf(questions), signal });
     const stream = new ElementStream(ROW_LEVEL);

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { tombstonesLast } from '../../../src/conflicts/sending.js';
 import { CouchError } from '../../../src/errors.js';
 import type { Peer, RevisionText } from '../../../src/replication/peer.js';
+import { writeAgain } from '../../../src/replication/rejected.js';
 import type { Refusal } from '../../../src/replication/replication.js';
 import { startReplication } from '../../../src/replication/run.js';
 import type { Database } from '../../../src/store/types.js';
@@ -123,6 +124,41 @@ test('a target has no tombstone without what its leaf went into, whatever it ref
     },
   );
   await fc.assert(property, { numRuns: 15 });
+});
+
+test('a tombstone that is tried again by itself takes along what it has to wait for', async () => {
+  const databases = await openDatabases(await newFolder());
+  const { leaves, merged, mergedRev, tombstone, tombstoneRev } = merge('a', { n: 1 });
+  for (const name of ['here', 'there']) {
+    await databases.create(name);
+    await databases.use(name, (db) => replicate(db, ...leaves));
+  }
+  await databases.use('here', (db) => replicate(db, merged, tombstone));
+  const taken: string[] = [];
+  const gone: string[] = [];
+  const again = async (fate: Fate): Promise<void> => {
+    const list = {
+      written: (_: string, revs: readonly string[]) => Promise.resolve(void gone.push(...revs)),
+    };
+    const target = moody(
+      localPeer(databases, 'there'),
+      () => fate,
+      ({ rev }) => taken.push(rev),
+    );
+    const spec = {
+      id: 'push',
+      source: localPeer(databases, 'here'),
+      target,
+      options: {},
+      order: tombstonesLast,
+    };
+    const rejected = [{ id: 'a', rev: tombstoneRev }] as never;
+    await writeAgain(list as never, rejected, { ...spec, tuning: HASTY }, new AbortController().signal);
+  };
+  await again('refused');
+  expect([taken, gone]).toEqual([[], []]);
+  await again('written');
+  expect([taken, gone]).toEqual([[mergedRev, tombstoneRev], [tombstoneRev]]);
 });
 
 withUpstreams('an upstream that refuses what was merged, but no deletions', (upstream) => {

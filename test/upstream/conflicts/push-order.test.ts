@@ -211,6 +211,16 @@ describe('a merge that the upstream refuses', () => {
     await requireOrder(name, 'basket', next);
   });
 
+  test('stays here with its journal where its database is made a local one', async () => {
+    const name = 'detached';
+    await refused(name);
+    expect((await front.ask('POST', `${restOf(name)}/detach`, { json: {} })).status).toBe(200);
+    const { body } = await front.ask('GET', `${restOf(name)}/journal`);
+    expect(body).toMatchObject({ entries: [{ id: 'basket' }] });
+    expect(await living(front, name, 'basket')).toMatchObject([{ apples: 6 }]);
+    expect(tombstonesBrought(name)).toEqual([]);
+  });
+
   test('is not followed by its tombstones in a replication to elsewhere', async () => {
     const name = 'elsewhere';
     await mirrored(name);
