@@ -95,7 +95,8 @@ function readAttachments(given: Value | undefined): ReadonlyMap<string, NamedAtt
   if (given.kind !== 'object') throw new ResolutionError('_attachments has to be an object');
   return new Map(
     Array.from(given.members, ([name, info]) => {
-      const { digest, content_type: contentType } = (JSON.parse(info.text) ?? {}) as Record<string, unknown>;
+      if (info.kind !== 'object') throw new ResolutionError('each of _attachments has to be an object');
+      const { digest, content_type: contentType } = JSON.parse(info.text) as Record<string, unknown>;
       return [name, { digest: textOf(digest), contentType: textOf(contentType) }];
     }),
   );

@@ -11,12 +11,14 @@ import { Users } from '../../src/auth/users/users.js';
 import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
+import { ForeignFunctions } from '../../src/conflicts/sources/foreign-functions.js';
 import { QuickJsSandbox } from '../../src/design/sandbox.js';
 import { Rejections } from '../../src/rejections/rejections.js';
 import { createReplicator, writeRules } from '../../src/http/replicator.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
+import type { Database } from '../../src/store/types.js';
 import { Mirrors } from '../../src/upstream/mirrors/mirrors.js';
 import { Upstream } from '../../src/upstream/upstream.js';
 import { Views } from '../../src/views/views.js';
@@ -115,6 +117,12 @@ export async function startApp(
     { upstream, databases, rejections, config, limits: () => writeRules(config), uuid: server.uuid, log },
     folder,
   );
+  const foreign = new ForeignFunctions({
+    sandbox,
+    limits: config.conflicts,
+    onChange: () => undefined,
+    log,
+  });
   const parts = {
     settings,
     databases,
@@ -126,7 +134,7 @@ export async function startApp(
     views,
     upstream,
     mirrors,
-    merging: { ruleOf: () => undefined },
+    merging: { ruleOf: (db: Database) => foreign.ruleIn(db, upstream.rules.mergeOf(db.name)) },
     server,
     ...services,
   };
@@ -157,6 +165,7 @@ export async function startApp(
       await replicator.close();
       await app.close();
       await mirrors.close();
+      foreign.close();
       await rejections.close();
       await upstream.close();
       await views.close();
