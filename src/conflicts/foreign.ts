@@ -95,7 +95,7 @@ function readAttachments(given: Value | undefined): ReadonlyMap<string, NamedAtt
   if (given.kind !== 'object') throw new ResolutionError('_attachments has to be an object');
   return new Map(
     Array.from(given.members, ([name, info]) => {
-      if (info.kind !== 'object') throw new ResolutionError('each of _attachments has to be an object');
+      if (info.kind !== 'object') throw new ResolutionError(`${JSON.stringify(name)} is no attachment`);
       const { digest, content_type: contentType } = JSON.parse(info.text) as Record<string, unknown>;
       return [name, { digest: textOf(digest), contentType: textOf(contentType) }];
     }),
