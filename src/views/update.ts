@@ -11,7 +11,7 @@ import type { Emitted, ViewDefinition, ViewGroup, ViewReducer } from './types.js
 
 /** Documents that go into the trees together: the more, the fewer nodes are written more than once. */
 const FIRST_STEP = 500;
-const MOST_STEP = 4000;
+const MOST_STEP = 16_000;
 /**
  * Characters that a step writes, about: memory has them until the end of the step. In a large index each row may have a
  * node of its own written anew.
@@ -51,8 +51,10 @@ export async function updateIndex(update: IndexUpdate): Promise<void> {
   let step = new Map<string, Emitted>();
   let most = FIRST_STEP;
   let size = 0;
+  // From the very beginning on each document is met once, and none has rows yet.
+  const isNew = state.seq === 0;
   const write = async (seq: number): Promise<void> => {
-    const written = await writeStep(update, state, step, seq, purgeSeq);
+    const written = await writeStep(update, state, { documents: step, isNew }, seq, purgeSeq);
     ({ state } = written);
     most = nextStep(step.size, written.size);
     step = new Map();
@@ -85,7 +87,7 @@ async function begin(update: IndexUpdate, purgeSeq: number): Promise<IndexState>
   }
   if (purged.length === 0) return stored;
   const documents = await mapDocuments(update, purged);
-  const { state } = await writeStep(update, stored, documents, stored.seq, purgeSeq);
+  const { state } = await writeStep(update, stored, { documents, isNew: false }, stored.seq, purgeSeq);
   return state;
 }
 
@@ -97,11 +99,17 @@ async function purgedSince(db: Database, count: number): Promise<readonly string
   return last.length === count ? [...new Set(last)] : undefined;
 }
 
+interface Step {
+  readonly documents: ReadonlyMap<string, Emitted>;
+  /** None of them has rows in the index. */
+  readonly isNew: boolean;
+}
+
 /** Writes one step. @returns the state of the index behind it, and how many characters were written */
 async function writeStep(
   { db, group, reducers }: IndexUpdate,
   { lastNode, roots: before }: IndexState,
-  documents: ReadonlyMap<string, Emitted>,
+  { documents, isNew }: Step,
   seq: number,
   purgeSeq: number,
 ): Promise<{ readonly state: IndexState; readonly size: number }> {
@@ -110,7 +118,7 @@ async function writeStep(
   try {
     const batch = new IndexBatch(index, await db.indexes.batch(), lastNode);
     try {
-      const places = await index.places([...documents.keys()]);
+      const places = isNew ? [] : await index.places([...documents.keys()]);
       const orders = group.views.map((view) => orderOf(group, view));
       const changes = await turns.run(changesOfAll(places, batch, documents, orders));
       const roots = [];
