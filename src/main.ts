@@ -43,6 +43,7 @@ const CONFLICTS = `
 Actions
   list DB               documents in conflict
   show DB ID            its revision tree, and what each leaf changed
+  preview DB [ID]       what --function would make of it, or of all; nothing is written
   resolve DB ID         with --leaf, --body or --delete
   journal DB [N]        what was merged and resolved; with N what went in and what came out
   undo DB N             put back the leaves of entry N of the journal, as new revisions that replicate`;
@@ -160,6 +161,10 @@ function program(): Command {
     .option('--leaf <rev>', 'resolve it with this leaf')
     .option('--body <file>', 'resolve it with the document in this file; - for the standard input')
     .option('--delete', 'resolve it by deleting the document')
+    .option(
+      '--function <name>',
+      'preview with this one: built in, cart/merge of _design/cart, or a file .mjs',
+    )
     .option('--if-leaf <rev>', 'only if it has this leaf and no other; may be repeated', collect)
     .addHelpText('after', CONFLICTS)
     .action((action: string, database: string, about: string | undefined, flags: Flags) =>
@@ -275,6 +280,7 @@ const conflictsCommand = (
   about,
   state: textOf(flags.state),
   leaf: textOf(flags.leaf),
+  functionName: textOf(flags.function),
   body: textOf(flags.body),
   delete: flags.delete === true,
   ifLeaves: Array.isArray(flags.ifLeaf) ? flags.ifLeaf : [],

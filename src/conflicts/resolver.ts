@@ -219,7 +219,7 @@ export const resolutionBy = (
   'ask' in merge ? merge.ask(conflict) : inTurns(limited(merge.resolve(conflict), timeout));
 
 /** What a resolution writes. The digest of a long body is worked out in turns. */
-async function writesOf(
+export async function writesOf(
   conflict: ConflictText,
   resolution: Exclude<ResolutionText, { kind: 'defer' }>,
 ): Promise<ReturnType<typeof resolved>> {

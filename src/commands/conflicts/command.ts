@@ -8,6 +8,8 @@ export interface ConflictsCommand extends ServerAccess {
   readonly about: string | undefined;
   /** List those in this state alone. */
   readonly state: string | undefined;
+  /** What is previewed: the name of a function, or a file. */
+  readonly functionName: string | undefined;
   /** What a conflict is resolved with: one of three. */
   readonly leaf: string | undefined;
   /** A file with JSON, or `-` for the standard input. */

@@ -5,11 +5,12 @@ import { table } from '../table.js';
 import { bodyFrom } from './body.js';
 import { type ConflictsCommand, placeOf } from './command.js';
 import { journal } from './journal.js';
+import { preview } from './preview.js';
 import { show } from './show.js';
 
 type Action = (command: ConflictsCommand) => Promise<void>;
 
-const ACTIONS: Readonly<Record<string, Action>> = { list, show, resolve, journal, undo };
+const ACTIONS: Readonly<Record<string, Action>> = { list, show, preview, resolve, journal, undo };
 
 export const CONFLICT_ACTIONS: readonly string[] = Object.keys(ACTIONS);
 

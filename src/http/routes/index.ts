@@ -8,6 +8,7 @@ import { changesRoutes } from './changes.js';
 import { clusterSetupRoutes } from './cluster-setup.js';
 import { configRoutes } from './config.js';
 import { conflictRoutes } from './conflict.js';
+import { conflictPreviewRoutes } from './conflict-preview.js';
 import { conflictsRoutes } from './conflicts.js';
 import { databaseRoutes } from './databases.js';
 import { dbUpdatesRoutes } from './db-updates.js';
@@ -68,6 +69,7 @@ export function allRoutes(add: AddResource): void {
   mirrorRoutes(add);
   conflictsRoutes(add);
   conflictRoutes(add);
+  conflictPreviewRoutes(add);
   journalRoutes(add);
   ownRoutes(add);
 }
