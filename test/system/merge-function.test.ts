@@ -63,7 +63,7 @@ test('the merge functions of the README merge, as they stand there', async () =>
 test('what a function would make of a conflict is shown, and nothing is written', async () => {
   await couch.put('/others');
   await clash('others', [{ items: { tea: 1 } }, { items: { tea: 3 } }, { items: { tea: 1, milk: 2 } }]);
-  const preview = async (name: string): Promise<[number | null, unknown]> => {
+  const preview = async (name: string): Promise<[unknown, unknown]> => {
     const run = startProcess(
       path.join(root, 'scripts/causeway'),
       ['conflicts', 'preview', 'others', '--function', name, '--json', '--url', gateway.url],

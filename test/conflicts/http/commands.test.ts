@@ -99,6 +99,7 @@ const asked = (): ConflictsCommand => ({
   database: 'kept',
   about: 'wrong',
   state: undefined,
+  functionName: undefined,
   leaf: undefined,
   body: undefined,
   delete: false,
