@@ -12,7 +12,6 @@ import type { LoadedConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
 import { ConflictEngine, type EngineOptions } from './conflicts/engine.js';
-import type { MergeRule } from './conflicts/rules.js';
 import { ForeignFunctions } from './conflicts/sources/foreign-functions.js';
 import { QuickJsSandbox } from './design/sandbox.js';
 import { ValidatedView } from './design/validation.js';
@@ -24,7 +23,6 @@ import { Tasks } from './observe/tasks.js';
 import { Rejections } from './rejections/rejections.js';
 import type { BaseLimits } from './store/conflicts/types.js';
 import { Databases, type StoreOptions } from './store/databases.js';
-import type { Database } from './store/types.js';
 import { isNoSpace } from './store/failures.js';
 import { takeOver } from './takeover.js';
 import { Mirrors } from './upstream/mirrors/mirrors.js';
@@ -146,10 +144,9 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   const { limits: mergeLimits } = merging;
   const onChange = (): void => conflicts.reconfigure();
   const foreign = new ForeignFunctions({ sandbox, limits: mergeLimits, onChange, log });
-  const ruleOf = (db: Database): MergeRule | undefined => foreign.ruleIn(db, upstream.rules.mergeOf(db.name));
   const conflicts: ConflictEngine = new ConflictEngine({
     databases,
-    ruleOf,
+    ruleOf: (db) => foreign.ruleIn(db, upstream.rules.mergeOf(db.name)),
     viewOf: (db) => new ValidatedView(mirrors.view(db), sandbox, SERVER),
     bodies: mirrors.bodies,
     ...merging,
@@ -176,7 +173,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     views,
     upstream,
     mirrors,
-    merging: { ruleOf },
+    foreign,
     server: { uuid: directory.uuid, version },
   };
   const replicator = createReplicator({ ...services, rejections });

@@ -1,6 +1,5 @@
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
-import type { Merging } from './merging.js';
 import type { MergeRule } from './rules.js';
 import { type Standing, standingOf } from './standing.js';
 
@@ -60,7 +59,10 @@ interface DatabaseConflicts {
  * Conflicts of all databases that are open, with the ones that have most of them. Of these those that are deferred are
  * counted, as long as that does not take long.
  */
-export async function conflictsInShort(databases: Databases, merging: Merging): Promise<object> {
+export async function conflictsInShort(
+  databases: Databases,
+  ruleOf: (db: Database) => MergeRule | undefined,
+): Promise<object> {
   const rows = databases.allOpen
     .map(({ name, conflicts, journal }) => ({
       name,
@@ -73,16 +75,15 @@ export async function conflictsInShort(databases: Databases, merging: Merging): 
   let left = MOST_COUNTED;
   for (const row of rows.slice(0, MOST_NAMED)) {
     const { name, conflicts } = row;
-    const most = left;
     // One that was deleted meanwhile, or fails, does not keep the others from being shown.
-    const { states, isKept } = await databases
-      .use(name, async (db) => {
-        const rule = merging.ruleOf(db);
-        return { ...(await countConflicts(db, rule, most)), isKept: rule === undefined };
+    const counted = await databases
+      .use(name, (db) => {
+        const [rule, most] = [ruleOf(db), left];
+        if (rule !== undefined) left = Math.max(0, left - conflicts);
+        return countConflicts(db, rule, most);
       })
-      .catch(() => ({ states: null, isKept: true }));
-    if (!isKept) left = Math.max(0, left - conflicts);
-    named.push({ ...row, deferred: states && (states.deferred ?? 0) });
+      .catch(() => ({ states: null }));
+    named.push({ ...row, deferred: counted.states && (counted.states.deferred ?? 0) });
   }
   return {
     total: rows.reduce((sum, { conflicts }) => sum + conflicts, 0),

@@ -4,14 +4,15 @@ import { CouchError } from '../errors.js';
 import type { ConflictRow } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
-import type { Merging } from './merging.js';
 import { Resolver, type ResolverOptions } from './resolver.js';
 import type { MergeRule } from './rules.js';
 import { Trimming } from './trimming.js';
 import { Watched } from './watched.js';
 
-export interface EngineOptions extends ResolverOptions, Merging {
+export interface EngineOptions extends ResolverOptions {
   readonly databases: Databases;
+  /** How the conflicts of a database are resolved now; undefined where they are kept. Takes no time. */
+  readonly ruleOf: (db: Database) => MergeRule | undefined;
   /** A database as it judges what merges write. */
   readonly viewOf?: (db: Database) => Database;
   /** Milliseconds between two looks at what is to be trimmed; a minute when left out. */

@@ -89,7 +89,7 @@ export class Server {
   readonly replicator: Replicator;
   readonly upstream: Services['upstream'];
   readonly mirrors: Services['mirrors'];
-  readonly merging: Services['merging'];
+  readonly foreign: Services['foreign'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly inspector = new Inspector();
@@ -125,7 +125,7 @@ export class Server {
     this.replicator = services.replicator;
     this.upstream = services.upstream;
     this.mirrors = services.mirrors;
-    this.merging = services.merging;
+    this.foreign = services.foreign;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

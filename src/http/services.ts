@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
 import type { Users } from '../auth/users/users.js';
-import type { Merging } from '../conflicts/merging.js';
 import type { Settings } from '../config/settings.js';
+import type { ForeignFunctions } from '../conflicts/sources/foreign-functions.js';
 import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Replicator } from '../replicator/replicator.js';
@@ -27,7 +27,7 @@ export interface Services {
   readonly replicator: Replicator;
   readonly upstream: Upstream;
   readonly mirrors: Mirrors;
-  readonly merging: Merging;
+  readonly foreign: ForeignFunctions;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

@@ -18,7 +18,6 @@ import { createReplicator, writeRules } from '../../src/http/replicator.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
 import { Databases } from '../../src/store/databases.js';
-import type { Database } from '../../src/store/types.js';
 import { Mirrors } from '../../src/upstream/mirrors/mirrors.js';
 import { Upstream } from '../../src/upstream/upstream.js';
 import { Views } from '../../src/views/views.js';
@@ -134,7 +133,7 @@ export async function startApp(
     views,
     upstream,
     mirrors,
-    merging: { ruleOf: (db: Database) => foreign.ruleIn(db, upstream.rules.mergeOf(db.name)) },
+    foreign,
     server,
     ...services,
   };

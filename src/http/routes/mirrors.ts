@@ -17,6 +17,7 @@ import type { Exchange } from '../exchange.js';
 import { count, pageOf } from '../page.js';
 import { parseBoolean } from '../query.js';
 import { aboutDatabase, json, onServer, type Operation, type ServerHandler } from '../resource.js';
+import { ruleOf } from './conflicts.js';
 import { shown as shownRejection } from './rejections.js';
 
 const LIST = '/_gateway/databases';
@@ -126,9 +127,11 @@ async function one(exchange: Exchange): Promise<void> {
 }
 
 /** Conflicts of a database that is here. @throws CouchError 404 where there is none */
-async function countsOf({ server }: Exchange, name: string): Promise<object> {
-  const { databases, merging } = server;
-  const { journal, ...conflicts } = await databases.use(name, (db) => countConflicts(db, merging.ruleOf(db)));
+async function countsOf(exchange: Exchange, name: string): Promise<object> {
+  const { databases } = exchange.server;
+  const { journal, ...conflicts } = await databases.use(name, (db) =>
+    countConflicts(db, ruleOf(exchange, db)),
+  );
   return { conflicts, journal };
 }
 

@@ -3,6 +3,7 @@ import { conflictsInShort } from '../../conflicts/counts.js';
 import type { Exchange } from '../exchange.js';
 import { mirrorsInShort } from '../../upstream/mirrors/shown.js';
 import { onServer } from '../resource.js';
+import { ruleOf } from './conflicts.js';
 
 /** What is ours alone, and no CouchDB has. */
 export function ownRoutes(add: AddResource): void {
@@ -24,7 +25,7 @@ function alive(exchange: Exchange): void {
 }
 
 async function status(exchange: Exchange): Promise<void> {
-  const { identity, upstream, mirrors, databases, merging } = exchange.server;
+  const { identity, upstream, mirrors, databases, foreign } = exchange.server;
   const { uuid, version } = identity;
   const body = {
     version,
@@ -33,7 +34,10 @@ async function status(exchange: Exchange): Promise<void> {
     databases: { local: databases.list().length },
     upstream: upstream.status() ?? null,
     mirrors: upstream.isThere ? mirrorsInShort(mirrors) : null,
-    conflicts: await conflictsInShort(databases, merging),
+    conflicts: {
+      ...(await conflictsInShort(databases, (db) => ruleOf(exchange, db))),
+      refused_functions: foreign.refusals(),
+    },
   };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
 }

@@ -1,6 +1,5 @@
 import http from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { builtIn } from '../../../src/conflicts/functions/builtin.js';
 import { MergeRule } from '../../../src/conflicts/rules.js';
 import { stateText } from '../../../src/conflicts/states.js';
 import { startApp, type TestApp } from '../../http/app.js';
@@ -10,8 +9,12 @@ const path = (db: string, more = ''): string => `/_gateway/databases/${db}/confl
 
 let app: TestApp;
 beforeAll(async () => {
-  const rule = MergeRule.of('three-way')?.map(() => builtIn('three-way'));
-  app = await startApp({}, { merging: { ruleOf: ({ name }) => (name === 'merged' ? rule : undefined) } });
+  app = await startApp({
+    databases: [
+      { match: 'merged', mode: 'local', merge: 'three-way' },
+      { match: '*', mode: 'local' },
+    ],
+  });
 });
 afterAll(() => app.stop());
 
