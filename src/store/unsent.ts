@@ -2,7 +2,14 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import type { Transaction } from './transaction.js';
 import type { ChangeRow, ChangesRange, Unsent, UnsentRange } from './types.js';
-import { entryRange, parseEntry, sequencesOf, type Waiting } from './unsent-entries.js';
+import {
+  blockEnd,
+  entryRange,
+  parseEntry,
+  readEntries,
+  sequencesOf,
+  type Waiting,
+} from './unsent-entries.js';
 import type { UnsentState } from './unsent-state.js';
 import { entriesOf } from './view.js';
 
@@ -82,6 +89,13 @@ export class LevelUnsent implements Unsent {
         if (rows.length > 0) yield rows;
       }
     }
+  }
+
+  async known(seqs: readonly number[]): Promise<ReadonlySet<number>> {
+    const later = seqs.filter((seq) => seq > this.#state.sent);
+    const ends = new Set(later.flatMap((seq) => [seq, blockEnd(seq)]));
+    const entries = await readEntries(this.host.level, [...ends]);
+    return new Set(later.filter((seq) => entries.some(({ first, last }) => first <= seq && seq <= last)));
   }
 
   async sentThrough(seq: number): Promise<void> {

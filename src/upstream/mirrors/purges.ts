@@ -4,8 +4,9 @@ import { ElementStream } from '../../json/elements.js';
 import { bytes } from '../../replication/http/client.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import type { LocalAccess } from '../../replication/local/options.js';
-import { type ChangedDocument, PeerUnreachable, type Sequence } from '../../replication/peer.js';
-import type { Database, DocumentRecord, PurgeRequest } from '../../store/types.js';
+import { PeerUnreachable, type Sequence } from '../../replication/peer.js';
+import type { Database, PurgeRequest } from '../../store/types.js';
+import { purgeable } from './purgeable.js';
 import { type PurgedRevisions, RevisionSet } from './purged-target.js';
 
 /** How many brackets are around a purge in `_purged_infos`. */
@@ -24,6 +25,8 @@ export interface PurgeOptions {
   readonly access: LocalAccess;
   /** `purge_seq` of the upstream up to which its purges were done here; undefined where nobody knows. */
   readonly known: Sequence | undefined;
+  /** Revisions of a document that the upstream refused: somebody has still to decide about them. */
+  readonly refusedOf: (id: string) => Promise<readonly string[]>;
   /** They were done up to another one. */
   readonly onDone: (purgeSeq: Sequence) => Promise<void>;
 }
@@ -95,10 +98,7 @@ export class Purges implements PurgedRevisions {
 
   /** What came back upstream since it was purged stays here too. */
   async #purgePage(db: Database, page: readonly PurgeRequest[], signal: AbortSignal): Promise<void> {
-    const records = await db.getMany(page.map(({ id }) => id));
-    const here = merged(
-      page.map(({ id, revs }, at) => ({ id, revs: leavesAmong(records[at], revs), seq: undefined })),
-    );
+    const here = await purgeable(db, page, this.options.refusedOf);
     if (here.length === 0) return;
     const missing = await this.options.upstream.revsDiff(here, signal);
     await db.purge(new Map(missing.map((one) => [one.id, one.missing])));
@@ -158,25 +158,6 @@ function purgeOf(text: string): PurgeRequest {
   if (typeof id !== 'string' || !Array.isArray(revs) || !revs.every((rev) => typeof rev === 'string'))
     throw new JsonError('no purge');
   return { id, revs };
-}
-
-/** Only leaves can be purged. */
-function leavesAmong(record: DocumentRecord | undefined, revs: readonly string[]): readonly string[] {
-  if (record === undefined) return [];
-  const leaves = new Set(record.leaves().map(({ rev }) => rev));
-  return revs.filter((rev) => leaves.has(rev));
-}
-
-/** A document of which something was purged more than once stands there once. */
-function merged(documents: readonly ChangedDocument[]): readonly ChangedDocument[] {
-  const revs = new Map<string, Set<string>>();
-  for (const document of documents) {
-    if (document.revs.length === 0) continue;
-    const known = revs.get(document.id) ?? new Set();
-    revs.set(document.id, known);
-    for (const rev of document.revs) known.add(rev);
-  }
-  return Array.from(revs, ([id, own]) => ({ id, revs: [...own], seq: undefined }));
 }
 
 /** What tokens of purges begin with. */

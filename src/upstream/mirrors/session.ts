@@ -62,6 +62,7 @@ const purgesOf = (mirror: Mirror, upstream: HttpPeer): Purges =>
     upstream,
     access: localSide(mirror.name, mirror.context).access,
     known: mirror.record.purgeSeq,
+    refusedOf: async (id) => (await mirror.context.rejected.read(mirror, id)).map(({ rev }) => rev),
     onDone: (purgeSeq) => mirror.note({ purgeSeq }),
   });
 

@@ -7,12 +7,17 @@ import { type Flows, newFlows } from './flows.js';
 import { withUpstreams } from './upstreams.js';
 
 /** What follows the purges of an upstream, and the number up to which they are done. */
-function follower(flows: Flows, known?: Sequence): { purges: Purges; done: () => Sequence | undefined } {
+function follower(
+  flows: Flows,
+  known?: Sequence,
+  refused: readonly string[] = [],
+): { purges: Purges; done: () => Sequence | undefined } {
   let done: Sequence | undefined = known;
   const purges = new Purges({
     upstream: flows.remote,
     access: flows.access,
     known,
+    refusedOf: () => Promise.resolve(refused),
     onDone: (seq) => {
       done = seq;
       return Promise.resolve();
@@ -97,6 +102,43 @@ withUpstreams('what was purged upstream', (upstream) => {
       refused: [],
     });
     expect(await flows.ask('GET', 'a')).toMatchObject({ n: 2 });
+  });
+
+  test('leaves what was written here again and has not gone, or was refused, until nobody waits for that', async () => {
+    const flows = await newFlows(upstream());
+    await bring(flows, { _id: 'a', _rev: '1-a' }, { _id: 'b', _rev: '1-a' });
+    await flows.ask('POST', '_purge', { a: ['1-a'], none: ['1-n'] });
+    await follower(flows).purges.follow(flows.signal);
+    expect(await idsHere(flows)).toEqual(['b']);
+    // One that was here before it was purged, one that never was, and one beside what the upstream has.
+    await flows.use((db) =>
+      replicate(db, { _id: 'a', _rev: '1-a' }, { _id: 'none', _rev: '1-n' }, { _id: 'b', _rev: '1-b' }),
+    );
+    await flows.ask('POST', '_purge', { b: ['1-b'] });
+    const all = ['a', 'b', 'none'];
+    await follower(flows).purges.follow(flows.signal);
+    expect(await idsHere(flows)).toEqual(all);
+    // Nothing is known of what waits by now, but for those.
+    await flows.use((db) => db.unsent.voidAll());
+    await follower(flows).purges.follow(flows.signal);
+    expect(await idsHere(flows)).toEqual(all);
+    const { purges } = follower(flows);
+    const { refused } = await flows.push(new PurgedTarget(flows.remote, purges));
+    expect(refused.map(({ id, rev }) => `${id} ${rev}`).sort()).toEqual(['a 1-a', 'b 1-b', 'none 1-n']);
+    await follower(flows, undefined, ['1-a', '1-b', '1-n']).purges.follow(flows.signal);
+    expect(await idsHere(flows)).toEqual(all);
+    await follower(flows).purges.follow(flows.signal);
+    expect(await idsHere(flows)).toEqual(['b']);
+    expect(await flows.use((db) => Promise.resolve(db.get('b')?.leaves().length))).toBe(1);
+  });
+
+  test('and what was put back from a copy is purged, though nobody knows what waits', async () => {
+    const flows = await newFlows(upstream());
+    await bring(flows, { _id: 'a', _rev: '1-a' }, { _id: 'b', _rev: '1-a' });
+    await flows.ask('POST', '_purge', { a: ['1-a'] });
+    await flows.use((db) => db.unsent.voidAll());
+    await follower(flows).purges.follow(flows.signal);
+    expect(await idsHere(flows)).toEqual(['b']);
   });
 
   test('and forgotten there is a failure, as nobody can tell what is to go', async () => {
