@@ -13,7 +13,7 @@ import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
 import type { RecentDocuments } from './recent.js';
 import { readTexts } from './read-texts.js';
-import type { StoredRecord } from './record.js';
+import { bodySeq, type StoredRecord } from './record.js';
 import type {
   ChangeRow,
   ChangesRange,
@@ -226,11 +226,6 @@ export abstract class LevelReader {
   purges(): AsyncIterable<readonly PurgeRequest[]> {
     return listPurges(this.level);
   }
-}
-
-function bodySeq(record: DocumentRecord, rev: string): number | undefined {
-  if (!('bodySeq' in record)) throw new TypeError('a record of another store');
-  return (record as StoredRecord).bodySeq(rev);
 }
 
 const bodyKey = (seq: number): string => layout.bodies.key(layout.seqKey(seq));

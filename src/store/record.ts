@@ -84,6 +84,12 @@ export interface StoredRecord extends DocumentRecord {
   leafRevs(): readonly string[];
 }
 
+/** The sequence of one body, where it is kept. @throws TypeError for a record that this store did not give */
+export function bodySeq(record: DocumentRecord, rev: string): number | undefined {
+  if (!('bodySeq' in record)) throw new TypeError('a record of another store');
+  return (record as StoredRecord).bodySeq(rev);
+}
+
 export class StoredDocument implements StoredRecord {
   #leaves: RevPosition[] | undefined;
   #leafRevs: readonly string[] | undefined;

@@ -313,8 +313,12 @@ export interface Unsent {
   oldest(): Promise<Waiting | undefined>;
   /** The rows that wait, oldest first, as `changes` gives them. */
   rows(range: UnsentRange): AsyncIterable<readonly ChangeRow[]>;
-  /** Which of some rows are known to wait. Those count for none that wait only because nobody knows (`voidAll`). */
-  known(seqs: readonly number[]): Promise<ReadonlySet<number>>;
+  /**
+   * Leaves that were written here and have not gone, by the ids of their documents; without those of which nobody knows
+   * (`voidAll`). What was pulled while its document waited counts among them, and all of a document that is written
+   * meanwhile.
+   */
+  leaves(records: readonly DocumentRecord[]): Promise<ReadonlyMap<string, ReadonlySet<string>>>;
   /** Everything up to here has gone to the upstream: a checkpoint says so on both sides. */
   sentThrough(seq: number): Promise<void>;
   /** All documents count as not sent from now on: nobody knows what the upstream has. */

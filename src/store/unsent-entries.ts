@@ -44,6 +44,12 @@ export const ofBlock = (last: number, rows: number, { time, seq }: Waiting): Ent
   seq,
 });
 
+/** The entry that a row is in. @param read those that there are, by their last sequences */
+export function entryOf(seq: number, read: (last: number) => Entry | undefined): Entry | undefined {
+  const block = read(blockEnd(seq));
+  return block !== undefined && block.first <= seq ? block : read(seq);
+}
+
 /** Since when the document waits whose row in an entry has this sequence. */
 export const sinceOf = (entry: Entry, seq: number): Waiting => ({
   time: entry.time,

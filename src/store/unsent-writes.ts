@@ -7,6 +7,7 @@ import {
   blockEnd,
   countRows,
   type Entry,
+  entryOf,
   entryRange,
   ofBlock,
   ofRow,
@@ -173,9 +174,7 @@ export class UnsentWrites {
 
   /** The entry that a row is in, as far as it was read. */
   #entryOf(seq: number): Entry | undefined {
-    const read = (last: number): Entry | undefined => this.#entries.get(last) ?? this.#read.get(last);
-    const block = read(blockEnd(seq));
-    return block !== undefined && block.first <= seq ? block : read(seq);
+    return entryOf(seq, (last) => this.#entries.get(last) ?? this.#read.get(last));
   }
 
   async #load(ends: ReadonlySet<number>): Promise<void> {

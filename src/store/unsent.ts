@@ -1,13 +1,16 @@
 import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import type { Transaction } from './transaction.js';
-import type { ChangeRow, ChangesRange, Unsent, UnsentRange } from './types.js';
+import { bodySeq } from './record.js';
+import type { ChangeRow, ChangesRange, DocumentRecord, Unsent, UnsentRange } from './types.js';
 import {
   blockEnd,
+  entryOf,
   entryRange,
   parseEntry,
   readEntries,
   sequencesOf,
+  sinceOf,
   type Waiting,
 } from './unsent-entries.js';
 import type { UnsentState } from './unsent-state.js';
@@ -91,11 +94,22 @@ export class LevelUnsent implements Unsent {
     }
   }
 
-  async known(seqs: readonly number[]): Promise<ReadonlySet<number>> {
-    const later = seqs.filter((seq) => seq > this.#state.sent);
-    const ends = new Set(later.flatMap((seq) => [seq, blockEnd(seq)]));
-    const entries = await readEntries(this.host.level, [...ends]);
-    return new Set(later.filter((seq) => entries.some(({ first, last }) => first <= seq && seq <= last)));
+  async leaves(records: readonly DocumentRecord[]): Promise<ReadonlyMap<string, ReadonlySet<string>>> {
+    const waiting = new Map<string, ReadonlySet<string>>();
+    if (!this.isTracked) return waiting;
+    const { level } = this.host;
+    const ends = new Set(records.flatMap(({ seq }) => [seq, blockEnd(seq)]));
+    const entries = new Map((await readEntries(level, [...ends])).map((entry) => [entry.last, entry]));
+    // Where a row is gone by now, so may have been its entry.
+    const areThere = await level.hasMany(records.map(({ seq }) => layout.changes.key(layout.seqKey(seq))));
+    const { sent } = this.#state;
+    for (const [at, record] of records.entries()) {
+      const { id, seq } = record;
+      const entry = seq > sent ? entryOf(seq, (last) => entries.get(last)) : undefined;
+      if (areThere[at] !== true) waiting.set(id, leavesSince(record, 0));
+      else if (entry !== undefined) waiting.set(id, leavesSince(record, sinceOf(entry, seq).seq));
+    }
+    return waiting;
   }
 
   async sentThrough(seq: number): Promise<void> {
@@ -142,3 +156,12 @@ export class LevelUnsent implements Unsent {
     }
   }
 }
+
+/** The leaves of a document that it has had since a sequence, or for less long. */
+const leavesSince = (record: DocumentRecord, seq: number): ReadonlySet<string> =>
+  new Set(
+    record
+      .leaves()
+      .map(({ rev }) => rev)
+      .filter((rev) => (bodySeq(record, rev) ?? seq) >= seq),
+  );

@@ -7,7 +7,7 @@ import { unsent } from '../../src/store/layout.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { Database, DocumentEdit, EditResult, Origin } from '../../src/store/types.js';
 import { data, take, write } from '../support/attachments.js';
-import { feedOf, newFolder, openDatabase, parsed, put, QUICK, revOf } from '../support/store.js';
+import { feedOf, newFolder, openDatabase, parsed, put, QUICK, replicate, revOf } from '../support/store.js';
 import { PouchProcess } from '../support/pouch.js';
 import { verified } from '../support/verify.js';
 
@@ -71,6 +71,34 @@ describe('what waits for the upstream', () => {
     expect(db.unsent.count).toBe(0);
     await put(db, { _id: 'b' }, { _id: '_design/e' });
     expect(await idsThatWait(db)).toEqual(['_design/e', 'b']);
+  });
+
+  test('are those leaves that were written here and have not gone, as far as that is known', async () => {
+    const db = await tracked();
+    const leaves = async (...ids: string[]): Promise<Record<string, string[]>> => {
+      const records = (await db.getMany(ids)).filter((record) => record !== undefined);
+      const found = await db.unsent.leaves(records);
+      return Object.fromEntries([...found].map(([id, revs]) => [id, [...revs].sort()]));
+    };
+    await pull(db, { _id: 'a', _rev: '1-a' }, { _id: 'a', _rev: '1-c' }, { _id: 'b', _rev: '1-a' });
+    await replicate(db, { _id: 'a', _rev: '1-b' });
+    expect(await leaves('a', 'b', 'none')).toEqual({ a: ['1-b'] });
+    await db.unsent.voidAll();
+    expect(await leaves('a', 'b')).toEqual({ a: ['1-b'] });
+    // Nobody knows what of it waited.
+    await replicate(db, { _id: 'b', _rev: '1-b' });
+    expect(await leaves('a', 'b')).toEqual({ a: ['1-b'], b: ['1-a', '1-b'] });
+    const before = (await db.getMany(['a'])).filter((record) => record !== undefined);
+    await db.unsent.sentThrough(db.updateSeq);
+    expect(await leaves('a', 'b')).toEqual({});
+    await put(db, { _id: 'a', _rev: '1-c', n: 2 });
+    expect((await db.unsent.leaves(before)).get('a')).toEqual(new Set(['1-a', '1-b', '1-c']));
+    // Rows that were written together have one entry.
+    await replicate(db, ...Array.from({ length: 40 }, (_, at) => ({ _id: `n${at + 10}`, _rev: '1-a' })));
+    await db.unsent.sentThrough(db.updateSeq - 20);
+    expect(await leaves('n10', 'n29', 'n30', 'n49')).toEqual({ n30: ['1-a'], n49: ['1-a'] });
+    await db.trackUnsent(false);
+    expect(await leaves('n49')).toEqual({});
   });
 
   test('is a document that was edited here after it was pulled', async () => {

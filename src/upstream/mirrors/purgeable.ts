@@ -15,12 +15,11 @@ export async function purgeable(
 ): Promise<readonly ChangedDocument[]> {
   const purged = merged(requests);
   const records = await recordsOf(db, purged.keys());
-  const waiting = await waitingAmong(db, records);
+  const waiting = await db.unsent.leaves(records);
   const found: ChangedDocument[] = [];
   for (const { id, leaves } of leavesAmong(records, purged)) {
-    if (waiting.has(id)) continue;
     const refused = new Set(await refusedOf(id));
-    const revs = leaves.filter((rev) => !refused.has(rev));
+    const revs = leaves.filter((rev) => waiting.get(id)?.has(rev) !== true && !refused.has(rev));
     if (revs.length > 0) found.push({ id, revs, seq: undefined });
   }
   return found;
@@ -51,12 +50,3 @@ const leavesAmong = (
       return { id: record.id, leaves: revs.filter((rev) => purged.get(record.id)?.has(rev)) };
     })
     .filter(({ leaves }) => leaves.length > 0);
-
-/** The ids of documents that were written here and have not gone. */
-async function waitingAmong(db: Database, records: readonly DocumentRecord[]): Promise<ReadonlySet<string>> {
-  const waiting = await db.unsent.known(records.map(({ seq }) => seq));
-  const later = await db.getMany(records.map(({ id }) => id));
-  // As nothing flows, what has another place by now was written here.
-  const isOwn = ({ seq }: DocumentRecord, at: number): boolean => waiting.has(seq) || later[at]?.seq !== seq;
-  return new Set(records.filter(isOwn).map(({ id }) => id));
-}

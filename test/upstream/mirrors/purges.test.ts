@@ -132,6 +132,16 @@ withUpstreams('what was purged upstream', (upstream) => {
     expect(await flows.use((db) => Promise.resolve(db.get('b')?.leaves().length))).toBe(1);
   });
 
+  test('goes here though its document has something else that waits', async () => {
+    const flows = await newFlows(upstream());
+    await bring(flows, { _id: 'a', _rev: '1-a' }, { _id: 'a', _rev: '1-b' }, { _id: 'a', _rev: '1-d' });
+    await flows.use((db) => replicate(db, { _id: 'a', _rev: '1-c' }));
+    await flows.ask('POST', '_purge', { a: ['1-b', '1-c', '1-d'] });
+    await follower(flows).purges.follow(flows.signal);
+    const leaves = await flows.use((db) => Promise.resolve(db.get('a')?.leaves()));
+    expect(leaves?.map(({ rev }) => rev)).toEqual(['1-c', '1-a']);
+  });
+
   test('and what was put back from a copy is purged, though nobody knows what waits', async () => {
     const flows = await newFlows(upstream());
     await bring(flows, { _id: 'a', _rev: '1-a' }, { _id: 'b', _rev: '1-a' });
