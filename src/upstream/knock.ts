@@ -14,8 +14,10 @@ export function knock(url: string, timeout: number, signal: AbortSignal): Promis
       // URLs have brackets around addresses of IPv6.
       host: hostname.replace(/^\[|\]$/g, ''),
       port: port === '' ? usual : Number(port),
-      signal,
     });
+    // Node's own option leaves a listener behind for each connection, and one signal has many of them.
+    const stop = (): void => void socket.destroy();
+    signal.addEventListener('abort', stop);
     socket.once('connectionAttempt', () => socket.setTimeout(timeout, () => socket.destroy()));
     socket.once('connect', () => {
       resolve(true);
@@ -23,6 +25,10 @@ export function knock(url: string, timeout: number, signal: AbortSignal): Promis
     });
     // What went wrong is for probes to say.
     socket.on('error', () => undefined);
-    socket.once('close', () => resolve(false));
+    socket.once('close', () => {
+      signal.removeEventListener('abort', stop);
+      resolve(false);
+    });
+    if (signal.aborted) stop();
   });
 }
