@@ -17,10 +17,14 @@ export const isPattern = (text: string): boolean => /^(?:\/(?:[^/~]|~[01])*)+$/.
 
 const ANY_DEPTH = '**';
 
+/** What stands between the `*` of a name. */
+type NamePattern = readonly string[];
+
 /** Finds for a path what was given for it. A pointer counts before patterns, of which the first that fits counts. */
 export class Fields<T> {
   readonly #exact = new Map<string, T>();
-  readonly #patterns: { readonly names: readonly (RegExp | typeof ANY_DEPTH)[]; readonly value: T }[] = [];
+  readonly #patterns: { readonly names: readonly (NamePattern | typeof ANY_DEPTH)[]; readonly value: T }[] =
+    [];
 
   /** @param fields by JSON pointers, in which `*` is any text within a name, and `**` any number of names */
   constructor(fields: Readonly<Record<string, T>>) {
@@ -36,21 +40,36 @@ export class Fields<T> {
   }
 }
 
-function compiled(name: string): RegExp | typeof ANY_DEPTH {
-  if (name === ANY_DEPTH) return ANY_DEPTH;
-  const parts = name.split('*').map((part) => part.replace(/[\\^$.+?()[\]{}|]/g, '\\$&'));
-  return new RegExp(`^${parts.join('[^]*')}$`);
+function compiled(name: string): NamePattern | typeof ANY_DEPTH {
+  return name === ANY_DEPTH ? ANY_DEPTH : name.split('*');
+}
+
+/**
+ * Looks for each text at the first place where it stands: whoever may try functions names patterns, and an expression that
+ * goes back over a name again and again would keep everybody waiting.
+ */
+function isFitting([first = '', ...others]: NamePattern, name: string): boolean {
+  const last = others.pop();
+  if (last === undefined) return name === first;
+  if (!name.startsWith(first)) return false;
+  let at = first.length;
+  for (const text of others) {
+    const found = name.indexOf(text, at);
+    if (found === -1) return false;
+    at = found + text.length;
+  }
+  return name.length - last.length >= at && name.endsWith(last);
 }
 
 /** Goes through the names once, with all ways in which `**` may stand for some of them. */
-function fits(names: readonly (RegExp | typeof ANY_DEPTH)[], path: Path): boolean {
+function fits(names: readonly (NamePattern | typeof ANY_DEPTH)[], path: Path): boolean {
   let places = skipping(names, [0]);
   for (const name of path) {
     const next: number[] = [];
     for (const place of places) {
       const pattern = names[place];
       if (pattern === ANY_DEPTH) next.push(place, ...(place === names.length - 1 ? [place + 1] : []));
-      else if (pattern?.test(name)) next.push(place + 1);
+      else if (pattern !== undefined && isFitting(pattern, name)) next.push(place + 1);
     }
     places = skipping(names, next);
   }

@@ -5,6 +5,7 @@ import { conflictGiven, preview, previewOf } from '../../conflicts/preview.js';
 import { type Merge, sourceOf } from '../../conflicts/rules.js';
 import { CageUnavailable } from '../../conflicts/sources/cage.js';
 import { badRequest, notFound, unavailable } from '../../errors.js';
+import { membersInTurns } from '../../json/text.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
@@ -39,7 +40,7 @@ async function tried(exchange: Exchange, db: Database): Promise<void> {
     const { timeout } = exchange.server.config.conflicts;
     const text =
       resolution === undefined
-        ? await preview(db, id, functionOf(exchange, db, members), timeout)
+        ? await preview(db, id, await functionOf(exchange, db, members), timeout)
         : await previewOf(db, id, resolution);
     exchange.json(200, text, NOT_KEPT);
   } catch (error) {
@@ -48,8 +49,17 @@ async function tried(exchange: Exchange, db: Database): Promise<void> {
   }
 }
 
+/** Characters of a function's name and options: how long it takes to look for a field's rule depends on them. */
+const LONGEST = 1 << 14;
+
 /** A path of a module, or its text, is nothing that a request may name. */
-function functionOf(exchange: Exchange, db: Database, members: ReadonlyMap<string, string>): Merge {
+async function functionOf(
+  exchange: Exchange,
+  db: Database,
+  members: ReadonlyMap<string, string>,
+): Promise<Merge> {
+  const length = Array.from(members, ([name, text]) => name.length + text.length).reduce((a, b) => a + b, 0);
+  if (length > LONGEST) throw badRequest('The function and its options are too long to be tried.');
   const value = Object.fromEntries(
     Array.from(members, ([name, text]) => [name, JSON.parse(text) as unknown]),
   );
@@ -58,11 +68,21 @@ function functionOf(exchange: Exchange, db: Database, members: ReadonlyMap<strin
   try {
     const source = sourceOf(parsed.data);
     if (source === undefined) throw badRequest('There is nothing to see of keep.');
+    if ('kind' in source && source.kind === 'design') await requireFunction(db, source);
     return exchange.server.foreign.mergeIn(db, source);
   } catch (error) {
     if (error instanceof MergeOptionsError) throw badRequest(error.message);
     throw error;
   }
+}
+
+/** Functions that were asked for are remembered: only those that there are. @throws CouchError 404 */
+async function requireFunction(db: Database, { id, name }: { id: string; name: string }): Promise<void> {
+  const record = db.get(id);
+  const text = record?.deleted === false ? db.read(record, record.winner) : undefined;
+  const merges = text === undefined ? undefined : (await membersInTurns(text))?.get('merges');
+  const functions = merges === undefined ? undefined : await membersInTurns(merges);
+  if (functions?.has(name) !== true) throw notFound(`${id} has no merge function ${name}.`);
 }
 
 /** @returns the id of a document that whoever asks may write */
