@@ -1,4 +1,4 @@
-import { notFound } from '../errors.js';
+import { notFound, unavailable } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Database, DocumentRecord } from '../store/types.js';
 import { CagedFunctions } from './functions.js';
@@ -38,10 +38,14 @@ export class QuickJsSandbox implements Sandbox {
     const design = readDesign(db, recordOf(db, id));
     return () => {
       const machine = this.#machines.passing(db, id, design);
-      const functions = this.#functions(machine);
+      const closing = new AbortController();
+      const functions = this.#functions(machine, closing.signal);
       return {
         merge: (name, conflict) => functions.merge(name, conflict),
-        close: () => this.#pool.drop(machine.number),
+        close: () => {
+          closing.abort(unavailable('The functions are not used any more.'));
+          this.#pool.drop(machine.number);
+        },
       };
     };
   }

@@ -79,6 +79,7 @@ export interface MergeFunctions {
    * @throws CouchError as those of `DesignFunctions` do
    */
   merge(name: string, conflict: string): Promise<string>;
+  /** Calls that are under way, and later ones, are answered with 503. */
   close(): void;
 }
 

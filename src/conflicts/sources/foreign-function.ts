@@ -1,7 +1,7 @@
 import type { ConflictText, ResolutionText } from '../types.js';
 import { admission } from './admission.js';
 import { askIn } from './asking.js';
-import { type Cage, ForeignError } from './cage.js';
+import { type Cage, CageUnavailable, ForeignError } from './cage.js';
 
 /** A merge function that is not built in, as it is now in a database. */
 export interface ForeignMerge {
@@ -27,6 +27,9 @@ export interface ForeignOptions {
 /** One version of a merge function that is not built in. It is tested before it is used. Must be closed. */
 export class ForeignFunction {
   #cage: Cage | undefined;
+  /** All that are open, those of its test too. */
+  readonly #open = new Set<Cage>();
+  #isClosed = false;
   #test: Promise<void> | undefined;
   #refusal: string | undefined;
   #asked = 0;
@@ -43,7 +46,7 @@ export class ForeignFunction {
   async ask(database: string, conflict: ConflictText): Promise<ResolutionText> {
     await this.#tested();
     if (this.#refusal !== undefined) throw new ForeignError(this.#refusal);
-    this.#cage ??= this.options.open();
+    this.#cage ??= this.#openCage();
     this.#asked++;
     try {
       return await askIn(this.#cage, database, conflict);
@@ -53,14 +56,30 @@ export class ForeignFunction {
     }
   }
 
+  /** What it is asked just now fails, as something that cannot be asked at the moment. */
   close(): void {
-    this.#cage?.close();
-    this.#cage = undefined;
+    this.#isClosed = true;
+    for (const cage of this.#open) cage.close();
+    this.#open.clear();
+  }
+
+  #openCage(): Cage {
+    // Whoever found it before it was closed may still ask.
+    if (this.#isClosed) throw new CageUnavailable('the function is not used any more');
+    const cage = this.options.open();
+    this.#open.add(cage);
+    return {
+      ask: (conflict) => cage.ask(conflict),
+      close: () => {
+        this.#open.delete(cage);
+        cage.close();
+      },
+    };
   }
 
   /** Once; again where it came to no end. */
   async #tested(): Promise<void> {
-    this.#test ??= admission(this.options.open).then((reason) => {
+    this.#test ??= admission(() => this.#openCage()).then((reason) => {
       if (reason !== undefined) this.#refuse(`it is refused: ${reason}`);
     });
     try {

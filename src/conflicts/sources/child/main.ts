@@ -63,6 +63,9 @@ let merge: Merge | undefined;
 let most = 0;
 
 listen('disconnect', () => exit());
+// A terminal, or a service manager, tells all processes at once to end; what the function is asked would fail for that, and its
+// document stay in conflict for good. The server ends it when it has done with it.
+for (const signal of ['SIGHUP', 'SIGINT', 'SIGTERM']) listen(signal, () => undefined);
 listen('message', (told: Begin | Ask) => {
   if (typeof told === 'string') {
     const run = merge;
