@@ -10,7 +10,7 @@ const ATTACHMENTS = '"_attachments"';
 export function revisionText(text: string): RevisionText {
   const [, id, rev] = HEAD.exec(text) ?? [];
   if (id !== undefined && rev !== undefined) return { id, rev, text };
-  const { _id, _rev } = JSON.parse(text) as Record<string, unknown>;
+  const { _id, _rev } = Object(JSON.parse(text)) as Record<string, unknown>;
   if (typeof _id !== 'string' || typeof _rev !== 'string') throw new SyntaxError('not a document');
   return { id: _id, rev: _rev, text };
 }

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { expect, test } from 'vitest';
 import { LoadedDocument } from '../../../src/conflicts/loaded.js';
 import type { Content } from '../../../src/conflicts/types.js';
@@ -98,4 +99,30 @@ withUpstreams('bodies of older revisions', (upstream) => {
     });
     expect(await away.read(flows.name, 'a', ['1-a'], flows.signal)).toBeUndefined();
   });
+});
+
+test('of those that are no documents nothing is known, and the others count', async () => {
+  const odd = [
+    'null',
+    '1',
+    '{}',
+    '{"_id":"a","_rev":"1-c","_attachments":{"f":{"stub":true,"digest":1}}}',
+    '{"_id":"a","_rev":"1-d","_attachments":[]}',
+  ];
+  const rows = [
+    ...odd.map((ok) => `{"docs":[{"ok":${ok}}]}`),
+    'null',
+    '{"docs":[{"ok":{"_id":"a","_rev":"1-a"}}]}',
+  ];
+  const send = (): Promise<object> =>
+    Promise.resolve({ body: Readable.from([Buffer.from(`{"results":[${rows.join(',')}]}`)]) });
+  const { signal } = new AbortController();
+  const bodies = new UpstreamBodies({
+    upstream: { peerOf: () => ({ client: { send } }) } as never,
+    isMirrored: () => true,
+    closing: signal,
+    log: { info: () => undefined } as never,
+  });
+  const found = await bodies.read('db', 'a', ['1-a', '1-b'], signal);
+  expect(found && [...found.keys()]).toEqual(['1-a']);
 });
