@@ -2,6 +2,7 @@ import { CouchError } from '../../errors.js';
 import { noteWritten } from '../../replication/rejected.js';
 import type { Refusal, ReplicationSpec } from '../../replication/replication.js';
 import type { RevisionText } from '../../replication/peer.js';
+import { branchOf } from '../../replication/revision-text.js';
 import type { RejectionList } from '../../rejections/list.js';
 import type { Refused, Rejection } from '../../rejections/rejection.js';
 import type { MirrorServices } from './context.js';
@@ -25,7 +26,8 @@ const MOST = 1000;
  * it, before it comes or an admin has it left out. What is left out is on a list on the disk, until it or a descendant comes.
  */
 export class Undelivered {
-  readonly #missed = new Map<string, Missed>();
+  /** By ids of documents, and then by revisions. */
+  readonly #missed = new Map<string, Map<string, Missed>>();
 
   constructor(
     private readonly mirror: Pulled,
@@ -34,7 +36,8 @@ export class Undelivered {
 
   /** What is tried again meanwhile; ordered by ids. */
   get missed(): readonly Missed[] {
-    return [...this.#missed.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+    const all = [...this.#missed.values()].flatMap((revs) => [...revs.values()]);
+    return all.sort((a, b) => (a.id < b.id ? -1 : 1));
   }
 
   /** What is left out; ordered by ids and revisions. @throws CouchError where it cannot be read */
@@ -63,12 +66,12 @@ export class Undelivered {
    * @throws CouchError 507 where too much is left out
    */
   leaveOut(id: string): Promise<boolean> {
-    const own = this.missed.filter((one) => one.id === id);
+    const own = [...(this.#missed.get(id)?.values() ?? [])];
     return this.#use(async (list) => {
       for (const one of own) {
         if (!(await list.add({ ...one, ancestors: [] }, { database: this.mirror.name }, MOST)))
           throw new CouchError(507, 'too_many_rejections', FULL);
-        this.#missed.delete(placeOf(one));
+        this.#forget(id, [one.rev]);
       }
       return own.length > 0;
     });
@@ -90,18 +93,25 @@ export class Undelivered {
   }
 
   #miss({ id, rev, error: { status, error, reason } }: Refusal): void {
-    const missed = { id, rev, status, error, reason };
-    const place = placeOf(missed);
-    if (!this.#missed.has(place))
+    const revs = this.#missed.get(id) ?? new Map<string, Missed>();
+    if (!revs.has(rev))
       this.services.log.warn(
         { database: this.mirror.name, doc: id, rev, error, reason },
         'a document could not be brought from the upstream, and is tried again',
       );
-    this.#missed.set(place, missed);
+    this.#missed.set(id, revs.set(rev, { id, rev, status, error, reason }));
+  }
+
+  #forget(id: string, gone: readonly string[]): void {
+    const revs = this.#missed.get(id);
+    for (const rev of gone) revs?.delete(rev);
+    if (revs?.size === 0) this.#missed.delete(id);
   }
 
   async #came(list: RejectionList, documents: readonly RevisionText[]): Promise<void> {
-    if (this.#missed.size > 0) for (const document of documents) this.#missed.delete(placeOf(document));
+    // The upstream may have a descendant by now, which comes in its place.
+    for (const { id, rev, text } of documents)
+      if (this.#missed.has(id)) this.#forget(id, [rev, ...(await branchOf(text))]);
     if (list.size > 0) await noteWritten(list, documents);
   }
 
@@ -111,6 +121,3 @@ export class Undelivered {
 }
 
 const FULL = `No more than ${MOST} revisions can be left out of a mirror: the upstream has to be mended.`;
-
-const placeOf = ({ id, rev }: { readonly id: string; readonly rev: string }): string =>
-  JSON.stringify([id, rev]);

@@ -239,17 +239,19 @@ test('I4: what the upstream announces and never delivers keeps a mirror from get
     const json = { _rev: rev, _attachments: { file } };
     return ((await back.ask('PUT', `/${name}/${id}`, { json })).body as { rev: string }).rev;
   };
-  const [a, b] = [await edit('a'), await edit('b')];
+  const [a, b, c] = [await edit('a'), await edit('b'), await edit('c')];
   const missing = answer(404, '{"error":"not_found","reason":"missing"}');
-  proxy.faults = (_, at) =>
-    at.startsWith(`/${name}/a?`) || at.startsWith(`/${name}/b?`) ? missing : undefined;
+  proxy.faults = (_, at) => (/^\/lost\/[abc]\?/.test(at) ? missing : undefined);
   interface Listed {
     readonly undelivered: readonly { id: string; rev: string; reason: string }[];
     readonly left_out: readonly { id: string; rev: string; reason: string }[];
   }
   const listed = async (): Promise<Listed> => (await front.ask('GET', path)).body as Listed;
   await front.ask('GET', `/${name}/d1`);
-  await until('both to be missed', async () => (await listed()).undelivered.length === 2);
+  await until('all to be missed', async () => (await listed()).undelivered.length === 3);
+  // The next revision has nothing attached, and comes with others.
+  await back.ask('PUT', `/${name}/c`, { json: { _rev: c } });
+  await until('one to come', async () => (await listed()).undelivered.length === 2);
   expect((await listed()).undelivered).toMatchObject([
     { id: 'a', rev: a, reason: expect.stringContaining('announces') as string },
     { id: 'b', rev: b },
@@ -263,7 +265,7 @@ test('I4: what the upstream announces and never delivers keeps a mirror from get
     { id: 'a', rev: a, reason: expect.stringContaining('announces') as string },
     { id: 'b', rev: b },
   ]);
-  expect(Object.keys(await contentOf(front, name))).toEqual(['d0', 'd1', 'd2']);
+  expect(Object.keys(await contentOf(front, name))).toEqual(['c', 'd0', 'd1', 'd2']);
   // With its next revision, or when somebody asks for it.
   proxy.faults = () => undefined;
   await edit('a', a);
