@@ -7,34 +7,12 @@ import type { Waiting } from '../../store/types.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext } from './context.js';
 import type { Crossing } from './crossing.js';
-import { Flow, type FlowStatus } from './flow.js';
+import { Flow } from './flow.js';
 import type { MirrorRecord } from './records.js';
 import { runSession } from './session.js';
 import { mayFlow, type MirrorEvent, type MirrorState, type Standing, step } from './state.js';
+import { type Failure, type MirrorStatus, statusOf } from './status.js';
 import { Undelivered } from './undelivered.js';
-
-/** What is shown of a mirror. */
-export interface MirrorStatus {
-  readonly name: string;
-  readonly state: MirrorState;
-  /** Whether it is served from here. */
-  readonly warm: boolean;
-  readonly reason: string | null;
-  /** When it came to be so. */
-  readonly since: string;
-  readonly direction: MirrorRule['direction'];
-  /** Changes here that are not upstream yet; null where nobody knows without opening the database. */
-  readonly ahead: number | null;
-  /** When the oldest of them was written, as far as that is known. */
-  readonly oldest_unsent: string | null;
-  /** Changes upstream that are not here yet; null where nobody knows. */
-  readonly behind: number | null;
-  readonly last_error: { readonly at: string; readonly reason: string } | null;
-  /** When everything had last flowed that was known of. */
-  readonly last_synced: string | null;
-  readonly pull: FlowStatus;
-  readonly push: FlowStatus;
-}
 
 /** Milliseconds between the checkpoints of either direction. What was pushed counts as sent once there is one. */
 const PULLED = 5000;
@@ -58,7 +36,7 @@ export class Mirror {
   #rule: MirrorRule;
   #standing: Standing;
   #since = new Date();
-  #lastError: { readonly at: Date; readonly reason: string } | undefined;
+  #lastError: Failure | undefined;
   #lastSynced: Date | undefined;
   /** There is, or may be, something to be done. */
   #isWanted = false;
@@ -121,22 +99,8 @@ export class Mirror {
   }
 
   #shown(ahead: number | null, oldest: Date | undefined): MirrorStatus {
-    const { state, isWarm, reason } = this.#standing;
-    return {
-      name: this.name,
-      state,
-      warm: isWarm,
-      reason: reason ?? null,
-      since: this.#since.toISOString(),
-      direction: this.rule.direction,
-      ahead,
-      oldest_unsent: ahead === 0 ? null : (oldest?.toISOString() ?? null),
-      behind: this.rule.direction === 'push' ? 0 : (this.pull.pending ?? null),
-      last_error: this.#lastError ? { ...this.#lastError, at: this.#lastError.at.toISOString() } : null,
-      last_synced: this.#lastSynced?.toISOString() ?? null,
-      pull: this.pull.status,
-      push: this.push.status,
-    };
+    const [since, lastError, lastSynced] = [this.#since, this.#lastError, this.#lastSynced];
+    return statusOf(this, { since, lastError, lastSynced, ahead, oldest });
   }
 
   /** Calls `listener` when something flowed, or the state changed. @returns what ends it */

@@ -1,7 +1,7 @@
 import type { UpstreamStatus } from '../upstream.js';
 import type { FlowStatus } from './flow.js';
-import type { MirrorStatus } from './mirror.js';
 import type { Mirrors } from './mirrors.js';
+import type { MirrorStatus } from './status.js';
 
 /** Why nothing flows in any mirror: the upstream is not there for it. */
 export type Absence = Pick<UpstreamStatus, 'state' | 'since'>;
