@@ -5,7 +5,16 @@ import { absorbed, covered, equal, isOfSame } from './spent.js';
 import type { Decision, KnownDocument } from './types.js';
 
 /** More leaves are not merged by themselves: each of them is compared with all others. */
-export const MOST_LEAVES = 100;
+const MOST_LEAVES = 100;
+/** So many revisions may be looked at for all leaves together, which takes a twentieth of a second. */
+const MOST_LOOKED_AT = 1 << 17;
+
+/** Why the leaves of a document are not compared: it would take long at one go. Undefined where they are. */
+export function tooLarge({ revisions }: Graph, live: readonly Revision[]): string | undefined {
+  if (live.length > MOST_LEAVES) return `there are more than ${String(MOST_LEAVES)} leaves`;
+  if (live.length * revisions.length <= MOST_LOOKED_AT) return undefined;
+  return 'there are too many revisions for so many leaves';
+}
 
 export interface DecideOptions {
   /**
@@ -25,7 +34,8 @@ export function decide(known: KnownDocument, { equalIsSame = true }: DecideOptio
   const graph = readTree(known.tree);
   const live = liveLeaves(graph);
   if (live.length === 0) return NONE;
-  if (live.length > MOST_LEAVES) return defer(`there are more than ${String(MOST_LEAVES)} leaves`);
+  const large = tooLarge(graph, live);
+  if (large !== undefined) return defer(large);
   explain(graph);
   const histories = new Map(graph.leaves.map((leaf) => [leaf, historyOf(leaf, false)]));
   const spent = firstOf(

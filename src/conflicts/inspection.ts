@@ -3,7 +3,7 @@ import { inTurns } from '../json/turns.js';
 import { Queue } from '../store/queue.js';
 import type { Database, DocumentRecord } from '../store/types.js';
 import { basesOf } from './bases.js';
-import { MOST_LEAVES } from './decide.js';
+import { tooLarge } from './decide.js';
 import { type Difference, type Differences, differences } from './difference.js';
 import { explain } from './explain.js';
 import { documentJson } from './foreign.js';
@@ -67,7 +67,7 @@ async function inspect(db: Database, document: LoadedDocument): Promise<string> 
   const graph = readTree(record.tree);
   explain(graph);
   const live = liveLeaves(graph);
-  const hasBases = live.length > 1 && live.length <= MOST_LEAVES;
+  const hasBases = live.length > 1 && tooLarge(graph, live) === undefined;
   const { all, own } = hasBases ? basesOf(graph, live) : { all: undefined, own: [] };
   const bases = live.map((_, at) => (at === 0 ? all : own[at])?.rev);
   const shown = readable(db, record, new Set([...live.map(({ rev }) => rev), ...defined(bases)]));

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest';
-import { leavesOf, pathTo, revAt } from '../../src/revtree/tree.js';
+import { decide } from '../../src/conflicts/decide.js';
+import { insert } from '../../src/revtree/insert.js';
+import { leavesOf, pathTo, revAt, type RevTree } from '../../src/revtree/tree.js';
 import {
   addUpOrDefer,
   contentOf,
@@ -197,4 +199,21 @@ test('merges of three leaves by twos are taken in without counting twice', () =>
   for (const at of [0, 1, 2]) world.step(at);
   expect(world.settle(10)).toBe(true);
   expect(only(world.replica(0))).toBe(111);
+});
+
+test('a document with too many revisions for its leaves is left to people: comparing them would take long', () => {
+  /** So many leaves, each so many revisions above what they have in common. */
+  const decided = (leaves: number, length: number): string => {
+    let tree: RevTree = [];
+    for (let leaf = 0; leaf < leaves; leaf++) {
+      const hashes = Array.from({ length }, (_, at) => `${leaf}x${at}`);
+      ({ tree } = insert(tree, length + 1, [...hashes, 'o'], false, 10_000));
+    }
+    const decision = decide({ id: 'a', tree, content: () => contentOf({}) }, { equalIsSame: false });
+    return decision.kind === 'defer' ? decision.reason : decision.kind;
+  };
+  expect(decided(101, 1)).toMatch(/more than 100 leaves/);
+  expect(decided(100, 20)).toMatch(/too many revisions/);
+  expect(decided(100, 10)).toBe('merge');
+  expect(decided(3, 1000)).toBe('merge');
 });
