@@ -60,3 +60,10 @@ test('a module goes on where everybody in a terminal or a service is told to end
   onTestFinished(() => cage.close());
   expect(await cage.ask('{}')).toBe('{"defer":"later"}');
 });
+
+test('a module that cannot be read is said to be so without telling where it is', async () => {
+  const open = await moduleCages("import './missing.mjs'; export default () => ({ delete: true });");
+  const cage = open();
+  onTestFinished(() => cage.close());
+  await expect(cage.ask('{}')).rejects.toThrow(/^Error: the module.* cannot be read: ERR_MODULE_NOT_FOUND$/);
+});

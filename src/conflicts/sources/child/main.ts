@@ -46,9 +46,20 @@ async function say(make: () => Promise<Pick<Said, 'answer'>>): Promise<void> {
 type Merge = (conflict: unknown) => unknown;
 
 async function load(url: string): Promise<Merge> {
-  const module = (await import(url)) as { readonly default?: unknown };
+  const module = await found(url);
   if (typeof module.default !== 'function') throw new TypeError('the module exports no function by default');
   return module.default as Merge;
+}
+
+/** Why it fails is shown to whoever may read the documents, and errors of files name their paths. */
+async function found(url: string): Promise<{ readonly default?: unknown }> {
+  try {
+    return (await import(url)) as { readonly default?: unknown };
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (typeof code !== 'string') throw error;
+    throw new Error(`the module, or one that it imports, cannot be read: ${code}`, { cause: error });
+  }
 }
 
 async function answer(merge: Merge, conflict: string, mostCharacters: number): Promise<{ answer: string }> {
