@@ -2,6 +2,7 @@ import type { ClassicLevel } from 'classic-level';
 import type { BodyFacts } from '../body-facts.js';
 import { keptBodies, type KeptChange, keptChanges } from '../kept.js';
 import type { StoredDocument } from '../record.js';
+import type { Touched } from '../record-writes.js';
 import type { State } from '../state.js';
 import {
   ALL_BASES,
@@ -19,12 +20,6 @@ import type { BaseLimits } from './types.js';
 interface Batch {
   put(key: string, value: string): void;
   del(key: string): void;
-}
-
-/** A document that a commit has looked at or changed. */
-interface Touched {
-  readonly before: StoredDocument | undefined;
-  readonly after: StoredDocument | undefined;
 }
 
 interface BaseContext {

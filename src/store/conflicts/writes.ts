@@ -1,5 +1,6 @@
 import type { ClassicLevel } from 'classic-level';
 import type { StoredDocument } from '../record.js';
+import type { Touched } from '../record-writes.js';
 import type { State } from '../state.js';
 import { conflictingLeaves, conflictKey, conflictText, stateIn } from './rows.js';
 import type { ConflictRow } from './types.js';
@@ -8,12 +9,6 @@ import type { ConflictRow } from './types.js';
 interface Batch {
   put(key: string, value: string): void;
   del(key: string): void;
-}
-
-/** A document that a commit has looked at or changed. */
-interface Touched {
-  readonly before: StoredDocument | undefined;
-  readonly after: StoredDocument | undefined;
 }
 
 interface ConflictContext {
