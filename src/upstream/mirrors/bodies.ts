@@ -89,7 +89,7 @@ export class UpstreamBodies implements BodySource {
     const rows = await this.#rows(database, questions);
     if (rows !== undefined) {
       const found = await bodiesIn(rows);
-      for (const { id, answer } of questions) answer(found.get(id) ?? NOTHING);
+      for (const { id, revs, answer } of questions) answer(ofRevs(found.get(id) ?? NOTHING, revs));
     } else if (questions.length === 1) {
       for (const { answer } of questions) answer(NOTHING);
     } else {
@@ -143,6 +143,10 @@ async function bodiesIn(rows: readonly string[]): Promise<ReadonlyMap<string, Bo
   }
   return found;
 }
+
+/** Whatever else is answered: leaves are what they are here. */
+const ofRevs = (bodies: Bodies, revs: readonly string[]): Bodies =>
+  new Map([...bodies].filter(([rev]) => revs.includes(rev)));
 
 async function bodyIn(text: string): Promise<BodyThere> {
   const { body, attachments } = await parseDocument(text, { newEdits: false, maxSize: Infinity });

@@ -101,7 +101,7 @@ withUpstreams('bodies of older revisions', (upstream) => {
   });
 });
 
-test('of those that are no documents nothing is known, and the others count', async () => {
+test('of those that are no documents, or were not asked for, nothing is known, and the others count', async () => {
   const odd = [
     'null',
     '1',
@@ -112,7 +112,7 @@ test('of those that are no documents nothing is known, and the others count', as
   const rows = [
     ...odd.map((ok) => `{"docs":[{"ok":${ok}}]}`),
     'null',
-    '{"docs":[{"ok":{"_id":"a","_rev":"1-a"}}]}',
+    '{"docs":[{"ok":{"_id":"a","_rev":"1-a"}},{"ok":{"_id":"a","_rev":"2-leaf"}}]}',
   ];
   const send = (): Promise<object> =>
     Promise.resolve({ body: Readable.from([Buffer.from(`{"results":[${rows.join(',')}]}`)]) });
