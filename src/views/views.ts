@@ -118,7 +118,11 @@ export class Views {
       inclusiveEnd: false,
       offset: false,
     });
-    for await (const page of pages) for (const { id } of page) wanted.add(readGroup(db, id).signature);
+    for await (const page of pages) {
+      // One may have been deleted since.
+      const there = page.filter(({ id }) => db.get(id)?.deleted === false);
+      for (const { id } of there) wanted.add(readGroup(db, id).signature);
+    }
     for (const index of await db.indexes.list()) {
       const key = keyOf(db, index);
       if (!wanted.has(index) && !this.#runs.has(key)) await this.#begin(key, db.indexes.remove(index)).done;

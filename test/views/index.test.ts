@@ -250,6 +250,21 @@ describe('the index of a view', () => {
       });
     });
 
+    test('is taken away although a design document goes meanwhile', async () => {
+      const { db, index } = await indexed(3);
+      const { body } = await app.request('GET', `/${db}/_design/d`);
+      await app.databases.use(db, async (open) => {
+        // Deleted once it was listed.
+        const list: Database['list'] = async (range) => {
+          const listed = await open.list(range);
+          await app.request('DELETE', `/${db}/_design/d?rev=${(body as { _rev: string })._rev}`);
+          return listed;
+        };
+        await app.views.cleanup(Object.create(open, { list: { value: list } }) as Database);
+        expect(await stored(open, index)).not.toContain(true);
+      });
+    });
+
     test('is built anew only once all of it is gone', async () => {
       const { db } = await indexed(3);
       const { body } = await app.request('GET', `/${db}/_design/d`);
