@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { MergeRule } from '../../../src/conflicts/rules.js';
 import { stateText } from '../../../src/conflicts/states.js';
 import { startApp, type TestApp } from '../../http/app.js';
+import { until } from '../../system/support/wait.js';
 import { clash, type Listed, nodeOf } from './support.js';
 
 const path = (db: string, more = ''): string => `/_gateway/databases/${db}/conflicts${more}`;
@@ -164,7 +165,7 @@ describe('a feed of conflicts', () => {
     await app.databases.use('fed', async (db) => {
       expect(db.events.size).toBe(1);
       request.destroy();
-      while (db.events.size > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      await until('the feed is freed', () => db.events.size === 0);
     });
   });
 });
