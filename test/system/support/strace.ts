@@ -179,6 +179,9 @@ export interface TracedGateway {
   stop(): Promise<Call[]>;
 }
 
+/** Microseconds that each sync takes longer: what is written meanwhile can share the next one, on any disk. */
+const SYNC_DELAY = 20_000;
+
 /** Starts the program below strace, with the trace in `file`. */
 export async function startTraced(
   args: readonly string[],
@@ -186,7 +189,9 @@ export async function startTraced(
   env: Record<string, string>,
 ): Promise<TracedGateway> {
   prepare();
-  const tracing = ['-f', '-y', '-s', '1000000', '--seccomp-bpf', '-e', `trace=${TRACED}`, '-o', file];
+  const slow = `inject=fsync,fdatasync:delay_exit=${String(SYNC_DELAY)}`;
+  const what = ['-y', '-s', '1000000', '-e', `trace=${TRACED}`, '-e', slow];
+  const tracing = ['-f', '--seccomp-bpf', ...what, '-o', file];
   const program = startProcess(
     'strace',
     [...tracing, process.execPath, MAIN, 'serve', '--port', '0', ...args],
