@@ -27,6 +27,7 @@ async function write([name, { local }]) {
 }
 
 function leave() {
+  isWriting = false;
   for (const client of clients.values()) client.leave();
 }
 

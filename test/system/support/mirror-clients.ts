@@ -27,7 +27,7 @@ export class MirrorClients extends ModuleProcess {
     return this.ask('leaves', {});
   }
 
-  /** Stops syncing. */
+  /** Stops writing and syncing. */
   leave(): Promise<void> {
     return this.ask('leave', {});
   }

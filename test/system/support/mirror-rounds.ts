@@ -188,8 +188,10 @@ class Round {
 
   /** Waits until the gateways have taken so many writes more, without the upstream, where they have a copy of all. */
   async #moreIs(count: number, fronts: readonly Front[]): Promise<void> {
-    const states = await Promise.all(fronts.map(({ gateway }) => this.#shown(gateway)));
-    const warm = fronts.filter((_, at) => states[at]?.warm === true);
+    // One that nobody has asked for the database yet cannot say what it is.
+    const states = fronts.map(({ gateway }) => this.#shown(gateway).catch(() => undefined));
+    const areWarm = (await Promise.all(states)).map((state) => state?.warm === true);
+    const warm = fronts.filter((_, at) => areWarm[at]);
     const written = (): number =>
       warm.reduce((sum, { gateway }) => sum + this.#written(this.#servers.indexOf(gateway)), 0);
     const begin = written();
