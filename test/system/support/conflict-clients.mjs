@@ -111,6 +111,7 @@ answerParent({
   leaves: async () =>
     Promise.all(replicas().map(async ({ name, replica }) => [name, await replica.leaves()])),
   leave() {
+    isWriting = false;
     for (const { replica } of replicas()) replica.leave();
   },
 });
