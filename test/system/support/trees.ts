@@ -75,8 +75,26 @@ export function difference(a: Trees, b: Trees): string | undefined {
   const ids = new Set([...Object.keys(a), ...Object.keys(b)]);
   const differing = [...ids].filter((id) => a[id] !== b[id]);
   if (differing.length === 0) return undefined;
-  const shown = differing
-    .slice(0, 3)
-    .map((id) => `${JSON.stringify(id)}:\n${a[id] ?? 'none'}\nversus\n${b[id] ?? 'none'}`);
+  const shown = differing.slice(0, 3).map((id) => {
+    const [one, other] = [a[id]?.split('\n') ?? ['none'], b[id]?.split('\n') ?? ['none']];
+    return `${JSON.stringify(id)}:\n${lacking(one, other)}\nversus\n${lacking(other, one)}`;
+  });
   return `${String(differing.length)} of ${String(ids.size)} documents differ\n${shown.join('\n')}`;
+}
+
+/** Lines of one tree that the other has not, from a little before where each of its lines is another. */
+function lacking(lines: readonly string[], others: readonly string[]): string {
+  const only = lines.filter((line) => !others.includes(line));
+  return only
+    .map((line) => {
+      const alike = Math.max(...others.map((other) => alikeAtBeginning(line, other)));
+      return `${line.slice(0, 50)} … ${line.slice(Math.max(50, alike - 50), alike + 150)}`;
+    })
+    .join('\n');
+}
+
+function alikeAtBeginning(a: string, b: string): number {
+  let count = 0;
+  while (count < a.length && a[count] === b[count]) count += 1;
+  return count;
 }
