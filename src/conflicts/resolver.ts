@@ -2,8 +2,8 @@ import { isLarger } from '../json/size.js';
 import { inTurns } from '../json/turns.js';
 import type { Json } from '../selector/types.js';
 import type { ConflictRow, JournalLimits, Resolved } from '../store/conflicts/types.js';
-import { Queue } from '../store/queue.js';
 import type { Database } from '../store/types.js';
+import { Allowance } from './allowance.js';
 import { digesting } from './canonical.js';
 import { editsOf, tombstoneEdit } from './edits.js';
 import { type Entry, mergeEntry } from './entries.js';
@@ -32,8 +32,8 @@ export interface ResolverOptions {
   };
 }
 
-/** Those whose leaves have more characters are merged one at a time. */
-const LARGE = 1 << 18;
+/** Characters that the leaves of all documents may have together that are looked at in the same moment. */
+const AT_ONCE = 2 * MOST_CHARACTERS;
 /** Why a document waits for those who have its base. They may be back at any time: … */
 const NO_BODIES = 'bodies of older revisions cannot be asked for now';
 /** … they are asked so often while it waits. */
@@ -43,7 +43,7 @@ const MOST_TRIES = 10;
 
 /** Resolves conflicts one by one, by the rule of their database. */
 export class Resolver {
-  readonly #large = new Queue();
+  readonly #memory = new Allowance(AT_ONCE);
 
   constructor(private readonly options: ResolverOptions) {}
 
@@ -65,7 +65,9 @@ export class Resolver {
     const isOverdue = isDue && before?.state === 'waiting';
     const look = new Look(db, row, rule, this.options, signal, { before, isOverdue });
     const document = look.load();
-    return (document?.bound ?? 0) > LARGE ? this.#large.add(() => look.run(look.load())) : look.run(document);
+    return this.#memory.use(document?.bound ?? 0, (hasWaited) =>
+      look.run(hasWaited ? look.load() : document),
+    );
   }
 
   /** When a conflict of which something is noted is to be looked at again. */

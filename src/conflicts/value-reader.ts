@@ -27,7 +27,41 @@ export const parseValue = (values: Values, text: string): Value => atOnce(readVa
 
 /** Reads members of an object that stand without braces, as bodies do. @throws JsonError */
 export function* readMembers(values: Values, body: string): Work<ObjectValue> {
-  const value = yield* readValue(values, `{${body}}`);
+  return asObject(yield* readValue(values, `{${body}}`));
+}
+
+/** An object that was read, by which texts like its own are read. */
+export interface Outline {
+  readonly object: ObjectValue;
+  /** Where its members end in its text. */
+  readonly ends: readonly number[];
+}
+
+/** `readMembers` for the first of several bodies that have much in common. */
+export function* readOutline(values: Values, body: string): Work<Outline> {
+  const text = `{${body}}`;
+  let reader = new ValueReader(values, text);
+  let value = yield* reader.read();
+  if (!reader.isClean) {
+    reader = new ValueReader(values, normalise(text));
+    value = yield* reader.read();
+  }
+  return { object: asObject(value), ends: reader.ends };
+}
+
+/**
+ * `readMembers` for the others: members that stand alike at the beginnings and at the ends of two texts are those of the
+ * first, and are not read again.
+ */
+export function* readLike(values: Values, body: string, like: Outline): Work<ObjectValue> {
+  const text = `{${body}}`;
+  if (text === like.object.text) return like.object;
+  const reader = new ValueReader(values, text, like);
+  const value = yield* reader.read();
+  return asObject(reader.isClean ? value : yield* new ValueReader(values, normalise(text)).read());
+}
+
+function asObject(value: Value): ObjectValue {
   if (value.kind !== 'object') throw new TypeError('no members');
   return value;
 }
@@ -42,13 +76,22 @@ interface Open {
 }
 
 class ValueReader extends JsonScanner {
+  /** Where the members or elements of the outermost value end, as far as they were read. */
+  readonly ends: number[] = [];
   readonly #open: Open[] = [];
+  /** Behind that the text is that of the one like it; Infinity where there is none. */
+  #tail = Infinity;
 
+  /** @param like an object whose members may be this one's */
   constructor(
     private readonly values: Values,
     text: string,
+    private readonly like?: Outline,
   ) {
     super(text);
+    if (like === undefined) return;
+    this.#tail = text.length - alikeAtEnds(like.object.text, text);
+    this.#adoptHead(like);
   }
 
   /** Whether the text has the form of `JsonReader`, so that pieces of it may be used as they are. */
@@ -86,18 +129,45 @@ class ValueReader extends JsonScanner {
     let ended = value;
     for (let open = this.#open.at(-1); open !== undefined; open = this.#open.at(-1)) {
       this.#add(open, ended);
+      if (this.#open.length === 1) this.ends.push(this.at);
       const c = this.next();
-      if (c === COMMA) {
+      if (c === COMMA && !this.#adoptTail(open)) {
         this.at++;
         if (open.members !== undefined) open.name = this.#name();
         return undefined;
       }
-      if (c !== closing(open)) this.fail();
+      if (this.next() !== closing(open)) this.fail();
       ended = this.#close(open);
     }
     this.next();
     if (this.at !== this.source.length) this.fail();
     return ended;
+  }
+
+  /** Takes the members over that both texts begin with. */
+  #adoptHead({ object, ends }: Outline): void {
+    const alike = alikeAtBeginnings(object.text, this.source);
+    // With what separates them from the next.
+    const after = ends.slice(0, -1).findLastIndex((end) => end < alike);
+    if (after < 0) return;
+    this.at = (ends[after] ?? 0) + 1;
+    const members = new Map([...object.members].slice(0, after + 1));
+    this.#open.push({ start: 0, members, elements: [], name: this.#name() });
+  }
+
+  /** Takes the members over that both texts end with, if this is where they begin. @returns whether it was */
+  #adoptTail(open: Open): boolean {
+    if (this.at < this.#tail || this.#open.length > 1 || this.like === undefined) return false;
+    this.#tail = Infinity;
+    const { object, ends } = this.like;
+    const before = ends.lastIndexOf(this.at + object.text.length - this.source.length);
+    if (before < 0) return false;
+    for (const [name, value] of [...object.members].slice(before + 1)) {
+      open.name = name;
+      this.#add(open, value);
+    }
+    this.at = this.source.length - 1;
+    return true;
   }
 
   #add(open: Open, value: Value): void {
@@ -129,3 +199,26 @@ class ValueReader extends JsonScanner {
 }
 
 const closing = ({ members }: Open): number => (members === undefined ? CLOSE_BRACKET : CLOSE_BRACE);
+
+/** So many characters are compared at once. */
+const PART = 256;
+
+/** How many characters two texts begin with alike. */
+function alikeAtBeginnings(a: string, b: string): number {
+  const most = Math.min(a.length, b.length);
+  let count = 0;
+  while (count < most && a.slice(count, count + PART) === b.slice(count, count + PART)) count += PART;
+  while (count < most && a.charCodeAt(count) === b.charCodeAt(count)) count++;
+  return Math.min(count, most);
+}
+
+/** How many characters two texts end with alike. */
+function alikeAtEnds(a: string, b: string): number {
+  const most = Math.min(a.length, b.length);
+  const part = (text: string, count: number): string =>
+    text.slice(Math.max(0, text.length - count - PART), text.length - count);
+  let count = 0;
+  while (count < most && part(a, count) === part(b, count)) count += PART;
+  while (count < most && a.charCodeAt(a.length - 1 - count) === b.charCodeAt(b.length - 1 - count)) count++;
+  return Math.min(count, most);
+}

@@ -51,8 +51,8 @@ export class Values {
   }
 
   /** @param text what stands there, if it does already */
-  object(members: ReadonlyMap<string, Value>, text = `{${membersText(members)}}`): ObjectValue {
-    return { kind: 'object', text, members, identity: undefined };
+  object(members: ReadonlyMap<string, Value>, text?: string): ObjectValue {
+    return new ObjectOf(members, text);
   }
 
   areSame(a: Value, b: Value): boolean {
@@ -99,6 +99,24 @@ function shapeOf(value: Value, numberShape: (text: string) => string): string {
   if (value.kind !== 'object') return value.text;
   const names = [...value.members.keys()].sort();
   return `{${names.map((name) => `${quote(name)}${String(value.members.get(name)?.identity)}`).join('')}`;
+}
+
+/** An object whose text is put together when somebody asks: what is merged with the next leaf needs none. */
+class ObjectOf implements ObjectValue {
+  readonly kind = 'object';
+  identity: number | undefined = undefined;
+  #text: string | undefined;
+
+  constructor(
+    readonly members: ReadonlyMap<string, Value>,
+    text: string | undefined,
+  ) {
+    this.#text = text;
+  }
+
+  get text(): string {
+    return (this.#text ??= `{${membersText(this.members)}}`);
+  }
 }
 
 /** Members as text without the braces around them. */

@@ -41,6 +41,7 @@ function slice<T>(work: Work<T>, end = performance.now() + SLICE): IteratorResul
  */
 export class Turns {
   #end = performance.now() + SLICE;
+  #next: Promise<void> | undefined;
 
   /** Does work in what is left of the slice, and then in others. */
   async run<T>(work: Work<T>): Promise<T> {
@@ -51,11 +52,15 @@ export class Turns {
     }
   }
 
-  /** Resolves at once, or when others have had their turns after a slice. */
+  /** Resolves at once, or when others have had their turns after a slice: for all who wait, who share the next one. */
   async pass(): Promise<void> {
-    if (performance.now() < this.#end) return;
+    while (performance.now() >= this.#end) await (this.#next ??= this.#begin());
+  }
+
+  async #begin(): Promise<void> {
     await nextTurn();
     this.#end = performance.now() + SLICE;
+    this.#next = undefined;
   }
 }
 

@@ -99,6 +99,20 @@ function later(ms: number): void {
 const treeOf = (gateway: Gateway, id: string): Promise<string> =>
   use(gateway, (db) => JSON.stringify(db.get(id)?.leaves()));
 
+test('documents with several leaves are merged many to a commit', async () => {
+  const gateway = await startGateway(COUNTERS);
+  const ids = Array.from({ length: 400 }, (_, n) => `d${String(n)}`);
+  let commits = 0;
+  await use(gateway, async (db) => {
+    await replicate(db, ...ids.map((id) => ({ _id: id, _rev: '1-o', n: 0 })));
+    const docs = ids.flatMap((id) => ['a', 'b', 'c'].map((hash) => leaf(id, hash, { n: 1 })));
+    gateway.databases.onChange(() => commits++);
+    await replicate(db, ...docs);
+    for (const id of ids) await merged(db, id);
+  });
+  expect(commits).toBeLessThan(ids.length / 4);
+});
+
 describe('a journal', () => {
   const FULL = 'the journal is full of what may still be undone (journal.maxSize, journal.minAge)';
   const HOUR = 3_600_000;

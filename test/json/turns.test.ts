@@ -81,6 +81,26 @@ describe('work in turns', () => {
     await expect(new Turns().run(failing(round + 3))).rejects.toThrow(RangeError);
   });
 
+  test('of many in the same turns goes on in the same round', async () => {
+    let now = performance.now();
+    const clock = vi.spyOn(performance, 'now').mockImplementation(() => now);
+    try {
+      const turns = new Turns();
+      now += 60_000;
+      const before = round;
+      const rounds = await Promise.all(
+        Array.from({ length: 10 }, async () => {
+          await turns.pass();
+          return round;
+        }),
+      );
+      expect(new Set(rounds).size).toBe(1);
+      expect(rounds[0]).toBeGreaterThan(before);
+    } finally {
+      clock.mockRestore();
+    }
+  });
+
   test('goes on one after the other, one to each round', async () => {
     const rounds = await Promise.all(
       Array.from({ length: 10 }, async () => {

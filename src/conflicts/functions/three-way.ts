@@ -1,7 +1,7 @@
 import type { Work } from '../../json/turns.js';
 import type { AttachmentSummary, Content, ConflictText, ResolutionText } from '../types.js';
 import { type ObjectValue, Values } from '../value.js';
-import { readMembers } from '../value-reader.js';
+import { type Outline, readLike, readOutline } from '../value-reader.js';
 import { Fields } from './fields.js';
 import { type Base, Merger, type MergeRules, UNKNOWN } from './merger.js';
 import { type BuiltInOptions, type FieldRule, fieldRules } from './options.js';
@@ -65,14 +65,21 @@ class Reader {
   readonly #summaries = new Map<string, AttachmentSummary>();
   /** Leaves mostly share their base. */
   readonly #known = new Map<Content, Parts>();
+  /** The body that was read first: the others mostly differ little from it. */
+  #first: Outline | undefined;
 
   *read(content: Content): Work<Parts> {
     const known = this.#known.get(content);
     if (known !== undefined) return known;
-    const body = yield* readMembers(this.values, content.body);
-    const parts = { body, attachments: this.#attachments(content) };
+    const parts = { body: yield* this.#body(content), attachments: this.#attachments(content) };
     this.#known.set(content, parts);
     return parts;
+  }
+
+  *#body({ body }: Content): Work<ObjectValue> {
+    if (this.#first !== undefined) return yield* readLike(this.values, body, this.#first);
+    this.#first = yield* readOutline(this.values, body);
+    return this.#first.object;
   }
 
   /** Attachments as values that are equal where they have the same bytes and content type. */

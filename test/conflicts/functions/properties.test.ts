@@ -1,9 +1,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { canonicalNumber } from '../../../src/conflicts/canonical.js';
-import { parseValue } from '../../../src/conflicts/value-reader.js';
-import { Values } from '../../../src/conflicts/value.js';
+import { parseValue, readLike, readOutline } from '../../../src/conflicts/value-reader.js';
+import { type ObjectValue, Values } from '../../../src/conflicts/value.js';
 import { normalise } from '../../../src/json/text.js';
+import { atOnce } from '../../../src/json/turns.js';
 import { merged } from './support.js';
 
 const scalar = fc.constantFrom('0', '1', '1.0', '-2.5', '9007199254740993', '"x"', '"é\\n"', 'null', 'true');
@@ -128,6 +129,60 @@ test('values are the same exactly when they mean the same', () => {
       expect(values.areSame(a, b)).toBe(isSame);
     }),
   );
+});
+
+/** Members of two objects, some of which are in both, at the same places or not. */
+const alike = fc
+  .tuple(
+    fc.uniqueArray(fc.tuple(name, value), { selector: ([one]) => one, maxLength: 12 }),
+    fc.array(fc.tuple(fc.nat(11), fc.constantFrom('keep', 'drop', 'change', 'move', 'repeat'), value), {
+      maxLength: 4,
+    }),
+  )
+  .map(([members, edits]) => {
+    const others = [...members];
+    for (const [at, what, changed] of edits) {
+      const [one] = what === 'keep' ? [] : others.splice(at, 1);
+      if (one === undefined || what === 'drop') continue;
+      if (what === 'change') others.splice(at, 0, [one[0], changed]);
+      else others.splice(0, 0, ...(what === 'move' ? [one] : [one, one]));
+    }
+    return [members, others].map((all) =>
+      all.map(([one, text]) => `${JSON.stringify(one)}:${text}`).join(','),
+    ) as [string, string];
+  });
+
+test('what is read by what it is like is what it is', () => {
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        alike,
+        fc.tuple(alike, alike).map(([[one], [, other]]) => [one, other]),
+      ),
+      (pair) => {
+        const [one = '', other = ''] = pair;
+        const values = new Values();
+        const first = atOnce(readOutline(values, one));
+        const read = atOnce(readLike(values, other, first));
+        const wanted = parseValue(values, `{${other}}`) as ObjectValue;
+        expect(read.text).toBe(wanted.text);
+        expect([...read.members].map(([key, { kind, text }]) => [key, kind, text])).toEqual(
+          [...wanted.members].map(([key, { kind, text }]) => [key, kind, text]),
+        );
+        expect(first.object.text).toBe(normalise(`{${one}}`));
+      },
+    ),
+    { numRuns: 2000 },
+  );
+});
+
+test('members that stand alike at both ends are not read again', () => {
+  const values = new Values();
+  const first = atOnce(readOutline(values, '"a":{"x":1},"b":[1,2],"c":3,"d":{"y":"z"}'));
+  const read = atOnce(readLike(values, '"a":{"x":1},"b":[1,"],"],"c":3,"d":{"y":"z"}', first));
+  const same = (key: string): boolean => read.members.get(key) === first.object.members.get(key);
+  expect(['a', 'b', 'c', 'd'].map(same)).toEqual([true, false, true, true]);
+  expect(read.members.get('b')?.text).toBe('[1,"],"]');
 });
 
 /** Pairs instead of objects, in the order of their names. */
