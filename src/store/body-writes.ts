@@ -21,6 +21,8 @@ export class BodyWrites {
   readonly #written = new Map<number, Written>();
   /** Sequence → length, for the large ones that are put. */
   readonly #large = new Map<number, number>();
+  /** About others, as far as somebody read them. */
+  #known: ReadonlyMap<number, BodyFacts> = new Map();
   #bytes = 0;
   #dropped = 0;
 
@@ -50,9 +52,14 @@ export class BodyWrites {
     return this.#written.get(seq)?.text ?? this.level.getSync(layout.bodies.key(layout.seqKey(seq)));
   }
 
-  /** The facts of a body that is put; undefined for one that would have to be read. */
+  /** The facts of a body that is put, or known; undefined for one that would have to be read. */
   factsAt(seq: number): BodyFacts | undefined {
-    return this.#written.get(seq)?.facts;
+    return this.#written.get(seq)?.facts ?? this.#known.get(seq);
+  }
+
+  /** @param facts about bodies on the disk, by their sequences: what stands at one never changes */
+  know(facts: ReadonlyMap<number, BodyFacts>): void {
+    this.#known = facts;
   }
 
   /** @param hasAttachments whether the text names any */

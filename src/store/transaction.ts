@@ -372,8 +372,9 @@ export class Transaction implements Holder {
    */
   async measure(): Promise<void> {
     this.#unsent = await this.unsent.finish(this.#touched.values(), this.#updateSeq, this);
-    const { journal, held } = await this.journal.finish();
+    const { journal, held, facts } = await this.journal.finish();
     this.#journal = journal;
+    this.#bodies.know(facts);
     const changes = await this.bases.changes(this.#touched.values());
     this.#sizes = await activeChange(this.context, changes, this.#bodies, this, held, (seq, facts) => {
       this.bases.note(seq, facts);

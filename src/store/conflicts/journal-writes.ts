@@ -1,7 +1,6 @@
 import type { ClassicLevel } from 'classic-level';
 import { journalOwner } from '../attachments/refs-text.js';
-import type { AttachmentForm } from '../body-facts.js';
-import { factsOf } from '../body-facts.js';
+import { type AttachmentForm, type BodyFacts, factsOf } from '../body-facts.js';
 import {
   entriesOfId,
   entryText,
@@ -36,17 +35,32 @@ interface JournalContext {
   readonly journal: Tally;
 }
 
+/** A leaf that an entry gets. */
+export interface AddedLeaf extends JournalLeaf {
+  /** Where it stands as a body. */
+  readonly seq: number;
+}
+
 interface Added {
   readonly id: string;
   readonly time: number;
   readonly text: string;
-  readonly leaves: readonly JournalLeaf[];
+  readonly leaves: readonly AddedLeaf[];
 }
 
 /** Attachments that an entry has from a commit on, or has no more. */
 export interface HeldChange {
   readonly forms: readonly AttachmentForm[];
   readonly by: 1 | -1;
+}
+
+/** What a commit does to the journal, as others need to know it. */
+export interface JournalChange {
+  /** What holds once it is on disk. */
+  readonly journal: Tally;
+  readonly held: readonly HeldChange[];
+  /** About bodies that were looked at, by their sequences: nobody need read them once more. */
+  readonly facts: ReadonlyMap<number, BodyFacts>;
 }
 
 /** What one commit does to the journal. */
@@ -59,6 +73,8 @@ export class JournalWrites {
   #count: number;
   #bytes: number;
   readonly #held: HeldChange[] = [];
+  /** About the bodies of leaves that entries get, by their sequences. */
+  readonly #facts = new Map<number, BodyFacts>();
 
   constructor(
     private readonly context: JournalContext,
@@ -90,8 +106,8 @@ export class JournalWrites {
     this.#purged.set(id, all);
   }
 
-  /** To be called when everything is said. @returns what holds once it is on disk */
-  async finish(): Promise<{ readonly journal: Tally; readonly held: readonly HeldChange[] }> {
+  /** To be called when everything is said. */
+  async finish(): Promise<JournalChange> {
     const { journal } = this.context;
     if (journal.count > 0) {
       for (const number of this.#removed) await this.#remove(number);
@@ -99,9 +115,9 @@ export class JournalWrites {
     }
     for (const [number, added] of this.#added) this.#put(number, added);
     const now = { last: this.#last, count: this.#count, bytes: this.#bytes };
-    if (isSameTally(now, journal)) return { journal, held: this.#held };
-    this.batch.put(JOURNAL_KEY, JSON.stringify(now));
-    return { journal: now, held: this.#held };
+    const isSame = isSameTally(now, journal);
+    if (!isSame) this.batch.put(JOURNAL_KEY, JSON.stringify(now));
+    return { journal: isSame ? journal : now, held: this.#held, facts: this.#facts };
   }
 
   #put(number: number, { id, time, text, leaves }: Added): void {
@@ -114,7 +130,9 @@ export class JournalWrites {
     this.#bytes += Buffer.byteLength(stored);
     for (const leaf of kept) {
       this.batch.put(leafKey(number, leaf.rev), leaf.text);
-      const { attachments } = factsOf(leaf.text);
+      const facts = factsOf(leaf.text);
+      const { attachments } = facts;
+      this.#facts.set(leaf.seq, facts);
       for (const { digest } of attachments) this.owners.addOwner(digest, journalOwner(number, leaf.rev));
       this.#bytes += leafBytes(leaf.text, attachments);
       this.#held.push({ forms: attachments, by: 1 });

@@ -4,7 +4,8 @@ import type { StoredRecord } from '../record.js';
 import type { Transaction } from '../transaction.js';
 import type { DocumentEdit, Rules } from '../types.js';
 import type { WriteTask } from '../writer.js';
-import type { JournalLeaf, Resolved, ResolveOptions, ResolvingWrites } from './types.js';
+import type { AddedLeaf } from './journal-writes.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from './types.js';
 
 /** `overtaken`: by other rules, so that it has to be judged again. */
 type Outcome = 'written' | 'changed' | 'overtaken';
@@ -71,16 +72,17 @@ async function leavesOf(
   host: ResolveHost,
   record: StoredRecord | undefined,
   revs: readonly string[],
-): Promise<readonly JournalLeaf[]> {
+): Promise<readonly AddedLeaf[]> {
   if (record === undefined || revs.length === 0) return [];
   const texts = await host.read(record, revs);
   return revs.flatMap((rev, at) => {
     const text = texts[at];
-    return text === undefined ? [] : { rev, text };
+    const seq = record.bodySeq(rev);
+    return text === undefined || seq === undefined ? [] : { rev, text, seq };
   });
 }
 
-const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly JournalLeaf[]): number =>
+const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly AddedLeaf[]): number =>
   leaves.reduce((weight, { text }) => weight + text.length, journal?.text.length ?? 0);
 
 /** The first of the edits that may not be written, and why. */

@@ -1,3 +1,4 @@
+import { bodySeq } from '../../../src/store/record.js';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -192,7 +193,11 @@ describe('the journal', () => {
       ],
       false,
     );
-    const leaves = ['1-a', '1-b'].map((rev) => ({ rev, text: `{"_id":"c","_rev":"${rev}"}` }));
+    const record = db.get('c');
+    const leaves = ['1-a', '1-b'].map((rev) => {
+      const seq = record && bodySeq(record, rev);
+      return { rev, text: `{"_id":"c","_rev":"${rev}"}`, seq: seq ?? 0 };
+    });
     await db.transact({
       ids: ['c'],
       weight: 0,
