@@ -1,4 +1,3 @@
-import { bodySeq } from '../../../src/store/record.js';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { afterEach, describe, expect, test, vi } from 'vitest';
@@ -7,6 +6,7 @@ import type { JournalEntry, JournalRange } from '../../../src/store/conflicts/ty
 import * as layout from '../../../src/store/layout.js';
 import type { LevelDatabase } from '../../../src/store/level-database.js';
 import { copyToPouch } from '../../../src/store/plain-copy.js';
+import { bodySeq } from '../../../src/store/record.js';
 import type { Database, DocumentEdit } from '../../../src/store/types.js';
 import { bytesOf, data, release, take, write } from '../../support/attachments.js';
 import { body, newFolder, openDatabase, parsed, put } from '../../support/store.js';
