@@ -3,10 +3,15 @@ import type { Database } from '../store/types.js';
 import type { MergeRule } from './rules.js';
 import { type ConflictState, parseState } from './states.js';
 
+/** `open`: the rule of the database has not been asked yet. */
+export const LISTED_STATES = ['deferred', 'waiting', 'undone', 'kept', 'open'] as const satisfies readonly (
+  ConflictState['state'] | 'open'
+)[];
+
 /** What becomes of a conflict, as it is shown. */
 export interface Standing {
-  /** `open`: the rule of the database has not been asked yet. `resolved`: there is at most one leaf left, in feeds alone. */
-  readonly state: ConflictState['state'] | 'open' | 'resolved';
+  /** `resolved`: there is at most one leaf left, in feeds alone. */
+  readonly state: (typeof LISTED_STATES)[number] | 'resolved';
   readonly reason: string | null;
   /** JSON pointers of what could not be merged. */
   readonly paths: readonly string[];

@@ -2,7 +2,8 @@ import type { AddResource } from './index.js';
 import { openFeed, type ChangesQuery } from '../../changes/feed.js';
 import { ConflictChanges } from '../../conflicts/changes.js';
 import type { MergeRule } from '../../conflicts/rules.js';
-import { type ListedConflict, listed, standingOf } from '../../conflicts/standing.js';
+import { LISTED_STATES, type ListedConflict, listed, standingOf } from '../../conflicts/standing.js';
+import { badRequest } from '../../errors.js';
 import type { Database } from '../../store/types.js';
 import type { Exchange } from '../exchange.js';
 import { feedOf, heartbeatOf, lifetimeOf, sendFeed, sinceOf } from '../feed.js';
@@ -43,7 +44,7 @@ const MOST_LOOKED_AT = 10_000;
  */
 async function list(exchange: Exchange, db: Database, since: number): Promise<void> {
   const limit = limitOf(exchange);
-  const state = exchange.parameter('state');
+  const state = stateOf(exchange.parameter('state'));
   const rule = ruleOf(exchange, db);
   const until = db.updateSeq;
   const most = state === undefined ? limit : MOST_LOOKED_AT;
@@ -63,6 +64,12 @@ async function list(exchange: Exchange, db: Database, since: number): Promise<vo
   const last = db.token(isLast ? until : at);
   const body = { total: db.conflicts.count, next: isLast ? null : last, last_seq: last, conflicts: found };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
+}
+
+/** @throws CouchError 400 */
+function stateOf(text: string | undefined): string | undefined {
+  if (text === undefined || LISTED_STATES.some((one) => one === text)) return text;
+  throw badRequest(`state must be one of ${LISTED_STATES.join(', ')}`);
 }
 
 /** Documents as they come to be in conflict, and as they come to be in none. */
