@@ -3,7 +3,7 @@ import type { ChangeRow, Database, StoredRevision } from '../store/types.js';
 import { framingOf, type Framing } from './framing.js';
 import { impatiently } from './impatience.js';
 import type { ChangesQuery } from './query.js';
-import { needsBodies, presentPlain, presentRows, sourceRows } from './rows.js';
+import { needsBodies, presentPlain, presentRows, ROWS, sourceRows } from './rows.js';
 import { Waiter } from './waiter.js';
 
 export type { ChangesFilter, ChangesQuery } from './query.js';
@@ -160,12 +160,13 @@ class Feed {
 
   /** So many characters of what comes next, where it is in memory and no document has to be read for it. */
   #remembered(length: number): string | undefined {
-    const { descending } = this.query;
+    const { descending, limit } = this.query;
     if (descending || needsBodies(this.query)) return undefined;
-    const recent = this.db.events.recent(this.lastSeq);
+    const most = Math.min(limit - this.sent, ROWS);
+    const recent = this.db.events.recent(this.lastSeq, most);
     if (recent === undefined) return undefined;
     const page = firstRows(recent, 0, length);
-    const isLast = page.length === recent.length;
+    const isLast = page.length === recent.length && recent.length < most;
     const text = this.#show(presentPlain(this.query, page));
     if (!this.#cut) this.lastSeq = (isLast ? undefined : page.at(-1)?.seq) ?? this.db.updateSeq;
     return text;
@@ -247,8 +248,7 @@ class Feed {
   /** Rows of the database, whatever the filter, that follow the last one. */
   async #pending(): Promise<number> {
     if (!this.#cut) return 0;
-    const recent = this.db.events.recent(this.lastSeq);
-    const after = recent?.length ?? (await this.db.pending(this.lastSeq));
+    const after = this.db.events.countRecent(this.lastSeq) ?? (await this.db.pending(this.lastSeq));
     if (!this.query.descending) return after;
     const before = (await this.db.pending(0)) - after;
     return Math.max(0, before - (this.sent > 0 ? 1 : 0));

@@ -6,7 +6,7 @@ import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../sto
 import type { ChangesFilter, ChangesQuery } from './query.js';
 
 /** Rows read at a time, and such of which the documents are read too. */
-const ROWS = 1000;
+export const ROWS = 1000;
 const RECORDS = 100;
 
 /** The parts of a query that decide which rows are shown, and how. */

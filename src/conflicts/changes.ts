@@ -26,6 +26,7 @@ export class ConflictChanges extends DatabaseView {
         return events.size;
       },
       recent: () => undefined,
+      countRecent: () => undefined,
     };
   }
 

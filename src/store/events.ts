@@ -1,7 +1,5 @@
+import { RecentRows } from './recent-rows.js';
 import type { ChangeEvents, ChangeListener, ChangeRow, WrittenRow } from './types.js';
-
-/** How many characters of recent rows are kept; listeners that keep up never read from disk. */
-const RECENT_LENGTH = 512 * 1024;
 
 /** Listeners are woken in slices, so that ten thousand of them do not hold up everybody else. */
 const SLICE = 200;
@@ -9,18 +7,13 @@ const SLICE = 200;
 /** Wakes the listeners of one database and remembers its newest rows. */
 export class Events implements ChangeEvents {
   readonly #listeners = new Set<ChangeListener>();
-  #recent: WrittenRow[] = [];
-  #recentLength = 0;
-  /** Document → the newest of its rows in `#recent`; those before it are of no interest any more. */
-  readonly #newest = new Map<string, number>();
-  /** `#recent` holds every row after this sequence. */
-  #recentSince: number;
+  readonly #recent: RecentRows;
   #updateSeq: number;
   #waking = false;
   #closed = false;
 
   constructor(updateSeq: number) {
-    this.#recentSince = updateSeq;
+    this.#recent = new RecentRows(updateSeq);
     this.#updateSeq = updateSeq;
   }
 
@@ -34,49 +27,28 @@ export class Events implements ChangeEvents {
     return () => this.#listeners.delete(listener);
   }
 
-  /** The rows after `since` as the index has them, oldest first; undefined where it must be read. */
-  recent(since: number): readonly ChangeRow[] | undefined {
-    if (since < this.#recentSince) return undefined;
-    const rows = this.#recent;
-    let from = rows.length;
-    while (from > 0 && (rows[from - 1]?.seq ?? 0) > since) from--;
-    return rows.slice(from).filter(({ id, seq }) => this.#newest.get(id) === seq);
+  recent(since: number, limit?: number): readonly ChangeRow[] | undefined {
+    return this.#recent.after(since, limit);
+  }
+
+  countRecent(since: number): number | undefined {
+    return this.#recent.countAfter(since);
   }
 
   /** Rows up to a sequence may not be true any more: documents were purged. */
   forget(updateSeq: number): void {
-    this.#recent = [];
-    this.#recentLength = 0;
-    this.#recentSince = updateSeq;
-    this.#newest.clear();
+    this.#recent.forget(updateSeq);
   }
 
   /** Tells of rows that are on disk, ordered by sequence. */
   publish(rows: readonly WrittenRow[], updateSeq: number): void {
     this.#updateSeq = updateSeq;
-    this.#remember(rows);
+    this.#recent.add(rows);
     if (this.#waking || this.#listeners.size === 0) return;
     this.#waking = true;
     setImmediate(() => {
       this.#wake([...this.#listeners], 0, updateSeq);
     });
-  }
-
-  #remember(rows: readonly WrittenRow[]): void {
-    for (const row of rows) {
-      this.#recent.push(row);
-      this.#recentLength += row.text.length;
-      this.#newest.set(row.id, row.seq);
-    }
-    let drop = 0;
-    for (; this.#recentLength > RECENT_LENGTH && drop < this.#recent.length; drop++) {
-      const row = this.#recent[drop];
-      if (row === undefined) break;
-      this.#recentLength -= row.text.length;
-      this.#recentSince = row.seq;
-      if (this.#newest.get(row.id) === row.seq) this.#newest.delete(row.id);
-    }
-    if (drop > 0) this.#recent = this.#recent.slice(drop);
   }
 
   #wake(listeners: readonly ChangeListener[], from: number, updateSeq: number): void {

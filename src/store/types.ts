@@ -387,10 +387,12 @@ export interface ChangeEvents {
   /** How many listen. */
   readonly size: number;
   /**
-   * The rows after a sequence as the index has them, oldest first, while they are remembered; undefined where it must
-   * be read.
+   * The rows after a sequence as the index has them, oldest first and no more than a limit, while they are remembered;
+   * undefined where it must be read.
    */
-  recent(since: number): readonly ChangeRow[] | undefined;
+  recent(since: number, limit?: number): readonly ChangeRow[] | undefined;
+  /** How many those are. */
+  countRecent(since: number): number | undefined;
 }
 
 /** Hears what happens to databases. */
