@@ -25,8 +25,8 @@ export async function main(args: readonly string[]): Promise<number> {
   const command = new Command('scripts/bench-replication')
     .description(
       'Replicates documents from one server to another, to here and from here, by the engine in this process and by ' +
-        'the servers themselves. Where a CouchDB is given, also from it and to it, beside a loader and a reader that ' +
-        'do nothing else, and between two of its databases by its own replicator.',
+        'the servers themselves. Where a CouchDB is given, also from it and to it, beside a loader, a reader and a ' +
+        'follower that do nothing else, and between two of its databases by its own replicator.',
     )
     .option('--documents <number>', 'documents that are replicated', Number, 100_000)
     .option('--size <bytes>', 'bytes of a document, about', Number, 2000)

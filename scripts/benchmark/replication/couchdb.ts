@@ -1,6 +1,6 @@
 import { TUNING } from '../../../src/replication/options.js';
 import type { Peer } from '../../../src/replication/peer.js';
-import { batches, type Documents, fill } from './documents.js';
+import { BATCH, batches, type Documents, fill } from './documents.js';
 import type { Server } from './server.js';
 import { engine } from './servers.js';
 import type { CleanUp, Way } from './way.js';
@@ -8,10 +8,15 @@ import type { CleanUp, Way } from './way.js';
 const ITSELF = 'CouchDB to itself';
 const LOADER = 'bare loader of CouchDB';
 const READER = 'bare reader of CouchDB';
+const FOLLOWER = 'bare follower of CouchDB';
+
+/** Rows of a page of the feed: replications ask for as many. */
+const PAGE = 4 * BATCH;
 
 /**
  * From and to a CouchDB: by its own replicator, by this engine, and by what does nothing but send the documents, or read
- * them, with as many requests of the same size at once.
+ * them, with as many requests of the same size at once. The reader knows beforehand what there is; the follower learns it
+ * from the feed, as a replication has to.
  */
 export async function waysOfCouchdb(
   server: Server,
@@ -39,7 +44,8 @@ export async function waysOfCouchdb(
       ),
       beside: LOADER,
     },
-    { name: READER, run: () => read(server, source, documents) },
+    { name: READER, run: () => read(server, source, batches(documents)) },
+    { name: FOLLOWER, run: () => read(server, source, announced(server, source)), beside: READER },
     {
       ...engine('CouchDB to here', server.peer(source), (round) => local(`fromCouchdb${round}`)),
       beside: READER,
@@ -55,18 +61,47 @@ async function load(server: Server, database: string, documents: Documents): Pro
   });
 }
 
-async function read(server: Server, database: string, documents: Documents): Promise<void> {
-  await atOnce(batches(documents), async (batch) => {
+/** Names one revision. */
+interface Named {
+  readonly id: string;
+  readonly rev: string;
+}
+
+/** Several can go through it at once: each gets what comes next. */
+type Queue<T> = Generator<T> | AsyncGenerator<T>;
+
+async function read(server: Server, database: string, all: Queue<readonly Named[]>): Promise<void> {
+  await atOnce(all, async (batch) => {
     const docs = batch.map(({ id, rev }) => ({ id, rev }));
     const path = `${database}/_bulk_get?revs=true&latest=true&attachments=false`;
     await server.done('POST', path, JSON.stringify({ docs }));
   });
 }
 
+interface Page {
+  readonly results: readonly { readonly id: string; readonly changes: readonly { readonly rev: string }[] }[];
+  readonly last_seq: string;
+}
+
+/** What the feed tells, which is read a page ahead. */
+async function* announced(server: Server, database: string): AsyncGenerator<readonly Named[]> {
+  const page = (since: string): Promise<Page> =>
+    server.get(
+      `${database}/_changes?style=all_docs&limit=${PAGE}&seq_interval=${BATCH}&since=${since}`,
+    ) as Promise<Page>;
+  for (let next = page('0'); ;) {
+    const { results, last_seq: last } = await next;
+    if (results.length === 0) return;
+    next = page(encodeURIComponent(last));
+    const all = results.flatMap(({ id, changes }) => changes.map(({ rev }) => ({ id, rev })));
+    for (let at = 0; at < all.length; at += BATCH) yield all.slice(at, at + BATCH);
+  }
+}
+
 /** As many at once as a replication has under way. */
-async function atOnce<T>(all: Generator<T>, send: (one: T) => Promise<void>): Promise<void> {
+async function atOnce<T>(all: Queue<T>, send: (one: T) => Promise<void>): Promise<void> {
   const work = async (): Promise<void> => {
-    for (const one of all) await send(one);
+    for await (const one of all) await send(one);
   };
   await Promise.all(Array.from({ length: TUNING.workers }, work));
 }
