@@ -25,6 +25,8 @@ export interface PurgeOptions {
   readonly access: LocalAccess;
   /** `purge_seq` of the upstream up to which its purges were done here; undefined where nobody knows. */
   readonly known: Sequence | undefined;
+  /** Has what was sent wait no more; called before anything is purged here. */
+  readonly prepare: (signal: AbortSignal) => Promise<void>;
   /** Revisions of a document that the upstream refused: somebody has still to decide about them. */
   readonly refusedOf: (id: string) => Promise<readonly string[]>;
   /** They were done up to another one. */
@@ -61,6 +63,7 @@ export class Purges implements PurgedRevisions {
     const seq = await this.#purgeSeq(signal);
     if (seq === undefined || seq === this.#known) return;
     this.#revisions = undefined;
+    await this.options.prepare(signal);
     const { listed, revisions } = await this.#purgeHere(signal);
     if (!(await this.#isComplete(seq, listed, signal))) throw forgotten();
     this.#revisions = Promise.resolve(revisions);

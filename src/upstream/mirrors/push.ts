@@ -2,10 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { tombstonesLast } from '../../conflicts/sending.js';
 import { compareLogs } from '../../replication/checkpoint-log.js';
 import { UnsentSource } from '../../replication/local/unsent.js';
-import type { Sequence } from '../../replication/peer.js';
+import type { HttpPeer } from '../../replication/http/peer.js';
+import type { LocalLog, Sequence } from '../../replication/peer.js';
 import { LocalPeer } from '../../replication/local/peer.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
+import type { Mirror } from './mirror.js';
 import { patiently } from './patiently.js';
 import { naming } from './refused-account.js';
 import { PurgedTarget } from './purged-target.js';
@@ -107,12 +109,38 @@ async function nowAndThen(
  * one, or gone.
  */
 async function voidWhatWasLost({ mirror, upstream, signal }: Session): Promise<void> {
+  const { ours, common } = await checkpointOf(mirror, upstream, signal);
+  if (common === ours?.source_last_seq) return;
+  await mirror.context.databases.use(mirror.name, (db) => db.unsent.voidAll());
+}
+
+/**
+ * What both sides have noted to be sent waits no more, though a crash, or the end of a push, came before that was noted.
+ * What was purged upstream since would else stay here as if it had not gone yet.
+ * @throws CouchError, PeerUnreachable
+ */
+export async function passWhatWasSent(
+  mirror: Mirror,
+  upstream: HttpPeer,
+  signal: AbortSignal,
+): Promise<void> {
+  const { ours, common } = await checkpointOf(mirror, upstream, signal);
+  if (ours === undefined || common !== ours.source_last_seq) return;
+  await mirror.context.databases.use(mirror.name, (db) =>
+    db.unsent.sentThrough(db.parseToken(String(common))),
+  );
+}
+
+/** Our checkpoint, where there is one, and up to where the upstream has the same. */
+async function checkpointOf(
+  mirror: Mirror,
+  upstream: HttpPeer,
+  signal: AbortSignal,
+): Promise<{ readonly ours?: LocalLog; readonly common?: Sequence }> {
   const id = `_local/${mirror.push.id}`;
-  const { databases } = mirror.context;
-  const text = await databases.use(mirror.name, (db) => db.getLocal(id)?.text);
-  if (text === undefined) return;
-  const ours = JSON.parse(text) as Parameters<typeof compareLogs>[0];
+  const text = await mirror.context.databases.use(mirror.name, (db) => db.getLocal(id)?.text);
+  if (text === undefined) return {};
+  const ours = JSON.parse(text) as LocalLog;
   const theirs = await patiently(() => upstream.getLocal(id, signal), signal);
-  if (compareLogs(ours, theirs).seq === ours?.source_last_seq) return;
-  await databases.use(mirror.name, (db) => db.unsent.voidAll());
+  return { ours, common: compareLogs(ours, theirs).seq };
 }

@@ -8,7 +8,7 @@ import { patiently } from './patiently.js';
 import { pull } from './pull.js';
 import { Purges } from './purges.js';
 import { betweenPurges, whenPurged } from './purge-watch.js';
-import { push } from './push.js';
+import { passWhatWasSent, push } from './push.js';
 import { naming } from './refused-account.js';
 import { mayFlow } from './state.js';
 import type { Turn } from './turns.js';
@@ -62,6 +62,7 @@ const purgesOf = (mirror: Mirror, upstream: HttpPeer): Purges =>
     upstream,
     access: localSide(mirror.name, mirror.context).access,
     known: mirror.record.purgeSeq,
+    prepare: (signal) => passWhatWasSent(mirror, upstream, signal),
     refusedOf: async (id) => (await mirror.context.rejected.read(mirror, id)).map(({ rev }) => rev),
     onDone: (purgeSeq) => mirror.note({ purgeSeq }),
   });

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { openDatabases } from '../../support/store.js';
 import { until } from '../../system/support/wait.js';
 import { fill, isHere, type Mirrored, startMirrored } from './pair.js';
 
@@ -70,4 +71,19 @@ test('I1: what is sent again after it was purged through the gateway stays, what
     (await both.front.ask('POST', '/_gateway/databases/again/rejections/a/retry', { json: {} })).status,
   ).toBe(200);
   expect(await statusOf(both.back, 'again')).toBe(200);
+});
+
+test('I4: what was sent before a crash does not stay when it is purged upstream, though nobody could note that it was', async () => {
+  await prepare('noted');
+  expect(await send('noted')).toBe(201);
+  await until('it to be upstream', async () => (await statusOf(both.back, 'noted')) === 200);
+  await until('nothing to wait', async () => (await shown('noted')).ahead === 0);
+  await both.front.stop();
+  const databases = await openDatabases(both.front.folder);
+  await databases.use('noted', (db) => db.unsent.voidAll());
+  await databases.close();
+  expect(await purge(both.back, 'noted', 'a', REV)).toBe(201);
+  await both.restart();
+  await until('it to be gone', async () => (await statusOf(both.front, 'noted')) === 404);
+  expect(await shown('noted')).toMatchObject({ ahead: 0, rejections: 0 });
 });

@@ -17,6 +17,7 @@ function follower(
     upstream: flows.remote,
     access: flows.access,
     known,
+    prepare: () => Promise.resolve(),
     refusedOf: () => Promise.resolve(refused),
     onDone: (seq) => {
       done = seq;
