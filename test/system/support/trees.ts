@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto';
 import type PouchDB from 'pouchdb-node';
 import type { Doc, Row } from 'pouchdb-node';
 
@@ -58,8 +59,14 @@ function describeLeaf(leaf: OpenRevs[number]): string {
   if (!('ok' in leaf)) return `missing ${leaf.missing}`;
   const { _revisions, ...doc } = leaf.ok;
   const { start = 0, ids = [] } = _revisions ?? {};
-  return `${String(start)}-${ids.join(',')} ${canonical(doc)}`;
+  return `${String(start)}-${ids.join(',')} ${canonical(doc).replaceAll(DATA, summaryOf)}`;
 }
+
+/** Bytes of an attachment, whose digest may be that of a compressed form. */
+const DATA = /"data":"([A-Za-z0-9+/=]{64,})"/g;
+
+const summaryOf = (_: string, base64: string): string =>
+  `"data":"${String(base64.length)} characters ${hash('md5', base64)}"`;
 
 /** JSON with the members of objects in order of their names. */
 export function canonical(value: unknown): string {
@@ -88,7 +95,7 @@ function lacking(lines: readonly string[], others: readonly string[]): string {
   return only
     .map((line) => {
       const alike = Math.max(...others.map((other) => alikeAtBeginning(line, other)));
-      return `${line.slice(0, 50)} … ${line.slice(Math.max(50, alike - 50), alike + 150)}`;
+      return `${line.slice(0, 50)} … ${line.slice(Math.max(50, alike - 150), alike + 300)}`;
     })
     .join('\n');
 }
