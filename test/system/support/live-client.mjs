@@ -45,6 +45,12 @@ export class LiveClient {
     sync.catch(() => undefined);
   }
 
+  /** Resolves once nothing is under way of the sync that goes on now: its server is away. */
+  async cut() {
+    const sync = this.#sync;
+    if (sync !== undefined) await Promise.allSettled([sync.push, sync.pull]);
+  }
+
   /** Stops syncing. */
   leave() {
     const sync = this.#sync;

@@ -44,6 +44,9 @@ answerParent({
   move({ url, auth }) {
     for (const client of clients.values()) client.follow({ url, auth });
   },
+  cut: async () => {
+    await Promise.all([...clients.values()].map((client) => client.cut()));
+  },
   async settle() {
     isWriting = false;
     await writing;

@@ -17,6 +17,11 @@ export class MirrorClients extends ModuleProcess {
     return this.ask('move', remote);
   }
 
+  /** Resolves once they have noticed that their server is away. */
+  cut(): Promise<void> {
+    return this.ask('cut', {});
+  }
+
   /** Stops writing. @returns the ids of all documents that were written */
   settle(): Promise<readonly string[]> {
     return this.ask('settle', {});

@@ -101,7 +101,7 @@ class Round {
     const { round, random } = options;
     this.#database = `round-${String(round)}`;
     this.#writers = this.#servers.map(
-      ({ couch }) => new RevisionWriter(couch, this.#database, new Random(random.below(2 ** 32))),
+      ({ couch }) => new RevisionWriter(couch, this.#database, new Random(random.below(2 ** 32)), true),
     );
     // Clients would bring back what was purged.
     const isPurged = options.event === 'upstream compacted and purged';
@@ -164,6 +164,8 @@ class Round {
     await this.#kill(any());
     await this.#kill(restored ?? any(), async (server) => {
       if (restored === undefined) return;
+      // A client that was answered notes so a moment later: nobody has put back a disk by then.
+      await this.#clients[fronts.findIndex(({ gateway }) => gateway === server)]?.cut();
       await replaceFolder(server.data, copy);
       await rm(copy, { recursive: true });
       // What only it had is lost with its disk.
