@@ -15,8 +15,10 @@ const LEVEL = 2;
 const PAGE = 500;
 /** What CouchDB remembers where nobody says otherwise. */
 const DEFAULT_LIMIT = 1000;
-/** What servers answer that have no purges, or do not show them. */
-const NOT_SHOWN = new Set([400, 401, 403, 404, 405, 501]);
+/** What servers answer that have no list of purges. */
+const NO_LIST = new Set([400, 404, 405, 501]);
+/** The same of its limit, which a CouchDB shows to its admins alone. Whoever may read a database may read the list. */
+const NO_LIMIT = new Set([...NO_LIST, 401, 403]);
 
 export interface PurgeOptions {
   /** The upstream database. */
@@ -56,7 +58,7 @@ export class Purges implements PurgedRevisions {
   /**
    * Must come before each push. Nothing may flow meanwhile: a revision that was read before it was purged could come in
    * behind.
-   * @throws CouchError `purges_forgotten` where the upstream remembers fewer than were made since the last time: nobody
+   * @throws PeerUnreachable; CouchError what the upstream answers, and `purges_forgotten` where the upstream remembers fewer than were made since the last time: nobody
    * can tell any more what is to be purged here
    */
   async follow(signal: AbortSignal): Promise<void> {
@@ -71,15 +73,19 @@ export class Purges implements PurgedRevisions {
     this.#known = seq;
   }
 
+  /** @throws PeerUnreachable where that cannot be read, which says nothing of the revision; the reason of the signal */
   async has(id: string, rev: string, signal: AbortSignal): Promise<boolean> {
     // Where none was ever made there is nothing to read.
     if (this.#known !== undefined && numberOf(this.#known) === 0) return false;
     this.#revisions ??= this.#readAll(signal);
     const revisions = this.#revisions;
-    revisions.catch(() => {
+    try {
+      return (await revisions).has(id, rev);
+    } catch (error) {
       if (this.#revisions === revisions) this.#revisions = undefined;
-    });
-    return (await revisions).has(id, rev);
+      if (!(error instanceof CouchError)) throw error;
+      throw new PeerUnreachable(`what was purged cannot be read: ${error.reason}`, { cause: error });
+    }
   }
 
   async #purgeSeq(signal: AbortSignal): Promise<Sequence | undefined> {
@@ -121,7 +127,7 @@ export class Purges implements PurgedRevisions {
   async #limit(signal: AbortSignal): Promise<number> {
     const limit = await this.options.upstream.client
       .json({ method: 'GET', path: '_purged_infos_limit', signal })
-      .catch(unlessShown(DEFAULT_LIMIT));
+      .catch(insteadOf(NO_LIMIT, DEFAULT_LIMIT));
     return typeof limit === 'number' ? limit : DEFAULT_LIMIT;
   }
 
@@ -134,7 +140,7 @@ export class Purges implements PurgedRevisions {
   async *#list(signal: AbortSignal): AsyncGenerator<readonly PurgeRequest[]> {
     const answer = await this.options.upstream.client
       .send({ method: 'GET', path: '_purged_infos', signal })
-      .catch(unlessShown(undefined));
+      .catch(insteadOf(NO_LIST, undefined));
     if (answer === undefined) return;
     const elements = new ElementStream(LEVEL);
     let page: PurgeRequest[] = [];
@@ -169,10 +175,10 @@ function numberOf(seq: Sequence): number | undefined {
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
-const unlessShown =
-  <T>(otherwise: T) =>
+const insteadOf =
+  <T>(statuses: ReadonlySet<number>, otherwise: T) =>
   (error: unknown): T => {
-    if (error instanceof CouchError && NOT_SHOWN.has(error.status)) return otherwise;
+    if (error instanceof CouchError && statuses.has(error.status)) return otherwise;
     throw error;
   };
 

@@ -77,6 +77,8 @@ export async function newFlows({ origin, headers }: Upstream) {
   return {
     name,
     remote,
+    /** The same for another account. */
+    as: (other: Upstream['headers']): HttpPeer => new HttpPeer({ ...at, headers: other }),
     signal,
     access: options.access,
     use: <T>(work: (db: Database) => Promise<T>): Promise<T> => databases.use(name, work),

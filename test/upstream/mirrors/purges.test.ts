@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Purges } from '../../../src/upstream/mirrors/purges.js';
 import { PurgedTarget } from '../../../src/upstream/mirrors/purged-target.js';
-import type { Sequence } from '../../../src/replication/peer.js';
+import { PeerUnreachable, type Sequence } from '../../../src/replication/peer.js';
 import { put, replicate } from '../../support/store.js';
 import { type Flows, newFlows } from './flows.js';
 import { withUpstreams } from './upstreams.js';
@@ -79,6 +79,14 @@ withUpstreams('what was purged upstream', (upstream) => {
     const later = follower(flows, ((await flows.ask('GET', '')) as { purge_seq: Sequence }).purge_seq);
     expect(await later.purges.has('a', '1-a', flows.signal)).toBe(true);
     expect(await later.purges.has('b', '1-a', flows.signal)).toBe(false);
+  });
+
+  test('says nothing of a revision while the upstream does not know the account', async () => {
+    const flows = await newFlows(upstream());
+    await flows.ask('POST', '_purge', { a: ['1-a'] });
+    const remote = flows.as({ authorization: `Basic ${Buffer.from('stranger:secret').toString('base64')}` });
+    const { purges } = follower({ ...flows, remote });
+    await expect(purges.has('a', '1-a', flows.signal)).rejects.toBeInstanceOf(PeerUnreachable);
   });
 
   test('stays here where it came back upstream since', async () => {

@@ -61,6 +61,7 @@ const inBoth = (name: string): Promise<unknown> =>
   );
 
 const answer = (status: number, body: string): Fault => ({ kind: 'answer', status, body });
+const UNKNOWN = answer(401, '{"error":"unauthorized","reason":"Name or password is incorrect."}');
 const FORBIDDEN = answer(403, '{"error":"forbidden","reason":"You are not allowed to do that."}');
 
 test.each([
@@ -227,6 +228,19 @@ test('what is purged upstream while it is on its way does not come in behind the
   await back.ask('PUT', '/late/b', { json: {} });
   await until('what came after it', async () => 'b' in (await contentOf(front, 'late')));
   expect(await contentOf(front, 'late')).not.toHaveProperty('a');
+});
+
+test('I4: a purge is followed though the upstream does not know the account when it is asked what was purged', async () => {
+  await prepare('doubted');
+  const { d1 } = await contentOf(front, 'doubted');
+  proxy.faults = (_, path) => (path.startsWith('/doubted/_purged_infos') ? UNKNOWN : undefined);
+  await back.ask('POST', '/doubted/_purge', { json: { d1: [d1] } });
+  await until('it to be told', async () => (await shown('doubted')).state === 'failing');
+  expect((await shown('doubted')).reason).toMatch(/Name or password is incorrect/);
+  expect(await contentOf(front, 'doubted')).toHaveProperty('d1');
+  proxy.faults = () => undefined;
+  await sync('doubted');
+  await until('it to be gone', async () => !('d1' in (await contentOf(front, 'doubted'))));
 });
 
 test('I4: what the upstream announces and never delivers keeps a mirror from getting warm, until an admin has it left out', async () => {
