@@ -1,11 +1,5 @@
-import { revOf, type RevNode, type RevTree } from './tree.js';
-
-/** What `insert` or `stemTree` did. */
-export interface Inserted {
-  readonly tree: RevTree;
-  /** Revisions that fell off because a branch was longer than the limit. */
-  readonly stemmed: readonly string[];
-}
+import { branchOff, grow, type Inserted, type Path } from './grow.js';
+import { byHash, revOf, type RevNode, type RevTree } from './tree.js';
 
 /** One revision while a tree is taken apart. */
 interface Part {
@@ -35,10 +29,11 @@ export function insert(
 ): Inserted {
   if (hashes.length === 0) throw new RangeError('a path needs at least one revision');
   const state: RevNode[1] = deleted ? { status: 'available', deleted: true } : { status: 'available' };
-  const grown = grow(tree, { start, hashes, state, limit });
+  const path = { start, hashes, state, limit };
+  const grown = grow(tree, path) ?? branchOff(tree, path);
   if (grown !== undefined) return grown;
   const parts = takeApart(tree);
-  const outgrown = addPath(parts, { start, hashes, state, limit });
+  const outgrown = addPath(parts, path);
   const stemmed = parts.size > limit ? stem(parts, limit, outgrown) : [];
   return { tree: putTogether(parts), stemmed };
 }
@@ -48,43 +43,6 @@ export function stemTree(tree: RevTree, limit: number): Inserted {
   const parts = takeApart(tree);
   const stemmed = parts.size > limit ? stem(parts, limit, new Map()) : [];
   return stemmed.length === 0 ? { tree, stemmed } : { tree: putTogether(parts), stemmed };
-}
-
-/**
- * The same where a history begins, or one without branches goes on at its end: nearly every write. Undefined where it
- * is something else.
- */
-function grow(tree: RevTree, path: Path): Inserted | undefined {
-  const { start, hashes, state, limit } = path;
-  const ancestors = tree.length === 0 ? unknownLine(path) : lineBelow(tree, path);
-  if (ancestors === undefined) return undefined;
-  const stemmed: string[] = [];
-  let line: RevNode = [hashes[0] ?? '', state, []];
-  for (const [at, [hash, its]] of ancestors.entries()) {
-    if (at + 1 >= limit) stemmed.push(revOf(start - 1 - at, hash));
-    else line = [hash, its, [line]];
-  }
-  return { tree: [{ pos: start - ancestors.length + stemmed.length, ids: line }], stemmed };
-}
-
-/** The ancestors that come with the first revision of a document, newest first. */
-function unknownLine({ hashes, limit }: Path): readonly RevNode[] | undefined {
-  if (hashes.length > limit) return undefined;
-  return hashes.slice(1).map((hash) => [hash, { status: 'missing' }, []]);
-}
-
-/** The whole history, newest first, where it has no branches, and a path goes on from its end and brings no more of it. */
-function lineBelow(tree: RevTree, { start, hashes }: Path): readonly RevNode[] | undefined {
-  const [branch] = tree;
-  if (branch === undefined || tree.length > 1 || hashes.length === 1) return undefined;
-  const line: RevNode[] = [];
-  for (let node: RevNode | undefined = branch.ids; node !== undefined; node = node[2][0]) {
-    if (node[2].length > 1) return undefined;
-    line.push(node);
-  }
-  line.reverse();
-  if (branch.pos + line.length !== start || hashes.length > line.length + 1) return undefined;
-  return hashes.every((hash, at) => at === 0 || line[at - 1]?.[0] === hash) ? line : undefined;
 }
 
 function takeApart(tree: RevTree): Parts {
@@ -113,13 +71,6 @@ function partOf(parts: Parts, generation: number, hash: string, state: RevNode[1
     parts.set(rev, part);
   }
   return part;
-}
-
-interface Path {
-  readonly start: number;
-  readonly hashes: readonly string[];
-  readonly state: RevNode[1];
-  readonly limit: number;
 }
 
 /**
@@ -185,12 +136,12 @@ function putTogether(parts: Parts): RevTree {
   const nodes = new Map<Part, RevNode>();
   for (const part of parts.values()) nodes.set(part, [part.hash, part.state, []]);
   const tree: RevTree = [];
+  const branching = new Set<RevNode>();
   for (const [part, node] of nodes) {
     const parent = part.parent === undefined ? undefined : nodes.get(part.parent);
     if (parent === undefined) tree.push({ pos: part.generation, ids: node });
-    else if (parent[2].push(node) > 1) parent[2].sort(byHash);
+    else if (parent[2].push(node) > 1) branching.add(parent);
   }
+  for (const [, , children] of branching) children.sort(byHash);
   return tree.sort((a, b) => a.pos - b.pos || byHash(a.ids, b.ids));
 }
-
-const byHash = ([a]: RevNode, [b]: RevNode): number => (a < b ? -1 : a > b ? 1 : 0);

@@ -97,7 +97,8 @@ export function leavesInTree(tree: RevTree): RevPosition[] {
   return found;
 }
 
-const byHash = (a: RevNode, b: RevNode): number => (a[0] === b[0] ? 0 : a[0] < b[0] ? -1 : 1);
+/** The order of siblings. */
+export const byHash = (a: RevNode, b: RevNode): number => (a[0] === b[0] ? 0 : a[0] < b[0] ? -1 : 1);
 
 /** The path from the oldest known ancestor to a revision, both included; undefined where it is not in the tree. */
 export function pathTo(tree: RevTree, rev: string): RevPosition[] | undefined {

@@ -116,15 +116,21 @@ export class LevelDatabase extends LevelHost implements Database {
   ): Promise<readonly EditResult[] | undefined> {
     const edits = accepted(judged);
     if (edits.length === 0) return [];
-    let results: readonly EditResult[] | undefined;
+    let results: EditResult[] | undefined;
+    const areGood = (transaction: Transaction): boolean =>
+      rules === this.rules && judged.every((one) => isStillStored(one, transaction));
     const attached = edits.filter(({ attachments }) => attachments !== undefined);
     await this.submit({
       ids: edits.map(({ id }) => id),
       ...(attached.length > 0 && { attached: { edits: attached, newEdits } }),
       weight,
-      run: (transaction) => {
-        const holds = rules === this.rules && judged.every((one) => isStillStored(one, transaction));
-        results = holds ? edits.map((edit) => resultOf(transaction, edit, newEdits, origin)) : undefined;
+      *run(transaction) {
+        results = areGood(transaction) ? [] : undefined;
+        if (results === undefined) return;
+        for (const edit of edits) {
+          results.push(resultOf(transaction, edit, newEdits, origin));
+          yield;
+        }
       },
     });
     return results;

@@ -1,3 +1,4 @@
+import { inTurns, type Work } from '../json/turns.js';
 import type { Transaction } from './transaction.js';
 import type { DocumentEdit } from './types.js';
 
@@ -9,8 +10,11 @@ export interface WriteTask {
   readonly attached?: { readonly edits: readonly DocumentEdit[]; readonly newEdits: boolean };
   /** Roughly how much it adds to a batch, in bytes. */
   readonly weight: number;
-  /** Puts everything into the transaction; run again with another one where a task beside it failed. */
-  run(transaction: Transaction): void;
+  /**
+   * Puts everything into the transaction, bit by bit where that takes long; run again with another one where a task beside
+   * it failed.
+   */
+  run(transaction: Transaction): Work<void> | void;
 }
 
 /** What the writer needs of its database. */
@@ -29,7 +33,7 @@ interface Waiting {
   readonly reject: (error: unknown) => void;
 }
 
-/** A group commit grows no further than this: while it is put together nothing else runs. */
+/** A group commit grows no further than this. */
 export const MAX_WEIGHT = 1024 * 1024;
 
 /**
@@ -103,7 +107,8 @@ export class Writer {
         if (task.attached !== undefined)
           await transaction.loadAttachments(task.attached.edits, task.attached.newEdits);
       }
-      const failed = firstFailure(group, transaction);
+      const running = inTurns(runTasks(group, transaction));
+      const failed = running instanceof Promise ? await running : running;
       if (failed === undefined) {
         await transaction.measure();
         return { transaction, accepted: group };
@@ -120,17 +125,20 @@ export class Writer {
   }
 }
 
-/** Runs tasks up to the first that throws, which fails alone. */
-const firstFailure = (group: readonly Waiting[], transaction: Transaction): Waiting | undefined =>
-  group.find((waiting) => !runTask(waiting, transaction));
-
-/** @returns whether the task did not throw */
-function runTask({ task, reject }: Waiting, transaction: Transaction): boolean {
-  try {
-    task.run(transaction);
-    return true;
-  } catch (error) {
-    reject(error);
-    return false;
+/**
+ * Runs tasks up to the first that throws, which fails alone. Documents with a thousand branches take long.
+ * @returns that one
+ */
+function* runTasks(group: readonly Waiting[], transaction: Transaction): Work<Waiting | undefined> {
+  for (const waiting of group) {
+    try {
+      const work = waiting.task.run(transaction);
+      if (work !== undefined) yield* work;
+    } catch (error) {
+      waiting.reject(error);
+      return waiting;
+    }
+    yield;
   }
+  return undefined;
 }

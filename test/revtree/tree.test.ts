@@ -314,6 +314,19 @@ test('the tree that went in stays as it was', () => {
   expect(tree).toEqual(before);
 });
 
+test('a branch leaves the others as they are: a document may have a thousand', () => {
+  const base = insert([], 1, ['a'], false, 10).tree;
+  const one = insert(base, 3, ['c', 'b', 'a'], false, 10).tree;
+  const two = insert(one, 4, ['e', 'd', 'c1', 'a'], true, 10).tree;
+  const [first, second] = two[0]?.ids[2] ?? [];
+  expect(first).toBe(one[0]?.ids[2][0]);
+  expect(second).toEqual([
+    'c1',
+    { status: 'missing' },
+    [['d', { status: 'missing' }, [['e', { status: 'available', deleted: true }, []]]]],
+  ]);
+});
+
 test('a path needs a revision', () => {
   expect(() => insert([], 1, [], false, 10)).toThrow(RangeError);
 });

@@ -208,6 +208,21 @@ describe('a writer', () => {
     expect(commits).toEqual([['a', 'b']]);
     await writer.drain();
   });
+
+  test('lets others have their turns while a commit is put together', async () => {
+    let isElsewhere = false;
+    setImmediate(() => (isElsewhere = true));
+    const end = performance.now() + 30_000;
+    await new Writer(host([])).submit({
+      ids: [],
+      weight: 0,
+      *run() {
+        while (!isElsewhere && performance.now() < end) yield;
+      },
+    });
+    expect(isElsewhere).toBe(true);
+    expect(performance.now()).toBeLessThan(end);
+  });
 });
 
 describe('a batch that fails', () => {
