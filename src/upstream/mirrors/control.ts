@@ -1,6 +1,7 @@
+import { isDeepStrictEqual } from 'node:util';
 import { CouchError, forbidden } from '../../errors.js';
 import { refusalOf } from '../../auth/rights.js';
-import { parseSecurity } from '../../auth/security.js';
+import { parseSecurity, type SecurityObject } from '../../auth/security.js';
 import type { HttpRequest } from '../../replication/http/client.js';
 import { accountOf } from '../probe.js';
 import type { MirrorContext } from './context.js';
@@ -75,8 +76,9 @@ export async function isPartitioned({ context, name }: Mirror, signal: AbortSign
 }
 
 /**
- * Makes the database upstream that was made here while the upstream was away.
- * @returns false where there is one
+ * Makes the database upstream that was made here while the upstream was away. Where it was asked to before, and nobody
+ * knows what came of that, one that is there and that nobody has used yet is taken for what came of it.
+ * @returns false where there is another one
  */
 export async function createUpstream(
   mirror: Mirror,
@@ -84,18 +86,33 @@ export async function createUpstream(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { context, name } = mirror;
+  const security = await context.databases.use(name, (db) => db.security);
+  const isAgain = mirror.record.isAsked === true;
+  if (!isAgain) await mirror.note({ isAsked: true });
   try {
     await put(context, name, parameters, signal);
   } catch (error) {
-    if (error instanceof CouchError && error.status === 412) return false;
-    throw error;
+    if (!(error instanceof CouchError) || error.status !== 412) throw error;
+    if (!isAgain || !(await isUnused(mirror, security, signal))) return false;
   }
-  const security = await context.databases.use(name, (db) => db.security);
   await ask(context, name, { method: 'PUT', path: '/_security', body: security }, signal);
-  // A crash before this leaves a database upstream that nobody knows to be ours: an admin has to say so.
-  await mirror.note({ toCreate: undefined });
+  await mirror.note({ toCreate: undefined, isAsked: undefined });
   return true;
 }
+
+/** Whether an upstream database holds nothing, and is as it was made, or has our security object. */
+async function isUnused({ context, name }: Mirror, security: string, signal: AbortSignal): Promise<boolean> {
+  const info = Object(await ask(context, name, { method: 'GET' }, signal)) as Record<string, unknown>;
+  if (info.doc_count !== 0 || info.doc_del_count !== 0) return false;
+  const theirs = await ask(context, name, { method: 'GET', path: '/_security' }, signal);
+  return isDeepStrictEqual(theirs, JSON.parse(security)) || isAsMade(parseSecurity(theirs));
+}
+
+/** Servers give a new database to nobody in particular: to their admins, or to everybody. */
+const isAsMade = ({ admins, members }: SecurityObject): boolean =>
+  [admins, members].every(
+    ({ names, roles }) => names.size === 0 && [...roles].every((role) => role === '_admin'),
+  );
 
 /** @throws CouchError 412 where there is one */
 export async function put(

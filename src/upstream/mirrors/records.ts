@@ -23,6 +23,8 @@ export interface MirrorRecord {
   readonly isFound?: boolean | undefined;
   /** The database has still to be made upstream, with these parameters of a `PUT`. */
   readonly toCreate?: Readonly<Record<string, string>> | undefined;
+  /** The upstream was asked to make it, whatever came of that. */
+  readonly isAsked?: boolean | undefined;
   /** What is here is being taken away: a start goes on with that. */
   readonly isLeaving?: boolean | undefined;
   /** What is here is to have this name, and be no mirror: a start goes on with that. */
