@@ -69,7 +69,9 @@ export class HttpPeer implements Peer {
   async get(id: string, signal: AbortSignal): Promise<JsonObject | undefined> {
     const document = await this.client
       .json({ method: 'GET', path: documentPath(id), signal })
-      .catch(unless(404));
+      .catch((error: unknown) => {
+        if (!isMissing(error)) throw error;
+      });
     return document === undefined ? undefined : asObject(document);
   }
 
@@ -231,6 +233,10 @@ export class HttpPeer implements Peer {
     return Promise.resolve();
   }
 }
+
+/** Whether a CouchDB says that it has no such thing: what stands before it may not find the CouchDB. */
+export const isMissing = (error: unknown): boolean =>
+  error instanceof CouchError && error.status === 404 && error.error === 'not_found';
 
 /** Whether it is one document that a server does not have. */
 const isGone = (error: unknown): boolean =>

@@ -1,6 +1,8 @@
 import { createUpstream, isPartitioned } from './control.js';
-import { meet } from './instance.js';
+import { meet, type Meeting } from './instance.js';
 import type { Session } from './session.js';
+import { mayFlow } from './state.js';
+import { surely } from './surely.js';
 
 /**
  * Sees whether the upstream database is the one that a mirror knows, and where it is not, has the mirror hear that.
@@ -14,12 +16,18 @@ export async function meetUpstream({ mirror, upstream, signal }: Session): Promi
   }
   const { uuid } = context;
   const { keepsStartTimes } = context.upstream;
-  const found = await meet(upstream, { uuid, known: record.upstream, keepsStartTimes }, signal);
+  const ask = (): Promise<Meeting> =>
+    meet(upstream, { uuid, known: record.upstream, keepsStartTimes }, signal);
+  const isNews = mayFlow(mirror.standing.state);
+  const found = await (isNews ? surely(ask, ({ type }) => type !== 'met', signal) : ask());
   signal.throwIfAborted();
   if (found.type !== 'met') {
     // What is not warm has nothing of its own.
-    if (record.isWarm) await mirror.hear(found);
-    else await mirror.leave();
+    if (!record.isWarm) await mirror.leave();
+    else {
+      await mirror.hear(found);
+      mirror.doubt();
+    }
     return;
   }
   if (record.isFound === true) {

@@ -3,10 +3,12 @@ import { CouchError, forbidden } from '../../errors.js';
 import { refusalOf } from '../../auth/rights.js';
 import { parseSecurity, type SecurityObject } from '../../auth/security.js';
 import type { HttpRequest } from '../../replication/http/client.js';
+import { isMissing } from '../../replication/http/peer.js';
 import { accountOf } from '../probe.js';
 import type { MirrorContext } from './context.js';
 import type { Mirror } from './mirror.js';
 import { isStuck } from './state.js';
+import { surely } from './surely.js';
 
 /** What concerns a database as a whole is done upstream first: what the upstream refuses does not happen here either. */
 
@@ -46,27 +48,43 @@ async function refusalIn(
   return refusalOf('databaseAdmin', user, await upstream.securityOf(name))?.reason;
 }
 
-/** Who may read nothing but server admins, where the account may not know who else. */
+/** Nobody may read it but server admins, where the account may not know who else. */
 const CLOSED = '{"admins":{"roles":["_admin"]},"members":{"roles":["_admin"]}}';
 
 /** Has the database here grant what the one upstream grants. @throws CouchError */
-export async function copySecurity({ context, name }: Mirror, signal: AbortSignal): Promise<void> {
-  const text = await securityText(context, name, signal);
+export async function copySecurity(mirror: Mirror, signal: AbortSignal): Promise<void> {
+  const { context, name } = mirror;
+  const isClosed = await context.databases.use(name, (db) => db.security === CLOSED);
+  const read = (): Promise<string | undefined> => securityText(context, name, signal);
+  // Whoever is shut out for a moment may not come back.
+  const found = isClosed ? await read() : await surely(read, (text) => text === undefined, signal);
+  const text = found ?? CLOSED;
   await context.databases.use(name, async (db) => {
     if (db.security !== text) await db.setSecurity(text);
   });
   // What it was is remembered for some seconds.
   context.upstream.forget(name);
+  if (found === undefined) mirror.doubt();
+  else mirror.trust();
 }
 
-async function securityText(context: MirrorContext, name: string, signal: AbortSignal): Promise<string> {
+/** What says nothing of who may read a database. */
+const UNSAID = new Set([401, 404, 408, 413, 425, 429]);
+
+/** Undefined where the account may not know it. @throws CouchError */
+async function securityText(
+  { upstream }: MirrorContext,
+  name: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   try {
-    const security = await ask(context, name, { method: 'GET', path: '/_security' }, signal);
+    const path = `${encodeURIComponent(name)}/_security`;
+    const security = await upstream.ask({ method: 'GET', path, signal });
     parseSecurity(security);
     return JSON.stringify(security);
   } catch (error) {
-    if (!(error instanceof CouchError) || error.status >= 500 || error.status === 404) throw error;
-    return CLOSED;
+    if (!(error instanceof CouchError) || error.status >= 500 || UNSAID.has(error.status)) throw error;
+    return undefined;
   }
 }
 
@@ -131,13 +149,17 @@ export async function removeUpstream(
   name: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  try {
-    await ask(context, name, { method: 'DELETE' }, signal);
-    return true;
-  } catch (error) {
-    if (!(error instanceof CouchError) || error.status !== 404) throw error;
-    return false;
-  }
+  const remove = async (): Promise<boolean> => {
+    try {
+      await ask(context, name, { method: 'DELETE' }, signal);
+      return true;
+    } catch (error) {
+      if (!isMissing(error)) throw error;
+      return false;
+    }
+  };
+  // Whoever gets a database of this name later would find in it what was not deleted.
+  return surely(remove, (isRemoved) => !isRemoved, signal);
 }
 
 /** @throws CouchError 403 */

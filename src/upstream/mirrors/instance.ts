@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { CouchError } from '../../errors.js';
+import { isMissing } from '../../replication/http/peer.js';
 import type { Peer } from '../../replication/peer.js';
 import type { UpstreamInstance } from './records.js';
 
@@ -39,7 +39,7 @@ export async function meet(
   try {
     start = (await peer.info(signal)).instanceStartTime;
   } catch (error) {
-    if (!(error instanceof CouchError) || error.status !== 404) throw error;
+    if (!isMissing(error)) throw error;
     return { type: 'missing', reason: 'There is no such database upstream.' };
   }
   const startTime = keepsStartTimes && start !== '0' ? start : undefined;

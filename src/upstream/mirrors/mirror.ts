@@ -48,6 +48,9 @@ export class Mirror {
   #rests = 0;
   #failures = 0;
   #retry: NodeJS.Timeout | undefined;
+  /** How often in a row something was found that may not last, and when it is looked at again. */
+  #doubts = 0;
+  #again: NodeJS.Timeout | undefined;
   readonly #writes = new Queue();
   readonly #listeners = new Set<() => void>();
 
@@ -169,7 +172,7 @@ export class Mirror {
     if (isOnline) {
       this.#forgive();
       // What happened upstream meanwhile is told of, or looked for.
-      if (this.isAhead || !this.#standing.isWarm) this.#isWanted = true;
+      if (this.isAhead || !this.#standing.isWarm || this.#doubts > 0) this.#isWanted = true;
       this.#begin();
     } else void this.#rest();
   }
@@ -192,6 +195,20 @@ export class Mirror {
     await this.during(() => Promise.resolve((this.#isWanted = true)));
   }
 
+  /** What was found keeps it, or its users, from working, and may not last: it is looked at again after ever longer waits. */
+  doubt(): void {
+    const { firstRetry, longestRetry } = this.context.config.upstream;
+    const longest = Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#doubts++, 30));
+    clearTimeout(this.#again);
+    this.#again = setTimeout(() => void this.sync(), (longest * (1 + Math.random())) / 2).unref();
+  }
+
+  /** All is as it should be. */
+  trust(): void {
+    this.#doubts = 0;
+    clearTimeout(this.#again);
+  }
+
   async pause(): Promise<void> {
     await this.during(() => this.hear({ type: 'paused' }));
   }
@@ -203,6 +220,7 @@ export class Mirror {
 
   async close(): Promise<void> {
     this.isClosed = true;
+    clearTimeout(this.#again);
     await this.#rest();
   }
 

@@ -1,13 +1,14 @@
 import { CouchError } from '../../errors.js';
 import { JsonError } from '../../json/reader.js';
 import { ElementStream } from '../../json/elements.js';
-import { bytes } from '../../replication/http/client.js';
+import { bytes, type HttpAnswer } from '../../replication/http/client.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import type { LocalAccess } from '../../replication/local/options.js';
 import { PeerUnreachable, type Sequence } from '../../replication/peer.js';
 import type { Database, PurgeRequest } from '../../store/types.js';
 import { purgeable } from './purgeable.js';
 import { type PurgedRevisions, RevisionSet } from './purged-target.js';
+import { surely } from './surely.js';
 
 /** How many brackets are around a purge in `_purged_infos`. */
 const LEVEL = 2;
@@ -15,7 +16,7 @@ const LEVEL = 2;
 const PAGE = 500;
 /** What CouchDB remembers where nobody says otherwise. */
 const DEFAULT_LIMIT = 1000;
-/** What servers answer that have no list of purges. */
+/** What servers answer in their own words that have no list of purges. */
 const NO_LIST = new Set([400, 404, 405, 501]);
 /** The same of its limit, which a CouchDB shows to its admins alone. Whoever may read a database may read the list. */
 const NO_LIMIT = new Set([...NO_LIST, 401, 403]);
@@ -138,9 +139,11 @@ export class Purges implements PurgedRevisions {
   }
 
   async *#list(signal: AbortSignal): AsyncGenerator<readonly PurgeRequest[]> {
-    const answer = await this.options.upstream.client
-      .send({ method: 'GET', path: '_purged_infos', signal })
-      .catch(insteadOf(NO_LIST, undefined));
+    const ask = (): Promise<HttpAnswer | undefined> =>
+      this.options.upstream.client
+        .send({ method: 'GET', path: '_purged_infos', signal })
+        .catch(insteadOf(NO_LIST, undefined));
+    const answer = await surely(ask, (found) => found === undefined, signal);
     if (answer === undefined) return;
     const elements = new ElementStream(LEVEL);
     let page: PurgeRequest[] = [];
@@ -175,10 +178,13 @@ function numberOf(seq: Sequence): number | undefined {
   return Number.isSafeInteger(number) ? number : undefined;
 }
 
+/** What stands before a CouchDB and does not find it says so, but for no text that a CouchDB has. */
+const isOfAnother = ({ status, error }: CouchError): boolean => error === `http_${status}`;
+
 const insteadOf =
   <T>(statuses: ReadonlySet<number>, otherwise: T) =>
   (error: unknown): T => {
-    if (error instanceof CouchError && statuses.has(error.status)) return otherwise;
+    if (error instanceof CouchError && statuses.has(error.status) && !isOfAnother(error)) return otherwise;
     throw error;
   };
 

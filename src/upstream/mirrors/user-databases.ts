@@ -1,9 +1,11 @@
 import type { UserDatabases } from '../../auth/users/per-user.js';
 import { CouchError } from '../../errors.js';
+import { isMissing } from '../../replication/http/peer.js';
 import type { Databases } from '../../store/databases.js';
 import type { Upstream } from '../upstream.js';
 import { ask, put, removeUpstream } from './control.js';
 import type { Mirrors } from './mirrors.js';
+import { surely } from './surely.js';
 
 export interface UserDatabaseServices {
   readonly databases: Databases;
@@ -41,7 +43,7 @@ export class UserDatabasesByRule implements UserDatabases {
   }
 
   async secure(name: string, change: (security: string) => string): Promise<void> {
-    if (this.#isThere(name)) await unless(404, this.#secureThere(name, change));
+    if (this.#isThere(name)) await this.#secureThere(name, change);
     else if (this.services.databases.exists(name)) await this.#secureHere(name, change);
   }
 
@@ -62,9 +64,14 @@ export class UserDatabasesByRule implements UserDatabases {
   async #secureThere(name: string, change: (security: string) => string): Promise<void> {
     const { upstream } = this.services;
     const { signal } = this.#closing;
-    const before = JSON.stringify(
-      await ask(this.services, name, { method: 'GET', path: '/_security' }, signal),
-    );
+    const read = (): Promise<unknown> =>
+      ask(this.services, name, { method: 'GET', path: '/_security' }, signal).catch((error: unknown) => {
+        if (!isMissing(error)) throw error;
+      });
+    // Nobody would look again whether its user may use it.
+    const security = await surely(read, (found) => found === undefined, signal);
+    if (security === undefined) return;
+    const before = JSON.stringify(security);
     const text = change(before);
     if (text === before) return;
     await ask(this.services, name, { method: 'PUT', path: '/_security', body: text }, signal);

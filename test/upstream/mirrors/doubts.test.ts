@@ -3,7 +3,7 @@ import { startUsers, type Users } from '../../auth/users/gateway.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
 import { until } from '../../system/support/wait.js';
 import { linkOf } from '../pair.js';
-import { contentOf, fill, mirroring } from './pair.js';
+import { contentOf, fill, isHere, mirroring } from './pair.js';
 
 let back: Users;
 let front: Users;
@@ -15,9 +15,11 @@ beforeAll(async () => {
   front = await startUsers(
     mirroring(`http://127.0.0.1:${proxy.port}/`, {
       // Nothing but what is tested here wakes a mirror.
-      upstream: { pollInterval: 60_000, probeInterval: 200, mirrorIdle: 200 },
+      upstream: { pollInterval: 60_000, probeInterval: 200, mirrorIdle: 200, allowDelete: true },
+      perUser: { enable: true },
       databases: [
         { match: 'offline-*', mode: 'mirror', createOffline: true },
+        { match: 'userdb-*', mode: 'proxy' },
         { match: '*', mode: 'mirror' },
       ],
     }),
@@ -39,10 +41,24 @@ const seen = (): Promise<unknown> =>
 
 interface Shown {
   readonly state: string;
+  readonly reason: string | null;
+  readonly last_synced: string | null;
 }
 
 const shown = async (name: string): Promise<Shown> =>
   (await front.ask('GET', `/_gateway/databases/${name}`)).body as Shown;
+
+/** A database in both places, between which changes flow. */
+async function prepare(name: string): Promise<void> {
+  await back.ask('PUT', `/${name}`);
+  await fill(back, name, 3);
+  await isHere({ front, back }, name);
+  await until('it to be in step', async () => (await shown(name)).last_synced !== null);
+}
+
+/** Has it look at once. */
+const sync = (name: string): Promise<unknown> =>
+  front.ask('POST', `/_gateway/databases/${name}/sync`, { json: {} });
 
 const answer = (status: number, error: string, reason: string): Fault => ({
   kind: 'answer',
@@ -60,6 +76,8 @@ function failing(
   proxy.faults = (method, path) => (isMeant(method, path) && count < times ? (count++, fault) : undefined);
   return () => count;
 }
+
+const MISSING = answer(404, 'not_found', 'Database does not exist.');
 
 test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
   [
@@ -87,4 +105,67 @@ test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
   await until('all there', async () => Object.keys(await contentOf(back, name)).length === 3);
   expect((await back.ask('GET', `/${name}/_security`)).body).toEqual(security);
   await until('it to be well', async () => (await shown(name)).state === 'warm');
+});
+
+test.each([
+  [401, 'unauthorized'],
+  [403, 'forbidden'],
+  [429, 'too_many_requests'],
+])('nobody is locked out for long by a %i for the security object', async (status, error) => {
+  const name = `members-${status}`;
+  await front.put('ann', { password: 'pear' });
+  await back.ask('PUT', `/${name}`);
+  await back.ask('PUT', `/${name}/_security`, { json: { members: { names: ['ann'] } } });
+  await prepare(name);
+  const ann = async (): Promise<number> => (await front.ask('GET', `/${name}`, { as: 'ann:pear' })).status;
+  const failures = failing(answer(status, error, 'Not now.'), 1, (_, path) => path === `/${name}/_security`);
+  await sync(name);
+  await until('the failure', () => failures() === 1);
+  await until('it to be in step', async () => (await shown(name)).state === 'warm');
+  await until('her to be let in', async () => (await ann()) === 200, { ceiling: 5000 });
+});
+
+test.each<[string, string, (path: string) => boolean, string]>([
+  ['a database', 'missed', (path) => path === '/missed/', 'Database does not exist.'],
+  ['the mark in a database', 'unmarked', (path) => path.startsWith('/unmarked/_local/causeway-'), 'missing'],
+])('a mirror goes on by itself, though %s is missing for a moment', async (_, name, isMeant, reason) => {
+  await prepare(name);
+  const failures = failing(answer(404, 'not_found', reason), 6, (__, path) => isMeant(path));
+  await front.ask('PUT', `/${name}/here`, { json: {} });
+  await sync(name);
+  await until('the failure', () => failures() === 6);
+  await until('it to go up', async () => 'here' in (await contentOf(back, name)), { ceiling: 5000 });
+  expect((await shown(name)).state).toBe('warm');
+});
+
+test('I4: a purge is followed though something between says that there is no list of purges', async () => {
+  await prepare('listless');
+  const { d1 } = await contentOf(front, 'listless');
+  const failures = failing({ kind: 'answer', status: 404, body: '<h1>Not found</h1>' }, 1, (_, path) =>
+    path.startsWith('/listless/_purged_infos'),
+  );
+  await back.ask('POST', '/listless/_purge', { json: { d1: [d1] } });
+  await sync('listless');
+  await until('the failure', () => failures() === 1);
+  await until('it to be gone', async () => !('d1' in (await contentOf(front, 'listless'))), {
+    ceiling: 5000,
+  });
+});
+
+test('what is deleted is deleted upstream, though it is missing there for a moment', async () => {
+  await prepare('deleted');
+  failing(MISSING, 1, (method) => method === 'DELETE');
+  expect((await front.ask('DELETE', '/deleted')).status).toBe(200);
+  expect((await back.ask('GET', '/deleted')).status).toBe(404);
+});
+
+test('a user gets their database, though it is missing for a moment', async () => {
+  const path = `/userdb-${Buffer.from('eva').toString('hex')}`;
+  const failures = failing(MISSING, 1, (method, at) => method === 'GET' && at === `${path}/_security`);
+  await front.put('eva', { password: 'pear' });
+  await until('the failure', () => failures() === 1);
+  await until('it to be hers', async () => {
+    const { body } = await back.ask('GET', `${path}/_security`);
+    return (body as { members?: { names?: string[] } }).members?.names?.includes('eva');
+  });
 });
