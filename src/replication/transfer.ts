@@ -178,8 +178,8 @@ export class Transfer {
   }
 
   /**
-   * A request for one document says no in the same way as a database that the account may not use, if only for a
-   * moment: the second time it is the document.
+   * A request for one document says no in the same way as a database that the account may not use, or as something that
+   * stands before it, if only for a moment: the second time it is the document.
    */
   async #refuse(
     { id, rev, text }: RevisionText,
@@ -188,12 +188,11 @@ export class Transfer {
     course: Course,
     { isDoubted, again }: Pass,
   ): Promise<void> {
-    if (error.status === 401 || error.status === 403) {
+    if (error.status === 401 || error.status === 403)
       await requireAlive(this.context.target, error, this.context.signal);
-      if (!isDoubted) {
-        again.push({ wanted, isDoubted: true });
-        return;
-      }
+    if (!isDoubted) {
+      again.push({ wanted, isDoubted: true });
+      return;
     }
     await course.refused({ id, rev, error, text });
   }

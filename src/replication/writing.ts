@@ -5,6 +5,9 @@ import type { RevisionText, Side, WriteFailure } from './peer.js';
 import type { Course } from './course.js';
 import type { RunContext } from './run-context.js';
 
+/** How often a request for one document may be refused before that counts: it may be for a moment. */
+const DOUBTS = 2;
+
 /** What to do with a revision whose attachments the target turned out not to have. */
 type OnMissingStub = (document: RevisionText) => void;
 
@@ -24,15 +27,19 @@ export class Writing {
     return this.#size;
   }
 
-  /** @throws where the target is away for longer than retries last, or wants nothing of this account */
+  /**
+   * @param doubts how often the request for one document was refused just before
+   * @throws where the target is away for longer than retries last, or wants nothing of this account
+   */
   async write(
     documents: readonly RevisionText[],
     course: Course,
     onMissingStub: OnMissingStub,
+    doubts = 0,
   ): Promise<void> {
     for (let at = 0, failures = 0; at < documents.length;) {
       const piece = this.#piece(documents, at);
-      const failure = await this.#attempt(piece, course, onMissingStub);
+      const failure = await this.#attempt(piece, course, onMissingStub, doubts);
       if (failure === undefined) {
         failures = 0;
         at += piece.length;
@@ -64,6 +71,7 @@ export class Writing {
     piece: readonly RevisionText[],
     course: Course,
     onMissingStub: OnMissingStub,
+    doubts: number,
   ): Promise<unknown> {
     const { target, signal } = this.context;
     let failed: readonly WriteFailure[];
@@ -73,7 +81,7 @@ export class Writing {
       const meaning = meaningOf(error);
       if (meaning === 'passing') return error;
       if (meaning === 'lasting') throw error;
-      await this.#bisect(piece, asCouchError(error), course, onMissingStub);
+      await this.#bisect(piece, asCouchError(error), course, onMissingStub, doubts);
       return undefined;
     }
     this.#size.grow();
@@ -100,6 +108,7 @@ export class Writing {
     error: CouchError,
     course: Course,
     onMissingStub: OnMissingStub,
+    doubts: number,
   ): Promise<void> {
     const [only] = piece;
     if (only === undefined) return;
@@ -109,6 +118,9 @@ export class Writing {
       await this.write(piece.slice(middle), course, onMissingStub);
     } else if (error.status === 412) {
       onMissingStub(only);
+    } else if (isRefusal(error) && doubts < DOUBTS) {
+      await this.context.retrying.pause(doubts + 1, error);
+      await this.write(piece, course, onMissingStub, doubts + 1);
     } else {
       await this.#settle({ id: only.id, rev: only.rev, error }, course, only.text);
     }

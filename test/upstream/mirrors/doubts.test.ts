@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
@@ -43,6 +44,7 @@ interface Shown {
   readonly state: string;
   readonly reason: string | null;
   readonly last_synced: string | null;
+  readonly rejections: number;
 }
 
 const shown = async (name: string): Promise<Shown> =>
@@ -78,6 +80,11 @@ function failing(
 }
 
 const MISSING = answer(404, 'not_found', 'Database does not exist.');
+
+const inBoth = (name: string): Promise<unknown> =>
+  until('both to have the same', async () =>
+    isDeepStrictEqual(await contentOf(front, name), await contentOf(back, name)),
+  );
 
 test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
   [
@@ -150,6 +157,18 @@ test('I4: a purge is followed though something between says that there is no lis
   await until('it to be gone', async () => !('d1' in (await contentOf(front, 'listless'))), {
     ceiling: 5000,
   });
+});
+
+test('I6: what is too large for a moment is not given up', async () => {
+  await prepare('large');
+  failing(
+    answer(413, 'too_large', 'Not now.'),
+    1,
+    (method, path) => method === 'POST' && path.endsWith('/_bulk_docs'),
+  );
+  await front.ask('PUT', '/large/a', { json: {} });
+  await inBoth('large');
+  expect((await shown('large')).rejections).toBe(0);
 });
 
 test('what is deleted is deleted upstream, though it is missing there for a moment', async () => {
