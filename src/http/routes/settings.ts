@@ -73,8 +73,7 @@ async function setSecurity(exchange: Exchange, db: Database): Promise<void> {
     throw forbidden("You can't edit the security object of the user database.");
   const text = await exchange.bodyJson(MAX_SECURITY_LENGTH);
   parseSecurity(JSON.parse(text));
-  await exchange.server.mirrors.control.before(db.name, '/_security', 'PUT', text);
-  await db.setSecurity(text);
+  await exchange.server.mirrors.control.secure(db.name, text, () => db.setSecurity(text));
   exchange.json(200, '{"ok":true}');
 }
 

@@ -211,6 +211,21 @@ export class Creations {
     });
   }
 
+  /**
+   * Sets a security object upstream, then here. Nothing else that copies it runs meanwhile, which could bring back the one
+   * of before.
+   * @param here does it here
+   * @throws CouchError
+   */
+  async secure(name: string, text: string, here: () => Promise<void>): Promise<void> {
+    const mirror = this.host.get(name);
+    const both = async (): Promise<void> => {
+      await this.before(name, '/_security', 'PUT', text);
+      await here();
+    };
+    await (mirror === undefined ? both() : mirror.during(both));
+  }
+
   /** Does upstream what is about to be done with a database here. @throws CouchError */
   async before(name: string, path: string, method: 'PUT' | 'POST', body: string): Promise<void> {
     const mirror = this.host.get(name);

@@ -56,8 +56,7 @@ export class UserDatabasesByRule implements UserDatabases {
     await databases.use(name, async (db) => {
       const text = change(db.security);
       if (text === db.security) return;
-      await mirrors.control.before(name, '/_security', 'PUT', text);
-      await db.setSecurity(text);
+      await mirrors.control.secure(name, text, () => db.setSecurity(text));
     });
   }
 

@@ -1,18 +1,22 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
 import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
 import { until } from '../../system/support/wait.js';
 import { linkOf } from '../pair.js';
+import { type Gate, startGate } from './gate.js';
 import { contentOf, fill, isHere, mirroring } from './pair.js';
 
 let back: Users;
 let front: Users;
+let gate: Gate;
 let proxy: FaultyProxy;
 
 beforeAll(async () => {
   back = await startUsers();
-  proxy = await startFaultyProxy(back.port);
+  gate = await startGate(back.gateway.url);
+  proxy = await startFaultyProxy(Number(new URL(gate.url).port));
   front = await startUsers(
     mirroring(`http://127.0.0.1:${proxy.port}/`, {
       // Nothing but what is tested here wakes a mirror.
@@ -29,11 +33,13 @@ beforeAll(async () => {
 });
 beforeEach(async () => {
   proxy.faults = () => undefined;
+  gate.open();
   await seen();
 });
 afterAll(async () => {
   await front.stop();
   await proxy.close();
+  gate.close();
   await back.stop();
 });
 
@@ -187,4 +193,17 @@ test('a user gets their database, though it is missing for a moment', async () =
     const { body } = await back.ask('GET', `${path}/_security`);
     return (body as { members?: { names?: string[] } }).members?.names?.includes('eva');
   });
+});
+
+test('a security object that is set is not put back by a copy that was read before', async () => {
+  await prepare('secured');
+  gate.holds = (method, path, isClients) =>
+    !isClients && method === 'GET' && path === '/secured/_security' && 'answer';
+  await sync('secured');
+  await until('it to be read', () => gate.waiting > 0);
+  const members = { admins: { names: [], roles: [] }, members: { names: ['ann'], roles: [] } };
+  expect((await front.ask('PUT', '/secured/_security', { json: members })).status).toBe(200);
+  gate.open();
+  await pause(500);
+  expect((await front.ask('GET', '/secured/_security')).body).toEqual(members);
 });
