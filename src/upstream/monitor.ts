@@ -209,9 +209,11 @@ export class Monitor {
   /** With a wait that grows, and that is another one for each gateway: they all lost it at the same time. */
   #lookLater(): void {
     const { firstRetry, longestRetry } = this.options.timing;
-    // Who tries wrong passwords is locked out for a while, and with them whoever else uses the account from here.
+    // Who tries wrong passwords is locked out for a while, and with them whoever else uses the account from here. The first
+    // time it may have been a moment.
     if (this.#link.state === 'unauthorised') {
-      this.#wait((longestRetry * (1 + this.#chance.random())) / 2);
+      const longest = this.#link.failures > 1 ? longestRetry : firstRetry;
+      this.#wait((longest * (1 + this.#chance.random())) / 2);
       return;
     }
     const longest = Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#link.failures - 1, 40));

@@ -2,6 +2,7 @@ import { hash } from 'node:crypto';
 import { isServerAdmin } from '../auth/usercontext.js';
 import type { Authority, Standing, UserThere } from '../auth/elsewhere/authority.js';
 import { CouchError, upstreamAway } from '../errors.js';
+import { isMissing } from '../replication/http/peer.js';
 import { accountOf } from './probe.js';
 import type { Upstream } from './upstream.js';
 
@@ -25,7 +26,7 @@ export class PeopleThere implements Authority {
     try {
       session = await this.upstream.askPlainly({ method: 'GET', path: '_session', headers, ...patience() });
     } catch (error) {
-      if (isStatus(error, 401)) return undefined;
+      if (isStatus(error, 401) && error.error === 'unauthorized') return undefined;
       throw unclear(error);
     }
     const account = accountOf(session);
@@ -43,8 +44,8 @@ export class PeopleThere implements Authority {
     try {
       return userIn(await this.upstream.ask({ method: 'GET', path, ...patience() }));
     } catch (error) {
-      if (isStatus(error, 404)) return 'missing';
-      if (isStatus(error, 401) || isStatus(error, 403)) return 'unknown';
+      // Whoever may read them all is refused for a moment, or is nobody of that kind any more, which the link finds out.
+      if (isMissing(error)) return 'missing';
       throw unclear(error);
     }
   }
@@ -64,7 +65,7 @@ const patience = (): { signal: AbortSignal } => ({ signal: AbortSignal.timeout(P
 /** What a server gives itself, `_admin` above all, is nobody's here. */
 const isOfPeople = (role: string): boolean => !role.startsWith('_');
 
-const isStatus = (error: unknown, status: number): boolean =>
+const isStatus = (error: unknown, status: number): error is CouchError =>
   error instanceof CouchError && error.status === status;
 
 /** Whatever else it answers, such as that it had too many wrong passwords, does not say who somebody is. */

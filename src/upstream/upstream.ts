@@ -323,7 +323,8 @@ export class Upstream {
       return await this.#answerTo(({ client }) => client.json(request));
     } catch (error) {
       // Either it may not do this, or it is not let in any more.
-      if (error instanceof CouchError && error.status === 401) this.#monitor.doubted();
+      if (error instanceof CouchError && (error.status === 401 || error.status === 403))
+        this.#monitor.doubted();
       throw error;
     }
   }

@@ -293,6 +293,27 @@ describe.each([
   });
 });
 
+test.each([
+  [401, 'unauthorized', 'Name or password is incorrect.'],
+  [403, 'forbidden', 'Not now.'],
+  [404, 'http', 'Not found'],
+])(
+  'nobody is sent away because the upstream does not show their document for a moment (%i)',
+  async (status, error, reason) => {
+    const name = `dan${status}`;
+    await back.put(name, { password: 'fig' });
+    const front = await startSeen({ recheck: 1 });
+    expect(await front.whoIs(`${name}:fig`)).toEqual([]);
+    const cookie = await logIn(front, name, 'fig');
+    const body = JSON.stringify({ error, reason });
+    line.faults = (_, where) => (where.startsWith('/_users/') ? { kind: 'answer', status, body } : undefined);
+    expect(await whoHas(front, cookie)).toBe(name);
+    expect(await front.whoIs(`${name}:fig`)).toEqual([]);
+    here();
+    expect(await whoHas(front, cookie)).toBe(name);
+  },
+);
+
 test('I9: a flood of wrong passwords shows the upstream few of a name, and does not keep out its owner', async () => {
   await back.put('zoe', { password: 'nut' });
   const front = await startSeen({ account: 'gate:way' });

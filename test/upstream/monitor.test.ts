@@ -99,7 +99,7 @@ describe('the monitor of a link', () => {
     expect(it.monitor.refusal()).toBe(1);
   });
 
-  it('looks soon, once, when the account is in doubt, and not where it is known to be refused', async () => {
+  it('looks soon, once, when the account is in doubt, once more when it is refused, and seldom after that', async () => {
     const it = await Fixture.started();
     it.found = { type: 'refused', reason: 'no such account' };
     for (let time = 0; time < 100; time++) it.monitor.doubted();
@@ -107,7 +107,10 @@ describe('the monitor of a link', () => {
     expect([it.state, it.probes]).toEqual(['unauthorised', 2]);
     for (let time = 0; time < 100; time++) it.monitor.doubted();
     await it.time.pass(1000);
-    expect(it.probes).toBe(2);
+    expect(it.probes).toBe(3);
+    for (let time = 0; time < 100; time++) it.monitor.doubted();
+    await it.time.pass(100_000);
+    expect([it.state, it.probes]).toEqual(['unauthorised', 3]);
   });
 
   it('looks at once when a request proves that the upstream is back', async () => {
