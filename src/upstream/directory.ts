@@ -1,12 +1,18 @@
 import { defaultSecurity, parseSecurity, type SecurityObject } from '../auth/security.js';
-import { CouchError, databaseMissing } from '../errors.js';
+import { CouchError, databaseMissing, upstreamAway } from '../errors.js';
 import type { HttpRequest } from '../replication/http/client.js';
+import { isMissing } from '../replication/http/peer.js';
+import { surely } from './surely.js';
 
 /** Asks the upstream as the account of the gateway. @throws CouchError */
 export type Ask = (request: HttpRequest) => Promise<unknown>;
 
 /** How long an answer counts, in milliseconds. */
 const FRESH = 5000;
+/** What says for a moment nothing of who may do what. */
+const UNSAID = new Set([404, 408, 413, 425, 429]);
+/** Seconds after which it may be worth a try to ask again. */
+const SOON = 5;
 /** Security objects that are remembered. */
 const MOST = 10_000;
 
@@ -19,6 +25,8 @@ interface Kept<T> {
 export class Directory {
   /** The oldest first. */
   readonly #security = new Map<string, Kept<SecurityObject>>();
+  /** Databases whose security objects the account may not know. */
+  readonly #closed = new Set<string>();
   #names: Kept<readonly string[]> | undefined;
   #known: readonly string[] = [];
 
@@ -60,13 +68,26 @@ export class Directory {
   }
 
   async #readSecurity(name: string): Promise<SecurityObject> {
+    const read = (): Promise<SecurityObject | undefined> => this.#askSecurity(name);
+    // Clients that are refused for a moment may not come back.
+    const security = this.#closed.has(name)
+      ? await read()
+      : await surely(read, (found) => found === undefined, this.signal);
+    if (security !== undefined) this.#closed.delete(name);
+    else if (this.#closed.size < MOST) this.#closed.add(name);
+    return security ?? defaultSecurity;
+  }
+
+  /** Undefined where the account may not know it. @throws CouchError */
+  async #askSecurity(name: string): Promise<SecurityObject | undefined> {
     try {
       return parseSecurity(await this.#get(`${encodeURIComponent(name)}/_security`));
     } catch (error) {
       if (!(error instanceof CouchError)) throw error;
-      if (error.status === 404) throw databaseMissing();
+      if (isMissing(error)) throw databaseMissing();
+      if (UNSAID.has(error.status)) throw upstreamAway(Math.ceil(error.retryAfter ?? SOON));
       if (error.status >= 500) throw error;
-      return defaultSecurity;
+      return undefined;
     }
   }
 

@@ -2,7 +2,7 @@ import { createUpstream, isPartitioned } from './control.js';
 import { meet, type Meeting } from './instance.js';
 import type { Session } from './session.js';
 import { mayFlow } from './state.js';
-import { surely } from './surely.js';
+import { surely } from '../surely.js';
 
 /**
  * Sees whether the upstream database is the one that a mirror knows, and where it is not, has the mirror hear that.

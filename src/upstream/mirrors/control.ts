@@ -8,7 +8,7 @@ import { accountOf } from '../probe.js';
 import type { MirrorContext } from './context.js';
 import type { Mirror } from './mirror.js';
 import { isStuck } from './state.js';
-import { surely } from './surely.js';
+import { surely } from '../surely.js';
 
 /** What concerns a database as a whole is done upstream first: what the upstream refuses does not happen here either. */
 

@@ -8,7 +8,7 @@ import { PeerUnreachable, type Sequence } from '../../replication/peer.js';
 import type { Database, PurgeRequest } from '../../store/types.js';
 import { purgeable } from './purgeable.js';
 import { type PurgedRevisions, RevisionSet } from './purged-target.js';
-import { surely } from './surely.js';
+import { surely } from '../surely.js';
 
 /** How many brackets are around a purge in `_purged_infos`. */
 const LEVEL = 2;

@@ -5,7 +5,7 @@ import type { Databases } from '../../store/databases.js';
 import type { Upstream } from '../upstream.js';
 import { ask, put, removeUpstream } from './control.js';
 import type { Mirrors } from './mirrors.js';
-import { surely } from './surely.js';
+import { surely } from '../surely.js';
 
 export interface UserDatabaseServices {
   readonly databases: Databases;
