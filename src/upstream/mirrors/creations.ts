@@ -48,7 +48,9 @@ export class Creations {
 
   async #restore(): Promise<void> {
     const { records, databases } = this.context;
-    for (const record of [...records.list()]) {
+    // What is to be put aside has another record already, which is for nothing before.
+    const isAside = ({ keptAs }: MirrorRecord): number => (keptAs === undefined ? 1 : 0);
+    for (const record of [...records.list()].sort((a, b) => isAside(a) - isAside(b))) {
       if (this.host.get(record.name) === undefined) await this.#restoreOne(record);
     }
     for (const name of databases.list()) {
@@ -60,8 +62,16 @@ export class Creations {
   async #restoreOne(record: MirrorRecord): Promise<void> {
     const { records, databases } = this.context;
     const { name, keptAs, isLeaving, isDetached, toCreate, isWarm } = record;
-    if (keptAs !== undefined && databases.exists(name) && !databases.exists(keptAs))
-      await databases.rename(name, keptAs);
+    if (keptAs !== undefined) {
+      if (databases.exists(name) && !databases.exists(keptAs)) await databases.rename(name, keptAs);
+      if (databases.exists(keptAs)) await databases.use(keptAs, (db) => db.trackUnsent(false));
+      // Nothing of what was known belongs to what is copied now; and it must not be put aside once more.
+      const anew = { name, isWarm: false, created: record.created };
+      const next = databases.exists(name) ? { ...record, keptAs: undefined } : anew;
+      await records.put(next);
+      await this.#restoreOne(next);
+      return;
+    }
     if (isLeaving === true) await databases.delete(name);
     const isHere = databases.exists(name);
     const isOver = isDetached === true || toCreate !== undefined;
@@ -75,7 +85,7 @@ export class Creations {
       this.host.add(record);
       return;
     }
-    const lost = { ...record, isWarm: false, local: undefined, keptAs: undefined };
+    const lost = { ...record, isWarm: false, local: undefined };
     await records.put(lost);
     this.host.add(lost);
   }

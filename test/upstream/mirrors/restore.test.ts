@@ -16,7 +16,7 @@ test('I4: a start puts right what a crash left of mirrors, and takes none for wa
   await before.stop();
   const records = await Records.open(path.join(folder, 'mirrors'));
   const left: Omit<MirrorRecord, 'created'>[] = [
-    { name: 'aside', isWarm: true, keptAs: 'aside-kept' },
+    { name: 'aside', isWarm: true, isFound: true, purgeSeq: '7-x', local: '1', keptAs: 'aside-kept' },
     { name: 'aside-kept', isWarm: true, isDetached: true },
     { name: 'left', isWarm: false, isLeaving: true },
     { name: 'detached', isWarm: true, isDetached: true },
@@ -43,6 +43,11 @@ test('I4: a start puts right what a crash left of mirrors, and takes none for wa
       'never-made': 503,
       gone: 503,
     });
+    await after.gateway.close();
+    const kept = await Records.open(path.join(folder, 'mirrors'));
+    // A later start must not put aside what is copied now.
+    expect(kept.get('aside')).toEqual({ name: 'aside', isWarm: false, created: 0 });
+    await kept.close();
   } finally {
     await after.stop();
     await rm(folder, { recursive: true, force: true });
