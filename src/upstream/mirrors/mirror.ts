@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { CouchError } from '../../errors.js';
+import { CouchError, databaseMissing } from '../../errors.js';
 import { PeerUnreachable } from '../../replication/peer.js';
 import { replicationId } from '../../replication/id.js';
 import { Queue } from '../../store/queue.js';
@@ -44,6 +44,8 @@ export class Mirror {
   #stop = new AbortController();
   /** Nothing begins any more. */
   isClosed = false;
+  /** What was kept of it was taken away. */
+  #isGone = false;
   /** How many admins' actions have it rest. */
   #rests = 0;
   #failures = 0;
@@ -233,12 +235,16 @@ export class Mirror {
   /** Takes away what is here, and the record of it. @throws CouchError */
   async leave(): Promise<void> {
     this.isClosed = true;
+    if (this.#isGone) return;
     const { databases, records, rejected } = this.context;
     await this.note({ isLeaving: true });
     await databases.delete(this.name);
     await rejected.clear(this);
     await this.undelivered.clear();
-    await records.delete(this.name);
+    await this.#writes.add(async () => {
+      await records.delete(this.name);
+      this.#isGone = true;
+    });
     this.context.left(this);
   }
 
@@ -337,7 +343,9 @@ export class Mirror {
 
   // ---- what is known of it --------------------------------------------------------------------------------------
 
+  /** @throws CouchError 404 where it has left: a record of it could be that of another one */
   async #put(record: MirrorRecord): Promise<void> {
+    if (this.#isGone) throw databaseMissing();
     await this.context.records.put(record);
     this.#record = record;
   }

@@ -57,7 +57,10 @@ export class Mirrors {
       turns: new Turns(() => turnsWithin(config.upstream)),
       closing: this.#closing.signal,
       isTold: () => this.#waking.isTold,
-      left: ({ name, crossing }) => {
+      left: (mirror) => {
+        const { name, crossing } = mirror;
+        // There may be another one by now.
+        if (this.#mirrors.get(name) !== mirror) return;
         this.#mirrors.delete(name);
         this.#early.giveBack(name, crossing);
       },
