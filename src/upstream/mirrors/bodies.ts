@@ -89,7 +89,10 @@ export class UpstreamBodies implements BodySource {
     const rows = await this.#rows(database, questions);
     if (rows !== undefined) {
       const found = await bodiesIn(rows);
-      for (const { id, revs, answer } of questions) answer(ofRevs(found.get(id) ?? NOTHING, revs));
+      const unread = new Set(rows.flatMap(failedIn));
+      // That one could not be read now says nothing of whether it is there.
+      for (const { id, revs, answer } of questions)
+        answer(unread.has(id) ? undefined : ofRevs(found.get(id) ?? NOTHING, revs));
     } else if (questions.length === 1) {
       for (const { answer } of questions) answer(NOTHING);
     } else {
@@ -124,6 +127,14 @@ function bodyOf(questions: readonly Question[]): string {
     revs.map((rev) => `{"id":${quote(id)},"rev":${quote(rev)}}`),
   );
   return `{"docs":[${docs.join(',')}]}`;
+}
+
+/** The id of the document that a row says could not be read; none where it says anything else. */
+function failedIn(row: string): readonly string[] {
+  const failure = members(row)?.get('error');
+  if (failure === undefined) return [];
+  const { id, error } = Object(JSON.parse(failure)) as { readonly id?: unknown; readonly error?: unknown };
+  return typeof id === 'string' && typeof error === 'string' && error !== 'not_found' ? [id] : [];
 }
 
 /** By ids of documents, and then by revisions. What cannot be read is not known. */

@@ -53,6 +53,24 @@ withUpstreams('bodies of older revisions', (upstream) => {
     }
   });
 
+  test('are not taken for missing where the upstream could not read one of the document', async () => {
+    const flows = await newFlows(upstream());
+    await replicated(flows, { _id: 'a', _rev: '1-a', n: 1 }, { _id: 'b', _rev: '1-b', n: 2 });
+    const failure = { error: { id: 'a', rev: '1-x', error: 'timeout', reason: 'The request timed out.' } };
+    const missing = { error: { id: 'b', rev: '1-x', error: 'not_found', reason: 'missing' } };
+    const results = [
+      { id: 'a', docs: [failure] },
+      { id: 'b', docs: [missing] },
+    ];
+    const client = {
+      send: () => Promise.resolve({ body: Readable.from([Buffer.from(JSON.stringify({ results }))]) }),
+    };
+    const bodies = bodiesOf(flows, () => ({ client }));
+    const read = (id: string): ReturnType<typeof bodies.read> =>
+      bodies.read(flows.name, id, ['1-x'], flows.signal);
+    expect(await Promise.all([read('a'), read('b')])).toEqual([undefined, new Map()]);
+  });
+
   test('have attachments that compare with those here, compressed ones too', async () => {
     const flows = await newFlows(upstream());
     const file = (content_type: string): object => ({
