@@ -16,6 +16,7 @@ import { type ConfigInput, type LoadedConfig, loadConfig, locateData } from './c
 import { showConfig } from './config/show.js';
 import { createGateway, type Gateway } from './gateway.js';
 import { createLogger, type Logger } from './observe/log.js';
+import { Rules } from './upstream/rules.js';
 import { version } from './version.js';
 
 const SIDES = `
@@ -300,6 +301,8 @@ function inputOf(flags: Flags): ConfigInput {
 }
 
 function config({ config: effective, warnings }: LoadedConfig, docs: boolean): void {
+  // Says what is wrong with them, as a start would.
+  Rules.of(effective);
   for (const warning of warnings) say(warning);
   process.stdout.write(showConfig(effective, { docs }));
 }

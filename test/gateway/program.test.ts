@@ -220,6 +220,23 @@ describe('causeway config and help', () => {
     expect(program.stdout + program.stderr).not.toContain('sesame');
   });
 
+  it('says which rule is wrong, as a start does', async () => {
+    const env = {
+      CAUSEWAY_ADMINS: 'a:b',
+      CAUSEWAY_DATA: inFolder('rules'),
+      CAUSEWAY_DATABASES: JSON.stringify([{ match: '*', mode: 'local', merge: 'tree-way' }]),
+    };
+    const refused = {
+      code: 78,
+      stdout: '',
+      stderr: expect.stringMatching(
+        /^causeway: bad configuration: databases\.0\.merge: there is no merge function tree-way; did you mean three-way\?$/m,
+      ) as string,
+    };
+    const runs = await Promise.all(['config', 'serve'].map((command) => runProgram([command], { env })));
+    expect(runs).toEqual([refused, refused]);
+  });
+
   it.each([['config'], ['--help'], ['verify']])('ends quietly where nobody reads it: %s', async (command) => {
     await mkdir(inFolder('nothing'), { recursive: true });
     const options = command === 'verify' ? ['--data', inFolder('nothing')] : [];
