@@ -52,6 +52,12 @@ export class Rejections implements ListHost {
     return [...(opened?.lists ?? [])].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, info]) => info);
   }
 
+  /** How many are on a list, without reading it. @throws CouchError */
+  async count(key: ListKey): Promise<number> {
+    const opened = await this.#opened();
+    return opened?.lists.get(listKey(key))?.count ?? 0;
+  }
+
   /** Whoever still works with a list is told so. */
   async close(): Promise<void> {
     this.#isClosed = true;

@@ -42,6 +42,23 @@ describe('lists of rejections', () => {
     await expect(rm(folder, { recursive: true })).rejects.toMatchObject({ code: 'ENOENT' });
   });
 
+  it('are counted without being read', async () => {
+    const read = vi.spyOn(rejections, 'read');
+    const count = (name: string) => rejections.count(key(name));
+    expect(await count('a')).toBe(0);
+    await addTo('a', 'x');
+    await addTo('a', 'y');
+    await addTo('b', 'x');
+    read.mockClear();
+    expect([await count('a'), await count('b'), await count('c')]).toEqual([2, 1, 0]);
+    expect(read).not.toHaveBeenCalled();
+    await rejections.use(key('a'), (list) => list.drop('x'));
+    expect(await count('a')).toBe(1);
+    await rejections.close();
+    rejections = new Rejections(folder);
+    expect(await count('a')).toBe(1);
+  });
+
   it('are kept apart by their names and owners, whatever these are', async () => {
     const odd = ['a', 'a"', 'a",', '["a"', 'a\u0000', '', 'é'];
     rejections = new Rejections(folder);

@@ -110,7 +110,7 @@ async function one(exchange: Exchange): Promise<void> {
   const [status, rejected, leftOut] = await Promise.all([
     mirror.status(),
     mirrors.rejected.count(mirror),
-    mirror.undelivered.leftOut(),
+    mirror.undelivered.countLeftOut(),
   ]);
   exchange.json(
     200,
@@ -119,7 +119,7 @@ async function one(exchange: Exchange): Promise<void> {
       ...inFigures(status, mirrors.absence),
       rejections: rejected,
       undelivered: mirror.undelivered.missed.length,
-      left_out: leftOut.length,
+      left_out: leftOut,
       ...counts,
     }),
     NOT_KEPT,

@@ -98,7 +98,7 @@ export class MirrorRejections {
 
   /** How many are on the list. */
   count(mirror: Pushed): Promise<number> {
-    return this.#use(mirror, (list) => Promise.resolve(list.size));
+    return this.options.rejections.count(keyOf(mirror));
   }
 
   /** Those of one document, or all. */
@@ -131,9 +131,8 @@ export class MirrorRejections {
     this.#courses.delete(mirror.push.id);
   }
 
-  #use<T>({ push }: Pushed, work: (list: RejectionList) => Promise<T>): Promise<T> {
-    const key: ListKey = { owner: null, name: push.id };
-    return this.options.rejections.use(key, work);
+  #use<T>(mirror: Pushed, work: (list: RejectionList) => Promise<T>): Promise<T> {
+    return this.options.rejections.use(keyOf(mirror), work);
   }
 
   #courseOf({ push }: Pushed): Course {
@@ -225,6 +224,8 @@ export class MirrorRejections {
 
 const FULL =
   'The list of documents that the upstream refuses is full (replication.maxRejections); some of them have to be changed or dropped.';
+
+const keyOf = ({ push }: Pushed): ListKey => ({ owner: null, name: push.id });
 
 const placeOf = ({ id, rev }: Pick<Refusal, 'id' | 'rev'>): string => JSON.stringify([id, rev]);
 

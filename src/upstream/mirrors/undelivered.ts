@@ -4,7 +4,7 @@ import type { Refusal, ReplicationSpec } from '../../replication/replication.js'
 import type { RevisionText } from '../../replication/peer.js';
 import { branchOf } from '../../replication/revision-text.js';
 import type { RejectionList } from '../../rejections/list.js';
-import type { Refused, Rejection } from '../../rejections/rejection.js';
+import type { ListKey, Refused, Rejection } from '../../rejections/rejection.js';
 import type { MirrorServices } from './context.js';
 
 /** A revision that the upstream announces and does not deliver, with the last failure. */
@@ -43,6 +43,11 @@ export class Undelivered {
   /** What is left out; ordered by ids and revisions. @throws CouchError where it cannot be read */
   leftOut(): Promise<readonly Rejection[]> {
     return this.#use((list) => list.read());
+  }
+
+  /** How many are left out. @throws CouchError where that cannot be read */
+  countLeftOut(): Promise<number> {
+    return this.services.rejections.count(this.#key);
   }
 
   /** Has a pull tell what does not come, and pass what is left out. */
@@ -116,7 +121,11 @@ export class Undelivered {
   }
 
   #use<T>(work: (list: RejectionList) => Promise<T>): Promise<T> {
-    return this.services.rejections.use({ owner: null, name: this.mirror.pull.id }, work);
+    return this.services.rejections.use(this.#key, work);
+  }
+
+  get #key(): ListKey {
+    return { owner: null, name: this.mirror.pull.id };
   }
 }
 
