@@ -90,5 +90,6 @@ listen('message', (told: Begin | Ask) => {
   });
 });
 
-new Worker(new URL('./watchdog.js', import.meta.url)).unref();
+// Who the server is can be told now: it has said nothing yet that takes long, and may be gone when the thread has begun.
+new Worker(new URL('./watchdog.js', import.meta.url), { workerData: process.ppid }).unref();
 keepLanguage(log);
