@@ -90,6 +90,8 @@ describe('causeway serve', () => {
 
   it('ends at once on a second signal', async () => {
     const gateway = await startGateway();
+    const headers = { authorization: gateway.authorization };
+    expect((await fetch(`${gateway.url}/db`, { method: 'PUT', headers })).status).toBe(201);
     // A request whose end never comes keeps the server from stopping by itself.
     const client = connect(gateway.port, '127.0.0.1');
     const lost = once(client, 'close');
