@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { hashPassword } from '../../src/auth/password.js';
 import { loadConfig } from '../../src/config/load.js';
 import type { ConfigValues } from '../../src/config/schema.js';
 import { createGateway } from '../../src/gateway.js';
@@ -28,7 +29,8 @@ async function results(suite: Suite): Promise<ReadonlyMap<string, Result>> {
 /** Each suite has a server for itself: some scenarios change what others see. */
 async function onOwnServer(suite: Suite): Promise<readonly Result[]> {
   const data = await mkdtemp(path.join(tmpdir(), 'causeway-test-'));
-  const values: ConfigValues = { port: 0, data, admins: { admin: 'secret' }, log: { level: 'silent' } };
+  const admins = { admin: await hashPassword('secret', 1) };
+  const values: ConfigValues = { port: 0, data, admins, log: { level: 'silent' } };
   const gateway = await createGateway(loadConfig({ values }));
   try {
     const url = gateway.url.replace('://', '://admin:secret@');
