@@ -1,8 +1,10 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import path from 'node:path';
 import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { FolderSeconds } from './test/support/folder-seconds.js';
+import { LongestFirst } from './test/support/longest-first.js';
 
 const report = process.env.TEST_REPORT;
 
@@ -47,8 +49,9 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 120_000,
     pool: 'forks',
-    // By default one core is left alone: of two, tests that mostly wait would use one.
-    maxWorkers: '100%',
+    // One more than there are cores: many tests wait for what takes its time.
+    maxWorkers: availableParallelism() + 1,
+    sequence: { sequencer: LongestFirst },
     reporters: ['default', new FolderSeconds(), ...(report ? ['json'] : [])],
     ...(report ? { outputFile: { json: report } } : {}),
   },
