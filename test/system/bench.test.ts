@@ -6,7 +6,7 @@ const WORKLOADS = 21;
 it('scripts/bench measures every workload on any server and prints a table', async () => {
   const gateway = await startGateway();
   try {
-    const args = ['scripts/bench', gateway.adminUrl, '--documents', '1000', '--rounds', '1'];
+    const args = ['scripts/bench', gateway.adminUrl, '--documents', '200', '--rounds', '1'];
     const bench = startProcess(process.execPath, args);
     expect(await bench.ended, bench.stderr).toBe(0);
     const rows = bench.stdout.split('\n').filter((line) => line.startsWith('| '));
