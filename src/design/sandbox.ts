@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { notFound, unavailable } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Database, DocumentRecord } from '../store/types.js';
@@ -39,6 +40,8 @@ export class QuickJsSandbox implements Sandbox {
     return () => {
       const machine = this.#machines.passing(db, id, design);
       const closing = new AbortController();
+      // Each conflict under way listens: those are limited already.
+      setMaxListeners(0, closing.signal);
       const functions = this.#functions(machine, closing.signal);
       return {
         merge: (name, conflict) => functions.merge(name, conflict),

@@ -143,11 +143,16 @@ test('a function that takes too much again and again is asked no more', async ()
   expect(await reasons(gateway, ['b'])).toEqual([expect.stringContaining(TOO_OFTEN)]);
 });
 
-test('a function that takes too much once in a while is asked on', async () => {
+test('a function that takes too much once in a while is asked on, about many at once with no warning', async () => {
+  const warnings: string[] = [];
+  const note = ({ name }: Error): void => void warnings.push(name);
+  process.on('warning', note);
+  onTestFinished(() => void process.off('warning', note));
   const gateway = await startGreedy();
   await decided(gateway, named('fine', 50));
   await decided(gateway, named('greedy', 15), { greedy: true });
   expect(gateway.foreign.refusals(NAME)).toEqual([]);
   await decided(gateway, ['a']);
   expect(await reasons(gateway, ['a'])).toEqual([undefined]);
+  expect(warnings).not.toContain('MaxListenersExceededWarning');
 });
