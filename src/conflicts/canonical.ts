@@ -1,5 +1,6 @@
-import { createHash } from 'node:crypto';
-import { sorting } from '../json/sort.js';
+import { hash } from 'node:crypto';
+import { CLOSE_BRACE, CLOSE_BRACKET, OPEN_BRACE, OPEN_BRACKET } from '../json/containers.js';
+import { sorted, sorting } from '../json/sort.js';
 import { atOnce, type Work } from '../json/turns.js';
 import type { Content } from './types.js';
 
@@ -16,13 +17,11 @@ export const contentDigest = (content: Content): string => atOnce(digesting(cont
 export function* digesting(content: Content): Work<string> {
   const before = known.get(content);
   if (before !== undefined) return before;
-  const sum = createHash('sha256');
   const attachments = [...content.attachments]
     .map(([name, { contentType, digest }]) => [name, contentType, digest])
     .sort(([a = ''], [b = '']) => byCodePoint(a, b));
-  sum.update(JSON.stringify(attachments));
-  sum.update(yield* canonical(`{${content.body}}`));
-  const digest = sum.digest('hex');
+  const body = yield* canonical(`{${content.body}}`);
+  const digest = hash('sha256', JSON.stringify(attachments) + body);
   known.set(content, digest);
   return digest;
 }
@@ -37,6 +36,8 @@ export function canonicalNumber(text: string): string {
   return exponent === 0 ? sign + significant : `${sign}${significant}e${String(exponent)}`;
 }
 
+/** Most numbers are counts: these are canonical. */
+const PLAIN_NUMBER = /^(?:0|-?[1-9](?:[0-9]*[1-9])?)$/;
 const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
 const ZERO = 0x30;
 
@@ -64,59 +65,156 @@ const raised = (unit: number): number =>
 
 /** Work may be interrupted after so many values. */
 const STRIDE = 1000;
-/** What stands in JSON between values means nothing; strings are gone through by themselves. */
-const SCALAR = /[^,\]}]+/y;
+/** Objects with more members are sorted bit by bit. */
+const MANY = 128;
 
-/** An object or an array that we are in the middle of. */
-interface Container {
-  readonly isObject: boolean;
-  /** Keys without their quotes. */
-  readonly parts: { readonly key: string; readonly text: string }[];
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const MINUS = 0x2d;
+const NINE = 0x39;
+const COLON = 0x3a;
+
+/** An array that we are in the middle of. */
+class OpenArray {
+  #text = '';
+  /** Up to here the source is in the text. */
+  #taken: number;
+
+  constructor(
+    private readonly source: string,
+    readonly start: number,
+  ) {
+    this.#taken = start;
+  }
+
+  /** Takes an element. @param text undefined where it is canonical as it stands */
+  add(start: number, end: number, text: string | undefined): void {
+    if (text === undefined) return;
+    this.#text += this.source.slice(this.#taken, start) + text;
+    this.#taken = end;
+  }
+
+  /** Its canonical text; undefined where it is canonical as it stands. */
+  close(end: number): string | undefined {
+    return this.#text === '' ? undefined : this.#text + this.source.slice(this.#taken, end);
+  }
+}
+
+interface Member {
+  /** Without its quotes. */
+  readonly key: string;
+  /** With its key. */
+  readonly text: string;
+}
+
+/** The same of an object. */
+class OpenObject {
+  readonly #members: Member[] = [];
+  #isCanonical = true;
   /** Of the member that is read. */
-  key: string;
+  #key = '';
+  #keyStart = 0;
+
+  constructor(
+    private readonly source: string,
+    readonly start: number,
+  ) {}
+
+  /** Takes the key of the next member. */
+  name(start: number, end: number): void {
+    const key = this.source.slice(start + 1, end - 1);
+    this.#isCanonical &&= this.#members.length === 0 || byCodePoint(this.#key, key) < 0;
+    this.#key = key;
+    this.#keyStart = start;
+  }
+
+  add(_start: number, end: number, text: string | undefined): void {
+    const key = this.#key;
+    this.#isCanonical &&= text === undefined;
+    const whole = text === undefined ? this.source.slice(this.#keyStart, end) : `"${key}":${text}`;
+    this.#members.push({ key, text: whole });
+  }
+
+  close(): Work<string> | string | undefined {
+    if (this.#isCanonical) return undefined;
+    return this.#members.length > MANY ? longText(this.#members) : objectText(sorted(this.#members, byKey));
+  }
+}
+
+const byKey = (a: Member, b: Member): number => byCodePoint(a.key, b.key);
+
+function* longText(members: readonly Member[]): Work<string> {
+  return objectText(yield* sorting(members, byKey));
+}
+
+function objectText(members: readonly Member[]): string {
+  let text = '';
+  for (const member of members) text += text === '' ? member.text : `,${member.text}`;
+  return `{${text}}`;
 }
 
 /**
  * Members in the order of their keys, numbers as `canonicalNumber` has them. Without recursion, so that it can stop
- * anywhere, and by adding texts to each other, which copies none of them.
+ * anywhere, and with what is canonical already as pieces of the source, which are not copied.
  * @param source in the form that `JsonReader` describes
  */
 export function* canonical(source: string): Work<string> {
-  const outer: Container[] = [];
-  let done = '';
+  const open: (OpenArray | OpenObject)[] = [];
+  let whole: string | undefined;
   let count = 0;
   for (let at = 0; at < source.length;) {
     if (++count % STRIDE === 0) yield;
-    const inner = outer.at(-1);
-    const c = source[at] ?? '';
-    if (c === '{' || c === '[') {
-      outer.push({ isObject: c === '{', parts: [], key: '' });
+    const c = source.charCodeAt(at);
+    const inner = open.at(-1);
+    let start = at;
+    let text: string | undefined;
+    if (c === COMMA) {
       at++;
-    } else if (c === ',') {
-      at++;
-    } else if (c === '}' || c === ']') {
-      outer.pop();
-      done = put(outer.at(-1), inner === undefined ? '' : yield* textOf(inner));
-      at++;
-    } else {
-      const end = c === '"' ? stringEnd(source, at) : scalarEnd(source, at);
-      const text = source.slice(at, end);
-      const isKey = inner?.isObject === true && source[end] === ':';
-      if (isKey) inner.key = text.slice(1, -1);
-      else done = put(inner, isNumber(c) ? canonicalNumber(text) : text);
-      at = isKey ? end + 1 : end;
+      continue;
     }
+    if (c === OPEN_BRACE || c === OPEN_BRACKET) {
+      open.push(c === OPEN_BRACE ? new OpenObject(source, at) : new OpenArray(source, at));
+      at++;
+      continue;
+    }
+    if (inner !== undefined && (c === CLOSE_BRACE || c === CLOSE_BRACKET)) {
+      open.pop();
+      at++;
+      ({ start } = inner);
+      const closed = inner.close(at);
+      text = typeof closed === 'object' ? yield* closed : closed;
+    } else if (c === QUOTE) {
+      at = stringEnd(source, at);
+      if (inner instanceof OpenObject && source.charCodeAt(at) === COLON) {
+        inner.name(start, at);
+        at++;
+        continue;
+      }
+    } else {
+      at = scalarEnd(source, at);
+      if (isNumber(c)) text = numberText(source.slice(start, at));
+    }
+    const outer = open.at(-1);
+    if (outer === undefined) whole = text;
+    else outer.add(start, at, text);
   }
-  return done;
+  return whole ?? source;
 }
 
-const isNumber = (c: string): boolean => c === '-' || (c >= '0' && c <= '9');
+const isNumber = (c: number): boolean => c === MINUS || (c >= ZERO && c <= NINE);
 
-function scalarEnd(source: string, at: number): number {
-  SCALAR.lastIndex = at;
-  SCALAR.test(source);
-  return SCALAR.lastIndex;
+/** Undefined where it is canonical as it stands. */
+const numberText = (text: string): string | undefined =>
+  PLAIN_NUMBER.test(text) ? undefined : canonicalNumber(text);
+
+/** What stands in JSON between values means nothing; strings are gone through by themselves. */
+function scalarEnd(source: string, start: number): number {
+  let at = start + 1;
+  while (at < source.length && !isBehindScalar(source.charCodeAt(at))) at++;
+  return at;
 }
+
+const isBehindScalar = (c: number): boolean => c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET;
 
 function stringEnd(source: string, start: number): number {
   for (let at = start + 1; ;) {
@@ -127,17 +225,4 @@ function stringEnd(source: string, start: number): number {
     at = quote + 1;
     if ((quote - backslashes) % 2 === 0) return at;
   }
-}
-
-function put(into: Container | undefined, text: string): string {
-  into?.parts.push({ key: into.key, text });
-  return text;
-}
-
-function* textOf({ isObject, parts }: Container): Work<string> {
-  const ordered = isObject ? yield* sorting(parts, (a, b) => byCodePoint(a.key, b.key)) : parts;
-  let text = '';
-  for (const part of ordered)
-    text += `${text === '' ? '' : ','}${isObject ? `"${part.key}":` : ''}${part.text}`;
-  return isObject ? `{${text}}` : `[${text}]`;
 }

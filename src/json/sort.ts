@@ -3,11 +3,27 @@ import type { Work } from './turns.js';
 /** Items that are sorted at a stretch, and merged before others may have a turn. */
 const RUN = 128;
 
+/** So few items are sorted by hand: for whatever `sort` gets it takes 2 KB of memory first. */
+const FEW = 16;
+
 type Compare<T> = (a: T, b: T) => number;
+
+/** Sorts as `toSorted` does. */
+export function sorted<T extends object>(items: readonly T[], compare: Compare<T>): readonly T[] {
+  if (items.length > FEW) return items.toSorted(compare);
+  const ordered: T[] = [];
+  for (const item of items) {
+    let at = ordered.length;
+    for (let last = ordered[at - 1]; last !== undefined && compare(last, item) > 0; last = ordered[at - 1])
+      ordered[at--] = last;
+    ordered[at] = item;
+  }
+  return ordered;
+}
 
 /** Sorts as `toSorted` does, bit by bit: items with equal places stay in their order. */
 export function* sorting<T extends object>(items: readonly T[], compare: Compare<T>): Work<readonly T[]> {
-  if (items.length <= RUN) return items.toSorted(compare);
+  if (items.length <= RUN) return sorted(items, compare);
   let runs: (readonly T[])[] = [];
   for (let at = 0; at < items.length; at += RUN) {
     runs.push(items.slice(at, at + RUN).sort(compare));
