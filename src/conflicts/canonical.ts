@@ -207,8 +207,8 @@ const isNumber = (c: number): boolean => c === MINUS || (c >= ZERO && c <= NINE)
 const numberText = (text: string): string | undefined =>
   PLAIN_NUMBER.test(text) ? undefined : canonicalNumber(text);
 
-/** What stands in JSON between values means nothing; strings are gone through by themselves. */
-function scalarEnd(source: string, start: number): number {
+/** Where a number, true, false or null ends. */
+export function scalarEnd(source: string, start: number): number {
   let at = start + 1;
   while (at < source.length && !isBehindScalar(source.charCodeAt(at))) at++;
   return at;
@@ -216,7 +216,8 @@ function scalarEnd(source: string, start: number): number {
 
 const isBehindScalar = (c: number): boolean => c === COMMA || c === CLOSE_BRACE || c === CLOSE_BRACKET;
 
-function stringEnd(source: string, start: number): number {
+/** Where a string ends that begins somewhere, behind its last quote. */
+export function stringEnd(source: string, start: number): number {
   for (let at = start + 1; ;) {
     const quote = source.indexOf('"', at);
     if (quote < 0) return source.length;

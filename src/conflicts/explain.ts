@@ -13,6 +13,7 @@ const NEWEST = 4096;
  * with what the leaves that went in would make of them. Where neither leads to all of them, it stays unexplained.
  */
 export function explain(graph: Graph): void {
+  if (graph.revisions.every(({ kind }) => kind === 'edit')) return;
   const tombstones = readTombstones(graph);
   const live = liveLeaves(graph);
   const trunk = trunkOf(live);

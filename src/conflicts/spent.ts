@@ -1,8 +1,8 @@
 import { contentDigest } from './canonical.js';
-import { Glance } from './glance.js';
+import { areDifferent } from './glance.js';
 import { type Graph, type History, isCut, isEdit, type Revision } from './graph.js';
 import { tombstoneRev, type TombstoneKind } from './revisions.js';
-import type { KnownDocument, Tombstone } from './types.js';
+import type { Content, KnownDocument, Tombstone } from './types.js';
 
 // Leaves that add nothing to others.
 
@@ -60,17 +60,28 @@ export function equal({ content }: KnownDocument, live: readonly Revision[]): To
   const highest = new Map<string, Revision>();
   const edits = live.filter(isEdit).flatMap((leaf) => {
     const its = content(leaf.rev);
-    return its === undefined ? [] : { leaf, its, glance: new Glance(its) };
+    return its === undefined ? [] : { leaf, content: its };
   });
-  return edits.flatMap((edit) => {
-    const { leaf, its, glance } = edit;
-    // Digests take their time.
-    if (!edits.some((other) => other !== edit && glance.mayBe(other.glance))) return [];
+  return alike(edits).flatMap(({ leaf, content: its }) => {
     const digest = contentDigest(its);
     const into = highest.get(digest);
     if (into === undefined) highest.set(digest, leaf);
     return into === undefined ? [] : tombstone('equal', leaf, into);
   });
+}
+
+/** So many contents are compared with each other, … */
+const FEW = 8;
+
+/** … so that digests are only taken of those that may be another's equal, which mostly are none. */
+function alike<T extends { readonly content: Content }>(all: readonly T[]): readonly T[] {
+  if (all.length > FEW) return all;
+  const found = new Set<T>();
+  for (const [at, one] of all.entries()) {
+    for (const other of all.slice(at + 1))
+      if (!areDifferent(one.content.body, other.content.body)) found.add(one).add(other);
+  }
+  return all.filter((one) => found.has(one));
 }
 
 const tombstone = (kind: TombstoneKind, leaf: Revision, into: Revision): Tombstone => ({

@@ -1,3 +1,4 @@
+import { alikeAtBeginnings, alikeAtEnds } from '../json/alike.js';
 import { CLOSE_BRACE, CLOSE_BRACKET, OPEN_BRACE, OPEN_BRACKET } from '../json/containers.js';
 import { JsonDepthError, MAX_DEPTH } from '../json/reader.js';
 import { JsonScanner } from '../json/scanner.js';
@@ -199,26 +200,3 @@ class ValueReader extends JsonScanner {
 }
 
 const closing = ({ members }: Open): number => (members === undefined ? CLOSE_BRACKET : CLOSE_BRACE);
-
-/** So many characters are compared at once. */
-const PART = 256;
-
-/** How many characters two texts begin with alike. */
-function alikeAtBeginnings(a: string, b: string): number {
-  const most = Math.min(a.length, b.length);
-  let count = 0;
-  while (count < most && a.slice(count, count + PART) === b.slice(count, count + PART)) count += PART;
-  while (count < most && a.charCodeAt(count) === b.charCodeAt(count)) count++;
-  return Math.min(count, most);
-}
-
-/** How many characters two texts end with alike. */
-function alikeAtEnds(a: string, b: string): number {
-  const most = Math.min(a.length, b.length);
-  const part = (text: string, count: number): string =>
-    text.slice(Math.max(0, text.length - count - PART), text.length - count);
-  let count = 0;
-  while (count < most && part(a, count) === part(b, count)) count += PART;
-  while (count < most && a.charCodeAt(a.length - 1 - count) === b.charCodeAt(b.length - 1 - count)) count++;
-  return Math.min(count, most);
-}
