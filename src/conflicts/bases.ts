@@ -1,3 +1,4 @@
+import { sorted } from '../json/sort.js';
 import { countEdits, type Graph, type History, historyOf, isCut, isEdit, type Revision } from './graph.js';
 
 /** So many revisions are tried as the base of a leaf. */
@@ -60,13 +61,12 @@ function candidates(graph: Graph, common: ReadonlySet<Revision>, own: History): 
   let newest = 0;
   for (const { generation, kind } of common) if (kind !== 'merged') newest = Math.max(newest, generation);
   const rank = (one: Revision): number => (common.has(one) ? 0 : own.revisions.has(one) ? 1 : 2);
-  return graph.revisions
+  const all = graph.revisions
     .filter(
       (one) => one.generation >= newest && (common.has(one) || (one.kind === 'merged' && one.explained)),
     )
-    .reverse()
-    .sort((a, b) => rank(a) - rank(b))
-    .slice(0, MOST_TRIED);
+    .reverse();
+  return sorted(all, (a, b) => rank(a) - rank(b)).slice(0, MOST_TRIED);
 }
 
 /** The histories of several revisions together. */

@@ -111,9 +111,9 @@ const MOST_MERGED = 7 / 8;
  * above those end. Where they do not (after stemming, or with gateways that follow other rules), this ends them.
  */
 function goesOn(histories: readonly History[]): boolean {
-  const newest = [...new Set(histories.flatMap(({ revisions }) => [...revisions]))]
-    .sort((a, b) => b.generation - a.generation)
-    .slice(0, NEWEST);
+  const all = new Set(histories.flatMap(({ revisions }) => [...revisions]));
+  if (all.size < ENOUGH) return false;
+  const newest = [...all].sort((a, b) => b.generation - a.generation).slice(0, NEWEST);
   const merged = newest.filter(({ kind }) => kind === 'merged').length;
-  return newest.length >= ENOUGH && merged >= newest.length * MOST_MERGED;
+  return merged >= newest.length * MOST_MERGED;
 }

@@ -1,3 +1,4 @@
+import { sorted } from '../json/sort.js';
 import { leavesOf, type RevNode, revOf, type RevTree } from '../revtree/tree.js';
 import { type Kind, kindOf } from './revisions.js';
 
@@ -52,7 +53,7 @@ export function readTree(tree: RevTree): Graph {
     }
     for (const child of node[2]) stack.push({ node: child, generation: generation + 1, parent: revision });
   }
-  const revisions = [...known.values()].sort((a, b) => a.generation - b.generation || byHash(a, b));
+  const revisions = sorted([...known.values()], (a, b) => a.generation - b.generation || byHash(a, b));
   const leaves = leavesOf(tree).flatMap(
     ({ generation, node }) => known.get(revOf(generation, node[0])) ?? [],
   );

@@ -9,7 +9,7 @@ const FEW = 16;
 type Compare<T> = (a: T, b: T) => number;
 
 /** Sorts as `toSorted` does. */
-export function sorted<T extends object>(items: readonly T[], compare: Compare<T>): readonly T[] {
+export function sorted<T extends object>(items: readonly T[], compare: Compare<T>): T[] {
   if (items.length > FEW) return items.toSorted(compare);
   const ordered: T[] = [];
   for (const item of items) {

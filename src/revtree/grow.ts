@@ -1,3 +1,4 @@
+import { sorted } from '../json/sort.js';
 import { byHash, revOf, type RevNode, type RevTree } from './tree.js';
 
 /** What an insertion or stemming did. */
@@ -74,7 +75,7 @@ export function branchOff(tree: RevTree, path: Path): Inserted | undefined {
   let line: RevNode = [hashes[0] ?? '', path.state, []];
   for (let at = 1; at < start - met.generation; at++)
     line = [hashes[at] ?? '', { status: 'missing' }, [line]];
-  let made: RevNode = [met.node[0], met.node[1], [...met.node[2], line].sort(byHash)];
+  let made: RevNode = [met.node[0], met.node[1], sorted([...met.node[2], line], byHash)];
   for (let step: Step = met; step.parent !== undefined; step = step.parent) {
     const { node } = step;
     const [hash, state, children] = step.parent.node;

@@ -1,3 +1,4 @@
+import { sorted } from '../json/sort.js';
 import { branchOff, grow, type Inserted, type Path } from './grow.js';
 import { byHash, revOf, type RevNode, type RevTree } from './tree.js';
 
@@ -142,6 +143,6 @@ function putTogether(parts: Parts): RevTree {
     if (parent === undefined) tree.push({ pos: part.generation, ids: node });
     else if (parent[2].push(node) > 1) branching.add(parent);
   }
-  for (const [, , children] of branching) children.sort(byHash);
+  for (const parent of branching) parent[2] = sorted(parent[2], byHash);
   return tree.sort((a, b) => a.pos - b.pos || byHash(a.ids, b.ids));
 }

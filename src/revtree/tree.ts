@@ -1,3 +1,5 @@
+import { sorted } from '../json/sort.js';
+
 /** A revision in PouchDB's form: its hash, whether its body is kept and whether it is a deletion, its children. */
 export type RevNode = [
   hash: string,
@@ -63,7 +65,7 @@ export function leavesOf(tree: RevTree): RevPosition[] {
     if (position.node[2].length === 0) found.push(position);
     return true;
   });
-  return found.sort(winnerOrder);
+  return sorted(found, winnerOrder);
 }
 
 /** The leaf of a history without branches, which nearly all are. */
