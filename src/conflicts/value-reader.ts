@@ -152,7 +152,11 @@ class ValueReader extends JsonScanner {
     const after = ends.slice(0, -1).findLastIndex((end) => end < alike);
     if (after < 0) return;
     this.at = (ends[after] ?? 0) + 1;
-    const members = new Map([...object.members].slice(0, after + 1));
+    const members = new Map<string, Value>();
+    for (const [name, value] of object.members) {
+      if (members.size > after) break;
+      members.set(name, value);
+    }
     this.#open.push({ start: 0, members, elements: [], name: this.#name() });
   }
 
@@ -163,7 +167,9 @@ class ValueReader extends JsonScanner {
     const { object, ends } = this.like;
     const before = ends.lastIndexOf(this.at + object.text.length - this.source.length);
     if (before < 0) return false;
-    for (const [name, value] of [...object.members].slice(before + 1)) {
+    let place = 0;
+    for (const [name, value] of object.members) {
+      if (place++ <= before) continue;
       open.name = name;
       this.#add(open, value);
     }

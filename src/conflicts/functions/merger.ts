@@ -81,13 +81,11 @@ export class Merger {
 
   /** What stands there where no more than one side did something; `UNKNOWN` where both did. */
   #settled(base: Base, ours: Slot, theirs: Slot, areSame: Same): Base {
-    const isSame = (a: Base, b: Slot): boolean =>
-      a === b || (typeof a === 'object' && b !== undefined && areSame(a, b));
     // Two who count the same do not do the same thing: what holds counters is looked into.
-    const isDone = ours === undefined || !this.rules.haveCounters || isSame(base, ours);
-    if (isDone && isSame(ours, theirs)) return ours;
-    if (isSame(base, theirs)) return ours;
-    return isSame(base, ours) ? theirs : UNKNOWN;
+    const isDone = ours === undefined || !this.rules.haveCounters || isSame(base, ours, areSame);
+    if (isDone && isSame(ours, theirs, areSame)) return ours;
+    if (isSame(base, theirs, areSame)) return ours;
+    return isSame(base, ours, areSame) ? theirs : UNKNOWN;
   }
 
   #areTakenApart(rule: FieldRule | undefined, path: Path): boolean {
@@ -98,7 +96,7 @@ export class Merger {
   *members(base: Base, ours: ObjectValue, theirs: ObjectValue, path: Path): Work<ObjectValue> {
     const merged = new Map<string, Value>();
     let isOurs = true;
-    for (const name of new Set([...ours.members.keys(), ...theirs.members.keys()])) {
+    for (const name of namesOf(ours, theirs)) {
       if (++this.#steps % STRIDE === 0) yield;
       const mine = ours.members.get(name);
       const yours = theirs.members.get(name);
@@ -252,6 +250,15 @@ const ZERO = { digits: 0n, exponent: 0 };
 const numberOf = (value: Value): ReturnType<typeof parseDecimal> =>
   value.kind === 'number' ? parseDecimal(value.text) : undefined;
 
+/** The names of the members of both, those of the first before the others. */
+function* namesOf({ members: first }: ObjectValue, { members: second }: ObjectValue): Generator<string> {
+  for (const name of first.keys()) yield name;
+  for (const name of second.keys()) if (!first.has(name)) yield name;
+}
+
 type Same = (a: Value, b: Value) => boolean;
+
+const isSame = (a: Base, b: Slot, areSame: Same): boolean =>
+  a === b || (typeof a === 'object' && b !== undefined && areSame(a, b));
 
 const hasText: Same = (a, b) => a.text === b.text;
