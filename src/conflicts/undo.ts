@@ -32,7 +32,8 @@ export async function undo(db: Database, number: number, by: string | null): Pro
   if (entry.kind !== 'merge') throw badRequest('The entry tells of no merge.');
   const record = db.get(found.id);
   const ifLeaves = entry.deleted ? [] : [entry.merged];
-  if (record === undefined || !isAsMerged(record, entry, ifLeaves)) throw conflict();
+  if (record === undefined || !isAsMerged(record, entry, ifLeaves))
+    throw conflict(record && isPurged(record, entry) ? PURGED : undefined);
   const back = await leavesBack(db, record, entry, number);
   const revs = back.map(revOfEdit);
   const done: UndoEntry = { kind: 'undo', by, entry: number, merged: entry.merged, revs };
@@ -53,6 +54,12 @@ function isAsMerged(
     areSame(livingLeaves(record), ifLeaves) && all.has(merged) && tombstones.every(({ rev }) => all.has(rev))
   );
 }
+
+const PURGED = 'What went into the merge was purged since.';
+
+/** Whether leaves that went in are not known here any more. */
+const isPurged = (record: DocumentRecord, { tombstones }: MergeEntry): boolean =>
+  tombstones.some(({ rev, leaf }) => !record.has(rev) && !record.has(leaf));
 
 /** Each leaf stands below what it became: its tombstone, or the merged revision. */
 async function leavesBack(
