@@ -1,3 +1,4 @@
+import { isTombstone } from '../../conflicts/revisions.js';
 import { CouchError } from '../../errors.js';
 import type {
   ChangedDocument,
@@ -34,7 +35,11 @@ export class RevisionSet {
 
 const nameOf = (id: string, rev: string): string => `${rev} ${id}`;
 
-/** The upstream, which gets nothing again that was purged there: it is refused, so that somebody hears of it. */
+/**
+ * The upstream, which gets nothing again that was purged there: it is refused, so that somebody hears of it. But for tombstones
+ * of merges: the leaf that one deletes may have come back from wherever it was kept, and would stay a conflict there. They say
+ * nothing that anybody may have wanted gone.
+ */
 export class PurgedTarget implements Target {
   readonly name: string;
 
@@ -50,7 +55,7 @@ export class PurgedTarget implements Target {
     const others: RevisionText[] = [];
     for (const document of documents) {
       const { id, rev } = document;
-      if (await this.purged.has(id, rev, signal)) refused.push({ id, rev, error: wasPurged() });
+      if (await this.#isGone(id, rev, signal)) refused.push({ id, rev, error: wasPurged() });
       else others.push(document);
     }
     if (others.length === 0) return refused;
@@ -58,8 +63,12 @@ export class PurgedTarget implements Target {
   }
 
   async writeWithAttachments(document: RevisionWithAttachments, signal: AbortSignal): Promise<void> {
-    if (await this.purged.has(document.id, document.rev, signal)) throw wasPurged();
+    if (await this.#isGone(document.id, document.rev, signal)) throw wasPurged();
     await this.target.writeWithAttachments(document, signal);
+  }
+
+  async #isGone(id: string, rev: string, signal: AbortSignal): Promise<boolean> {
+    return !isTombstone(rev) && (await this.purged.has(id, rev, signal));
   }
 
   info(signal: AbortSignal): Promise<PeerInfo> {
