@@ -4,6 +4,7 @@ import { CouchError } from '../errors.js';
 import type { ConflictRow } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
+import { type PurgedBranches, type PurgedInAll, purgeHere, Purging, type PurgingOptions } from './purging.js';
 import { Resolver, type ResolverOptions } from './resolver.js';
 import type { MergeRule } from './rules.js';
 import { Trimming } from './trimming.js';
@@ -15,6 +16,10 @@ export interface EngineOptions extends ResolverOptions {
   readonly ruleOf: (db: Database) => MergeRule | undefined;
   /** A database as it judges what merges write. */
   readonly viewOf?: (db: Database) => Database;
+  /** All branches stay when left out. May change at any time. */
+  readonly branches?: PurgingOptions['branches'];
+  /** Purges leaves here alone when left out. */
+  readonly purge?: PurgingOptions['purge'];
   /** Milliseconds between two looks at what is to be trimmed; a minute when left out. */
   readonly trimEvery?: number;
   readonly log: Logger;
@@ -38,11 +43,14 @@ export class ConflictEngine {
   readonly #running = new Set<Promise<void>>();
   readonly #closing = new AbortController();
   readonly #resolver: Resolver;
+  readonly #purging: Purging;
   readonly #trimming: Trimming;
 
   constructor(private readonly options: EngineOptions) {
     this.#resolver = new Resolver(options);
-    this.#trimming = new Trimming(options);
+    const { branches = { maxAge: undefined }, purge = purgeHere } = options;
+    this.#purging = new Purging({ branches, purge, log: options.log });
+    this.#trimming = new Trimming({ ...options, branches, purging: this.#purging });
   }
 
   start(): void {
@@ -63,6 +71,16 @@ export class ConflictEngine {
     // What waits may have to wait no more.
     for (const watched of this.#watched.values()) watched.wakeNow();
     for (const name of this.options.databases.list()) this.#look(name);
+  }
+
+  /** How many branches of a database were purged. */
+  purged(name: string): PurgedBranches {
+    return this.#purging.shown(name);
+  }
+
+  /** The same of all databases. */
+  purgedInAll(): PurgedInAll {
+    return this.#purging.inAll();
   }
 
   /** Ends what is under way; what was not resolved is when the server is next started. */

@@ -3,11 +3,15 @@ import type { Logger } from '../observe/log.js';
 import type { JournalLimits } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
 import type { Database } from '../store/types.js';
+import type { Purging, PurgingOptions } from './purging.js';
 
 export interface TrimmingOptions {
   readonly databases: Databases;
   /** May change at any time. */
   readonly journal: JournalLimits;
+  /** May change at any time. */
+  readonly branches: PurgingOptions['branches'];
+  readonly purging: Pick<Purging, 'purge' | 'restart' | 'forget'>;
   readonly log: Logger;
   /** Milliseconds between two looks at what is due; a minute when left out. */
   readonly trimEvery?: number;
@@ -30,7 +34,7 @@ export class Trimming {
 
   constructor(private readonly options: TrimmingOptions) {
     this.#every = options.trimEvery ?? MINUTE;
-    this.#limits = JSON.stringify(options.journal);
+    this.#limits = this.#limitsNow();
   }
 
   start(): void {
@@ -58,11 +62,17 @@ export class Trimming {
 
   /** Limits may be other ones. */
   reconfigure(): void {
-    const limits = JSON.stringify(this.options.journal);
+    const limits = this.#limitsNow();
     if (limits === this.#limits) return;
     this.#limits = limits;
+    this.options.purging.restart();
     for (const name of this.#due.keys()) this.#due.set(name, 0);
     this.#go();
+  }
+
+  #limitsNow(): string {
+    const { journal, branches } = this.options;
+    return JSON.stringify([journal, branches]);
   }
 
   #go(): void {
@@ -79,7 +89,7 @@ export class Trimming {
   }
 
   async #trim(name: string): Promise<void> {
-    const { databases, log } = this.options;
+    const { databases, purging, log } = this.options;
     const soonest = Date.now() + this.#every;
     this.#due.set(name, soonest);
     try {
@@ -87,19 +97,25 @@ export class Trimming {
       if (due === undefined) this.#due.delete(name);
       else this.#due.set(name, Math.max(due, soonest));
     } catch (error) {
-      if (error instanceof CouchError && error.status === 404) this.#due.delete(name);
-      else if (!this.#closing.signal.aborted)
+      if (error instanceof CouchError && error.status === 404) {
+        this.#due.delete(name);
+        purging.forget(name);
+      } else if (!this.#closing.signal.aborted)
         log.warn({ err: error, database: name }, 'what merges left behind cannot be trimmed now');
     }
   }
 
   /** @returns when something is due again */
-  async #trimOne({ journal, bases }: Database): Promise<number | undefined> {
+  async #trimOne(db: Database): Promise<number | undefined> {
+    const { journal, bases } = db;
     const { signal } = this.#closing;
-    const limits = this.options.journal;
+    const { journal: limits, purging } = this.options;
+    // What goes from the journal tells of no branches any more.
+    const isEmpty = journal.count + bases.count === 0;
+    const branches = isEmpty ? undefined : await purging.purge(db, signal);
     await journal.trim(limits, signal);
     await bases.trim(signal);
-    const due = [await journal.due(limits), await bases.due()].filter((at) => at !== undefined);
+    const due = [branches, await journal.due(limits), await bases.due()].filter((at) => at !== undefined);
     return due.length === 0 ? undefined : Math.min(...due);
   }
 }
