@@ -210,13 +210,14 @@ export class Creations {
    * Purges upstream, then here. Nothing flows meanwhile: what is under way would bring back what is purged.
    * @param body of the request
    * @param here does it here
+   * @param signal ends it; nothing is done here then
    * @throws CouchError
    */
-  async purge<T>(name: string, body: string, here: () => Promise<T>): Promise<T> {
+  async purge<T>(name: string, body: string, here: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     const mirror = this.host.get(name);
     if (mirror === undefined) return here();
     return mirror.during(async () => {
-      await this.before(name, '/_purge', 'POST', body);
+      await this.before(name, '/_purge', 'POST', body, signal);
       return here();
     });
   }
@@ -237,9 +238,15 @@ export class Creations {
   }
 
   /** Does upstream what is about to be done with a database here. @throws CouchError */
-  async before(name: string, path: string, method: 'PUT' | 'POST', body: string): Promise<void> {
+  async before(
+    name: string,
+    path: string,
+    method: 'PUT' | 'POST',
+    body: string,
+    signal = this.context.closing,
+  ): Promise<void> {
     const mirror = this.host.get(name);
-    if (mirror !== undefined) await doUpstream(mirror, { method, path, body }, this.context.closing);
+    if (mirror !== undefined) await doUpstream(mirror, { method, path, body }, signal);
     this.context.upstream.forget(name);
   }
 }

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { statfs } from 'node:fs/promises';
+import { purgeHere, type PurgeOutcome } from '../../conflicts/purging.js';
 import { CouchError } from '../../errors.js';
 import type { HttpRequest } from '../../replication/http/client.js';
 import type { Database } from '../../store/types.js';
@@ -9,6 +10,7 @@ import type { MirrorContext, MirrorServices } from './context.js';
 import { Creations } from './creations.js';
 import { Crossing, EarlyWrites, type Place } from './crossing.js';
 import { Mirror } from './mirror.js';
+import { purgeBranches } from './purge-branches.js';
 import { type MirrorRecord, Records } from './records.js';
 import { MirrorRejections } from './rejected.js';
 import { type Absence, absenceOf } from './shown.js';
@@ -186,6 +188,18 @@ export class Mirrors {
   /** How changes upstream are noticed. */
   get noticed(): WakingStatus {
     return this.#waking.status();
+  }
+
+  /** Takes away what merges of a database are done with, upstream first. @throws CouchError, the reason of the signal */
+  purgeBranches(
+    db: Database,
+    requests: ReadonlyMap<string, readonly string[]>,
+    signal: AbortSignal,
+  ): Promise<PurgeOutcome> {
+    const mirror = this.#mirrors.get(db.name);
+    if (mirror !== undefined) return purgeBranches(mirror, this.#creations, db, requests, signal);
+    // It may be about to become one.
+    return this.isMirrored(db.name) ? Promise.resolve({ kind: 'later' }) : purgeHere(db, requests, signal);
   }
 
   /** See `Creations`. */

@@ -63,13 +63,16 @@ async function hasGone(
   if (record?.has(rev) !== true) throw notFound('missing');
   // Where a revision was refused, those that it descends from may never have been sent.
   const isRefused = rejected.some((one) => one.id === id && isDescendant(record, one.rev, rev));
-  return !isRefused && !(await waits(db, record.seq - 1, record.seq));
+  return !isRefused && !(await isWaiting(db, record));
 }
 
 function isDescendant(record: DocumentRecord, rev: string, of: string): boolean {
   const { start, ids } = record.revisions(rev) ?? { start: 0, ids: [] };
   return ids.some((hash, at) => `${start - at}-${hash}` === of);
 }
+
+/** Whether a document waits to be sent. */
+export const isWaiting = (db: Database, { seq }: DocumentRecord): Promise<boolean> => waits(db, seq - 1, seq);
 
 /** Whether any row waits in a range of sequences. */
 async function waits(db: Database, since: number, until: number): Promise<boolean> {

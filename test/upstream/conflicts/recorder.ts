@@ -16,6 +16,8 @@ export interface Recorder {
   readonly brought: Brought[];
   /** Whether a request waits, for ever: whoever sent it can only go away. */
   holds: (brought: Brought) => boolean;
+  /** Whether a request is passed on, and its answer waits, for ever. */
+  keeps: (path: string) => boolean;
   /** Whether a request is answered by 503. */
   refuses: (path: string) => boolean;
   /** How many wait. */
@@ -47,6 +49,12 @@ export async function startRecorder(target: string): Promise<Recorder> {
         recorder.brought.push(brought);
       }
       const sent = http.request({ hostname, port, method, path, headers, agent }, (answer) => {
+        if (recorder.keeps(path)) {
+          waiting++;
+          response.on('close', () => waiting--);
+          answer.resume();
+          return;
+        }
         response.writeHead(answer.statusCode ?? 502, answer.rawHeaders);
         answer.on('error', () => response.destroy()).pipe(response);
       });
@@ -61,6 +69,7 @@ export async function startRecorder(target: string): Promise<Recorder> {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     brought: [],
     holds: () => false,
+    keeps: () => false,
     refuses: () => false,
     get waiting() {
       return waiting;
