@@ -149,6 +149,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     ruleOf: (db) => foreign.ruleIn(db, upstream.rules.mergeOf(db.name)),
     viewOf: (db) => new ValidatedView(mirrors.view(db), sandbox, SERVER),
     bodies: mirrors.bodies,
+    purge: (db, requests, signal) => mirrors.purgeBranches(db, requests, signal),
     ...merging,
     log,
   });
@@ -174,6 +175,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     upstream,
     mirrors,
     foreign,
+    conflicts,
     server: { uuid: directory.uuid, version },
   };
   const replicator = createReplicator({ ...services, rejections });
@@ -240,20 +242,24 @@ const SERVER = { name: null, roles: ['_admin'] };
 const DAY = 86_400_000;
 
 /** All of these may change at any time. */
-function conflictOptions(settings: Settings): Pick<EngineOptions, 'limits' | 'journal'> {
+function conflictOptions(
+  settings: Settings,
+): Required<Pick<EngineOptions, 'limits' | 'journal' | 'branches'>> {
   const read = ({
-    conflicts: { timeout, patience },
+    conflicts: { timeout, patience, purgeResolvedAfter: days },
     journal,
     limits,
-  }: Config): Pick<EngineOptions, 'limits' | 'journal'> => ({
+  }: Config): ReturnType<typeof conflictOptions> => ({
     limits: { timeout, patience, maxDocumentSize: limits.maxDocumentSize },
     journal: { minAge: journal.minAge * DAY, maxAge: journal.maxAge * DAY, maxBytes: journal.maxSize },
+    branches: { maxAge: days === undefined ? undefined : days * DAY },
   });
   const options = read(settings.config);
   settings.onChange((config) => {
     const now = read(config);
     Object.assign(options.limits, now.limits);
     Object.assign(options.journal, now.journal);
+    Object.assign(options.branches, now.branches);
   });
   return options;
 }

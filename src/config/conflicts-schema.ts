@@ -24,7 +24,24 @@ export const conflicts = z.strictObject({
         .describe('Bytes of such revisions in one database above which the oldest go with a compaction.'),
     })
     .prefault({}),
+  purgeResolvedAfter: z.number().min(0).max(36_500).optional().meta({
+    description:
+      'Days after a merge when what went in is purged, upstream too, which ends its undo; never when it is not given.',
+    allowed: 'a number from journal.minAge to journal.maxAge: only the journal tells how old a merge is',
+  }),
 });
+
+/** Whether the journal tells of a merge until it is so old, and it need not be undone by then. */
+export const isPurgeable = (config: {
+  readonly conflicts: z.infer<typeof conflicts>;
+  readonly journal: z.infer<typeof journal>;
+}): boolean => {
+  const {
+    conflicts: { purgeResolvedAfter: days },
+    journal: { minAge, maxAge },
+  } = config;
+  return days === undefined || (days >= minAge && days <= maxAge);
+};
 
 /** What merges leave behind, so that they can be undone. */
 export const journal = z.strictObject({

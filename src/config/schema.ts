@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { conflicts, journal } from './conflicts-schema.js';
+import { conflicts, isPurgeable, journal } from './conflicts-schema.js';
 import { cors } from './cors-schema.js';
 import { jwtSchema } from './jwt.js';
 import { proxySchema } from './proxy.js';
@@ -390,7 +390,10 @@ const everyKey = z.strictObject({
   journal: journal.prefault({}),
 });
 
-/** The same, but for ways to log in that would let nobody in, or everybody, and for rules without what they need. */
+/**
+ * The same, but for ways to log in that would let nobody in, or everybody, for rules without what they need, and for what
+ * would be purged while it may be undone.
+ */
 export const configSchema = everyKey.superRefine((config, context) => {
   const {
     auth: { handlers },
@@ -407,6 +410,7 @@ export const configSchema = everyKey.superRefine((config, context) => {
     context.addIssue({ code: 'custom', path: ['auth', 'handlers'] });
   const path = misfit(config);
   if (path !== undefined) context.addIssue({ code: 'custom', path });
+  if (!isPurgeable(config)) context.addIssue({ code: 'custom', path: ['conflicts', 'purgeResolvedAfter'] });
 });
 
 /** What may be given of the configuration: any of its keys. */

@@ -90,6 +90,7 @@ export class Server {
   readonly upstream: Services['upstream'];
   readonly mirrors: Services['mirrors'];
   readonly foreign: Services['foreign'];
+  readonly conflicts: Services['conflicts'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
   readonly inspector = new Inspector();
@@ -126,6 +127,7 @@ export class Server {
     this.upstream = services.upstream;
     this.mirrors = services.mirrors;
     this.foreign = services.foreign;
+    this.conflicts = services.conflicts;
     this.identity = services.server;
     const { limits } = this.config;
     this.bodies = new BodyBudget(limits.maxBodyMemory);

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Auth } from '../auth/auth.js';
 import type { Users } from '../auth/users/users.js';
 import type { Settings } from '../config/settings.js';
+import type { ConflictEngine } from '../conflicts/engine.js';
 import type { ForeignFunctions } from '../conflicts/sources/foreign-functions.js';
 import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
@@ -28,6 +29,7 @@ export interface Services {
   readonly upstream: Upstream;
   readonly mirrors: Mirrors;
   readonly foreign: ForeignFunctions;
+  readonly conflicts: Pick<ConflictEngine, 'purged' | 'purgedInAll'>;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */
     readonly uuid: string;

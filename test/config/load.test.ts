@@ -243,6 +243,19 @@ describe('a bad configuration is refused', () => {
     expect(refusal({ file: yaml('auth: { handlers: [] }') })).toHaveLength(1);
   });
 
+  it('when it purges what may still be undone, or what nobody will know the age of', () => {
+    const given = (days: number, journal = '{}'): string =>
+      yaml(`{ conflicts: { purgeResolvedAfter: ${String(days)} }, journal: ${journal} }`);
+    const allowed =
+      'a number from journal.minAge to journal.maxAge: only the journal tells how old a merge is';
+    for (const days of [29, 366])
+      expect(refusal({ file: given(days) })).toEqual([
+        `conflicts.purgeResolvedAfter is ${String(days)} (/causeway.yaml); allowed is ${allowed}`,
+      ]);
+    for (const file of [given(30), given(365), given(0.5, '{ minAge: 0 }')])
+      expect(load({ file }).conflicts.purgeResolvedAfter).toBeDefined();
+  });
+
   it.each([
     ['prot: 1', 'prot', 'did you mean port?'],
     ['limits: { uuids_max_count: 1 }', 'limits.uuids_max_count', 'did you mean limits.uuidsMaxCount?'],
@@ -331,6 +344,7 @@ describe('the keys', () => {
       'upstream.caFile',
       'upstream.proxySecretFile',
       'databases',
+      'conflicts.purgeResolvedAfter',
     ]);
   });
 });
@@ -381,6 +395,7 @@ describe('the configuration as it is shown', () => {
       'upstream.passwordFile',
       'upstream.caFile',
       'upstream.proxySecretFile',
+      'conflicts.purgeResolvedAfter',
     ];
     for (const key of keys.filter(({ name }) => !unset.includes(name)))
       expect(shown).toContain(`# ${key.doc}\n`);

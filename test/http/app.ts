@@ -134,6 +134,10 @@ export async function startApp(
     upstream,
     mirrors,
     foreign,
+    conflicts: {
+      purged: () => ({ branches: 0, refused: null }),
+      purgedInAll: () => ({ branches: 0, refused: 0 }),
+    },
     server,
     ...services,
   };

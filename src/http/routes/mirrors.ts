@@ -128,11 +128,9 @@ async function one(exchange: Exchange): Promise<void> {
 
 /** Conflicts of a database that is here. @throws CouchError 404 where there is none */
 async function countsOf(exchange: Exchange, name: string): Promise<object> {
-  const { databases } = exchange.server;
-  const { journal, ...conflicts } = await databases.use(name, (db) =>
-    countConflicts(db, ruleOf(exchange, db)),
-  );
-  return { conflicts, journal };
+  const { databases, conflicts } = exchange.server;
+  const { journal, ...counts } = await databases.use(name, (db) => countConflicts(db, ruleOf(exchange, db)));
+  return { conflicts: { ...counts, purged: conflicts.purged(name) }, journal };
 }
 
 /** What is not upstream yet, the oldest first; `next` is where the following page begins. */

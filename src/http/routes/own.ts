@@ -25,7 +25,7 @@ function alive(exchange: Exchange): void {
 }
 
 async function status(exchange: Exchange): Promise<void> {
-  const { identity, upstream, mirrors, databases, foreign } = exchange.server;
+  const { identity, upstream, mirrors, databases, foreign, conflicts } = exchange.server;
   const { uuid, version } = identity;
   const body = {
     version,
@@ -36,6 +36,7 @@ async function status(exchange: Exchange): Promise<void> {
     mirrors: upstream.isThere ? mirrorsInShort(mirrors) : null,
     conflicts: {
       ...(await conflictsInShort(databases, (db) => ruleOf(exchange, db))),
+      purged: conflicts.purgedInAll(),
       refused_functions: foreign.refusals(),
     },
   };
