@@ -11,7 +11,7 @@ import type { Tombstone } from './types.js';
 const MOST_DOCUMENTS = 100;
 const MOST_LEAVES = 1000;
 /** … and their trees have so many revisions, if there are several: a commit writes them at one go. */
-const MOST_REVISIONS = 10_000;
+const MOST_REVISIONS = 5000;
 
 export interface BranchesRange {
   /** Number of the first entry of the journal. */

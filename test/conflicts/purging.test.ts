@@ -24,6 +24,8 @@ const DAY = 24 * HOUR;
 /** Branches go after a day. */
 const AFTER_A_DAY = { branches: { maxAge: DAY }, trimEvery: 5 };
 
+const LONG = { minAge: DAY, maxAge: 9 * DAY, maxBytes: 1 << 30 };
+
 const start = (options: GatewayOptions = {}): Promise<Gateway> =>
   startGateway(COUNTERS, { ...AFTER_A_DAY, ...options });
 
@@ -191,6 +193,21 @@ describe('branches of merged leaves', () => {
     expect(await use(equal, (db) => leaves(db).map(isTombstone))).toEqual([false, true]);
   });
 
+  test('stay where the merged revision is not known any more', async () => {
+    const gateway = await start();
+    await use(gateway, async (db) => {
+      await clash(db);
+      await merged(gateway);
+      const { start: at = 0, ids = [] } = db.get('a')?.revisions(living(db)[0] ?? '') ?? {};
+      await db.setRevsLimit(1);
+      await replicate(db, { _id: 'a', _revisions: { start: at + 1, ids: ['e', ...ids] }, n: 5 });
+      expect(db.get('a')?.has(`${String(at)}-${ids[0] ?? ''}`)).toBe(false);
+      later(DAY + HOUR);
+      await meanwhile();
+      expect(leaves(db)).toHaveLength(2);
+    });
+  });
+
   test('that end with the winner of a deleted document stay', async () => {
     const gateway = await startGateway(() => undefined, AFTER_A_DAY);
     await use(gateway, async (db) => {
@@ -320,8 +337,8 @@ describe('once its branches are gone, a merge', () => {
   });
 
   test('stays as it is where a client still has the tombstones: they come back, and go when it starts anew', async () => {
-    const folder = await newFolder();
-    const gateway = await start({ folder });
+    const options = { folder: await newFolder(), journal: LONG };
+    const gateway = await start(options);
     const replica = await startGateway(() => undefined);
     await use(gateway, (db) => clash(db));
     await merged(gateway);
@@ -330,6 +347,7 @@ describe('once its branches are gone, a merge', () => {
     await purged(gateway);
     await sync(replica, gateway, 'back');
     await merged(gateway);
+    later(3 * DAY);
     await meanwhile();
     await use(gateway, (db) => {
       expect([living(db).length, leaves(db).length, count(db), db.purgeSeq]).toEqual([1, 2, 2, 1]);
@@ -337,7 +355,7 @@ describe('once its branches are gone, a merge', () => {
     expect(await use(gateway, ({ conflicts }) => conflicts.count)).toBe(0);
     await gateway.engine.close();
     await gateway.databases.close();
-    await purged(await start({ folder }));
+    await purged(await start(options));
   });
 });
 
@@ -391,7 +409,7 @@ describe('where others have the database too', () => {
     const log = createLogger({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
     const gateway = await due(purge, 'a', {
       log,
-      journal: { minAge: DAY, maxAge: 9 * DAY, maxBytes: 1 << 30 },
+      journal: LONG,
     });
     await eventually(() => {
       expect(gateway.engine.purged(NAME)).toEqual({ branches: 0, refused: 'no admin' });
