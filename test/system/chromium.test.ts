@@ -122,7 +122,7 @@ describe.runIf(await hasBrowser())('PouchDB in Chromium, from a page of another 
     await tab.page.close();
   });
 
-  it(`syncs ${String(COUNT)} documents live through a stop and a kill`, { timeout: 120_000 }, async () => {
+  it(`syncs ${String(COUNT)} documents live through a stop and a kill`, { timeout: 600_000 }, async () => {
     await runBrowserSync({ gateway, browser, site, count: COUNT, ceiling: 60_000 });
   });
 

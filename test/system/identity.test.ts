@@ -83,7 +83,7 @@ async function expectEqual(database: string, replicas: readonly Replica[]): Prom
 describe('I5: a database that is not what it was, under live replications', () => {
   it(
     'deleted and made anew: it is filled again, and what is new there arrives',
-    { timeout: 90_000 },
+    { timeout: 600_000 },
     async () => {
       const database = 'remade';
       const pusher = new Replica(database, 'push', 'pusher');
@@ -114,7 +114,7 @@ describe('I5: a database that is not what it was, under live replications', () =
 
   it.each(['its folder', 'the whole data directory'])(
     'restored by putting back %s: it is filled again, and what is new there arrives',
-    { timeout: 120_000 },
+    { timeout: 600_000 },
     async (part) => {
       const database = `restored-${part.replaceAll(' ', '-')}`;
       const backup = path.join(folder, database);

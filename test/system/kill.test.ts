@@ -6,7 +6,7 @@ const ROUNDS = 8;
 
 it(
   `keeps every acknowledged write through ${String(ROUNDS)} kills under load`,
-  { timeout: 150_000 },
+  { timeout: 600_000 },
   async () => {
     const reports: RoundReport[] = [];
     await runKillRounds({ seed: testSeed(), to: ROUNDS, onRound: (report) => reports.push(report) });

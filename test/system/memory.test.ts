@@ -39,7 +39,7 @@ it.each([
   '_changes?include_docs=true',
   '_all_docs?include_docs=true',
   '_changes?style=all_docs&descending=true',
-])('streaming %s needs no more memory for ten times the rows', { timeout: 60_000 }, async (path) => {
+])('streaming %s needs no more memory for ten times the rows', { timeout: 300_000 }, async (path) => {
   const few = await measureStream(data, `/few/${path}`, MANY / FEW);
   const many = await measureStream(data, `/many/${path}`, 1);
   expect(few.rows).toBeGreaterThan(MANY);
@@ -47,7 +47,7 @@ it.each([
   expect(many.peak, `${megabytes(many.peak)} against ${megabytes(few.peak)}`).toBeLessThan(few.peak + NOISE);
 });
 
-it('a reader that does not read is not written to', { timeout: 60_000 }, async () => {
+it('a reader that does not read is not written to', { timeout: 300_000 }, async () => {
   const gateway = await Restartable.start({ data, env: INSPECTABLE });
   try {
     // 40 MB each; what the server has made ready for each may be some of it.

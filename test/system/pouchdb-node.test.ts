@@ -99,7 +99,7 @@ describe.each(['memory', 'leveldb'])('PouchDB in Node with the %s adapter', (ada
 describe('live sync', () => {
   it(
     `carries ${String(MANY)} documents through a stop and a kill of the server`,
-    { timeout: 150_000 },
+    { timeout: 600_000 },
     async () => {
       const database = 'live';
       const [one, two, three] = [await local('memory'), await local('memory'), await local('leveldb')];

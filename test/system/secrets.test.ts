@@ -108,7 +108,7 @@ it('no secret is in logs, answers, statistics, the configuration or the list of 
     expect(secret.length).toBeGreaterThan(10);
     expect(shownIn(logged, secret)).toBeUndefined();
   }
-}, 60_000);
+}, 300_000);
 
 const shownIn = (texts: readonly string[], secret: string): string | undefined =>
   texts.find((text) => text.includes(secret));

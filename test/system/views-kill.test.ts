@@ -6,7 +6,7 @@ const ROUNDS = 5;
 
 it(
   `has the rows of new indexes in those that were built through ${String(ROUNDS)} kills`,
-  { timeout: 120_000 },
+  { timeout: 600_000 },
   async () => {
     const reports: ViewRound[] = [];
     await runViewKills({ seed: testSeed(), rounds: ROUNDS, onRound: (report) => reports.push(report) });
