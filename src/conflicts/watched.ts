@@ -22,6 +22,8 @@ export class Watched {
   #state: 'idle' | 'queued' | 'running' = 'idle';
   /** It was wanted while it ran. */
   #isStale = false;
+  /** What it finds to be for later was wanted at once while it ran. */
+  #isHurried = false;
   #hasMore = false;
   #isEmpty = false;
   #rewind = Infinity;
@@ -52,6 +54,7 @@ export class Watched {
   begin(): void {
     this.#state = 'running';
     this.#isStale = false;
+    this.#isHurried = false;
     this.#hasMore = false;
   }
 
@@ -74,6 +77,7 @@ export class Watched {
 
   /** @returns whether it is to be put into the queue again, at once */
   end(): boolean {
+    if (this.#isHurried) this.#hurry();
     const isAgain = this.#hasMore || this.#isStale;
     this.#state = isAgain ? 'queued' : 'idle';
     return isAgain;
@@ -109,13 +113,20 @@ export class Watched {
     this.#timer.unref();
   }
 
-  /** What is to be looked at later is looked at now. */
+  /** What is to be looked at later is looked at now, and so is what a look finds to be for later that is under way. */
   wakeNow(): void {
-    if (this.#later === undefined) return;
+    if (this.#state === 'running') this.#isHurried = true;
+    else if (this.#hurry()) this.wake();
+  }
+
+  /** @returns whether there was something for later */
+  #hurry(): boolean {
+    if (this.#later === undefined) return false;
     clearTimeout(this.#timer);
     this.#rewind = Math.min(this.#rewind, this.#later.from);
     this.#later = undefined;
-    this.wake();
+    this.#isStale = true;
+    return true;
   }
 
   /** Nothing of it happens later. */
