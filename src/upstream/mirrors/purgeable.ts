@@ -1,25 +1,40 @@
 import type { ChangedDocument } from '../../replication/peer.js';
 import type { Database, DocumentRecord, PurgeRequest } from '../../store/types.js';
+import { isWaiting } from './synced.js';
+
+export interface PurgeableOptions {
+  /** Says which revisions of a document were refused. */
+  readonly refusedOf: (id: string) => Promise<readonly string[]>;
+  /** Whether the upstream is known to have lost nothing that was sent there, or came from there, but what was purged. */
+  readonly isWhole: boolean;
+}
 
 /**
- * What of some purges is to be done here: leaves that came from the upstream, or went there. The list of purges does not
- * say when one was made. What was written here and has not gone may have been written after it: it stays, and the upstream
- * is not sent it, so that somebody hears of it. So does what the upstream refused, until somebody decided about it.
+ * Leaves of documents of which something was purged that are to be purged here, too, if the upstream lacks them: those that
+ * came from the upstream, or went there. They need not be on the list: it names what was a leaf there, and here may be what
+ * led to that. Nor does it say when something was purged. What was written here and has not gone may have been written after
+ * it: it stays, and the upstream is not sent it, so that somebody hears of it. So does what the upstream refused, until
+ * somebody decided about it.
  * Nothing may flow meanwhile.
- * @param refusedOf says which revisions of a document were refused
  */
 export async function purgeable(
   db: Database,
   requests: readonly PurgeRequest[],
-  refusedOf: (id: string) => Promise<readonly string[]>,
+  { refusedOf, isWhole }: PurgeableOptions,
 ): Promise<readonly ChangedDocument[]> {
   const purged = merged(requests);
   const records = await recordsOf(db, purged.keys());
   const waiting = await db.unsent.leaves(records);
   const found: ChangedDocument[] = [];
-  for (const { id, leaves } of leavesAmong(records, purged)) {
+  for (const record of records) {
+    const { id } = record;
     const refused = new Set(await refusedOf(id));
-    const revs = leaves.filter((rev) => waiting.get(id)?.has(rev) !== true && !refused.has(rev));
+    const isSent = isWhole && !(await isWaiting(db, record));
+    const revs = record
+      .leaves()
+      .map(({ rev }) => rev)
+      .filter((rev) => isSent || purged.get(id)?.has(rev) === true)
+      .filter((rev) => waiting.get(id)?.has(rev) !== true && !refused.has(rev));
     if (revs.length > 0) found.push({ id, revs, seq: undefined });
   }
   return found;
@@ -38,15 +53,3 @@ function merged(requests: readonly PurgeRequest[]): ReadonlyMap<string, Readonly
 
 const recordsOf = async (db: Database, ids: Iterable<string>): Promise<readonly DocumentRecord[]> =>
   (await db.getMany([...ids])).filter((record) => record !== undefined);
-
-/** Only leaves can be purged. */
-const leavesAmong = (
-  records: readonly DocumentRecord[],
-  purged: ReadonlyMap<string, ReadonlySet<string>>,
-): readonly { readonly id: string; readonly leaves: readonly string[] }[] =>
-  records
-    .map((record) => {
-      const revs = record.leaves().map(({ rev }) => rev);
-      return { id: record.id, leaves: revs.filter((rev) => purged.get(record.id)?.has(rev)) };
-    })
-    .filter(({ leaves }) => leaves.length > 0);

@@ -28,8 +28,11 @@ export interface PurgeOptions {
   readonly access: LocalAccess;
   /** `purge_seq` of the upstream up to which its purges were done here; undefined where nobody knows. */
   readonly known: Sequence | undefined;
-  /** Has what was sent wait no more; called before anything is purged here. */
-  readonly prepare: (signal: AbortSignal) => Promise<void>;
+  /**
+   * Has what was sent wait no more; called before anything is purged here.
+   * @returns whether the upstream is known to have lost nothing but what was purged
+   */
+  readonly prepare: (signal: AbortSignal) => Promise<boolean>;
   /** Revisions of a document that the upstream refused: somebody has still to decide about them. */
   readonly refusedOf: (id: string) => Promise<readonly string[]>;
   /** They were done up to another one. */
@@ -66,10 +69,12 @@ export class Purges implements PurgedRevisions {
     const seq = await this.#purgeSeq(signal);
     if (seq === undefined || seq === this.#known) return;
     this.#revisions = undefined;
-    await this.options.prepare(signal);
-    const { listed, revisions } = await this.#purgeHere(signal);
+    const isWhole = await this.options.prepare(signal);
+    const { listed, revisions } = await this.#purgeHere(isWhole, signal);
     if (!(await this.#isComplete(seq, listed, signal))) throw forgotten();
     this.#revisions = Promise.resolve(revisions);
+    // What led to purged revisions may be left: it is looked at again once the checkpoints of both sides are the same.
+    if (!isWhole) return;
     await this.options.onDone(seq);
     this.#known = seq;
   }
@@ -95,20 +100,28 @@ export class Purges implements PurgedRevisions {
     return typeof seq === 'string' || typeof seq === 'number' ? seq : undefined;
   }
 
-  async #purgeHere(signal: AbortSignal): Promise<{ listed: number; revisions: RevisionSet }> {
+  async #purgeHere(
+    isWhole: boolean,
+    signal: AbortSignal,
+  ): Promise<{ listed: number; revisions: RevisionSet }> {
     const revisions = new RevisionSet();
     let listed = 0;
     for await (const page of this.#list(signal)) {
       listed += page.length;
       for (const { id, revs } of page) revisions.add(id, revs);
-      await this.options.access.use((db) => this.#purgePage(db, page, signal));
+      await this.options.access.use((db) => this.#purgePage(db, page, isWhole, signal));
     }
     return { listed, revisions };
   }
 
   /** What came back upstream since it was purged stays here too. */
-  async #purgePage(db: Database, page: readonly PurgeRequest[], signal: AbortSignal): Promise<void> {
-    const here = await purgeable(db, page, this.options.refusedOf);
+  async #purgePage(
+    db: Database,
+    page: readonly PurgeRequest[],
+    isWhole: boolean,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const here = await purgeable(db, page, { refusedOf: this.options.refusedOf, isWhole });
     if (here.length === 0) return;
     const missing = await this.options.upstream.revsDiff(here, signal);
     await db.purge(new Map(missing.map((one) => [one.id, one.missing])));

@@ -7,6 +7,7 @@ import type { LocalLog, Sequence } from '../../replication/peer.js';
 import { LocalPeer } from '../../replication/local/peer.js';
 import { Queue } from '../../store/queue.js';
 import { localSide } from './context.js';
+import type { Flow } from './flow.js';
 import type { Mirror } from './mirror.js';
 import { patiently } from './patiently.js';
 import { naming } from './refused-account.js';
@@ -109,35 +110,49 @@ async function nowAndThen(
  * one, or gone.
  */
 async function voidWhatWasLost({ mirror, upstream, signal }: Session): Promise<void> {
-  const { ours, common } = await checkpointOf(mirror, upstream, signal);
-  if (common === ours?.source_last_seq) return;
+  if (isOnBothSides(await checkpointOf(mirror, mirror.push, upstream, signal))) return;
   await mirror.context.databases.use(mirror.name, (db) => db.unsent.voidAll());
 }
 
 /**
  * What both sides have noted to be sent waits no more, though a crash, or the end of a push, came before that was noted.
  * What was purged upstream since would else stay here as if it had not gone yet.
+ * @returns whether the upstream has the checkpoints that are here: one that was put back to an older state has not
  * @throws CouchError, PeerUnreachable
  */
 export async function passWhatWasSent(
   mirror: Mirror,
   upstream: HttpPeer,
   signal: AbortSignal,
-): Promise<void> {
-  const { ours, common } = await checkpointOf(mirror, upstream, signal);
-  if (ours === undefined || common !== ours.source_last_seq) return;
-  await mirror.context.databases.use(mirror.name, (db) =>
-    db.unsent.sentThrough(db.parseToken(String(common))),
-  );
+): Promise<boolean> {
+  const { direction } = mirror.rule;
+  const sent = await checkpointOf(mirror, mirror.push, upstream, signal);
+  const { common } = sent;
+  if (common !== undefined && isOnBothSides(sent))
+    await mirror.context.databases.use(mirror.name, (db) =>
+      db.unsent.sentThrough(db.parseToken(String(common))),
+    );
+  if (direction !== 'pull' && !isOnBothSides(sent)) return false;
+  return direction === 'push' || isOnBothSides(await checkpointOf(mirror, mirror.pull, upstream, signal));
 }
 
-/** Our checkpoint, where there is one, and up to where the upstream has the same. */
+/** What is here of the checkpoints of one direction, and there. */
+interface Checkpoint {
+  /** Undefined where there is none yet. */
+  readonly ours?: LocalLog;
+  /** Up to where the upstream has the same. */
+  readonly common?: Sequence;
+}
+
+const isOnBothSides = ({ ours, common }: Checkpoint): boolean => common === ours?.source_last_seq;
+
 async function checkpointOf(
   mirror: Mirror,
+  flow: Pick<Flow, 'id'>,
   upstream: HttpPeer,
   signal: AbortSignal,
-): Promise<{ readonly ours?: LocalLog; readonly common?: Sequence }> {
-  const id = `_local/${mirror.push.id}`;
+): Promise<Checkpoint> {
+  const id = `_local/${flow.id}`;
   const text = await mirror.context.databases.use(mirror.name, (db) => db.getLocal(id)?.text);
   if (text === undefined) return {};
   const ours = JSON.parse(text) as LocalLog;

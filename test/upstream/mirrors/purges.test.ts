@@ -11,13 +11,14 @@ function follower(
   flows: Flows,
   known?: Sequence,
   refused: readonly string[] = [],
+  isWhole = true,
 ): { purges: Purges; done: () => Sequence | undefined } {
   let done: Sequence | undefined = known;
   const purges = new Purges({
     upstream: flows.remote,
     access: flows.access,
     known,
-    prepare: () => Promise.resolve(),
+    prepare: () => Promise.resolve(isWhole),
     refusedOf: () => Promise.resolve(refused),
     onDone: (seq) => {
       done = seq;
@@ -87,6 +88,31 @@ withUpstreams('what was purged upstream', (upstream) => {
     const remote = flows.as({ authorization: `Basic ${Buffer.from('stranger:secret').toString('base64')}` });
     const { purges } = follower({ ...flows, remote });
     await expect(purges.has('a', '1-a', flows.signal)).rejects.toBeInstanceOf(PeerUnreachable);
+  });
+
+  test('goes here as far as it came: a leaf here may be what led to what was purged', async () => {
+    const flows = await newFlows(upstream());
+    await bring(flows, { _id: 'a', _rev: '1-a' }, { _id: 'a', _rev: '1-b' }, { _id: 'b', _rev: '1-a' });
+    await flows.use((db) => replicate(db, { _id: 'b', _rev: '1-c' }));
+    const later = { _rev: '2-d', _revisions: { start: 2, ids: ['d', 'a'] } };
+    const docs = ['a', 'b'].map((_id) => ({ _id, ...later }));
+    await flows.ask('POST', '_bulk_docs', { docs, new_edits: false });
+    await flows.ask('POST', '_purge', { a: ['2-d'], b: ['2-d'] });
+    const leaves = (): Promise<unknown> =>
+      flows.use(async (db) =>
+        (await db.getMany(['a', 'b'])).map((one) => one?.leaves().map(({ rev }) => rev)),
+      );
+    // Where the upstream may have lost more than that, nobody knows what was purged.
+    const doubtful = follower(flows, '0-x', [], false);
+    await doubtful.purges.follow(flows.signal);
+    expect(await leaves()).toEqual([
+      ['1-b', '1-a'],
+      ['1-c', '1-a'],
+    ]);
+    expect(doubtful.done()).toBe('0-x');
+    await follower(flows).purges.follow(flows.signal);
+    // What waits brings what it stands beside.
+    expect(await leaves()).toEqual([['1-b'], ['1-c', '1-a']]);
   });
 
   test('stays here where it came back upstream since', async () => {
