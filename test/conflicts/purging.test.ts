@@ -1,10 +1,10 @@
-import { afterEach, describe, expect, test, vi } from 'vitest';
+import { afterEach, beforeEach, describe, expect, type MockInstance, test, vi } from 'vitest';
 import { resolveByHand } from '../../src/conflicts/by-hand.js';
 import { createLogger } from '../../src/observe/log.js';
 import { basesOf } from '../../src/conflicts/bases.js';
 import { explain } from '../../src/conflicts/explain.js';
 import { liveLeaves, readTree } from '../../src/conflicts/graph.js';
-import type { PurgeLeaves, PurgeOutcome } from '../../src/conflicts/purging.js';
+import { type PurgeLeaves, type PurgeOutcome, Purging } from '../../src/conflicts/purging.js';
 import { isTombstone, tombstoneRev } from '../../src/conflicts/revisions.js';
 import { parseState } from '../../src/conflicts/states.js';
 import { undo } from '../../src/conflicts/undo.js';
@@ -12,6 +12,10 @@ import type { Database } from '../../src/store/types.js';
 import { body, newFolder, replicate } from '../support/store.js';
 import { type Gateway, type GatewayOptions, NAME, startGateway, sync } from './support/gateways.js';
 
+let looks: MockInstance<Purging['purge']>;
+beforeEach(() => {
+  looks = vi.spyOn(Purging.prototype, 'purge');
+});
 afterEach(() => {
   vi.restoreAllMocks();
 });
@@ -91,8 +95,16 @@ function later(ms: number): void {
   );
 }
 
-/** Enough looks that something would have happened. */
-const meanwhile = (): Promise<void> => new Promise((resolve) => setTimeout(resolve, 100));
+/** A whole look at what is to be purged of a database, by whoever looks at it anyway. */
+async function looked(db: Database): Promise<void> {
+  const { calls, contexts } = looks.mock;
+  const purging = await vi.waitFor(() => {
+    const found: unknown = contexts[calls.findIndex(([one]) => one === db)];
+    if (found instanceof Purging) return found;
+    throw new Error('nobody has looked at it yet');
+  }, WAIT);
+  await purging.purge(db, new AbortController().signal);
+}
 
 /** A merged document whose branches are gone. */
 async function started(names = 'ab', options: GatewayOptions = {}): Promise<Gateway> {
@@ -110,7 +122,7 @@ describe('branches of merged leaves', () => {
     await use(gateway, (db) => clash(db, 'abc'));
     await merged(gateway, 3);
     later(DAY - HOUR);
-    await meanwhile();
+    await use(gateway, looked);
     await merged(gateway, 3);
     later(DAY + HOUR);
     await purged(gateway);
@@ -129,7 +141,7 @@ describe('branches of merged leaves', () => {
     await use(gateway, (db) => clash(db));
     await merged(gateway);
     later(DAY + HOUR);
-    await meanwhile();
+    await use(gateway, looked);
     await merged(gateway);
   });
 
@@ -145,11 +157,11 @@ describe('branches of merged leaves', () => {
       await replicate(db, edit([unknown, 'x', 'o'], 7));
       await noted(db, { state: 'waiting' });
       later(DAY + HOUR);
-      await meanwhile();
+      await looked(db);
       expect([living(db).length, leaves(db).length]).toEqual([2, 3]);
       await replicate(db, edit(['e', ...ids], 8));
       await replicate(db, { ...edit(['f', unknown, 'x', 'o'], 0), _deleted: true });
-      await meanwhile();
+      await looked(db);
       expect([living(db).length, leaves(db).length]).toEqual([1, 3]);
       later(DAY + 3 * HOUR);
       await eventually(() => {
@@ -168,7 +180,7 @@ describe('branches of merged leaves', () => {
       const { start: at = 0, ids = [] } = db.get('a')?.revisions(other) ?? {};
       await replicate(db, { _id: 'a', _revisions: { start: at + 1, ids: ['d', ...ids] }, _deleted: true });
       later(DAY + HOUR);
-      await meanwhile();
+      await looked(db);
       expect(leaves(db)).toEqual([winner, `${String(at + 1)}-d`].sort());
     });
   });
@@ -189,7 +201,7 @@ describe('branches of merged leaves', () => {
         expect(leaves(db).slice(1)).toEqual(['1-d']);
       }),
     );
-    await meanwhile();
+    await use(equal, looked);
     expect(await use(equal, (db) => leaves(db).map(isTombstone))).toEqual([false, true]);
   });
 
@@ -203,7 +215,7 @@ describe('branches of merged leaves', () => {
       await replicate(db, { _id: 'a', _revisions: { start: at + 1, ids: ['e', ...ids] }, n: 5 });
       expect(db.get('a')?.has(`${String(at)}-${ids[0] ?? ''}`)).toBe(false);
       later(DAY + HOUR);
-      await meanwhile();
+      await looked(db);
       expect(leaves(db)).toHaveLength(2);
     });
   });
@@ -226,7 +238,7 @@ describe('branches of merged leaves', () => {
   test('are purged once by whoever merged them: nobody writes any more then', async () => {
     const gateway = await started();
     const seq = await use(gateway, (db) => db.updateSeq);
-    await meanwhile();
+    await use(gateway, looked);
     expect(await use(gateway, (db) => [db.updateSeq, db.purgeSeq])).toEqual([seq, 1]);
   });
 
@@ -242,7 +254,7 @@ describe('branches of merged leaves', () => {
       }),
     );
     later(DAY + HOUR);
-    await meanwhile();
+    await use(gateway, looked);
     await merged(gateway);
   });
 
@@ -348,7 +360,7 @@ describe('once its branches are gone, a merge', () => {
     await sync(replica, gateway, 'back');
     await merged(gateway);
     later(3 * DAY);
-    await meanwhile();
+    await use(gateway, looked);
     await use(gateway, (db) => {
       expect([living(db).length, leaves(db).length, count(db), db.purgeSeq]).toEqual([1, 2, 2, 1]);
     });
@@ -415,7 +427,7 @@ describe('where others have the database too', () => {
       expect(gateway.engine.purged(NAME)).toEqual({ branches: 0, refused: 'no admin' });
     });
     expect(gateway.engine.purgedInAll()).toEqual({ branches: 0, refused: 1 });
-    await meanwhile();
+    await use(gateway, looked);
     expect(ids).toEqual([['a']]);
     await merged(gateway);
     later(2 * DAY + 2 * HOUR);
@@ -434,7 +446,7 @@ describe('where others have the database too', () => {
     const { purge, ids } = asked(() => ({ kind: 'purged', purged: new Map(), waiting }));
     const gateway = await due(purge, 'ab');
     await purged(gateway, 'b');
-    await meanwhile();
+    await use(gateway, looked);
     expect(ids).toEqual([['a', 'b']]);
     waiting = [];
     later(DAY + 3 * HOUR);
@@ -451,7 +463,7 @@ describe('where others have the database too', () => {
     await eventually(() => {
       expect(ids).toHaveLength(1);
     });
-    await meanwhile();
+    await use(gateway, looked);
     expect(ids).toHaveLength(1);
     fails = false;
     later(DAY + 3 * HOUR);

@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
+import { Purging } from '../../../src/conflicts/purging.js';
 import { until } from '../../system/support/wait.js';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
 import { startRecorder } from './recorder.js';
@@ -144,17 +145,28 @@ test('tombstones that a client brings again are harmless, and refused by nobody'
   expect(await shown(both.front, 'replica')).toMatchObject({ branches: 1 });
 });
 
+/** Has what is due of a database looked at, from the beginning to the end. */
+async function looked(name: string): Promise<void> {
+  const looks = vi.spyOn(Purging.prototype, 'purge');
+  onTestFinished(() => looks.mockRestore());
+  await purge();
+  await until('a look', () =>
+    looks.mock.calls.some(
+      ([db], at) => db.name === name && looks.mock.settledResults[at]?.type === 'fulfilled',
+    ),
+  );
+  looks.mockRestore();
+}
+
 test('nothing is purged while the upstream is away, or the document has not gone up', async () => {
   await merged('away', 'a', 'b');
   await both.goAway();
-  await purge();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await looked('away');
   expect(await leaves(both.front, 'away')).toEqual(MERGED);
   await both.comeBack();
   await isSettled(both.front, 'away');
   await both.front.ask('POST', '/_gateway/databases/away/pause', { json: {} });
-  await purge();
-  await new Promise((resolve) => setTimeout(resolve, 300));
+  await looked('away');
   expect(await leaves(both.front, 'away')).toEqual(MERGED);
   await both.front.ask('POST', '/_gateway/databases/away/resume', { json: {} });
   await isSettled(both.front, 'away');

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
@@ -203,7 +202,8 @@ test('a security object that is set is not put back by a copy that was read befo
   await until('it to be read', () => gate.waiting > 0);
   const members = { admins: { names: [], roles: [] }, members: { names: ['ann'], roles: [] } };
   expect((await front.ask('PUT', '/secured/_security', { json: members })).status).toBe(200);
+  const { last_synced: before } = await shown('secured');
   gate.open();
-  await pause(500);
+  await until('it to be in step again', async () => (await shown('secured')).last_synced !== before);
   expect((await front.ask('GET', '/secured/_security')).body).toEqual(members);
 });
