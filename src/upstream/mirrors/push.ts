@@ -14,6 +14,7 @@ import { naming } from './refused-account.js';
 import { PurgedTarget } from './purged-target.js';
 import type { PushSpec } from './rejected.js';
 import type { Session } from './session.js';
+import { surely } from '../surely.js';
 
 /**
  * Brings to the upstream what it has not got. What it refuses for good is put on a list, and passed.
@@ -110,7 +111,8 @@ async function nowAndThen(
  * one, or gone.
  */
 async function voidWhatWasLost({ mirror, upstream, signal }: Session): Promise<void> {
-  if (isOnBothSides(await checkpointOf(mirror, mirror.push, upstream, signal))) return;
+  const read = (): Promise<Checkpoint> => checkpointOf(mirror, mirror.push, upstream, signal);
+  if (isOnBothSides(await surely(read, (found) => !isOnBothSides(found), signal))) return;
   await mirror.context.databases.use(mirror.name, (db) => db.unsent.voidAll());
 }
 

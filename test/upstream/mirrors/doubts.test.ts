@@ -48,6 +48,7 @@ const seen = (): Promise<unknown> =>
 interface Shown {
   readonly state: string;
   readonly reason: string | null;
+  readonly ahead: number;
   readonly last_synced: string | null;
   readonly rejections: number;
 }
@@ -174,6 +175,26 @@ test('I6: what is too large for a moment is not given up', async () => {
   await front.ask('PUT', '/large/a', { json: {} });
   await inBoth('large');
   expect((await shown('large')).rejections).toBe(0);
+});
+
+test('what went up does not wait once more, though what the upstream noted of it is missing for a moment', async () => {
+  await prepare('noted');
+  await front.ask('PUT', '/noted/a', { json: {} });
+  await inBoth('noted');
+  await until('it to be noted', async () => (await shown('noted')).ahead === 0);
+  const asked = new Set<string>();
+  proxy.faults = (method, path) => {
+    // The mark is another matter.
+    if (method !== 'GET' || !/^\/noted\/_local\/(?!causeway-)/.test(path) || asked.has(path))
+      return undefined;
+    asked.add(path);
+    return answer(404, 'not_found', 'missing');
+  };
+  const { last_synced: before } = await shown('noted');
+  await sync('noted');
+  await until('it to be in step again', async () => (await shown('noted')).last_synced !== before);
+  expect(asked.size).toBe(2);
+  expect((await shown('noted')).ahead).toBe(0);
 });
 
 test('what is deleted is deleted upstream, though it is missing there for a moment', async () => {
