@@ -25,7 +25,8 @@ const MOST = 10_000;
 export class Creations {
   readonly #underWay = new Map<string, Promise<void>>();
   readonly #fruitless = new Map<string, number>();
-  readonly #restorations = new Queue();
+  /** Mirrors come and go one at a time: there is never a second one of a name. */
+  readonly #turns = new Queue();
   #isFull = false;
 
   constructor(
@@ -43,7 +44,7 @@ export class Creations {
    * What a crash left is put right: a database that is gone is not warm, whatever its record says.
    */
   restore(): Promise<void> {
-    return this.#restorations.add(() => this.#restore());
+    return this.#turns.add(() => this.#restore());
   }
 
   async #restore(): Promise<void> {
@@ -91,9 +92,10 @@ export class Creations {
   }
 
   /** The rules have it mirrored no more: what is here stays as it is. */
-  async release(mirror: Mirror): Promise<void> {
+  release(mirror: Mirror): Promise<void> {
     mirror.end();
-    await mirror.close();
+    const closed = mirror.close();
+    return this.#turns.add(() => closed);
   }
 
   /** Makes the mirror of a database that is upstream. Never fails. */
@@ -130,8 +132,12 @@ export class Creations {
       // Asked first: every request for a database that is not mirrored comes here.
       if (!(await this.#hasRoom())) return;
       await upstream.ask({ method: 'GET', path: encodeURIComponent(name), signal: closing });
-      if (closing.aborted || this.host.get(name) !== undefined) return;
-      await this.#make({ name, isWarm: false, created: Date.now() });
+      await this.#turns.add(async () => {
+        // Whatever it was about, much may have happened meanwhile.
+        if (closing.aborted || this.host.get(name) !== undefined) return;
+        if (this.host.ruleOf(name) === undefined) return;
+        await this.#make({ name, isWarm: false, created: Date.now() });
+      });
     } catch (error) {
       if (closing.aborted) return;
       if (this.#fruitless.size >= MOST) this.#fruitless.clear();
@@ -167,7 +173,9 @@ export class Creations {
     const { upstream, databases, closing } = context;
     if (databases.exists(name)) throw databaseExists();
     if (!upstream.isOnline && host.ruleOf(name)?.createOffline === true) {
-      await this.#make({ name, isWarm: true, toCreate: parameters, created: Date.now() });
+      await this.#turns.add(() =>
+        this.#make({ name, isWarm: true, toCreate: parameters, created: Date.now() }),
+      );
       await databases.create(name, { partitioned: parameters.partitioned === 'true' });
       await databases.use(name, (db) => db.trackUnsent(true));
       return;
