@@ -2,7 +2,7 @@ import { CouchError, notFound } from '../../errors.js';
 import type { Rejection } from '../../rejections/rejection.js';
 import type { Database } from '../../store/types.js';
 import { isDatabaseName } from '../../store/names.js';
-import { put } from './control.js';
+import { createUpstream } from './control.js';
 import type { Mirror } from './mirror.js';
 import { pushSides } from './push.js';
 import { isStuck } from './state.js';
@@ -22,16 +22,12 @@ export async function resync(mirror: Mirror): Promise<void> {
   mirror.wake();
 }
 
-/** Everything here goes into the upstream database, which is made where there is none. @throws CouchError */
+/** Everything here goes into the upstream database, which is made as it is here where there is none. @throws CouchError */
 export async function pushAll(mirror: Mirror): Promise<void> {
   const { context, name } = mirror;
   await mirror.during(async () => {
     const isPartitioned = await context.databases.use(name, (db) => db.isPartitioned);
-    await put(context, name, isPartitioned ? { partitioned: 'true' } : {}, mirror.context.closing).catch(
-      (error: unknown) => {
-        if (!(error instanceof CouchError) || error.status !== 412) throw error;
-      },
-    );
+    await createUpstream(mirror, isPartitioned ? { partitioned: 'true' } : {}, context.closing);
     await reconnect(mirror);
     await mirror.hear({ type: 'chosen' });
   });
@@ -51,7 +47,7 @@ async function reconnect(mirror: Mirror): Promise<void> {
       for (const { id } of [mirror.pull, mirror.push]) await db.deleteLocal(`_local/${id}`);
       await mirror.undelivered.clear();
     });
-  await mirror.note({ ...UNKNOWN, isFound: undefined, toCreate: undefined });
+  await mirror.note({ ...UNKNOWN, isFound: undefined, toCreate: undefined, isAsked: undefined });
 }
 
 /**

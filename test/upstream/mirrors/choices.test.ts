@@ -62,6 +62,44 @@ describe('a database that was deleted upstream', () => {
     await until('all there', async () => Object.keys(await contentOf(back, 'gone')).length === 5);
   });
 
+  test('is made again for those who may use it here', async () => {
+    await prepare('shared');
+    const security = { admins: { names: [], roles: [] }, members: { names: ['ann'], roles: [] } };
+    expect((await front.ask('PUT', '/shared/_security', { json: security })).status).toBe(200);
+    await back.ask('DELETE', '/shared');
+    await write('shared', 'more');
+    await become('shared', 'upstream-missing');
+    await pushAll(mirrorOf('shared'));
+    await until('all there', async () => Object.keys(await contentOf(back, 'shared')).length === 4);
+    expect((await back.ask('GET', '/shared/_security')).body).toEqual(security);
+    expect((await front.ask('GET', '/shared/_security')).body).toEqual(security);
+  });
+
+  test('is not purged, or secured, here alone', async () => {
+    await prepare('undecided');
+    await back.ask('DELETE', '/undecided');
+    await write('undecided', 'more');
+    await become('undecided', 'upstream-missing');
+    const [content, security] = [await contentOf(front, 'undecided'), '/undecided/_security'];
+    const { body: before } = await front.ask('GET', security);
+    const refused = {
+      status: 503,
+      body: {
+        error: 'service_unavailable',
+        reason: 'There is no such database upstream. What becomes of the mirror is to be decided first.',
+      },
+    };
+    const purge = { json: { d1: [content.d1] } };
+    expect(await front.ask('POST', '/undecided/_purge', purge)).toMatchObject(refused);
+    const members = { json: { members: { names: ['ann'], roles: [] } } };
+    expect(await front.ask('PUT', security, members)).toMatchObject(refused);
+    expect(await contentOf(front, 'undecided')).toEqual(content);
+    expect((await front.ask('GET', security)).body).toEqual(before);
+    await detach(mirrorOf('undecided'));
+    expect((await front.ask('POST', '/undecided/_purge', purge)).status).toBe(201);
+    expect((await front.ask('PUT', security, members)).status).toBe(200);
+  });
+
   test('may be local from then on', async () => {
     await prepare('detached');
     await back.ask('DELETE', '/detached');
