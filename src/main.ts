@@ -2,19 +2,18 @@ import { setFlagsFromString } from 'node:v8';
 import { Argument, Command, CommanderError, Option } from 'commander';
 import type { ConflictsCommand } from './commands/conflicts/command.js';
 import { CONFLICT_ACTIONS, conflicts } from './commands/conflicts/conflicts.js';
-import { replicate } from './commands/replicate/replicate.js';
 import type { ReplicateCommand } from './commands/replicate/command.js';
 import { mirror, MIRROR_ACTIONS, type MirrorCommand } from './commands/mirror.js';
 import type { ServerAccess } from './commands/server.js';
 import { endWithReader, outliveReader } from './commands/reader.js';
 import { firstSignal } from './commands/signals.js';
 import { status, type StatusCommand } from './commands/status.js';
-import { verify, type VerifyCommand } from './commands/verify.js';
+import type { VerifyCommand } from './commands/verify.js';
 import { exitCodes, StartError } from './config/exit.js';
 import { type KeyKind, keys } from './config/keys.js';
 import { type ConfigInput, type LoadedConfig, loadConfig, locateData } from './config/load.js';
 import { showConfig } from './config/show.js';
-import { createGateway, type Gateway } from './gateway.js';
+import type { Gateway } from './gateway.js';
 import { createLogger, type Logger } from './observe/log.js';
 import { Rules } from './upstream/rules.js';
 import { version } from './version.js';
@@ -112,6 +111,7 @@ function program(): Command {
     .option('--json', 'print one JSON object a line')
     .addHelpText('after', EXIT_CODES)
     .action(async (flags: Flags) => {
+      const { verify } = await import('./commands/verify.js');
       process.exitCode = await verify(verifyCommand(flags));
     });
   causeway
@@ -136,6 +136,7 @@ function program(): Command {
     .addHelpText('after', SIDES)
     .addHelpText('after', EXIT_CODES)
     .action(async (source: string, target: string, flags: Flags) => {
+      const { replicate } = await import('./commands/replicate/replicate.js');
       process.exitCode = await replicate(replicateCommand(source, target, flags));
     });
   withServer(causeway.command('status'))
@@ -313,6 +314,7 @@ async function serve(loaded: LoadedConfig): Promise<void> {
   for (const warning of loaded.warnings) log.warn(warning);
   // Listened to from the start: a signal during a long start stops the gateway as soon as it is up.
   const stop = firstSignal();
+  const { createGateway } = await import('./gateway.js');
   const gateway = await createGateway(loaded, { log });
   announce(gateway);
   log.info({ url: gateway.url, data: gateway.data, passwordFile: gateway.passwordFile }, 'ready');
