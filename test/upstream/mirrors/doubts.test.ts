@@ -1,78 +1,21 @@
-import { isDeepStrictEqual } from 'node:util';
-import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest';
-import { startUsers, type Users } from '../../auth/users/gateway.js';
-import { type Fault, type FaultyProxy, startFaultyProxy } from '../../support/faulty-proxy.js';
+import { expect, test } from 'vitest';
+import type { Fault } from '../../support/faulty-proxy.js';
 import { until } from '../../system/support/wait.js';
 import { linkOf } from '../pair.js';
-import { type Gate, startGate } from './gate.js';
-import { contentOf, fill, isHere, mirroring } from './pair.js';
+import { overLine, refusal } from './over-line.js';
+import { contentOf, fill } from './pair.js';
 
-let back: Users;
-let front: Users;
-let gate: Gate;
-let proxy: FaultyProxy;
-
-beforeAll(async () => {
-  back = await startUsers();
-  gate = await startGate(back.gateway.url);
-  proxy = await startFaultyProxy(Number(new URL(gate.url).port));
-  front = await startUsers(
-    mirroring(`http://127.0.0.1:${proxy.port}/`, {
-      // Nothing but what is tested here wakes a mirror.
-      upstream: { pollInterval: 60_000, probeInterval: 200, mirrorIdle: 200, allowDelete: true },
-      perUser: { enable: true },
-      databases: [
-        { match: 'offline-*', mode: 'mirror', createOffline: true },
-        { match: 'userdb-*', mode: 'proxy' },
-        { match: '*', mode: 'mirror' },
-      ],
-    }),
-  );
-  await seen();
+const line = overLine({
+  // Nothing but what is tested here wakes a mirror.
+  upstream: { pollInterval: 60_000, probeInterval: 200, mirrorIdle: 200, allowDelete: true },
+  perUser: { enable: true },
+  databases: [
+    { match: 'offline-*', mode: 'mirror', createOffline: true },
+    { match: 'userdb-*', mode: 'proxy' },
+    { match: '*', mode: 'mirror' },
+  ],
 });
-beforeEach(async () => {
-  proxy.faults = () => undefined;
-  gate.open();
-  await seen();
-});
-afterAll(async () => {
-  await front.stop();
-  await proxy.close();
-  gate.close();
-  await back.stop();
-});
-
-const seen = (): Promise<unknown> =>
-  until('the upstream to be seen', async () => (await linkOf(front)).state === 'online');
-
-interface Shown {
-  readonly state: string;
-  readonly reason: string | null;
-  readonly ahead: number;
-  readonly last_synced: string | null;
-  readonly rejections: number;
-}
-
-const shown = async (name: string): Promise<Shown> =>
-  (await front.ask('GET', `/_gateway/databases/${name}`)).body as Shown;
-
-/** A database in both places, between which changes flow. */
-async function prepare(name: string): Promise<void> {
-  await back.ask('PUT', `/${name}`);
-  await fill(back, name, 3);
-  await isHere({ front, back }, name);
-  await until('it to be in step', async () => (await shown(name)).last_synced !== null);
-}
-
-/** Has it look at once. */
-const sync = (name: string): Promise<unknown> =>
-  front.ask('POST', `/_gateway/databases/${name}/sync`, { json: {} });
-
-const answer = (status: number, error: string, reason: string): Fault => ({
-  kind: 'answer',
-  status,
-  body: JSON.stringify({ error, reason }),
-});
+const { shown, prepare, sync, inBoth } = line;
 
 /** Something goes wrong with so many requests. @returns how many it went wrong with */
 function failing(
@@ -81,16 +24,12 @@ function failing(
   isMeant: (method: string, path: string) => boolean,
 ): () => number {
   let count = 0;
-  proxy.faults = (method, path) => (isMeant(method, path) && count < times ? (count++, fault) : undefined);
+  line.proxy.faults = (method, path) =>
+    isMeant(method, path) && count < times ? (count++, fault) : undefined;
   return () => count;
 }
 
-const MISSING = answer(404, 'not_found', 'Database does not exist.');
-
-const inBoth = (name: string): Promise<unknown> =>
-  until('both to have the same', async () =>
-    isDeepStrictEqual(await contentOf(front, name), await contentOf(back, name)),
-  );
+const MISSING = refusal(404, 'not_found', 'Database does not exist.');
 
 test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
   [
@@ -103,20 +42,20 @@ test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
     'its security object is refused for a moment',
     'offline-refused',
     (method, path) => method === 'PUT' && path === '/offline-refused/_security',
-    answer(401, 'unauthorized', 'Name or password is incorrect.'),
+    refusal(401, 'unauthorized', 'Name or password is incorrect.'),
   ],
 ])('what is made while the upstream is away is made there, though %s', async (_, name, isMeant, fault) => {
-  proxy.faults = () => answer(503, 'fault', 'injected');
-  await front.ask('GET', '/');
-  await until('the upstream to be lost', async () => (await linkOf(front)).state === 'offline');
-  expect((await front.ask('PUT', `/${name}`)).status).toBe(201);
+  line.proxy.faults = () => refusal(503, 'fault', 'injected');
+  await line.front.ask('GET', '/');
+  await until('the upstream to be lost', async () => (await linkOf(line.front)).state === 'offline');
+  expect((await line.front.ask('PUT', `/${name}`)).status).toBe(201);
   const security = { admins: { names: [], roles: [] }, members: { names: ['ann'], roles: [] } };
-  expect((await front.ask('PUT', `/${name}/_security`, { json: security })).status).toBe(200);
-  await fill(front, name, 3);
+  expect((await line.front.ask('PUT', `/${name}/_security`, { json: security })).status).toBe(200);
+  await fill(line.front, name, 3);
   const failures = failing(fault, 1, isMeant);
   await until('the failure', () => failures() === 1);
-  await until('all there', async () => Object.keys(await contentOf(back, name)).length === 3);
-  expect((await back.ask('GET', `/${name}/_security`)).body).toEqual(security);
+  await until('all there', async () => Object.keys(await contentOf(line.back, name)).length === 3);
+  expect((await line.back.ask('GET', `/${name}/_security`)).body).toEqual(security);
   await until('it to be well', async () => (await shown(name)).state === 'warm');
 });
 
@@ -126,12 +65,13 @@ test.each([
   [429, 'too_many_requests'],
 ])('nobody is locked out for long by a %i for the security object', async (status, error) => {
   const name = `members-${status}`;
-  await front.put('ann', { password: 'pear' });
-  await back.ask('PUT', `/${name}`);
-  await back.ask('PUT', `/${name}/_security`, { json: { members: { names: ['ann'] } } });
+  await line.front.put('ann', { password: 'pear' });
+  await line.back.ask('PUT', `/${name}`);
+  await line.back.ask('PUT', `/${name}/_security`, { json: { members: { names: ['ann'] } } });
   await prepare(name);
-  const ann = async (): Promise<number> => (await front.ask('GET', `/${name}`, { as: 'ann:pear' })).status;
-  const failures = failing(answer(status, error, 'Not now.'), 1, (_, path) => path === `/${name}/_security`);
+  const ann = async (): Promise<number> =>
+    (await line.front.ask('GET', `/${name}`, { as: 'ann:pear' })).status;
+  const failures = failing(refusal(status, error, 'Not now.'), 1, (_, path) => path === `/${name}/_security`);
   await sync(name);
   await until('the failure', () => failures() === 1);
   await until('it to be in step', async () => (await shown(name)).state === 'warm');
@@ -143,24 +83,24 @@ test.each<[string, string, (path: string) => boolean, string]>([
   ['the mark in a database', 'unmarked', (path) => path.startsWith('/unmarked/_local/causeway-'), 'missing'],
 ])('a mirror goes on by itself, though %s is missing for a moment', async (_, name, isMeant, reason) => {
   await prepare(name);
-  const failures = failing(answer(404, 'not_found', reason), 6, (__, path) => isMeant(path));
-  await front.ask('PUT', `/${name}/here`, { json: {} });
+  const failures = failing(refusal(404, 'not_found', reason), 6, (__, path) => isMeant(path));
+  await line.front.ask('PUT', `/${name}/here`, { json: {} });
   await sync(name);
   await until('the failure', () => failures() === 6);
-  await until('it to go up', async () => 'here' in (await contentOf(back, name)), { ceiling: 5000 });
+  await until('it to go up', async () => 'here' in (await contentOf(line.back, name)), { ceiling: 5000 });
   expect((await shown(name)).state).toBe('warm');
 });
 
 test('I4: a purge is followed though something between says that there is no list of purges', async () => {
   await prepare('listless');
-  const { d1 } = await contentOf(front, 'listless');
+  const { d1 } = await contentOf(line.front, 'listless');
   const failures = failing({ kind: 'answer', status: 404, body: '<h1>Not found</h1>' }, 1, (_, path) =>
     path.startsWith('/listless/_purged_infos'),
   );
-  await back.ask('POST', '/listless/_purge', { json: { d1: [d1] } });
+  await line.back.ask('POST', '/listless/_purge', { json: { d1: [d1] } });
   await sync('listless');
   await until('the failure', () => failures() === 1);
-  await until('it to be gone', async () => !('d1' in (await contentOf(front, 'listless'))), {
+  await until('it to be gone', async () => !('d1' in (await contentOf(line.front, 'listless'))), {
     ceiling: 5000,
   });
 });
@@ -168,27 +108,27 @@ test('I4: a purge is followed though something between says that there is no lis
 test('I6: what is too large for a moment is not given up', async () => {
   await prepare('large');
   failing(
-    answer(413, 'too_large', 'Not now.'),
+    refusal(413, 'too_large', 'Not now.'),
     1,
     (method, path) => method === 'POST' && path.endsWith('/_bulk_docs'),
   );
-  await front.ask('PUT', '/large/a', { json: {} });
+  await line.front.ask('PUT', '/large/a', { json: {} });
   await inBoth('large');
   expect((await shown('large')).rejections).toBe(0);
 });
 
 test('what went up does not wait once more, though what the upstream noted of it is missing for a moment', async () => {
   await prepare('noted');
-  await front.ask('PUT', '/noted/a', { json: {} });
+  await line.front.ask('PUT', '/noted/a', { json: {} });
   await inBoth('noted');
   await until('it to be noted', async () => (await shown('noted')).ahead === 0);
   const asked = new Set<string>();
-  proxy.faults = (method, path) => {
+  line.proxy.faults = (method, path) => {
     // The mark is another matter.
     if (method !== 'GET' || !/^\/noted\/_local\/(?!causeway-)/.test(path) || asked.has(path))
       return undefined;
     asked.add(path);
-    return answer(404, 'not_found', 'missing');
+    return refusal(404, 'not_found', 'missing');
   };
   const { last_synced: before } = await shown('noted');
   await sync('noted');
@@ -200,31 +140,31 @@ test('what went up does not wait once more, though what the upstream noted of it
 test('what is deleted is deleted upstream, though it is missing there for a moment', async () => {
   await prepare('deleted');
   failing(MISSING, 1, (method) => method === 'DELETE');
-  expect((await front.ask('DELETE', '/deleted')).status).toBe(200);
-  expect((await back.ask('GET', '/deleted')).status).toBe(404);
+  expect((await line.front.ask('DELETE', '/deleted')).status).toBe(200);
+  expect((await line.back.ask('GET', '/deleted')).status).toBe(404);
 });
 
 test('a user gets their database, though it is missing for a moment', async () => {
   const path = `/userdb-${Buffer.from('eva').toString('hex')}`;
   const failures = failing(MISSING, 1, (method, at) => method === 'GET' && at === `${path}/_security`);
-  await front.put('eva', { password: 'pear' });
+  await line.front.put('eva', { password: 'pear' });
   await until('the failure', () => failures() === 1);
   await until('it to be hers', async () => {
-    const { body } = await back.ask('GET', `${path}/_security`);
+    const { body } = await line.back.ask('GET', `${path}/_security`);
     return (body as { members?: { names?: string[] } }).members?.names?.includes('eva');
   });
 });
 
 test('a security object that is set is not put back by a copy that was read before', async () => {
   await prepare('secured');
-  gate.holds = (method, path, isClients) =>
+  line.gate.holds = (method, path, isClients) =>
     !isClients && method === 'GET' && path === '/secured/_security' && 'answer';
   await sync('secured');
-  await until('it to be read', () => gate.waiting > 0);
+  await until('it to be read', () => line.gate.waiting > 0);
   const members = { admins: { names: [], roles: [] }, members: { names: ['ann'], roles: [] } };
-  expect((await front.ask('PUT', '/secured/_security', { json: members })).status).toBe(200);
+  expect((await line.front.ask('PUT', '/secured/_security', { json: members })).status).toBe(200);
   const { last_synced: before } = await shown('secured');
-  gate.open();
+  line.gate.open();
   await until('it to be in step again', async () => (await shown('secured')).last_synced !== before);
-  expect((await front.ask('GET', '/secured/_security')).body).toEqual(members);
+  expect((await line.front.ask('GET', '/secured/_security')).body).toEqual(members);
 });
