@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { requireRight, type Right } from '../auth/rights.js';
 import { securityOf } from '../auth/security.js';
 import { isServerAdmin } from '../auth/usercontext.js';
@@ -10,8 +10,8 @@ import type { Database } from '../store/types.js';
 import type { Admission } from '../upstream/mirrors/mirrors.js';
 import { ClientGone, requireContentType } from './body.js';
 import { errorBody, methodNotAllowed } from './errors.js';
-import { Exchange, type Params, type Rewriting } from './exchange.js';
-import { letEnd } from './refusals.js';
+import { Exchange, type Rewriting } from './exchange.js';
+import { letEnd, refuse } from './refusals.js';
 import { refuseForgery } from './forgery.js';
 import { passOn } from './passing.js';
 import { seenBy } from './seen.js';
@@ -117,22 +117,24 @@ export function addResource(app: FastifyInstance, server: Server, resource: Reso
   tables.set(app, table);
   table.push(resource);
   server.resources.add(resource);
-  app.route({
-    method: app.supportedMethods,
-    url: resource.path,
-    handler: async (request, reply) => {
-      reply.hijack();
-      if (!(await hasTurn(request.raw.socket, reply.raw))) return;
-      const exchange = new Exchange(
-        server,
-        request.raw,
-        reply.raw,
-        request.params as Params,
-        request.query as string,
-      );
-      await serve(exchange, resource);
-    },
-  });
+}
+
+/** Has the resource of its path answer a request. */
+export async function answerRequest(
+  server: Server,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  reply.hijack();
+  const found = server.resources.find(request.raw.url ?? '/');
+  if (found === undefined) {
+    refuse(reply.raw, notFound(), server.config.limits.progressTimeout);
+    return;
+  }
+  if (!(await hasTurn(request.raw.socket, reply.raw))) return;
+  const { resource, params } = found;
+  const exchange = new Exchange(server, request.raw, reply.raw, params, request.query as string);
+  await serve(exchange, resource);
 }
 
 /** How many requests of each connection wait for their turn. */

@@ -4,7 +4,7 @@ import type { Resource } from './resource.js';
 
 const ANY: HTTPMethod = 'GET';
 
-/** Finds the resource of a path as Fastify does, for requests that come from within. */
+/** Finds the resource of a path, whatever the method. */
 export class Resources {
   readonly #router: ReturnType<typeof findMyWay>;
 
