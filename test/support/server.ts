@@ -30,9 +30,12 @@ export interface Program {
   printed(stream: 'stdout' | 'stderr', pattern: RegExp): Promise<RegExpExecArray>;
 }
 
-/** Starts `node dist/main.js ARGS`, compiled first where it is stale. */
+let isPrepared = false;
+
+/** Starts `node dist/main.js ARGS`, compiled before the first start where it is stale. */
 export function startProgram(args: readonly string[], options: ProgramOptions = {}): Program {
-  prepare();
+  if (!isPrepared) prepare();
+  isPrepared = true;
   return startProcess(process.execPath, [path.join(root, 'dist/main.js'), ...args], options);
 }
 
