@@ -140,6 +140,7 @@ class Round {
   async run(): Promise<ConflictRound> {
     const { upstream, fronts, partitions, round } = this.options;
     await upstream.couch.put(`/${this.#database}`);
+    for (const { line } of fronts) line.counts.clear();
     // Clients begin the others by themselves, without an ancestor in common.
     const docs = IDS.filter((id) => !id.startsWith('born')).map((_id) => ({
       _id,

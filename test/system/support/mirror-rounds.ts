@@ -116,7 +116,10 @@ class Round {
     const { upstream, fronts, event, round } = this.options;
     await upstream.couch.put(`/${this.#database}`);
     for (let n = 0; n < 20; n += 1) await this.#writers[0]?.write();
-    for (const { line } of fronts) line.spoil();
+    for (const { line } of fronts) {
+      line.counts.clear();
+      line.spoil();
+    }
     try {
       for (const writer of this.#writers) writer.start();
       await Promise.all(this.#clients.map((clients, at) => clients.start(this.#remote(at), this.#names(at))));
