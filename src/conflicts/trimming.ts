@@ -31,6 +31,8 @@ export class Trimming {
   #running: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #limits: string;
+  /** Everything is due, by other limits than whatever is looked at by now. */
+  #isStale = false;
 
   constructor(private readonly options: TrimmingOptions) {
     this.#every = options.trimEvery ?? MINUTE;
@@ -66,7 +68,7 @@ export class Trimming {
     if (limits === this.#limits) return;
     this.#limits = limits;
     this.options.purging.restart();
-    for (const name of this.#due.keys()) this.#due.set(name, 0);
+    this.#isStale = true;
     this.#go();
   }
 
@@ -77,11 +79,16 @@ export class Trimming {
 
   #go(): void {
     if (this.#closing.signal.aborted) return;
-    this.#running ??= this.#trimAll().finally(() => (this.#running = undefined));
+    this.#running ??= this.#trimAll().finally(() => {
+      this.#running = undefined;
+      if (this.#isStale) this.#go();
+    });
   }
 
   /** One after the other. */
   async #trimAll(): Promise<void> {
+    if (this.#isStale) for (const name of this.#due.keys()) this.#due.set(name, 0);
+    this.#isStale = false;
     for (const [name, at] of this.#due) {
       if (this.#closing.signal.aborted) return;
       if (at <= Date.now()) await this.#trim(name);

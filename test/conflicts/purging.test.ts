@@ -4,7 +4,7 @@ import { createLogger } from '../../src/observe/log.js';
 import { basesOf } from '../../src/conflicts/bases.js';
 import { explain } from '../../src/conflicts/explain.js';
 import { liveLeaves, readTree } from '../../src/conflicts/graph.js';
-import { type PurgeLeaves, type PurgeOutcome, Purging } from '../../src/conflicts/purging.js';
+import { purgeHere, type PurgeLeaves, type PurgeOutcome, Purging } from '../../src/conflicts/purging.js';
 import { isTombstone, tombstoneRev } from '../../src/conflicts/revisions.js';
 import { parseState } from '../../src/conflicts/states.js';
 import { undo } from '../../src/conflicts/undo.js';
@@ -411,6 +411,30 @@ describe('where others have the database too', () => {
     });
     await merged(gateway);
     isThere = true;
+    await purged(gateway);
+  });
+
+  test('limits that change while somebody is asked count at once', async () => {
+    let calls = 0;
+    let answer = (): void => undefined;
+    const purge: PurgeLeaves = async (db, requests, signal) => {
+      if (++calls > 1) return purgeHere(db, requests, signal);
+      await new Promise<void>((resolve) => (answer = resolve));
+      return { kind: 'later' };
+    };
+    const branches: { maxAge: number | undefined } = { maxAge: undefined };
+    const gateway = await start({ purge, branches, journal: LONG, trimEvery: HOUR });
+    await use(gateway, (db) => clash(db));
+    await merged(gateway);
+    later(2 * DAY);
+    for (const maxAge of [DAY, DAY + HOUR]) {
+      branches.maxAge = maxAge;
+      gateway.engine.reconfigure();
+      await eventually(() => {
+        expect(calls).toBe(1);
+      });
+    }
+    answer();
     await purged(gateway);
   });
 

@@ -3,6 +3,7 @@ import { Purging } from '../../../src/conflicts/purging.js';
 import { until } from '../../system/support/wait.js';
 import { startUsers, type Users } from '../../auth/users/gateway.js';
 import { startRecorder } from './recorder.js';
+import { linkOf } from '../pair.js';
 import { isHere, type Mirrored, mirroring, startMirrored, type Values } from '../mirrors/pair.js';
 
 /** A change of it has everything looked at anew; no branch is younger. */
@@ -59,6 +60,11 @@ const isSettled = (server: Server, name: string): Promise<unknown> =>
     const { state, ahead } = body as { state: string; ahead: number };
     return state === 'warm' && ahead === 0;
   });
+
+async function lastSynced(name: string): Promise<string | null> {
+  const { body } = await both.front.ask('GET', `/_gateway/databases/${name}`);
+  return (body as { last_synced: string | null }).last_synced;
+}
 
 /** A document that the gateway has merged, here and there. */
 async function merged(name: string, ...ids: string[]): Promise<void> {
@@ -164,11 +170,14 @@ test('nothing is purged while the upstream is away, or the document has not gone
   await looked('away');
   expect(await leaves(both.front, 'away')).toEqual(MERGED);
   await both.comeBack();
-  await isSettled(both.front, 'away');
+  // It is as it was while the upstream is away, too.
+  await until('the upstream to be seen', async () => (await linkOf(both.front)).state === 'online');
   await both.front.ask('POST', '/_gateway/databases/away/pause', { json: {} });
   await looked('away');
   expect(await leaves(both.front, 'away')).toEqual(MERGED);
+  const before = await lastSynced('away');
   await both.front.ask('POST', '/_gateway/databases/away/resume', { json: {} });
+  await until('it to be in step', async () => (await lastSynced('away')) !== before);
   await isSettled(both.front, 'away');
   await purge();
   for (const server of [both.front, both.back]) await have(server, 'away', ALONE);
