@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
-import { CouchError, forbidden, unavailable } from '../../errors.js';
+import { CouchError, forbidden } from '../../errors.js';
 import { refusalOf } from '../../auth/rights.js';
 import { parseSecurity, type SecurityObject } from '../../auth/security.js';
 import type { HttpRequest } from '../../replication/http/client.js';
@@ -176,7 +176,7 @@ export function requireDeletable(
 
 /**
  * Does upstream what is about to be done here, unless the two never had to do with each other.
- * @throws CouchError 503 where the upstream database is not the one that is known: it may be there again at any moment, and
+ * @throws CouchError 409 where the upstream database is not the one that is known: it may be there again at any moment, and
  * would bring back what was done here alone
  */
 export async function doUpstream(
@@ -186,6 +186,10 @@ export async function doUpstream(
 ): Promise<unknown> {
   if (record.upstream === undefined) return undefined;
   if (isStuck(standing.state))
-    throw unavailable(`${standing.reason ?? ''} What becomes of the mirror is to be decided first.`.trim());
+    throw new CouchError(
+      409,
+      'conflict',
+      `${standing.reason ?? ''} What becomes of the mirror is to be decided first.`.trim(),
+    );
   return ask(context, name, request, signal);
 }

@@ -83,9 +83,9 @@ describe('a database that was deleted upstream', () => {
     const [content, security] = [await contentOf(front, 'undecided'), '/undecided/_security'];
     const { body: before } = await front.ask('GET', security);
     const refused = {
-      status: 503,
+      status: 409,
       body: {
-        error: 'service_unavailable',
+        error: 'conflict',
         reason: 'There is no such database upstream. What becomes of the mirror is to be decided first.',
       },
     };
