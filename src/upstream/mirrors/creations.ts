@@ -173,9 +173,11 @@ export class Creations {
     const { upstream, databases, closing } = context;
     if (databases.exists(name)) throw databaseExists();
     if (!upstream.isOnline && host.ruleOf(name)?.createOffline === true) {
-      await this.#turns.add(() =>
-        this.#make({ name, isWarm: true, toCreate: parameters, created: Date.now() }),
-      );
+      await this.#turns.add(async () => {
+        // Somebody else may be making it.
+        if (host.get(name) !== undefined) throw databaseExists();
+        await this.#make({ name, isWarm: true, toCreate: parameters, created: Date.now() });
+      });
       await databases.create(name, { partitioned: parameters.partitioned === 'true' });
       await databases.use(name, (db) => db.trackUnsent(true));
       return;

@@ -59,6 +59,24 @@ test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
   await until('it to be well', async () => (await shown(name)).state === 'warm');
 });
 
+test('what two make at once while the upstream is away is made there once', async () => {
+  const name = 'offline-twice';
+  line.proxy.faults = () => refusal(503, 'fault', 'injected');
+  await line.front.ask('GET', '/');
+  await until('the upstream to be lost', async () => (await linkOf(line.front)).state === 'offline');
+  const both = await Promise.all([1, 2].map(() => line.front.ask('PUT', `/${name}`)));
+  expect(both.map(({ status }) => status).sort()).toEqual([201, 412]);
+  await fill(line.front, name, 3);
+  let made = 0;
+  line.proxy.faults = (method, path) => {
+    if (method === 'PUT' && path === `/${name}`) made++;
+    return undefined;
+  };
+  await until('all there', async () => Object.keys(await contentOf(line.back, name)).length === 3);
+  await until('it to be well', async () => (await shown(name)).state === 'warm');
+  expect(made).toBe(1);
+});
+
 test.each([
   [401, 'unauthorized'],
   [403, 'forbidden'],
