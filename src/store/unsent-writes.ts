@@ -43,6 +43,8 @@ interface NewRow {
   readonly since: Waiting | undefined;
 }
 
+const NONE: ReadonlyMap<number, Waiting> = new Map();
+
 /** What one commit does to the account of rows that the upstream has not got. */
 export class UnsentWrites {
   #now: UnsentState | undefined;
@@ -84,8 +86,13 @@ export class UnsentWrites {
     batch: Batch,
   ): Promise<UnsentState | undefined> {
     if (this.#now !== undefined) {
-      this.#now = await this.#pass(this.#now);
-      this.#now = await this.#follow(this.#now, touched, updateSeq);
+      // Most commits have nothing to read here, and each wait that is none would cost them something.
+      const until = Math.min(this.#sentThrough, this.context.state.updateSeq);
+      if (until > this.#now.sent) this.#now = await this.#pass(this.#now, until);
+      const moved = movedOf(touched);
+      const places = placesOf(this.#now, moved);
+      const waited = places.length === 0 ? NONE : await this.#takeOut(this.#now, places);
+      this.#now = this.#follow(this.#now, moved, waited, updateSeq);
       for (const entry of this.#entries.values()) writeEntry(batch, entry);
     }
     const { unsent } = this.context;
@@ -95,12 +102,9 @@ export class UnsentWrites {
     return this.#now;
   }
 
-  /** What was sent waits no more. */
-  async #pass(now: UnsentState): Promise<UnsentState> {
-    const { level, state } = this.context;
-    const until = Math.min(this.#sentThrough, state.updateSeq);
-    if (until <= now.sent) return now;
-    const found = await level.iterator({ ...entryRange(now.sent, until), limit: PAGE }).all();
+  /** What was sent, up to a sequence, waits no more. */
+  async #pass(now: UnsentState, until: number): Promise<UnsentState> {
+    const found = await this.context.level.iterator({ ...entryRange(now.sent, until), limit: PAGE }).all();
     const entries = found.map(([key, text]) => parseEntry(key, text));
     const sent = found.length < PAGE ? until : Math.min(until, entries.at(-1)?.last ?? until);
     let { count } = now;
@@ -128,11 +132,16 @@ export class UnsentWrites {
     return (await after(sent)) - (await after(Math.min(until, floor)));
   }
 
-  /** Documents that are written wait at their new places, if they were not pulled, or waited before. */
-  async #follow(now: UnsentState, touched: Iterable<Touched>, updateSeq: number): Promise<UnsentState> {
-    const moved: Touched[] = [];
-    for (const one of touched) if (one.after?.seq !== one.before?.seq) moved.push(one);
-    const waited = await this.#takeOut(now, moved);
+  /**
+   * Documents that are written wait at their new places, if they were not pulled, or waited before.
+   * @param waited those that did, by their sequences
+   */
+  #follow(
+    now: UnsentState,
+    moved: readonly Touched[],
+    waited: ReadonlyMap<number, Waiting>,
+    updateSeq: number,
+  ): UnsentState {
     const time = Date.now();
     const rows: NewRow[] = [];
     for (const { before, after, isLocal } of moved) {
@@ -147,19 +156,18 @@ export class UnsentWrites {
 
   /**
    * Takes documents that waited out of their entries.
+   * @param places sequences at which they may have done so
    * @returns the sequence where they did → since when
    */
   async #takeOut(
-    { sent, floor, floorTime, count }: UnsentState,
-    moved: readonly Touched[],
+    { floor, floorTime }: UnsentState,
+    places: readonly number[],
   ): Promise<ReadonlyMap<number, Waiting>> {
     const waited = new Map<number, Waiting>();
-    if (count === 0) return waited;
     const indexed: number[] = [];
-    for (const { before } of moved) {
-      if (before === undefined || before.seq <= sent) continue;
-      if (before.seq <= floor) waited.set(before.seq, { time: floorTime, seq: 0 });
-      else indexed.push(before.seq);
+    for (const seq of places) {
+      if (seq <= floor) waited.set(seq, { time: floorTime, seq: 0 });
+      else indexed.push(seq);
     }
     await this.#load(new Set(indexed.map(blockEnd)));
     await this.#load(new Set(indexed.filter((seq) => this.#entryOf(seq) === undefined)));
@@ -203,14 +211,32 @@ export class UnsentWrites {
   }
 }
 
+/** Documents that the commit gives another place in the feed, or takes out of it. */
+function movedOf(touched: Iterable<Touched>): Touched[] {
+  const moved: Touched[] = [];
+  for (const one of touched) if (one.after?.seq !== one.before?.seq) moved.push(one);
+  return moved;
+}
+
+/** Where documents may have waited until now. */
+function placesOf({ sent, count }: UnsentState, moved: readonly Touched[]): number[] {
+  const places: number[] = [];
+  if (count === 0) return places;
+  for (const { before } of moved) if (before !== undefined && before.seq > sent) places.push(before.seq);
+  return places;
+}
+
 /** The entries for rows of one block. @param isOurs whether all of its sequences were given out for them */
 function entriesFor(last: number, rows: readonly NewRow[], isOurs: boolean): Entry[] {
   const waiting = rows.flatMap(({ seq, since }) => (since === undefined ? [] : [{ at: seq, ...since }]));
   const [first] = waiting;
   if (first === undefined) return [];
   const isWhole =
-    isOurs && waiting.length === rows.length && waiting.every(({ time }) => time === first.time);
-  if (!isWhole || waiting.length === 1) return waiting.map(({ at, ...since }) => ofRow(at, since));
+    isOurs &&
+    waiting.length > 1 &&
+    waiting.length === rows.length &&
+    waiting.every(({ time }) => time === first.time);
+  if (!isWhole) return waiting.map(({ at, ...since }) => ofRow(at, since));
   const seq = Math.min(...waiting.map((row) => row.seq));
   return [ofBlock(last, waiting.length, { time: first.time, seq })];
 }
