@@ -5,7 +5,11 @@ import type { Workload } from './workload.js';
 /** What the rounds on one server gave. */
 export type Rounds = readonly Figures[];
 
-/** Measures a workload on servers in turn. @returns the rounds of each, in their order */
+/**
+ * Measures a workload on servers in turn; which of them is first changes from round to round, for whoever follows finds
+ * the machine as the other left it.
+ * @returns the rounds of each, in the order of the servers
+ */
 export async function measureInTurn(
   targets: readonly Target[],
   workload: Workload,
@@ -13,12 +17,17 @@ export async function measureInTurn(
 ): Promise<Rounds[]> {
   const figures: Figures[][] = targets.map(() => []);
   for (let round = 0; round <= rounds; round++)
-    for (const [at, target] of targets.entries()) {
+    for (const [at, target] of inOrder(targets, round)) {
       const one = await measure(target, workload, round);
       // Code is compiled in one that does not count.
       if (round > 0) figures[at]?.push(one);
     }
   return figures;
+}
+
+function inOrder(targets: readonly Target[], round: number): [number, Target][] {
+  const entries = [...targets.entries()];
+  return round % 2 === 0 ? entries : entries.reverse();
 }
 
 /** Units a second. */

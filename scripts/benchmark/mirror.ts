@@ -20,12 +20,13 @@ interface Options {
 export async function main(args: readonly string[]): Promise<number> {
   const command = new Command('scripts/bench-mirror')
     .description(
+      // Many short rounds: a few percent are looked for, and the machine changes by more within a second or two.
       'Measures requests for warm mirrors beside the same for databases of a server without an upstream, in turn: ' +
         'once while nothing flows, so that requests alone are measured, and once while what they write is sent.',
     )
     .addOption(new Option('--workload <name...>', 'only these').choices(WORKLOADS).default(WORKLOADS))
-    .option('--rounds <number>', 'rounds of each; the median counts, after one that does not', positive, 5)
-    .option('--documents <number>', 'documents of the database that is read', positive, 30_000);
+    .option('--rounds <number>', 'rounds of each; the median counts, after one that does not', positive, 40)
+    .option('--documents <number>', 'documents of the database that is read', positive, 3000);
   command.parse(args, { from: 'user' });
   const { workload: names, rounds, documents } = command.opts<Options>();
   const started: Started[] = [];

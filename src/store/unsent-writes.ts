@@ -228,15 +228,11 @@ function placesOf({ sent, count }: UnsentState, moved: readonly Touched[]): numb
 
 /** The entries for rows of one block. @param isOurs whether all of its sequences were given out for them */
 function entriesFor(last: number, rows: readonly NewRow[], isOurs: boolean): Entry[] {
-  const waiting = rows.flatMap(({ seq, since }) => (since === undefined ? [] : [{ at: seq, ...since }]));
-  const [first] = waiting;
-  if (first === undefined) return [];
-  const isWhole =
-    isOurs &&
-    waiting.length > 1 &&
-    waiting.length === rows.length &&
-    waiting.every(({ time }) => time === first.time);
-  if (!isWhole) return waiting.map(({ at, ...since }) => ofRow(at, since));
-  const seq = Math.min(...waiting.map((row) => row.seq));
-  return [ofBlock(last, waiting.length, { time: first.time, seq })];
+  const single: Entry[] = [];
+  for (const { seq, since } of rows) if (since !== undefined) single.push(ofRow(seq, since));
+  const [first] = single;
+  const isWhole = isOurs && single.length > 1 && single.length === rows.length;
+  if (first === undefined || !isWhole || single.some(({ time }) => time !== first.time)) return single;
+  const seq = Math.min(...single.map((entry) => entry.seq));
+  return [ofBlock(last, single.length, { time: first.time, seq })];
 }
