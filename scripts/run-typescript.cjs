@@ -20,6 +20,8 @@ const commonJs = {
  * @param {string} entry absolute path of the file
  */
 async function runTypeScript(entry) {
+  // Where processes that it talked to were killed, Node waits for them at times when all is done, at full speed.
+  process.once('beforeExit', () => process.exit());
   try {
     prepare();
     const { runnerImport } = await import('vite');

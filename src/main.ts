@@ -78,11 +78,20 @@ export async function main(args: readonly string[]): Promise<void> {
   setFlagsFromString(GARBAGE);
   setFlagsFromString(NOTHING_BORN_OLD);
   endWithReader();
+  endAtOnce();
   try {
     await program().parseAsync(args, { from: 'user' });
   } catch (error) {
     process.exitCode = report(error);
   }
+}
+
+/**
+ * Ends the process when nothing is left to do. Node would then close what it has itself, and waits for it at times, for
+ * ever and at full speed, where a process that it talked to was killed.
+ */
+function endAtOnce(): void {
+  process.once('beforeExit', () => process.exit());
 }
 
 function program(): Command {
