@@ -4,6 +4,7 @@ import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import type { BytesCount } from '../recount.js';
 import { JOURNAL_KEY, journalIdKey, leafBytes, parseEntry } from './journal-entry.js';
+import { wholeLeaf } from './leaf-text.js';
 import { parseTally } from './tally.js';
 
 /** Entries, or leaves, read at a time. */
@@ -35,7 +36,8 @@ export async function recountJournal(level: ClassicLevel, counted: BytesCount): 
     highWaterMarkBytes: 1 << 20,
   });
   for await (const page of pagesOf(leaves, PAGE)) {
-    for (const [, text] of page) {
+    for (const [key, stored] of page) {
+      const text = (await wholeLeaf(level, key, stored)) ?? '';
       const { attachments } = factsOf(text);
       bytes += leafBytes(text, attachments);
       await counted.addHeld(attachments);

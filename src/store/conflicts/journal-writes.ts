@@ -14,6 +14,7 @@ import {
   parseEntry,
   parseLeafKey,
 } from './journal-entry.js';
+import { leansOn, readLeaf, storedLeaf } from './leaf-text.js';
 import { isSameTally, type Tally } from './tally.js';
 import type { JournalLeaf } from './types.js';
 
@@ -122,14 +123,15 @@ export class JournalWrites {
 
   #put(number: number, { id, time, text, leaves }: Added): void {
     const kept = leaves.filter(({ rev }) => this.#purged.get(id)?.has(rev) !== true);
-    if (kept.length === 0 && leaves.length > 0) return;
+    const [first] = kept;
+    if (first === undefined && leaves.length > 0) return;
     const stored = entryText({ id, time, text });
     this.batch.put(journalKey(number), stored);
     this.batch.put(journalIdKey(id, number), '');
     this.#count++;
     this.#bytes += Buffer.byteLength(stored);
     for (const leaf of kept) {
-      this.batch.put(leafKey(number, leaf.rev), leaf.text);
+      this.batch.put(leafKey(number, leaf.rev), storedLeaf(leaf, first ?? leaf));
       const facts = factsOf(leaf.text);
       const { attachments } = facts;
       this.#facts.set(leaf.seq, facts);
@@ -143,8 +145,8 @@ export class JournalWrites {
     const stored = this.context.level.getSync(journalKey(number));
     const entry = stored === undefined ? undefined : parseEntry(number, stored);
     if (stored === undefined || entry === undefined) return;
-    for await (const [key, text] of this.context.level.iterator(leavesOf(number)))
-      this.#dropLeaf(number, parseLeafKey(key).rev, text);
+    for await (const key of this.context.level.keys(leavesOf(number)))
+      await this.#dropLeaf(number, parseLeafKey(key).rev);
     this.#dropEntry(number, entry.id, stored);
   }
 
@@ -153,20 +155,25 @@ export class JournalWrites {
     for await (const key of level.keys(entriesOfId(id))) {
       const number = numberOfIdKey(key);
       if (this.#removed.has(number)) continue;
-      let dropped = 0;
-      let left = 0;
-      for await (const leaf of level.keys(leavesOf(number))) {
-        const { rev } = parseLeafKey(leaf);
-        if (revs.has(rev)) {
-          this.#dropLeaf(number, rev, level.getSync(leaf) ?? '');
-          dropped++;
-        } else left++;
-      }
-      if (dropped > 0 && left === 0) this.#dropEntry(number, id, level.getSync(journalKey(number)) ?? '');
+      const all = (await level.keys(leavesOf(number)).all()).map((leaf) => parseLeafKey(leaf).rev);
+      const left = all.filter((rev) => !revs.has(rev));
+      if (left.length === all.length) continue;
+      for (const rev of all) if (revs.has(rev)) await this.#dropLeaf(number, rev);
+      for (const rev of left) await this.#standAlone(number, rev, revs);
+      if (left.length === 0) this.#dropEntry(number, id, level.getSync(journalKey(number)) ?? '');
     }
   }
 
-  #dropLeaf(number: number, rev: string, text: string): void {
+  /** A leaf that is stored as what differs from one that goes is stored as it was. */
+  async #standAlone(number: number, rev: string, gone: ReadonlySet<string>): Promise<void> {
+    const { level } = this.context;
+    const other = leansOn(level.getSync(leafKey(number, rev)) ?? '');
+    const text = other !== undefined && gone.has(other) ? await readLeaf(level, number, rev) : undefined;
+    if (text !== undefined) this.batch.put(leafKey(number, rev), text);
+  }
+
+  async #dropLeaf(number: number, rev: string): Promise<void> {
+    const text = (await readLeaf(this.context.level, number, rev)) ?? '';
     this.batch.del(leafKey(number, rev));
     const { attachments } = factsOf(text);
     for (const form of attachments) this.owners.removeOwner(form, journalOwner(number, rev));

@@ -10,6 +10,7 @@ import {
   parseEntry,
   parseLeafKey,
 } from './journal-entry.js';
+import { wholeLeaf } from './leaf-text.js';
 import type { Tally } from './tally.js';
 import type { Journal, JournalEntry, JournalLeaf, JournalLimits, JournalRange } from './types.js';
 
@@ -47,8 +48,12 @@ export class LevelJournal implements Journal {
   }
 
   async *leaves(number: number): AsyncGenerator<JournalLeaf> {
-    for await (const page of entriesIn(this.host.level, leavesOf(number), { size: 1 })) {
-      for (const [key, text] of page) yield { rev: parseLeafKey(key).rev, text };
+    const { level } = this.host;
+    for await (const page of entriesIn(level, leavesOf(number), { size: 1 })) {
+      for (const [key, stored] of page) {
+        const text = await wholeLeaf(level, key, stored);
+        if (text !== undefined) yield { rev: parseLeafKey(key).rev, text };
+      }
     }
   }
 

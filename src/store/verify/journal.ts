@@ -9,6 +9,7 @@ import {
   parseEntry,
   parseLeafKey,
 } from '../conflicts/journal-entry.js';
+import { wholeLeaf } from '../conflicts/leaf-text.js';
 import { NO_TALLY, parseTally } from '../conflicts/tally.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
@@ -72,7 +73,8 @@ async function checkLeaves(
     lt: layout.journalLeaves.end,
   });
   for await (const page of pagesOf(leaves, PAGE)) {
-    for (const [key, text] of page) {
+    for (const [key, stored] of page) {
+      const text = (await wholeLeaf(level, key, stored)) ?? '';
       const { number, rev } = parseLeafKey(key);
       const facts = factsOf(text);
       counted.bytes += leafBytes(text, facts.attachments);

@@ -4,6 +4,7 @@ import { readableAttachments } from '../attachments/members.js';
 import { moveRefs } from '../attachments/mend.js';
 import { ELSEWHERE, isLong, journalOwner, refsText } from '../attachments/refs-text.js';
 import { parseLeafKey } from '../conflicts/journal-entry.js';
+import { wholeLeaf } from '../conflicts/leaf-text.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { uploadsWithChunks } from './attachment-bytes.js';
@@ -68,9 +69,10 @@ async function addJournalOwners(level: ClassicLevel): Promise<boolean> {
     lt: layout.journalLeaves.end,
   });
   for await (const page of pagesOf(entries, PAGE)) {
-    for (const [key, text] of page) {
+    for (const [key, stored] of page) {
       const { number, rev } = parseLeafKey(key);
-      const digests = digestsOf(text);
+      const text = await wholeLeaf(level, key, stored);
+      const digests = text === undefined ? undefined : digestsOf(text);
       isWhole &&= digests !== undefined;
       for (const digest of digests ?? []) await addTo(level, digest, new Set([journalOwner(number, rev)]));
     }
