@@ -29,8 +29,11 @@ export interface EngineOptions extends ResolverOptions {
 const DATABASES = 4;
 /** … each for so many documents before it is another's turn, … */
 const PAGE = 500;
-/** … and so many of these at once: their writes share commits, and some are merged while others are written. */
-const AT_ONCE = 250;
+/**
+ * … and so many of these at once: their writes share commits, and some are merged while others are written. What more are
+ * have in memory outlives collections of garbage, which costs more than sharing saves.
+ */
+const AT_ONCE = 100;
 
 /**
  * Resolves conflicts as they come, in the background: it follows the index of conflicts of each database that has a rule
