@@ -57,7 +57,11 @@ export class Dialogue {
     if (parentPort === null) throw new TypeError('a list function runs in a thread');
     const given = Atomics.load(this.signs, signs.given);
     parentPort.postMessage(said);
-    Atomics.wait(this.signs, signs.given, given);
-    return (receiveMessageOnPort(parentPort)?.message ?? []) as Given;
+    // The other side counts and then wakes. Where it comes late to the second, this waits for the next answer by then, and
+    // is woken without it.
+    while (Atomics.load(this.signs, signs.given) === given) Atomics.wait(this.signs, signs.given, given);
+    const received = receiveMessageOnPort(parentPort) as { message: Given } | undefined;
+    if (received === undefined) throw new Error('nothing was given to a list function');
+    return received.message;
   }
 }
