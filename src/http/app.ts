@@ -1,9 +1,10 @@
 import { METHODS, type IncomingMessage } from 'node:http';
 import { fastify, type FastifyInstance } from 'fastify';
 import { badRequest, illegalDocid, notFound, type CouchError } from '../errors.js';
+import { answerRequest } from './answering.js';
 import { createListener } from './listener.js';
 import { refuse } from './refusals.js';
-import { addResource, answerRequest } from './resource.js';
+import { addResource } from './resource.js';
 import { allRoutes } from './routes/index.js';
 import { Server } from './server.js';
 import type { Services } from './services.js';
