@@ -1,7 +1,6 @@
 import { z } from 'zod';
+import { milliseconds } from './numbers.js';
 
-const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
-  z.int().min(1).max(2_147_483_647).default(value);
 const days = (value: number): z.ZodDefault<z.ZodNumber> => z.number().min(0).max(36_500).default(value);
 
 /** Merging documents that are in conflict. */

@@ -1,7 +1,5 @@
 import { z } from 'zod';
-
-const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
-  z.int().min(1).max(2_147_483_647).default(value);
+import { milliseconds } from './numbers.js';
 
 /** An origin that replications may connect to: an address in it stands for itself, a name for what it is resolved to. */
 const origin = z.string().regex(/^https?:\/\/(\[[0-9a-f:.]+\]|[^/\s?#@:[\]]+)(:[0-9]{1,5})?$/i);

@@ -1,8 +1,6 @@
 import { z } from 'zod';
 import { mergeSchema } from './merge-schema.js';
-
-const milliseconds = (value: number): z.ZodDefault<z.ZodInt> =>
-  z.int().min(1).max(2_147_483_647).default(value);
+import { milliseconds } from './numbers.js';
 
 /** The address of a server that may name a user. A password would be shown to whoever sees the address. */
 function isServerUrl(text: string): boolean {
