@@ -13,11 +13,12 @@ import { type Ask, Directory, namesFrom } from './directory.js';
 import { failureOf } from './failure.js';
 import { headersUp, identity, type Origin, pairsOf, type Sender, whyUntold } from './headers.js';
 import { knock } from './knock.js';
-import type { Link, LinkState } from './link.js';
+import type { Link } from './link.js';
 import { type Chance, type Finding, Monitor } from './monitor.js';
 import { BodyFailed, type Receiver } from './passage.js';
 import { type Identity, look } from './probe.js';
 import { Rules } from './rules.js';
+import { type Failure, statusOf, type UpstreamStatus } from './status.js';
 
 export interface UpstreamOptions {
   /** Read at each use: it may change, of which `reconfigure` is told. */
@@ -48,26 +49,6 @@ export interface Asking {
   infoOf(database: string): Promise<string>;
 }
 
-/** What is shown of the upstream. */
-export interface UpstreamStatus {
-  readonly url: string;
-  /** Of the gateway there. */
-  readonly account: string | null;
-  readonly state: LinkState;
-  /** When it came to be so. */
-  readonly since: string;
-  /** Why it is not online. */
-  readonly reason: string | null;
-  /** How often it was lost since it was last online. */
-  readonly failures: number;
-  /** Seconds. */
-  readonly next_probe_in: number | null;
-  readonly last_error: { readonly at: string; readonly reason: string } | null;
-  /** What it said of itself last. */
-  readonly server: Identity | null;
-  readonly counters: Readonly<Record<string, number>>;
-}
-
 /**
  * The server behind this one, if there is any: which databases are there, how the connection is, and the way for requests
  * to it. Must be closed.
@@ -78,7 +59,7 @@ export class Upstream {
   #directory: Directory;
   #identity: Identity | undefined;
   #since = new Date();
-  #lastError: { readonly at: Date; readonly reason: string } | undefined;
+  #lastError: Failure | undefined;
   #closing = new AbortController();
   readonly #monitor: Monitor;
   readonly #listeners: (() => void)[] = [];
@@ -287,21 +268,13 @@ export class Upstream {
   status(): UpstreamStatus | undefined {
     const connection = this.#connection;
     if (connection === undefined) return undefined;
-    const { state, failures, reason } = this.#monitor.link;
-    const { nextProbe } = this.#monitor;
-    return {
-      url: connection.target.url,
-      account: connection.target.username ?? null,
-      state,
-      since: this.#since.toISOString(),
-      reason: reason ?? null,
-      failures,
-      next_probe_in: nextProbe === undefined ? null : Math.ceil(nextProbe / 1000),
-      last_error:
-        this.#lastError === undefined ? null : { ...this.#lastError, at: this.#lastError.at.toISOString() },
-      server: this.#identity ?? null,
-      counters: { ...this.#counters, running: connection.running, feeds: connection.feeds },
-    };
+    return statusOf(connection, {
+      monitor: this.#monitor,
+      since: this.#since,
+      lastError: this.#lastError,
+      identity: this.#identity,
+      counters: this.#counters,
+    });
   }
 
   #newDirectory(): Directory {

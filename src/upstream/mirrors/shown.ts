@@ -1,4 +1,4 @@
-import type { UpstreamStatus } from '../upstream.js';
+import type { UpstreamStatus } from '../status.js';
 import type { FlowStatus } from './flow.js';
 import type { Mirrors } from './mirrors.js';
 import type { MirrorStatus } from './status.js';
