@@ -9,6 +9,7 @@ import type { MirrorContext } from './context.js';
 import type { Crossing } from './crossing.js';
 import { Flow } from './flow.js';
 import type { MirrorRecord } from './records.js';
+import { Retries } from './retries.js';
 import { runSession } from './session.js';
 import { mayFlow, type MirrorEvent, type MirrorState, type Standing, step } from './state.js';
 import { type Failure, type MirrorStatus, statusOf } from './status.js';
@@ -48,11 +49,7 @@ export class Mirror {
   #isGone = false;
   /** How many admins' actions have it rest. */
   #rests = 0;
-  #failures = 0;
-  #retry: NodeJS.Timeout | undefined;
-  /** How often in a row something was found that may not last, and when it is looked at again. */
-  #doubts = 0;
-  #again: NodeJS.Timeout | undefined;
+  readonly #retries: Retries;
   readonly #writes = new Queue();
   readonly #listeners = new Set<() => void>();
 
@@ -67,6 +64,7 @@ export class Mirror {
     this.#rule = rule;
     this.#standing = standingOf(record);
     this.crossing = crossing;
+    this.#retries = new Retries(() => context.config.upstream);
     this.pull = new Flow(() => this.#idOf('pull', this.rule), PULLED);
     this.push = new Flow(() => this.#idOf('push', {}), PUSHED);
     this.undelivered = new Undelivered(this, context);
@@ -151,7 +149,7 @@ export class Mirror {
   /** Something may have changed, here or upstream: it runs as soon as it may. */
   wake(): void {
     this.#isWanted = true;
-    if (this.#retry === undefined) this.#begin();
+    if (!this.#retries.isWaiting) this.#begin();
   }
 
   /** Documents here changed. Where it works it knows by itself. */
@@ -172,9 +170,9 @@ export class Mirror {
   /** The link came or went. */
   linkChanged(isOnline: boolean): void {
     if (isOnline) {
-      this.#forgive();
+      this.#retries.forgive();
       // What happened upstream meanwhile is told of, or looked for.
-      if (this.isAhead || !this.#standing.isWarm || this.#doubts > 0) this.#isWanted = true;
+      if (this.isAhead || !this.#standing.isWarm || this.#retries.isDoubting) this.#isWanted = true;
       this.#begin();
     } else void this.#rest();
   }
@@ -187,7 +185,7 @@ export class Mirror {
       return await work();
     } finally {
       this.#rests--;
-      this.#forgive();
+      this.#retries.forgive();
       this.#begin();
     }
   }
@@ -199,16 +197,12 @@ export class Mirror {
 
   /** What was found keeps it, or its users, from working, and may not last: it is looked at again after ever longer waits. */
   doubt(): void {
-    const { firstRetry, longestRetry } = this.context.config.upstream;
-    const longest = Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#doubts++, 30));
-    clearTimeout(this.#again);
-    this.#again = setTimeout(() => void this.sync(), (longest * (1 + Math.random())) / 2).unref();
+    this.#retries.doubt(() => void this.sync());
   }
 
   /** All is as it should be. */
   trust(): void {
-    this.#doubts = 0;
-    clearTimeout(this.#again);
+    this.#retries.trust();
   }
 
   async pause(): Promise<void> {
@@ -222,7 +216,7 @@ export class Mirror {
 
   async close(): Promise<void> {
     this.isClosed = true;
-    clearTimeout(this.#again);
+    this.#retries.stop();
     await this.#rest();
   }
 
@@ -274,7 +268,7 @@ export class Mirror {
     const work = this.#run(this.#stop.signal).finally(() => {
       this.#work = undefined;
       // Something may have happened since.
-      if (this.#retry === undefined) this.#begin();
+      if (!this.#retries.isWaiting) this.#begin();
     });
     this.#work = work;
   }
@@ -289,11 +283,11 @@ export class Mirror {
     const before = this.#moved;
     try {
       await runSession(this, turn, signal);
-      this.#failures = 0;
+      this.#retries.succeeded();
     } catch (error) {
       this.#isWanted = true;
       // Over a bad line what gets somewhere, in however many pieces, is worth going on with soon.
-      if (this.#moved > before) this.#failures = 0;
+      if (this.#moved > before) this.#retries.succeeded();
       if (!signal.aborted) await this.#failed(error);
     } finally {
       turn.end();
@@ -305,7 +299,7 @@ export class Mirror {
   }
 
   async #failed(error: unknown): Promise<void> {
-    const { config, log, upstream } = this.context;
+    const { log, upstream } = this.context;
     // When the upstream is back it is woken.
     if (!upstream.isOnline) return;
     const reason = reasonOf(error);
@@ -313,30 +307,11 @@ export class Mirror {
     await this.hear({ type: 'failed', reason }).catch((failure: unknown) => {
       log.error({ database: this.name, err: failure }, 'what became of a mirror could not be kept');
     });
-    const { firstRetry, longestRetry } = config.upstream;
-    this.#failures++;
-    // It may have been a moment: the second time the account is meant.
-    const longest =
-      isForbidden(error) && this.#failures > 1
-        ? longestRetry
-        : Math.min(longestRetry, firstRetry * 2 ** Math.min(this.#failures, 30));
-    // Many that failed together do not come back together, and none at once.
-    this.#retry = setTimeout(
-      () => {
-        this.#forgive();
-        this.#begin();
-      },
-      (longest * (1 + Math.random())) / 2,
-    ).unref();
-  }
-
-  #forgive(): void {
-    clearTimeout(this.#retry);
-    this.#retry = undefined;
+    this.#retries.failed(isForbidden(error), () => this.#begin());
   }
 
   async #rest(): Promise<void> {
-    this.#forgive();
+    this.#retries.forgive();
     this.#stop.abort(new Error('the mirror rests'));
     await this.#work;
   }
