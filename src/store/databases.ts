@@ -1,14 +1,13 @@
 import { CouchError, databaseMissing, unavailable } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
-import { Backoff } from './backoff.js';
-import { MemoryBudget, type MemoryShare } from './budget.js';
 import { Compactions, type CompactionOptions } from './compactions.js';
-import { asAnswer, asOpeningFailure, isTooManyFiles } from './failures.js';
+import { asAnswer } from './failures.js';
 import { Folders } from './folders.js';
 import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
-import { LevelDatabase } from './level-database.js';
+import type { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
+import { OpenDatabases, type Slot, usable } from './open-databases.js';
 import type { Database, DatabaseProperties, DatabaseWatcher } from './types.js';
 
 export interface StoreOptions extends LevelOptions {
@@ -25,24 +24,6 @@ export interface Background {
   readonly log: Logger;
 }
 
-/** What happens to one database name; each step waits for the one before. */
-interface Slot {
-  database: LevelDatabase | undefined;
-  /** Of the memory, while it is open. */
-  share: MemoryShare | undefined;
-  /** How many requests, feeds and steps work with it. */
-  users: number;
-  /** The last of the steps (open, close, create, delete) under way. */
-  step: Promise<void>;
-  /** Why it could not be opened, and when that is tried again. */
-  failure: CouchError | undefined;
-  readonly backoff: Backoff;
-}
-
-/** The open database of a name, unless a failed write made it necessary to open it again. */
-const usable = ({ database }: Slot): LevelDatabase | undefined =>
-  database?.isLost === true || database?.reopening !== undefined ? undefined : database;
-
 const stopping = (): CouchError => unavailable('The server is stopping.');
 
 /** Whether an error says something of the request; one that a closed database throws does not. */
@@ -53,18 +34,13 @@ const isAnswer = (error: unknown): boolean => error instanceof CouchError && err
  * for longest and too many are open.
  */
 export class Databases {
-  readonly #slots = new Map<string, Slot>();
   readonly #names: Set<string>;
   #sorted: readonly string[] | undefined;
   #closing = false;
   /** Closing is all but over: the last events are written. */
   #closed = false;
   readonly #globalChanges: GlobalChanges;
-  /** Those with an open database. */
-  readonly #open = new Set<Slot>();
-  /** Those of them that nobody works with, first the one that was left first. */
-  readonly #idle = new Set<Slot>();
-  readonly #memory: MemoryBudget;
+  readonly #open: OpenDatabases;
   readonly #compactions: Compactions;
   readonly #creationListeners: ((name: string) => void)[] = [];
   readonly #openListeners: ((name: string) => void)[] = [];
@@ -83,7 +59,7 @@ export class Databases {
 
   private constructor(
     private readonly folders: Folders,
-    private readonly options: StoreOptions,
+    store: StoreOptions,
     { compaction, tasks, log }: Background,
   ) {
     this.#names = new Set(folders.names);
@@ -101,7 +77,15 @@ export class Databases {
         log.error({ err: error }, message);
       },
     });
-    this.#memory = new MemoryBudget(options.memory, options);
+    this.#open = new OpenDatabases({
+      folders,
+      store,
+      watcher: this.#watcher,
+      exists: (name) => this.exists(name),
+      onOpen: (name) => {
+        for (const listener of this.#openListeners) listener(name);
+      },
+    });
   }
 
   /** Reads which databases there are below `root`, an existing folder, and clears away what a crash left behind. */
@@ -149,7 +133,7 @@ export class Databases {
       if (!this.#names.has(name)) throw databaseMissing();
       await this.#globalChanges.willChange(name);
       await this.#globalChanges.willChange(other);
-      await this.#closeSlot(slot);
+      await this.#open.close(slot);
       await this.folders.rename(name, other);
       this.#names.delete(name);
       this.#names.add(other);
@@ -184,12 +168,12 @@ export class Databases {
 
   async #fill(slot: Slot, name: string, { partitioned }: DatabaseProperties): Promise<void> {
     try {
-      const database = await this.#openInto(slot, name);
+      const database = await this.#open.open(slot);
       // Only the last revision of an event is of use.
       if (name === GLOBAL_CHANGES) await database.setRevsLimit(1);
       if (partitioned === true) await database.setPartitioned();
     } catch (error) {
-      await this.#closeSlot(slot).catch(() => undefined);
+      await this.#open.close(slot).catch(() => undefined);
       throw error;
     }
   }
@@ -202,7 +186,7 @@ export class Databases {
       this.#names.delete(name);
       this.#sorted = undefined;
       try {
-        await this.#closeSlot(slot);
+        await this.#open.close(slot);
         await this.folders.remove(name);
       } catch (error) {
         this.#names.add(name);
@@ -232,16 +216,12 @@ export class Databases {
 
   /** A database that is open, for look-ups that end before anything else runs; undefined where it has to be opened. */
   peek(name: string): Database | undefined {
-    const slot = this.#closing ? undefined : this.#slots.get(name);
-    if (slot === undefined) return undefined;
-    // It counts as a use.
-    if (this.#idle.delete(slot)) this.#idle.add(slot);
-    return usable(slot);
+    return this.#closing ? undefined : this.#open.peek(name);
   }
 
   /** Those that are open, which are not used by being looked at. */
   get allOpen(): readonly Database[] {
-    return this.#closing ? [] : [...this.#slots.values()].flatMap((slot) => usable(slot) ?? []);
+    return this.#closing ? [] : this.#open.slots.flatMap((slot) => usable(slot) ?? []);
   }
 
   /** Compacts a database; resolves when done. A call while one runs joins it. @throws CouchError 404 where there is none */
@@ -256,8 +236,8 @@ export class Databases {
   /** Every request comes here: it awaits nothing but what is needed. */
   async #use<T>(name: string, work: (database: LevelDatabase) => T | Promise<T>): Promise<T> {
     if (!this.#names.has(name)) throw databaseMissing();
-    const slot = this.#slot(name);
-    this.#enter(slot);
+    const slot = this.#open.slot(name);
+    this.#open.enter(slot);
     let database: LevelDatabase | undefined;
     try {
       database = usable(slot) ?? (await this.#opened(name));
@@ -266,7 +246,7 @@ export class Databases {
       throw database === undefined ? error : this.#answerOf(name, database, error);
     } finally {
       if (database !== undefined) this.#compactions.consider(name, database.weight);
-      this.#leave(name, slot);
+      this.#open.leave(slot);
     }
   }
 
@@ -279,140 +259,28 @@ export class Databases {
   /** Lets running writes finish and closes everything. */
   async close(): Promise<void> {
     this.#closing = true;
-    const slots = [...this.#slots].filter(([name]) => name !== GLOBAL_CHANGES);
+    const slots = this.#open.slots.filter(({ name }) => name !== GLOBAL_CHANGES);
     // One that fails to close does not keep the others from being closed.
-    const closed = await Promise.allSettled(slots.map(([, slot]) => this.#closeForGood(slot)));
+    const closed = await Promise.allSettled(slots.map((slot) => this.#open.closeForGood(slot)));
     await this.#globalChanges.close();
     this.#closed = true;
-    closed.push(...(await Promise.allSettled([this.#closeForGood(this.#slot(GLOBAL_CHANGES))])));
+    closed.push(...(await Promise.allSettled([this.#open.closeForGood(this.#open.slot(GLOBAL_CHANGES))])));
     await this.#compactions.close();
     await this.folders.close();
     const failures = closed.flatMap((one) => (one.status === 'rejected' ? [one.reason as unknown] : []));
     if (failures.length > 0) throw new AggregateError(failures, 'databases did not close cleanly');
   }
 
-  async #closeForGood(slot: Slot): Promise<void> {
-    await slot.step;
-    await this.#closeSlot(slot);
-    // It may have been closing by itself.
-    await slot.step;
-  }
-
-  /** From now on, until `#leave`, nobody closes the slot's database for not being used. */
-  #enter(slot: Slot): void {
-    slot.users++;
-    this.#idle.delete(slot);
-  }
-
-  #leave(name: string, slot: Slot): void {
-    slot.users--;
-    if (slot.users === 0) {
-      if (slot.database !== undefined) this.#idle.add(slot);
-      // A name that is no database's is forgotten.
-      else if (!this.#names.has(name)) this.#slots.delete(name);
-    }
-    this.#closeIdle();
-  }
-
   async #opened(name: string): Promise<LevelDatabase> {
     return this.#step(name, async (slot) => {
       if (!this.#names.has(name)) throw databaseMissing();
-      await slot.database?.reopening;
-      const database = usable(slot);
-      if (database !== undefined) return database;
-      if (slot.failure !== undefined && !slot.backoff.due) throw slot.failure;
-      await this.#closeSlot(slot);
-      await this.folders.requireFolder(name);
-      return this.#openInto(slot, name);
+      return this.#open.opened(slot);
     });
-  }
-
-  /** @throws CouchError */
-  async #openInto(slot: Slot, name: string): Promise<LevelDatabase> {
-    const share = this.#memory.take();
-    try {
-      const options = { ...this.options, ...share };
-      const database = await LevelDatabase.open(
-        name,
-        this.folders.folderOf(name),
-        this.folders.markerOf(name),
-        options,
-        this.#watcher,
-      );
-      slot.database = database;
-      slot.share = share;
-      slot.failure = undefined;
-      slot.backoff.succeeded();
-      this.#open.add(slot);
-      for (const listener of this.#openListeners) listener(name);
-      return database;
-    } catch (error) {
-      share.giveBack();
-      slot.failure = asOpeningFailure(name, error);
-      slot.backoff.failed();
-      // The next try finds handles that others do not need.
-      if (isTooManyFiles(error)) this.#closeIdle(this.#open.size >> 1);
-      throw slot.failure;
-    }
-  }
-
-  async #closeSlot(slot: Slot): Promise<void> {
-    await this.#takeOut(slot)?.close();
-  }
-
-  /** What is to be closed; from now on the slot is empty. */
-  #takeOut(slot: Slot): LevelDatabase | undefined {
-    const { database, share } = slot;
-    if (database === undefined) return undefined;
-    slot.database = undefined;
-    slot.share = undefined;
-    share?.giveBack();
-    this.#open.delete(slot);
-    this.#idle.delete(slot);
-    return database;
-  }
-
-  /** Closes those that were not used for longest. Whoever comes for one of them meanwhile waits, then opens it anew. */
-  #closeIdle(most = this.options.maxOpen): void {
-    for (const slot of this.#idle) {
-      if (this.#open.size <= most) return;
-      const database = this.#takeOut(slot);
-      slot.step = slot.step.then(() => database?.close());
-      // Whoever comes next is told.
-      slot.step.catch(() => undefined);
-    }
   }
 
   /** Runs one step of a database's life after those that were asked for before. */
   async #step<T>(name: string, work: (slot: Slot) => Promise<T>): Promise<T> {
     if (this.#closed || (this.#closing && name !== GLOBAL_CHANGES)) throw stopping();
-    const slot = this.#slot(name);
-    const before = slot.step;
-    let done: () => void = () => undefined;
-    slot.step = new Promise<void>((resolve) => (done = resolve));
-    this.#enter(slot);
-    try {
-      await before;
-      return await work(slot);
-    } finally {
-      done();
-      this.#leave(name, slot);
-    }
-  }
-
-  #slot(name: string): Slot {
-    let slot = this.#slots.get(name);
-    if (slot === undefined) {
-      slot = {
-        database: undefined,
-        share: undefined,
-        users: 0,
-        step: Promise.resolve(),
-        failure: undefined,
-        backoff: new Backoff(),
-      };
-      this.#slots.set(name, slot);
-    }
-    return slot;
+    return this.#open.step(name, work);
   }
 }
