@@ -1,28 +1,11 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import path from 'node:path';
-import type { Plugin } from 'vite';
 import { defineConfig } from 'vitest/config';
 import { FolderSeconds } from './test/support/folder-seconds.js';
 import { LongestFirst } from './test/support/longest-first.js';
 
 const report = process.env.TEST_REPORT;
-
-/**
- * Threads and processes cannot load TypeScript: those that run functions load what was compiled, which `globalSetup` sees
- * to.
- */
-const compiledThreads: Plugin = {
-  name: 'compiled-threads',
-  enforce: 'pre',
-  transform(code, id) {
-    if (id.endsWith('/src/design/thread.ts'))
-      return code.replace('./worker/', '../../dist/lib/design/worker/');
-    if (id.endsWith('/src/conflicts/sources/module-process.ts'))
-      return code.replace('./child/', '../../../dist/lib/conflicts/sources/child/');
-    return undefined;
-  },
-};
 
 /** Tests that put modules in the place of others, which only a process of their own is sure to load, or that look at its memory. */
 const alone = readdirSync('test', { recursive: true, encoding: 'utf8' })
@@ -33,7 +16,6 @@ const alone = readdirSync('test', { recursive: true, encoding: 'utf8' })
   );
 
 export default defineConfig({
-  plugins: [compiledThreads],
   test: {
     projects: [
       // The files that a process runs share its modules: loading them anew took a fifth of the processor’s time.

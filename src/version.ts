@@ -1,11 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { compiled } from './compiled.js';
 
-/** This program's version, as package.json has it. Compiled files lie one folder deeper than their sources. */
-export const version = readVersion('../package.json') ?? readVersion('../../package.json') ?? 'unknown';
+/** This program's version, as package.json has it. */
+export const version = readVersion() ?? 'unknown';
 
-function readVersion(relative: string): string | undefined {
+function readVersion(): string | undefined {
   try {
-    const text = readFileSync(new URL(relative, import.meta.url), 'utf8');
+    const text = readFileSync(new URL('../../package.json', compiled), 'utf8');
     return (JSON.parse(text) as { version?: string }).version;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { setPriority, constants } from 'node:os';
 import { Worker } from 'node:worker_threads';
+import { compiled } from '../compiled.js';
 import {
   signs,
   type Call,
@@ -36,7 +37,7 @@ export class Thread {
 
   constructor(module: WebAssembly.Module, limits: Limits, listener: ThreadListener) {
     const workerData: ThreadData = { module, limits, signs: this.#signs };
-    this.#worker = new Worker(new URL('./worker/main.js', import.meta.url), {
+    this.#worker = new Worker(new URL('design/worker/main.js', compiled), {
       name: 'functions',
       workerData,
       // What the process was started with is none of a function's business.

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { constants, setPriority } from 'node:os';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { compiled } from '../../compiled.js';
 import { Queue } from '../../store/queue.js';
 import { type Cage, CageUnavailable, ForeignError } from './cage.js';
 import type { Ask, Begin, Said } from './protocol.js';
@@ -16,7 +17,7 @@ const START = 30_000;
 /** One without work ends after this time, in milliseconds. */
 const IDLE = 30_000;
 
-const PROGRAM = fileURLToPath(new URL('./child/main.js', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('conflicts/sources/child/main.js', compiled));
 
 export interface ModuleOptions {
   /** Of the module, absolute. */
