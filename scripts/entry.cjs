@@ -5,4 +5,4 @@
 // of 4 threads is too few: every LevelDB read and write and every password hash takes one.
 'use strict';
 process.env.UV_THREADPOOL_SIZE ??= '24';
-import('./lib/main.js').then(({ main }) => main(process.argv.slice(2)));
+import('./program/main.mjs').then(({ main }) => main(process.argv.slice(2)));

@@ -14,13 +14,16 @@ const inRoot = (...parts) => path.join(root, ...parts);
 const SRC = inRoot('src');
 const DIST = inRoot('dist');
 const LIB = inRoot('dist', 'lib');
+const PROGRAM = inRoot('dist', 'program');
 const STAMP = inRoot('dist', 'built');
 const LOCK = inRoot('.setup.lock');
+/** What npm keeps about the packages that it installed. */
+const INSTALLED = path.join('node_modules', '.package-lock.json');
 
 /** Whether node_modules holds what package-lock.json names. What npm left out as optional may be missing. */
 function isInstalled() {
   const wanted = readJson(inRoot('package-lock.json'))?.packages;
-  const present = readJson(inRoot('node_modules', '.package-lock.json'))?.packages;
+  const present = readJson(inRoot(INSTALLED))?.packages;
   if (!wanted || !present) return false;
   return Object.entries(wanted).every(([name, { version, optional, devOptional, link }]) => {
     if (name === '' || link) return true;
@@ -33,8 +36,10 @@ function isInstalled() {
 function isBuilt() {
   const stamp = fs.statSync(STAMP, { throwIfNoEntry: false });
   if (!stamp) return false;
-  const inputs = [inRoot('tsconfig.json'), inRoot('tsconfig.build.json'), __filename];
-  return newest([SRC, inRoot('scripts', 'entry.cjs'), ...inputs]) <= stamp.mtimeMs;
+  const scripts = ['setup.cjs', 'bundle.mjs', 'entry.cjs'].map((name) => inRoot('scripts', name));
+  // The program has some of the packages within itself.
+  const inputs = ['tsconfig.json', 'tsconfig.build.json', INSTALLED].map((name) => inRoot(name));
+  return newest([SRC, ...scripts, ...inputs]) <= stamp.mtimeMs;
 }
 
 /** The time of the last change at or below some paths; folders count, so that a removed file is noticed. */
@@ -60,25 +65,40 @@ function readJson(file) {
 
 function install() {
   say('installing packages (npm ci)');
-  // The compiler is a development dependency, so those are needed under NODE_ENV=production too.
-  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund'], { shell: process.platform === 'win32' });
+  // The compiler is a development dependency, so those are needed under NODE_ENV=production too, and what the bundler has for
+  // this kind of machine is an optional one.
+  const needed = ['--include=dev', '--include=optional'];
+  run('npm', ['ci', ...needed, '--no-audit', '--no-fund'], { shell: process.platform === 'win32' });
 }
 
 /**
  * dist/main.js is CommonJS (it has to run before the loader of ES modules uses the thread pool), and the
- * compiled ES modules stand in dist/lib; each of the two folders says so in a package.json.
+ * compiled ES modules stand in dist/lib; each of the two folders says so in a package.json. dist/program has
+ * the program once more, in a few files, which is what dist/main.js loads.
  */
 function build() {
   say('compiling src/');
   // Taken before the compiler reads anything: what is saved while it runs is newer than the stamp.
   const started = new Date();
+  // What is interrupted from here on is done anew.
+  fs.rmSync(STAMP, { force: true });
   run(process.execPath, [inRoot('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json']);
   removeOrphans(LIB, SRC);
+  bundle();
   fs.copyFileSync(inRoot('scripts', 'entry.cjs'), path.join(DIST, 'main.js'));
   fs.writeFileSync(path.join(DIST, 'package.json'), '{ "type": "commonjs" }\n');
   fs.writeFileSync(path.join(LIB, 'package.json'), '{ "type": "module" }\n');
   fs.writeFileSync(STAMP, '');
   fs.utimesSync(STAMP, started, started);
+}
+
+/** The files become the program when all of them are there. */
+function bundle() {
+  const unfinished = `${PROGRAM}.new`;
+  fs.rmSync(unfinished, { recursive: true, force: true });
+  run(process.execPath, [inRoot('scripts', 'bundle.mjs'), unfinished]);
+  fs.rmSync(PROGRAM, { recursive: true, force: true });
+  fs.renameSync(unfinished, PROGRAM);
 }
 
 /** Removes compiled files whose source is gone: the compiler leaves them. */

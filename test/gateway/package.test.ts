@@ -81,7 +81,7 @@ it('holds the compiled program with its types, and nothing of the clone', () => 
   for (const name of ['README.md', 'LICENSE', 'dist/main.js', 'dist/lib/library.d.ts', 'dist/lib/library.js'])
     expect(names).toContain(`./${name}`);
   const strange = names.filter(
-    (name) => !/^\.\/(dist\/.*(\.js|\.d\.ts|package\.json)|package\.json|README\.md|LICENSE)$/.test(name),
+    (name) => !/^\.\/(dist\/.*(\.m?js|\.d\.ts|package\.json)|package\.json|README\.md|LICENSE)$/.test(name),
   );
   expect(strange).toEqual([]);
   expect(run(app, process.execPath, 'node_modules/causeway/dist/main.js', '--version')).toMatch(

@@ -62,6 +62,8 @@ it('says so and ends with 70 when the program does not compile', () => {
   const { status, stderr } = run('scripts/causeway');
   expect(status).toBe(70);
   expect(stderr).toMatch(/src\/main\.ts\(1,14\): error/);
+  // The program is still the one that did.
+  expect(run('dist/main.js')).toMatchObject({ stdout: 'two 24\n', stderr: '' });
 });
 
 it('takes over from a set-up that was killed', () => {
