@@ -240,15 +240,19 @@ export function* readEdit(text: string, attachments: 'stub' | 'shared'): Work<Sa
 
 /** How most stored texts begin. */
 const HEAD = /^\{"_id":"[^"\\]*","_rev":"[^"\\]*"(,"_deleted":true)?(?:,|\}$)/;
-/** Where one of these stands behind that, it may be another program's text. */
-const ELSEWHERE = ['"_id"', '"_rev"', '"_deleted"'];
+/** Where one of these stands behind that, in quotes, it may be another program's text. */
+const ELSEWHERE = ['_id"', '_rev"', '_deleted"'];
 
 /** Of a text that we stored, which need not be taken apart; undefined where it may be another one. */
 function plainSaid(text: string): Said | undefined {
   const [head, deleted] = HEAD.exec(text) ?? [];
-  if (head === undefined || ELSEWHERE.some((name) => text.includes(name, head.length))) return undefined;
+  if (head === undefined || ELSEWHERE.some((name) => hasName(text, name, head.length))) return undefined;
   return { deleted: deleted !== undefined, body: text.slice(head.length, -1) };
 }
+
+/** Quotes are everywhere: what begins with a rarer character is looked for in a fraction of the time. */
+const hasName = (text: string, name: string, from: number): boolean =>
+  text.includes(name, from) && text.includes(`"${name}`, from);
 
 /** The text under which a revision is stored, and which is sent as it is. */
 export function storedText(id: string, rev: string, deleted: boolean, body: string): string {
