@@ -38,7 +38,8 @@ export function canonicalNumber(text: string): string {
 
 /** Most numbers are counts: these are canonical. */
 const PLAIN_NUMBER = /^(?:0|-?[1-9](?:[0-9]*[1-9])?)$/;
-const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
+/** Its sign, its digits, those of the fraction, and the power of ten. */
+export const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
 const ZERO = 0x30;
 
 /** Without those at the end. (An expression takes time in the square of them.) */

@@ -1,22 +1,26 @@
-/** So many characters are compared at once. */
-const PART = 256;
-
 /** How many characters two texts begin with alike. */
-export function alikeAtBeginnings(a: string, b: string): number {
-  const most = Math.min(a.length, b.length);
-  let count = 0;
-  while (count < most && a.slice(count, count + PART) === b.slice(count, count + PART)) count += PART;
-  while (count < most && a.charCodeAt(count) === b.charCodeAt(count)) count++;
-  return Math.min(count, most);
-}
+export const alikeAtBeginnings = (a: string, b: string): number =>
+  alike(a, b, (from, to) => a.slice(from, to) === b.slice(from, to));
 
 /** How many characters two texts end with alike. */
-export function alikeAtEnds(a: string, b: string): number {
+export const alikeAtEnds = (a: string, b: string): number =>
+  alike(
+    a,
+    b,
+    (from, to) => a.slice(a.length - to, a.length - from) === b.slice(b.length - to, b.length - from),
+  );
+
+/** So many characters are compared first. */
+const FEW = 128;
+
+/** Compares longer and longer parts until one is not alike, and then halves of what is left. */
+function alike(a: string, b: string, isAlike: (from: number, to: number) => boolean): number {
   const most = Math.min(a.length, b.length);
-  const part = (text: string, count: number): string =>
-    text.slice(Math.max(0, text.length - count - PART), text.length - count);
   let count = 0;
-  while (count < most && part(a, count) === part(b, count)) count += PART;
-  while (count < most && a.charCodeAt(a.length - 1 - count) === b.charCodeAt(b.length - 1 - count)) count++;
-  return Math.min(count, most);
+  let part = FEW;
+  for (; count + part <= most && isAlike(count, count + part); part *= 2) count += part;
+  for (part /= 2; part >= 1; part /= 2) {
+    if (count + part <= most && isAlike(count, count + part)) count += part;
+  }
+  return count;
 }
