@@ -28,16 +28,22 @@ export function* digesting(content: Content): Work<string> {
 
 /** The canonical text of a number: its digits without zeros around them, and the power of ten that they stand before. */
 export function canonicalNumber(text: string): string {
+  if (COUNT.test(text)) return powered(withoutZeros(text), text.length);
   const [, sign = '', whole = '', fraction = '', power = '0'] = NUMBER.exec(text) ?? [];
   const digits = (whole + fraction).replace(/^0+/, '');
   const significant = withoutZeros(digits);
   if (significant === '') return '0';
-  const exponent = Number(power) - fraction.length + digits.length - significant.length;
-  return exponent === 0 ? sign + significant : `${sign}${significant}e${String(exponent)}`;
+  return powered(sign + significant, sign.length + digits.length + Number(power) - fraction.length);
 }
 
-/** Most numbers are counts: these are canonical. */
-const PLAIN_NUMBER = /^(?:0|-?[1-9](?:[0-9]*[1-9])?)$/;
+/** @param length what the digits with their sign would have if there were zeros instead of a power */
+function powered(significant: string, length: number): string {
+  const exponent = length - significant.length;
+  return exponent === 0 ? significant : `${significant}e${String(exponent)}`;
+}
+
+/** Most numbers are such ones. */
+const COUNT = /^-?[1-9][0-9]*$/;
 /** Its sign, its digits, those of the fraction, and the power of ten. */
 export const NUMBER = /^(-?)([0-9]+)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/;
 const ZERO = 0x30;
@@ -74,6 +80,7 @@ const COMMA = 0x2c;
 const MINUS = 0x2d;
 const NINE = 0x39;
 const COLON = 0x3a;
+const BACKSLASH = 0x5c;
 
 /** An array that we are in the middle of. */
 class OpenArray {
@@ -193,7 +200,7 @@ export function* canonical(source: string): Work<string> {
       }
     } else {
       at = scalarEnd(source, at);
-      if (isNumber(c)) text = numberText(source.slice(start, at));
+      if (c === MINUS || isDigit(c)) text = numberText(source, start, at);
     }
     const outer = open.at(-1);
     if (outer === undefined) whole = text;
@@ -202,11 +209,19 @@ export function* canonical(source: string): Work<string> {
   return whole ?? source;
 }
 
-const isNumber = (c: number): boolean => c === MINUS || (c >= ZERO && c <= NINE);
+const isDigit = (c: number): boolean => c >= ZERO && c <= NINE;
 
-/** Undefined where it is canonical as it stands. */
-const numberText = (text: string): string | undefined =>
-  PLAIN_NUMBER.test(text) ? undefined : canonicalNumber(text);
+/** Undefined where it is canonical as it stands: a count that does not end with zeros. */
+function numberText(source: string, start: number, end: number): string | undefined {
+  const isCanonical =
+    source.charCodeAt(end - 1) === ZERO ? end === start + 1 : areDigits(source, start + 1, end);
+  return isCanonical ? undefined : canonicalNumber(source.slice(start, end));
+}
+
+function areDigits(source: string, start: number, end: number): boolean {
+  for (let at = start; at < end; at++) if (!isDigit(source.charCodeAt(at))) return false;
+  return true;
+}
 
 /** Where a number, true, false or null ends. */
 export function scalarEnd(source: string, start: number): number {
@@ -223,7 +238,7 @@ export function stringEnd(source: string, start: number): number {
     const quote = source.indexOf('"', at);
     if (quote < 0) return source.length;
     let backslashes = quote;
-    while (source[backslashes - 1] === '\\') backslashes--;
+    while (source.charCodeAt(backslashes - 1) === BACKSLASH) backslashes--;
     at = quote + 1;
     if ((quote - backslashes) % 2 === 0) return at;
   }
