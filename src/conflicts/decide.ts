@@ -51,7 +51,7 @@ export function decide(known: KnownDocument, { equalIsSame = true }: DecideOptio
   const unclear = unexplained(graph, all);
   if (unclear !== undefined) return wait(`it is not known yet what was merged into ${unclear.rev}`);
   if (rulesDiffer(live)) return defer('rules differ');
-  if (goesOn(all)) return defer('it was merged again and again');
+  if (goesOn(graph, all)) return defer('it was merged again and again');
   const conflict = conflictText(known, graph, live);
   return conflict === undefined ? wait('the body of a leaf is not here') : { kind: 'merge', conflict };
 }
@@ -110,7 +110,8 @@ const MOST_MERGED = 7 / 8;
  * merged revision for each edit or less, however long they do so: only merges of merges come to more, and by the rules
  * above those end. Where they do not (after stemming, or with gateways that follow other rules), this ends them.
  */
-function goesOn(histories: readonly History[]): boolean {
+function goesOn({ revisions: known }: Graph, histories: readonly History[]): boolean {
+  if (known.length < ENOUGH) return false;
   const all = new Set(histories.flatMap(({ revisions }) => [...revisions]));
   if (all.size < ENOUGH) return false;
   const newest = [...all].sort((a, b) => b.generation - a.generation).slice(0, NEWEST);

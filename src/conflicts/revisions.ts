@@ -28,12 +28,16 @@ export type TombstoneKind =
 
 export type Kind = 'edit' | 'merged' | 'tombstone' | 'undone';
 
+const MARKS = [
+  [MERGED, 'merged'],
+  [TOMBSTONE, 'tombstone'],
+  [UNDONE, 'undone'],
+] as const;
+
 /** What the hash of a revision says it is. One in 16 million of the clients' own revisions says something wrong. */
 export function kindOf(hashOfRev: string): Kind {
-  if (!FORM.test(hashOfRev)) return 'edit';
-  if (hashOfRev.startsWith(MERGED)) return 'merged';
-  if (hashOfRev.startsWith(TOMBSTONE)) return 'tombstone';
-  return hashOfRev.startsWith(UNDONE) ? 'undone' : 'edit';
+  const mark = MARKS.find(([digits]) => hashOfRev.startsWith(digits));
+  return mark !== undefined && FORM.test(hashOfRev) ? mark[1] : 'edit';
 }
 
 /** Whether a revision is a tombstone. Takes next to no time. */
