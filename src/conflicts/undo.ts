@@ -35,6 +35,8 @@ export async function undo(db: Database, number: number, by: string | null): Pro
   if (record === undefined || !isAsMerged(record, entry, ifLeaves))
     throw conflict(record && isPurged(record, entry) ? PURGED : undefined);
   const back = await leavesBack(db, record, entry, number);
+  // It may be trimmed or purged meanwhile.
+  if (back.length < entry.leaves.length) throw conflict(GONE);
   const revs = back.map(revOfEdit);
   const done: UndoEntry = { kind: 'undo', by, entry: number, merged: entry.merged, revs };
   const edits = [...back, ...documentsGone(db, entry)];
@@ -56,6 +58,7 @@ function isAsMerged(
 }
 
 const PURGED = 'What went into the merge was purged since.';
+const GONE = 'What went into the merge is not here any more.';
 
 /** Whether leaves that went in are not known here any more. */
 const isPurged = (record: DocumentRecord, { tombstones }: MergeEntry): boolean =>

@@ -167,7 +167,7 @@ export class JournalWrites {
   /** A leaf that is stored as what differs from one that goes is stored as it was. */
   async #standAlone(number: number, rev: string, gone: ReadonlySet<string>): Promise<void> {
     const { level } = this.context;
-    const other = leansOn(level.getSync(leafKey(number, rev)) ?? '');
+    const other = leansOn((await level.get(leafKey(number, rev))) ?? '');
     const text = other !== undefined && gone.has(other) ? await readLeaf(level, number, rev) : undefined;
     if (text !== undefined) this.batch.put(leafKey(number, rev), text);
   }

@@ -10,7 +10,7 @@ import {
   parseEntry,
   parseLeafKey,
 } from './journal-entry.js';
-import { wholeLeaf } from './leaf-text.js';
+import { readLeaf } from './leaf-text.js';
 import type { Tally } from './tally.js';
 import type { Journal, JournalEntry, JournalLeaf, JournalLimits, JournalRange } from './types.js';
 
@@ -49,11 +49,10 @@ export class LevelJournal implements Journal {
 
   async *leaves(number: number): AsyncGenerator<JournalLeaf> {
     const { level } = this.host;
-    for await (const page of entriesIn(level, leavesOf(number), { size: 1 })) {
-      for (const [key, stored] of page) {
-        const text = await wholeLeaf(level, key, stored);
-        if (text !== undefined) yield { rev: parseLeafKey(key).rev, text };
-      }
+    for (const key of await level.keys(leavesOf(number)).all()) {
+      const { rev } = parseLeafKey(key);
+      const text = await readLeaf(level, number, rev);
+      if (text !== undefined) yield { rev, text };
     }
   }
 

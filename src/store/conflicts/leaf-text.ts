@@ -3,11 +3,15 @@
  * like that one is stored as what differs, `["REV",HEAD,TAIL]\nMIDDLE`: the characters that both begin and end with, were
  * the revision the same, and what stands between them. The text of a leaf begins with a brace.
  */
-import type { ClassicLevel } from 'classic-level';
 import { alikeAtBeginnings, alikeAtEnds } from '../../json/alike.js';
 import { quote } from '../../json/quote.js';
 import { leafKey, parseLeafKey } from './journal-entry.js';
 import type { JournalLeaf } from './types.js';
+
+/** Where texts are stored. */
+interface Texts {
+  get(key: string): Promise<string | undefined>;
+}
 
 /** What is stored of a leaf. @param other one that is stored as it was */
 export function storedLeaf({ rev, text }: JournalLeaf, other: JournalLeaf): string {
@@ -23,23 +27,21 @@ export function storedLeaf({ rev, text }: JournalLeaf, other: JournalLeaf): stri
 /** The revision of the leaf that a stored one leans on; undefined where it is stored as it was. */
 export const leansOn = (stored: string): string | undefined => lineOf(stored)?.[0];
 
-/** The text of a leaf; undefined where it is not there, or what it leans on is not. */
-export async function readLeaf(
-  level: ClassicLevel,
-  number: number,
-  rev: string,
-): Promise<string | undefined> {
+/**
+ * The text of a leaf; undefined where it is not there, or what it leans on is not. Entries may be trimmed and purged meanwhile:
+ * when what a leaf leans on goes, the leaf is stored as it was.
+ */
+export async function readLeaf(level: Texts, number: number, rev: string): Promise<string | undefined> {
   const key = leafKey(number, rev);
   const stored = await level.get(key);
-  return stored === undefined ? undefined : wholeLeaf(level, key, stored);
+  const text = stored === undefined ? undefined : await wholeLeaf(level, key, stored);
+  if (stored === undefined || text !== undefined) return text;
+  const now = await level.get(key);
+  return now === undefined ? undefined : wholeLeaf(level, key, now);
 }
 
 /** The same of a leaf that was read. What cannot be understood is taken for a text. */
-export async function wholeLeaf(
-  level: ClassicLevel,
-  key: string,
-  stored: string,
-): Promise<string | undefined> {
+export async function wholeLeaf(level: Texts, key: string, stored: string): Promise<string | undefined> {
   const line = lineOf(stored);
   if (line === undefined) return stored;
   const [other, head, tail] = line;

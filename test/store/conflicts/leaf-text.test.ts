@@ -47,6 +47,22 @@ test('what differs alone is stored, where that is less', () => {
   expect(leansOn(other.text)).toBeUndefined();
 });
 
+test('a leaf is read though the one that it leans on is purged meanwhile', async () => {
+  const level = new ClassicLevel(await newFolder());
+  const text = 'x'.repeat(1000);
+  const first = { rev: '2-a', text: storedText('d', '2-a', false, `"text":"${text}"`) };
+  const second = { rev: '2-b', text: storedText('d', '2-b', false, `"text":"${text}"`) };
+  await level.put(leafKey(1, second.rev), storedLeaf(second, first));
+  const read = async (key: string): Promise<string | undefined> => {
+    const stored = await level.get(key);
+    await level.put(leafKey(1, second.rev), second.text);
+    return stored;
+  };
+  expect(await readLeaf({ get: read }, 1, second.rev)).toBe(second.text);
+  expect(await readLeaf(level, 1, first.rev)).toBeUndefined();
+  await level.close();
+});
+
 /** A document with leaves that are alike, which were merged. */
 async function merge(db: Database): Promise<Map<string, string>> {
   const revs = ['a', 'b', 'c'].map((hash) => `1-${hash}`);

@@ -50,6 +50,12 @@ async function makeWhole(root: string): Promise<void> {
       { id: 'm', ifLeaves: ['1-a', '1-b'], edits: [parsed({ _id: 'm', _rev: '1-x' }, false)] },
       { journal: { text: '{"by":"hand"}', keeps: ['1-a', '1-b'] } },
     );
+    const text = `"text":"${'x'.repeat(500)}"`;
+    for (const rev of ['1-a', '1-b']) await write(db, [{ id: 'like', revs: [rev], body: text }], false);
+    await db.resolve(
+      { id: 'like', ifLeaves: ['1-a', '1-b'], edits: [parsed({ _id: 'like', _rev: '1-x' }, false)] },
+      { journal: { text: '{"by":"hand"}', keeps: ['1-a', '1-b'] } },
+    );
     const [was] = await put(db, { _id: 'was' });
     limits = { maxAge: 1e12, maxBytes: 1e9 };
     await put(db, { _id: 'was', _rev: revOf(was) });

@@ -334,6 +334,16 @@ export const DAMAGES: Record<string, Damage> = {
     by: drop(layout.journalLeaves),
     finds: ['attachment_stray', 'attachment_uses', 'journal_index'],
   },
+  'a leaf of the journal that another one leans on that is no JSON': {
+    by: alter(layout.journalLeaves, `${layout.seqKey(2)}/1-a`, garbage),
+    finds: ['journal_damaged', 'journal_index'],
+    left: ['journal_damaged'],
+  },
+  'a leaf of the journal that another one leans on that is gone': {
+    by: drop(layout.journalLeaves, `${layout.seqKey(2)}/1-a`),
+    finds: ['journal_damaged', 'journal_index'],
+    left: ['journal_damaged'],
+  },
   'an entry of the journal that is not known by its document': {
     by: drop(layout.journalIds),
     finds: ['journal_index'],
