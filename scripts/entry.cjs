@@ -4,5 +4,9 @@
 // uses it to read files. So the size is set here, in CommonJS, before any ES module is loaded. The default
 // of 4 threads is too few: every LevelDB read and write and every password hash takes one.
 'use strict';
+const { existsSync } = require('node:fs');
+const { join } = require('node:path');
+
 process.env.UV_THREADPOOL_SIZE ??= '24';
-import('./program/main.mjs').then(({ main }) => main(process.argv.slice(2)));
+const isBundled = existsSync(join(__dirname, 'program', 'main.mjs'));
+import(isBundled ? './program/main.mjs' : './lib/main.js').then(({ main }) => main(process.argv.slice(2)));

@@ -74,14 +74,15 @@ function install() {
 /**
  * dist/main.js is CommonJS (it has to run before the loader of ES modules uses the thread pool), and the
  * compiled ES modules stand in dist/lib; each of the two folders says so in a package.json. dist/program has
- * the program once more, in a few files, which is what dist/main.js loads.
+ * the program once more, in a few files, which is what dist/main.js loads where they are there.
  */
 function build() {
   say('compiling src/');
   // Taken before the compiler reads anything: what is saved while it runs is newer than the stamp.
   const started = new Date();
-  // What is interrupted from here on is done anew.
+  // What is interrupted from here on is done anew; until then dist/lib is the program, with its threads and child processes.
   fs.rmSync(STAMP, { force: true });
+  fs.rmSync(PROGRAM, { recursive: true, force: true });
   run(process.execPath, [inRoot('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'tsconfig.build.json']);
   removeOrphans(LIB, SRC);
   bundle();
@@ -92,13 +93,16 @@ function build() {
   fs.utimesSync(STAMP, started, started);
 }
 
-/** The files become the program when all of them are there. */
+/** The files become the program when all of them are there. There are machines that the bundler does not run on. */
 function bundle() {
   const unfinished = `${PROGRAM}.new`;
   fs.rmSync(unfinished, { recursive: true, force: true });
-  run(process.execPath, [inRoot('scripts', 'bundle.mjs'), unfinished]);
-  fs.rmSync(PROGRAM, { recursive: true, force: true });
-  fs.renameSync(unfinished, PROGRAM);
+  try {
+    run(process.execPath, [inRoot('scripts', 'bundle.mjs'), unfinished]);
+    fs.renameSync(unfinished, PROGRAM);
+  } catch (error) {
+    say(`the program will start more slowly, from many files: ${error.message}`);
+  }
 }
 
 /** Removes compiled files whose source is gone: the compiler leaves them. */

@@ -87,3 +87,12 @@ it('takes over from a set-up whose number was given out again', () => {
   expect(run('-e', own)).toMatchObject({ status: 0 });
   expect(existsSync(lock)).toBe(false);
 });
+
+it('runs the program from many files where the bundler does not run', () => {
+  program('seven');
+  writeFileSync(path.join(clone, 'scripts/bundle.mjs'), "throw new Error('no bundler for this machine');\n");
+  const { status, stdout, stderr } = run('scripts/causeway');
+  expect({ status, stdout }).toEqual({ status: 0, stdout: 'seven 24\n' });
+  expect(stderr).toContain('causeway: the program will start more slowly, from many files');
+  expect(existsSync(path.join(clone, 'dist/program'))).toBe(false);
+});
