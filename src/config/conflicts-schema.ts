@@ -53,6 +53,6 @@ export const journal = z.strictObject({
     .min(0)
     .default(1024 * 1024 * 1024)
     .describe(
-      'Bytes of one database above which what is older than `journal.minAge` goes, the oldest first. Where nothing is, conflicts stay.',
+      'Bytes of one database above which what is older than `journal.minAge` goes, the oldest first. Each leaf counts whole, though of leaves that are alike only what differs is stored. Where nothing is, conflicts stay.',
     ),
 });

@@ -51,7 +51,7 @@ export class OpenDatabases {
     this.#memory = new MemoryBudget(options.store.memory, options.store);
   }
 
-  /** Of all names that are databases', or that somebody works with. */
+  /** Of all names that somebody works with, and of databases that somebody worked with. */
   get slots(): readonly Slot[] {
     return [...this.#slots.values()];
   }
