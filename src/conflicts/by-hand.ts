@@ -2,7 +2,7 @@ import { badRequest, conflict, leavesTooLarge, notFound } from '../errors.js';
 import { inTurns } from '../json/turns.js';
 import type { Resolved } from '../store/conflicts/types.js';
 import type { Database } from '../store/types.js';
-import { digesting } from './canonical.js';
+import { digesting } from './digest.js';
 import { editsOf } from './edits.js';
 import { mergeEntry } from './entries.js';
 import { LoadedDocument, LONG, MOST_CHARACTERS } from './loaded.js';

@@ -1,30 +1,6 @@
-import { hash } from 'node:crypto';
 import { CLOSE_BRACE, CLOSE_BRACKET, OPEN_BRACE, OPEN_BRACKET } from '../json/containers.js';
 import { sorted, sorting } from '../json/sort.js';
-import { atOnce, type Work } from '../json/turns.js';
-import type { Content } from './types.js';
-
-const known = new WeakMap<Content, string>();
-
-/**
- * A digest of what a content means: equal for the same values, however they are written. The order of members counts
- * for nothing; numbers count as the decimal numbers that they are (`1.0` is `1` and `10e-1`, and beyond 2^53 every digit
- * counts).
- */
-export const contentDigest = (content: Content): string => atOnce(digesting(content));
-
-/** `contentDigest` for what may be long. */
-export function* digesting(content: Content): Work<string> {
-  const before = known.get(content);
-  if (before !== undefined) return before;
-  const attachments = [...content.attachments]
-    .map(([name, { contentType, digest }]) => [name, contentType, digest])
-    .sort(([a = ''], [b = '']) => byCodePoint(a, b));
-  const body = yield* canonical(`{${content.body}}`);
-  const digest = hash('sha256', JSON.stringify(attachments) + body);
-  known.set(content, digest);
-  return digest;
-}
+import type { Work } from '../json/turns.js';
 
 /** The canonical text of a number: its digits without zeros around them, and the power of ten that they stand before. */
 export function canonicalNumber(text: string): string {
@@ -108,7 +84,7 @@ class OpenArray {
   }
 }
 
-interface Member {
+export interface Member {
   /** Without its quotes. */
   readonly key: string;
   /** With its key. */
@@ -145,11 +121,15 @@ class OpenObject {
 
   close(): Work<string> | string | undefined {
     if (this.#isCanonical) return undefined;
-    return this.#members.length > MANY ? longText(this.#members) : objectText(sorted(this.#members, byKey));
+    return objectOf(this.#members);
   }
 }
 
 const byKey = (a: Member, b: Member): number => byCodePoint(a.key, b.key);
+
+/** The text of an object with canonical members. */
+export const objectOf = (members: readonly Member[]): Work<string> | string =>
+  members.length > MANY ? longText(members) : objectText(sorted(members, byKey));
 
 function* longText(members: readonly Member[]): Work<string> {
   return objectText(yield* sorting(members, byKey));
@@ -162,57 +142,83 @@ function objectText(members: readonly Member[]): string {
 }
 
 /**
- * Members in the order of their keys, numbers as `canonicalNumber` has them. Without recursion, so that it can stop
- * anywhere, and with what is canonical already as pieces of the source, which are not copied.
+ * The canonical text of a value: members in the order of their keys, numbers as `canonicalNumber` has them.
  * @param source in the form that `JsonReader` describes
  */
 export function* canonical(source: string): Work<string> {
-  const open: (OpenArray | OpenObject)[] = [];
-  let whole: string | undefined;
-  let count = 0;
-  for (let at = 0; at < source.length;) {
-    if (++count % STRIDE === 0) yield;
-    const c = source.charCodeAt(at);
-    const inner = open.at(-1);
-    let start = at;
-    let text: string | undefined;
-    if (c === COMMA) {
-      at++;
-      continue;
-    }
-    if (c === OPEN_BRACE || c === OPEN_BRACKET) {
-      open.push(c === OPEN_BRACE ? new OpenObject(source, at) : new OpenArray(source, at));
-      at++;
-      continue;
-    }
-    if (inner !== undefined && (c === CLOSE_BRACE || c === CLOSE_BRACKET)) {
-      open.pop();
-      at++;
-      ({ start } = inner);
-      const closed = inner.close(at);
-      text = typeof closed === 'object' ? yield* closed : closed;
-    } else if (c === QUOTE) {
-      at = stringEnd(source, at);
-      if (inner instanceof OpenObject && source.charCodeAt(at) === COLON) {
-        inner.name(start, at);
-        at++;
-        continue;
-      }
-    } else {
-      at = scalarEnd(source, at);
-      if (c === MINUS || isDigit(c)) text = numberText(source, start, at);
-    }
-    const outer = open.at(-1);
-    if (outer === undefined) whole = text;
-    else outer.add(start, at, text);
-  }
-  return whole ?? source;
+  return (yield* new Canonical(source).pass()) ?? source;
 }
+
+/**
+ * Finds ends and canonical texts of values. Without recursion, so that it can stop anywhere, and with what is canonical
+ * already as pieces of the source, which are not copied.
+ */
+export class Canonical {
+  /** Where the value begins that comes next. */
+  at = 0;
+  readonly #open: (OpenArray | OpenObject)[] = [];
+  #count = 0;
+
+  /** @param source in the form that `JsonReader` describes */
+  constructor(private readonly source: string) {}
+
+  /** Goes past a value. @returns its canonical text; undefined where it is canonical as it stands */
+  *pass(): Work<string | undefined> {
+    const { source } = this;
+    while (this.at < source.length) {
+      if (++this.#count % STRIDE === 0) yield;
+      const c = source.charCodeAt(this.at);
+      let start = this.at;
+      let text: string | undefined;
+      if (c === CLOSE_BRACE || c === CLOSE_BRACKET) {
+        const inner = this.#open.pop();
+        this.at++;
+        if (inner === undefined) continue;
+        ({ start } = inner);
+        const closed = inner.close(this.at);
+        text = typeof closed === 'object' ? yield* closed : closed;
+      } else if (this.#enter(c)) continue;
+      else text = this.#scalar(c);
+      const outer = this.#open.at(-1);
+      if (outer === undefined) return text;
+      outer.add(start, this.at, text);
+    }
+    return undefined;
+  }
+
+  /** Goes past what comes before a value within another one. @returns false where there is nothing of the kind */
+  #enter(c: number): boolean {
+    const { source, at } = this;
+    if (c === COMMA) this.at++;
+    else if (c === OPEN_BRACE || c === OPEN_BRACKET) {
+      this.#open.push(c === OPEN_BRACE ? new OpenObject(source, at) : new OpenArray(source, at));
+      this.at++;
+    } else {
+      const outer = this.#open.at(-1);
+      if (c !== QUOTE || !(outer instanceof OpenObject)) return false;
+      const end = stringEnd(source, at);
+      if (source.charCodeAt(end) !== COLON) return false;
+      outer.name(at, end);
+      this.at = end + 1;
+    }
+    return true;
+  }
+
+  /** @returns its canonical text; undefined where it is canonical as it stands */
+  #scalar(c: number): string | undefined {
+    const { source, at } = this;
+    this.at = c === QUOTE ? stringEnd(source, at) : scalarEnd(source, at);
+    return isOfNumber(c) ? otherNumber(source, at, this.at) : undefined;
+  }
+}
+
+/** Whether a number begins with a character. */
+export const isOfNumber = (c: number): boolean => c === MINUS || isDigit(c);
 
 const isDigit = (c: number): boolean => c >= ZERO && c <= NINE;
 
-/** Undefined where it is canonical as it stands: a count that does not end with zeros. */
-function numberText(source: string, start: number, end: number): string | undefined {
+/** The canonical text of a number; undefined where it is canonical as it stands: a count that does not end with zeros. */
+function otherNumber(source: string, start: number, end: number): string | undefined {
   const isCanonical =
     source.charCodeAt(end - 1) === ZERO ? end === start + 1 : areDigits(source, start + 1, end);
   return isCanonical ? undefined : canonicalNumber(source.slice(start, end));

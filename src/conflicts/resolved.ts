@@ -1,4 +1,4 @@
-import { contentDigest } from './canonical.js';
+import { contentDigest } from './digest.js';
 import { derivedRev, mergedRev, tombstoneRev } from './revisions.js';
 import type {
   AttachmentSummary,

@@ -4,7 +4,7 @@ import type { Json } from '../selector/types.js';
 import type { ConflictRow, JournalLimits, Resolved } from '../store/conflicts/types.js';
 import type { Database } from '../store/types.js';
 import { Allowance } from './allowance.js';
-import { digesting } from './canonical.js';
+import { digesting } from './digest.js';
 import { editsOf, tombstoneEdit } from './edits.js';
 import { type Entry, mergeEntry } from './entries.js';
 import { type BodySource, LoadedDocument, LONG, MOST_CHARACTERS } from './loaded.js';

@@ -1,4 +1,4 @@
-import { contentDigest } from './canonical.js';
+import { contentDigest } from './digest.js';
 import { areDifferent } from './glance.js';
 import { type Graph, type History, isCut, isEdit, type Revision } from './graph.js';
 import { tombstoneRev, type TombstoneKind } from './revisions.js';

@@ -1,4 +1,3 @@
-import { alikeAtBeginnings, alikeAtEnds } from '../json/alike.js';
 import { CLOSE_BRACE, CLOSE_BRACKET, OPEN_BRACE, OPEN_BRACKET } from '../json/containers.js';
 import { JsonDepthError, MAX_DEPTH } from '../json/reader.js';
 import { JsonScanner } from '../json/scanner.js';
@@ -28,41 +27,7 @@ export const parseValue = (values: Values, text: string): Value => atOnce(readVa
 
 /** Reads members of an object that stand without braces, as bodies do. @throws JsonError */
 export function* readMembers(values: Values, body: string): Work<ObjectValue> {
-  return asObject(yield* readValue(values, `{${body}}`));
-}
-
-/** An object that was read, by which texts like its own are read. */
-export interface Outline {
-  readonly object: ObjectValue;
-  /** Where its members end in its text. */
-  readonly ends: readonly number[];
-}
-
-/** `readMembers` for the first of several bodies that have much in common. */
-export function* readOutline(values: Values, body: string): Work<Outline> {
-  const text = `{${body}}`;
-  let reader = new ValueReader(values, text);
-  let value = yield* reader.read();
-  if (!reader.isClean) {
-    reader = new ValueReader(values, normalise(text));
-    value = yield* reader.read();
-  }
-  return { object: asObject(value), ends: reader.ends };
-}
-
-/**
- * `readMembers` for the others: members that stand alike at the beginnings and at the ends of two texts are those of the
- * first, and are not read again.
- */
-export function* readLike(values: Values, body: string, like: Outline): Work<ObjectValue> {
-  const text = `{${body}}`;
-  if (text === like.object.text) return like.object;
-  const reader = new ValueReader(values, text, like);
-  const value = yield* reader.read();
-  return asObject(reader.isClean ? value : yield* new ValueReader(values, normalise(text)).read());
-}
-
-function asObject(value: Value): ObjectValue {
+  const value = yield* readValue(values, `{${body}}`);
   if (value.kind !== 'object') throw new TypeError('no members');
   return value;
 }
@@ -77,22 +42,13 @@ interface Open {
 }
 
 class ValueReader extends JsonScanner {
-  /** Where the members or elements of the outermost value end, as far as they were read. */
-  readonly ends: number[] = [];
   readonly #open: Open[] = [];
-  /** Behind that the text is that of the one like it; Infinity where there is none. */
-  #tail = Infinity;
 
-  /** @param like an object whose members may be this one's */
   constructor(
     private readonly values: Values,
     text: string,
-    private readonly like?: Outline,
   ) {
     super(text);
-    if (like === undefined) return;
-    this.#tail = text.length - alikeAtEnds(like.object.text, text);
-    this.#adoptHead(like);
   }
 
   /** Whether the text has the form of `JsonReader`, so that pieces of it may be used as they are. */
@@ -130,51 +86,18 @@ class ValueReader extends JsonScanner {
     let ended = value;
     for (let open = this.#open.at(-1); open !== undefined; open = this.#open.at(-1)) {
       this.#add(open, ended);
-      if (this.#open.length === 1) this.ends.push(this.at);
       const c = this.next();
-      if (c === COMMA && !this.#adoptTail(open)) {
+      if (c === COMMA) {
         this.at++;
         if (open.members !== undefined) open.name = this.#name();
         return undefined;
       }
-      if (this.next() !== closing(open)) this.fail();
+      if (c !== closing(open)) this.fail();
       ended = this.#close(open);
     }
     this.next();
     if (this.at !== this.source.length) this.fail();
     return ended;
-  }
-
-  /** Takes the members over that both texts begin with. */
-  #adoptHead({ object, ends }: Outline): void {
-    const alike = alikeAtBeginnings(object.text, this.source);
-    // With what separates them from the next.
-    const after = ends.slice(0, -1).findLastIndex((end) => end < alike);
-    if (after < 0) return;
-    this.at = (ends[after] ?? 0) + 1;
-    const members = new Map<string, Value>();
-    for (const [name, value] of object.members) {
-      if (members.size > after) break;
-      members.set(name, value);
-    }
-    this.#open.push({ start: 0, members, elements: [], name: this.#name() });
-  }
-
-  /** Takes the members over that both texts end with, if this is where they begin. @returns whether it was */
-  #adoptTail(open: Open): boolean {
-    if (this.at < this.#tail || this.#open.length > 1 || this.like === undefined) return false;
-    this.#tail = Infinity;
-    const { object, ends } = this.like;
-    const before = ends.lastIndexOf(this.at + object.text.length - this.source.length);
-    if (before < 0) return false;
-    let place = 0;
-    for (const [name, value] of object.members) {
-      if (place++ <= before) continue;
-      open.name = name;
-      this.#add(open, value);
-    }
-    this.at = this.source.length - 1;
-    return true;
   }
 
   #add(open: Open, value: Value): void {

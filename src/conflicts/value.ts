@@ -7,6 +7,8 @@ export type Value = ScalarValue | ArrayValue | ObjectValue;
 interface Node {
   /** In the form of `JsonReader`. */
   readonly text: string;
+  /** What `canonical` makes of its text, where that is known. */
+  readonly canonical?: string;
   /** For `Values` alone: worked out when somebody asks. */
   identity: number | undefined;
 }

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { contentDigest } from '../../src/conflicts/canonical.js';
+import { contentDigest } from '../../src/conflicts/digest.js';
 import { areDifferent } from '../../src/conflicts/glance.js';
 import type { Content } from '../../src/conflicts/types.js';
 

@@ -1,7 +1,8 @@
 import type { Work } from '../../json/turns.js';
+import { digestingMembers } from '../digest.js';
+import { type Outline, readOutline } from '../outline.js';
 import type { AttachmentSummary, Content, ConflictText, ResolutionText } from '../types.js';
 import { type ObjectValue, Values } from '../value.js';
-import { type Outline, readLike, readOutline } from '../value-reader.js';
 import { Fields } from './fields.js';
 import { type Base, Merger, type MergeRules, UNKNOWN } from './merger.js';
 import { type BuiltInOptions, type FieldRule, fieldRules } from './options.js';
@@ -45,6 +46,7 @@ export function folding(rules: MergeRules): Merging {
       return { kind: 'defer', reason, paths: [...clashes.keys()] };
     }
     const content = { body: body.text.slice(1, -1), attachments: reader.summaries(attachments) };
+    yield* digestingMembers(content, body);
     return { kind: 'merge', deleted: false, content };
   };
 }
@@ -77,9 +79,9 @@ class Reader {
   }
 
   *#body({ body }: Content): Work<ObjectValue> {
-    if (this.#first !== undefined) return yield* readLike(this.values, body, this.#first);
-    this.#first = yield* readOutline(this.values, body);
-    return this.#first.object;
+    const outline = yield* readOutline(this.values, body, this.#first);
+    this.#first ??= outline;
+    return outline.object;
   }
 
   /** Attachments as values that are equal where they have the same bytes and content type. */

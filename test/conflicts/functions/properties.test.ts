@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { canonicalNumber } from '../../../src/conflicts/canonical.js';
-import { parseValue, readLike, readOutline } from '../../../src/conflicts/value-reader.js';
+import { contentDigest, digestingMembers } from '../../../src/conflicts/digest.js';
+import { readOutline } from '../../../src/conflicts/outline.js';
+import { parseValue } from '../../../src/conflicts/value-reader.js';
 import { type ObjectValue, Values } from '../../../src/conflicts/value.js';
 import { normalise } from '../../../src/json/text.js';
 import { atOnce } from '../../../src/json/turns.js';
@@ -152,6 +154,9 @@ const alike = fc
     ) as [string, string];
   });
 
+/** Members as `Content` has them. */
+const bodyOf = (members: string): string => normalise(`{${members}}`).slice(1, -1);
+
 test('what is read by what it is like is what it is', () => {
   fc.assert(
     fc.property(
@@ -160,29 +165,56 @@ test('what is read by what it is like is what it is', () => {
         fc.tuple(alike, alike).map(([[one], [, other]]) => [one, other]),
       ),
       (pair) => {
-        const [one = '', other = ''] = pair;
+        const [one = '', other = ''] = pair.map(bodyOf);
         const values = new Values();
         const first = atOnce(readOutline(values, one));
-        const read = atOnce(readLike(values, other, first));
+        const { object } = atOnce(readOutline(values, other, first));
         const wanted = parseValue(values, `{${other}}`) as ObjectValue;
-        expect(read.text).toBe(wanted.text);
-        expect([...read.members].map(([key, { kind, text }]) => [key, kind, text])).toEqual(
+        expect(object.text).toBe(wanted.text);
+        expect([...object.members].map(([key, { kind, text }]) => [key, kind, text])).toEqual(
           [...wanted.members].map(([key, { kind, text }]) => [key, kind, text]),
         );
-        expect(first.object.text).toBe(normalise(`{${one}}`));
+        expect(values.areSame(object, wanted)).toBe(true);
+        expect(values.identityOf(object)).toBe(values.identityOf(wanted));
+        expect(first.object.text).toBe(`{${one}}`);
       },
     ),
     { numRuns: 2000 },
   );
 });
 
+test('the digest of a body is the same whether or not its members are at hand', () => {
+  fc.assert(
+    fc.property(alike, (pair) => {
+      const [one = '', other = ''] = pair.map(bodyOf);
+      const values = new Values();
+      const first = atOnce(readOutline(values, one));
+      const { object } = atOnce(readOutline(values, other, first));
+      const attachments = new Map([['a', { contentType: 'b/c', digest: 'md5-d', length: 1 }]]);
+      const digest = atOnce(digestingMembers({ body: other, attachments }, object));
+      expect(digest).toBe(contentDigest({ body: other, attachments }));
+    }),
+  );
+});
+
 test('members that stand alike at both ends are not read again', () => {
   const values = new Values();
   const first = atOnce(readOutline(values, '"a":{"x":1},"b":[1,2],"c":3,"d":{"y":"z"}'));
-  const read = atOnce(readLike(values, '"a":{"x":1},"b":[1,"],"],"c":3,"d":{"y":"z"}', first));
+  const read = atOnce(readOutline(values, '"a":{"x":1},"b":[1,"],"],"c":3,"d":{"y":"z"}', first)).object;
   const same = (key: string): boolean => read.members.get(key) === first.object.members.get(key);
   expect(['a', 'b', 'c', 'd'].map(same)).toEqual([true, false, true, true]);
   expect(read.members.get('b')?.text).toBe('[1,"],"]');
+});
+
+test('members that are longer than what is read later are what they are, too', () => {
+  const long = `{"b":[${Array.from({ length: 3000 }, (_, at) => `{"y":${String(at)},"x":1.50}`).join()}]}`;
+  const body = bodyOf(`"a":${long},"c":1`);
+  const values = new Values();
+  const { object } = atOnce(readOutline(values, body));
+  expect(object.text).toBe(`{${body}}`);
+  expect(values.areSame(object, parseValue(values, `{"c":1.0,"a":${long}}`))).toBe(true);
+  const attachments = new Map();
+  expect(atOnce(digestingMembers({ body, attachments }, object))).toBe(contentDigest({ body, attachments }));
 });
 
 /** Pairs instead of objects, in the order of their names. */
