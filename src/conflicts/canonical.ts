@@ -46,8 +46,8 @@ export function byCodePoint(a: string, b: string): number {
 const raised = (unit: number): number =>
   unit < 0xd800 ? unit : unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
 
-/** Work may be interrupted after so many values. */
-const STRIDE = 1000;
+/** Work may be interrupted each time it has gone so many characters further. */
+const STRIDE = 16_384;
 /** Objects with more members are sorted bit by bit. */
 const MANY = 128;
 
@@ -156,34 +156,54 @@ export function* canonical(source: string): Work<string> {
 export class Canonical {
   /** Where the value begins that comes next. */
   at = 0;
+  /** That of the last value; undefined where it is canonical as it stands. */
+  text: string | undefined;
   readonly #open: (OpenArray | OpenObject)[] = [];
-  #count = 0;
+  /** An object at its end, with members that are sorted bit by bit. */
+  #long: { readonly start: number; readonly text: Work<string> } | undefined;
 
   /** @param source in the form that `JsonReader` describes */
   constructor(private readonly source: string) {}
 
-  /** Goes past a value. @returns its canonical text; undefined where it is canonical as it stands */
+  /** Goes past a value that may be long. @returns its `text` */
   *pass(): Work<string | undefined> {
+    while (!this.passUntil(this.at + STRIDE)) {
+      const long = this.#long;
+      this.#long = undefined;
+      if (long === undefined) yield;
+      else if (this.#take(long.start, yield* long.text)) break;
+    }
+    return this.text;
+  }
+
+  /** Goes past a value that ends before a place. @returns false where `pass` has to go on with it */
+  passUntil(end: number): boolean {
     const { source } = this;
     while (this.at < source.length) {
-      if (++this.#count % STRIDE === 0) yield;
-      const c = source.charCodeAt(this.at);
-      let start = this.at;
-      let text: string | undefined;
+      const { at } = this;
+      if (at >= end) return false;
+      const c = source.charCodeAt(at);
       if (c === CLOSE_BRACE || c === CLOSE_BRACKET) {
         const inner = this.#open.pop();
         this.at++;
         if (inner === undefined) continue;
-        ({ start } = inner);
-        const closed = inner.close(this.at);
-        text = typeof closed === 'object' ? yield* closed : closed;
-      } else if (this.#enter(c)) continue;
-      else text = this.#scalar(c);
-      const outer = this.#open.at(-1);
-      if (outer === undefined) return text;
-      outer.add(start, this.at, text);
+        const text = inner.close(this.at);
+        if (typeof text === 'object') {
+          this.#long = { start: inner.start, text };
+          return false;
+        }
+        if (this.#take(inner.start, text)) return true;
+      } else if (!this.#enter(c) && this.#take(at, this.#scalar(c))) return true;
     }
-    return undefined;
+    return true;
+  }
+
+  /** Puts the text of a value where it belongs. @returns whether that was the whole value */
+  #take(start: number, text: string | undefined): boolean {
+    const outer = this.#open.at(-1);
+    if (outer === undefined) this.text = text;
+    else outer.add(start, this.at, text);
+    return outer === undefined;
   }
 
   /** Goes past what comes before a value within another one. @returns false where there is nothing of the kind */

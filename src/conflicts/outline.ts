@@ -12,101 +12,90 @@ const COLON = 0x3a;
 
 /** Work may be interrupted each time it has gone so many characters further. */
 const STRIDE = 16_384;
-/** Objects and arrays with more characters are read at once: later that would be at one go. */
+/** Objects and arrays with more characters are read at once, bit by bit: later it would be in one go. */
 const SHORT = 4096;
 
-/** The members of a body, and where they stand. What is in them is mostly alike everywhere, and not looked into. */
+/** A body with its members. What is in these is mostly alike everywhere, and not looked into. */
 export interface Outline {
   readonly object: ObjectValue;
-  /** What was read. */
   readonly body: string;
-  readonly names: readonly string[];
-  readonly values: readonly Value[];
-  /** Where each of them ends. */
-  readonly ends: readonly number[];
+  readonly members: readonly Found[];
+}
+
+interface Found {
+  readonly name: string;
+  readonly value: Value;
+  /** Where it ends in the body. */
+  readonly end: number;
+}
+
+/** Reads the first of several bodies that have much in common: such as `Content` describes. @throws JsonError */
+export function* readOutline(values: Values, body: string): Work<Outline> {
+  const members: Found[] = [];
+  const object = yield* new OutlineReader(values, body, { members }).read();
+  return { object, body, members };
 }
 
 /**
- * Reads a body, of which `Content` says what it is. @throws JsonError
- * @param like what was read of another one: members that stand alike at the beginnings and at the ends of both are not read
- * again
+ * Reads the others: members that stand alike at the beginnings and at the ends of two bodies are those of the first, and
+ * are not read again.
  */
-export function* readOutline(values: Values, body: string, like?: Outline): Work<Outline> {
-  if (body === like?.body) return like;
-  return yield* new OutlineReader(values, body, like).read();
+export function* readLike(values: Values, body: string, like: Outline): Work<ObjectValue> {
+  return body === like.body ? like.object : yield* new OutlineReader(values, body, { like }).read();
 }
 
 class OutlineReader {
-  readonly #names: string[] = [];
-  readonly #values: Value[] = [];
-  readonly #ends: number[] = [];
+  readonly #members = new Map<string, Value>();
+  readonly #canonical: Canonical;
   #at = 0;
   #pause = STRIDE;
-  readonly #canonical: Canonical;
 
   constructor(
     private readonly values: Values,
     private readonly body: string,
-    private readonly like: Outline | undefined,
+    private readonly others: { readonly like?: Outline; readonly members?: Found[] },
   ) {
     this.#canonical = new Canonical(body);
   }
 
-  *read(): Work<Outline> {
-    const { body, like } = this;
+  *read(): Work<ObjectValue> {
+    const { body, others } = this;
+    const { like, members } = others;
     if (like !== undefined) this.#adoptHead(like);
     const tail = like === undefined ? body.length : body.length - alikeAtEnds(like.body, body);
     while (this.#at < body.length) {
-      if (this.#ends.length > 0) {
+      if (this.#members.size > 0) {
         if (this.#at >= tail && like !== undefined && this.#adoptTail(like)) break;
         this.#pass(COMMA);
       }
       const name = this.#name();
-      const value = this.#scalar() ?? (yield* this.#container());
-      this.#add(name, value, this.#at);
+      const one = this.#scalar() ?? this.#container();
+      const value = 'kind' in one ? one : yield* one;
+      this.#members.set(name, value);
+      members?.push({ name, value, end: this.#at });
       if (this.#at < this.#pause) continue;
       this.#pause = this.#at + STRIDE;
       yield;
     }
-    return this.#outline();
-  }
-
-  #outline(): Outline {
-    const names = this.#names;
-    const values = this.#values;
-    const members = new Map<string, Value>();
-    for (const [place, name] of names.entries()) {
-      const value = values[place];
-      if (value !== undefined) members.set(name, value);
-    }
-    const object = this.values.object(members);
-    return { object, body: this.body, names, values, ends: this.#ends };
-  }
-
-  #add(name: string, value: Value | undefined, end: number): void {
-    if (value === undefined) return;
-    this.#names.push(name);
-    this.#values.push(value);
-    this.#ends.push(end);
+    return this.values.object(this.#members);
   }
 
   /** Takes the members over that both begin with, with what separates them from the next. */
-  #adoptHead({ body, names, values, ends }: Outline): void {
+  #adoptHead({ body, members }: Outline): void {
     const alike = alikeAtBeginnings(body, this.body);
-    for (const [place, end] of ends.entries()) {
+    for (const { name, value, end } of members) {
       if (end >= alike) return;
-      this.#add(names[place] ?? '', values[place], end);
+      this.#members.set(name, value);
       this.#at = end;
     }
   }
 
   /** Takes the members over that both end with, if this is where they begin. @returns whether it was */
-  #adoptTail({ body, names, values, ends }: Outline): boolean {
-    const shift = this.body.length - body.length;
-    const before = ends.lastIndexOf(this.#at - shift);
+  #adoptTail({ body, members }: Outline): boolean {
+    const at = this.#at - this.body.length + body.length;
+    const before = members.findLastIndex(({ end }) => end === at);
     if (before < 0) return false;
-    for (let place = before + 1; place < ends.length; place++)
-      this.#add(names[place] ?? '', values[place], (ends[place] ?? 0) + shift);
+    for (const { name, value } of members.slice(before + 1)) this.#members.set(name, value);
     return true;
   }
 
@@ -130,17 +119,22 @@ class OutlineReader {
     return values.scalar(kind, body.slice(start, this.#at));
   }
 
-  *#container(): Work<Value> {
+  #container(): Value | Work<Value> {
     const { body, values } = this;
     const start = this.#at;
-    const end = this.#canonical;
-    end.at = start;
-    const canonical = yield* end.pass();
-    this.#at = end.at;
-    const text = body.slice(start, end.at);
-    if (text.length > SHORT) return yield* readValue(values, text);
+    const canonical = this.#canonical;
+    canonical.at = start;
+    if (!canonical.passUntil(start + SHORT)) return this.#long(start);
+    this.#at = canonical.at;
+    const text = body.slice(start, this.#at);
     const Unread = body.charCodeAt(start) === OPEN_BRACE ? UnreadObject : UnreadArray;
-    return new Unread(values, text, canonical ?? text);
+    return new Unread(values, text, canonical.text ?? text);
+  }
+
+  *#long(start: number): Work<Value> {
+    yield* this.#canonical.pass();
+    this.#at = this.#canonical.at;
+    return yield* readValue(this.values, this.body.slice(start, this.#at));
   }
 
   #pass(c: number): void {

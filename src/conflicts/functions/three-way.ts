@@ -1,6 +1,6 @@
 import type { Work } from '../../json/turns.js';
 import { digestingMembers } from '../digest.js';
-import { type Outline, readOutline } from '../outline.js';
+import { type Outline, readLike, readOutline } from '../outline.js';
 import type { AttachmentSummary, Content, ConflictText, ResolutionText } from '../types.js';
 import { type ObjectValue, Values } from '../value.js';
 import { Fields } from './fields.js';
@@ -79,9 +79,9 @@ class Reader {
   }
 
   *#body({ body }: Content): Work<ObjectValue> {
-    const outline = yield* readOutline(this.values, body, this.#first);
-    this.#first ??= outline;
-    return outline.object;
+    if (this.#first !== undefined) return yield* readLike(this.values, body, this.#first);
+    this.#first = yield* readOutline(this.values, body);
+    return this.#first.object;
   }
 
   /** Attachments as values that are equal where they have the same bytes and content type. */
