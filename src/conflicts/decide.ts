@@ -1,6 +1,6 @@
 import { conflictText } from './conflict.js';
 import { explain } from './explain.js';
-import { type Graph, type History, historyOf, liveLeaves, readTree, type Revision } from './graph.js';
+import { type Graph, Histories, liveLeaves, readTree, type Revision } from './graph.js';
 import { absorbed, covered, equal, isOfSame } from './spent.js';
 import type { Decision, KnownDocument } from './types.js';
 
@@ -37,7 +37,7 @@ export function decide(known: KnownDocument, { equalIsSame = true }: DecideOptio
   const large = tooLarge(graph, live);
   if (large !== undefined) return defer(large);
   explain(graph);
-  const histories = new Map(graph.leaves.map((leaf) => [leaf, historyOf(leaf, false)]));
+  const histories = new Histories();
   const spent = firstOf(
     () => absorbed(graph, live),
     () => covered(graph.leaves, histories),
@@ -47,11 +47,10 @@ export function decide(known: KnownDocument, { equalIsSame = true }: DecideOptio
   if (live.some((leaf) => isWantedBack(graph, leaf))) return { kind: 'undone' };
   const same = equalIsSame ? equal(known, live) : [];
   if (same.length > 0) return { kind: 'tidy', tombstones: same };
-  const all = live.flatMap((leaf) => histories.get(leaf) ?? []);
-  const unclear = unexplained(graph, all);
+  const unclear = unexplained(graph, live, histories);
   if (unclear !== undefined) return wait(`it is not known yet what was merged into ${unclear.rev}`);
   if (rulesDiffer(live)) return defer('rules differ');
-  if (goesOn(graph, all)) return defer('it was merged again and again');
+  if (goesOn(graph, live, histories)) return defer('it was merged again and again');
   const conflict = conflictText(known, graph, live);
   return conflict === undefined ? wait('the body of a leaf is not here') : { kind: 'merge', conflict };
 }
@@ -84,11 +83,15 @@ function isWantedBack({ revisions }: Graph, leaf: Revision): boolean {
  * A merged revision that may have had one side's edits in it already, so that they would be taken in twice. One that all
  * leaves come from parts none of them.
  */
-function unexplained({ revisions }: Graph, histories: readonly History[]): Revision | undefined {
+function unexplained(
+  { revisions }: Graph,
+  live: readonly Revision[],
+  histories: Histories,
+): Revision | undefined {
   return revisions.find((one) => {
     if (one.kind !== 'merged' || one.explained) return false;
-    const having = histories.filter((history) => history.revisions.has(one)).length;
-    return having > 0 && having < histories.length;
+    const having = live.filter((leaf) => histories.of(leaf).revisions.has(one)).length;
+    return having > 0 && having < live.length;
   });
 }
 
@@ -110,9 +113,9 @@ const MOST_MERGED = 7 / 8;
  * merged revision for each edit or less, however long they do so: only merges of merges come to more, and by the rules
  * above those end. Where they do not (after stemming, or with gateways that follow other rules), this ends them.
  */
-function goesOn({ revisions: known }: Graph, histories: readonly History[]): boolean {
+function goesOn({ revisions: known }: Graph, live: readonly Revision[], histories: Histories): boolean {
   if (known.length < ENOUGH) return false;
-  const all = new Set(histories.flatMap(({ revisions }) => [...revisions]));
+  const all = new Set(live.flatMap((leaf) => [...histories.of(leaf).revisions]));
   if (all.size < ENOUGH) return false;
   const newest = [...all].sort((a, b) => b.generation - a.generation).slice(0, NEWEST);
   const merged = newest.filter(({ kind }) => kind === 'merged').length;

@@ -112,6 +112,17 @@ export function historyOf(revision: Revision, equals: boolean): History {
   return { revisions, edits: countEdits(revisions) };
 }
 
+/** Histories of leaves, without `equals`: each is found when somebody asks for it, which mostly nobody does. */
+export class Histories {
+  readonly #known = new Map<Revision, History>();
+
+  of(leaf: Revision): History {
+    const known = this.#known.get(leaf) ?? historyOf(leaf, false);
+    this.#known.set(leaf, known);
+    return known;
+  }
+}
+
 export function countEdits(revisions: ReadonlySet<Revision>): number {
   let count = 0;
   for (const revision of revisions) if (isEdit(revision)) count++;

@@ -1,6 +1,6 @@
 import { contentDigest } from './digest.js';
 import { areDifferent } from './glance.js';
-import { type Graph, type History, isCut, isEdit, type Revision } from './graph.js';
+import { type Graph, type Histories, type History, isCut, isEdit, type Revision } from './graph.js';
 import { tombstoneRev, type TombstoneKind } from './revisions.js';
 import type { Content, KnownDocument, Tombstone } from './types.js';
 
@@ -19,14 +19,14 @@ export function absorbed(graph: Graph, live: readonly Revision[]): Tombstone[] {
  * Merged revisions of which all that went in is in another leaf too. Where both have the same edits in them, the lower one
  * goes; but two that were made of the same leaves show that gateways have different rules, and neither goes.
  */
-export function covered(leaves: readonly Revision[], histories: ReadonlyMap<Revision, History>): Tombstone[] {
+export function covered(leaves: readonly Revision[], histories: Histories): Tombstone[] {
   const others = leaves.filter(({ kind }) => kind !== 'tombstone');
   return others.flatMap((leaf, place) => {
-    const own = histories.get(leaf);
-    if (leaf.kind !== 'merged' || leaf.deleted || own === undefined) return [];
+    if (leaf.kind !== 'merged' || leaf.deleted) return [];
+    const own = histories.of(leaf);
     const into = others.find((other, at) => {
-      const its = histories.get(other);
-      if (other === leaf || its === undefined || its.edits < own.edits) return false;
+      const its = histories.of(other);
+      if (other === leaf || its.edits < own.edits) return false;
       if (!isWithin(own, its) || !isWhole(own, its) || !isWhole(its, own)) return false;
       return its.edits > own.edits || (!other.deleted && at < place && !isOfSame(leaf, other));
     });
