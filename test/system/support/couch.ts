@@ -88,6 +88,8 @@ export class Couch {
 
 /** A server whose address has the name and the password of an admin in it, such as that of COUCHDB_URL. */
 export function couchAt(address: string) {
+  // The error of URL has the password in it.
+  if (!URL.canParse(address)) throw new Error('the address of the CouchDB is no URL');
   const { origin, username, password } = new URL(address);
   const auth = { username: decodeURIComponent(username), password: decodeURIComponent(password) };
   const credentials = Buffer.from(`${auth.username}:${auth.password}`).toString('base64');
