@@ -1,5 +1,7 @@
 import { BodyPages } from '../store/body-pages.js';
-import type { ChangeRow, Database, StoredRevision } from '../store/types.js';
+import type { ChangeRow } from '../store/types/changes.js';
+import type { Database } from '../store/types/database.js';
+import type { StoredRevision } from '../store/types/records.js';
 import { framingOf, type Framing } from './framing.js';
 import { impatiently } from './impatience.js';
 import type { ChangesQuery } from './query.js';

@@ -1,4 +1,4 @@
-import type { ChangeRow } from '../store/types.js';
+import type { ChangeRow } from '../store/types/changes.js';
 import type { ChangesQuery } from './query.js';
 
 /** How one kind of feed writes what it has to say. */

@@ -1,5 +1,6 @@
 import type { DocumentExtras } from '../store/document.js';
-import type { ChangeRow, StoredRevision } from '../store/types.js';
+import type { ChangeRow } from '../store/types/changes.js';
+import type { StoredRevision } from '../store/types/records.js';
 
 /** What a client asks of `_changes`, parsed. */
 export interface ChangesQuery {

@@ -2,7 +2,9 @@ import { moved } from '../json/exact.js';
 import type { Json } from '../selector/types.js';
 import type { BodyPages, Read } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
-import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../store/types.js';
+import type { ChangeRow } from '../store/types/changes.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord, StoredRevision } from '../store/types/records.js';
 import type { ChangesFilter, ChangesQuery } from './query.js';
 
 /** Rows read at a time, and such of which the documents are read too. */

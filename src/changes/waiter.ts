@@ -1,4 +1,4 @@
-import type { ChangeEvents } from '../store/types.js';
+import type { ChangeEvents } from '../store/types/changes.js';
 
 /** Milliseconds; Node fires a longer one at once. */
 export const LONGEST_TIMER = 2 ** 31 - 1;

@@ -1,7 +1,8 @@
 import type { Turns } from '../json/turns.js';
 import { revsOf } from '../revtree/tree.js';
 import type { JournalEntry } from '../store/conflicts/types.js';
-import type { Database, DocumentRecord } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord } from '../store/types/records.js';
 import { parseEntry } from './entries.js';
 import { livingLeaves } from './loaded.js';
 import { tombstoneKind } from './revisions.js';

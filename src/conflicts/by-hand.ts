@@ -1,7 +1,7 @@
 import { badRequest, conflict, leavesTooLarge, notFound } from '../errors.js';
 import { inTurns } from '../json/turns.js';
 import type { Resolved } from '../store/conflicts/types.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { digesting } from './digest.js';
 import { editsOf } from './edits.js';
 import { mergeEntry } from './entries.js';

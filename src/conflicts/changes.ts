@@ -1,6 +1,7 @@
 import { idOf } from '../changes/rows.js';
 import { DatabaseView } from '../store/database-view.js';
-import type { ChangeEvents, ChangeRow, ChangesRange, Database } from '../store/types.js';
+import type { ChangeEvents, ChangeRow, ChangesRange } from '../store/types/changes.js';
+import type { Database } from '../store/types/database.js';
 import { livingLeaves } from './loaded.js';
 import type { MergeRule } from './rules.js';
 import { type ListedConflict, listed, RESOLVED } from './standing.js';

@@ -1,5 +1,5 @@
 import type { Databases } from '../store/databases.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { MergeRule } from './rules.js';
 import { type Standing, standingOf } from './standing.js';
 

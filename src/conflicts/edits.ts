@@ -1,4 +1,5 @@
-import type { AttachmentEdit, DocumentEdit, Revisions } from '../store/types.js';
+import type { AttachmentEdit, DocumentEdit } from '../store/types/edits.js';
+import type { Revisions } from '../store/types/records.js';
 import type { LoadedDocument } from './loaded.js';
 import type { ResolvedWrites, TakenAttachment, Tombstone } from './types.js';
 

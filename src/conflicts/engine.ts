@@ -3,7 +3,7 @@ import type { Logger } from '../observe/log.js';
 import { CouchError } from '../errors.js';
 import type { ConflictRow } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { type PurgedBranches, type PurgedInAll, purgeHere, Purging, type PurgingOptions } from './purging.js';
 import { Resolver, type ResolverOptions } from './resolver.js';
 import type { MergeRule } from './rules.js';

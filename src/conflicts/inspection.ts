@@ -1,7 +1,8 @@
 import { quote } from '../json/quote.js';
 import { inTurns } from '../json/turns.js';
 import { Queue } from '../store/queue.js';
-import type { Database, DocumentRecord } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord } from '../store/types/records.js';
 import { basesOf } from './bases.js';
 import { tooLarge } from './decide.js';
 import { type Difference, type Differences, differences } from './difference.js';

@@ -1,7 +1,8 @@
 import { inTurns } from '../json/turns.js';
 import type { Attachment } from '../store/attachments/members.js';
 import { readEdit } from '../store/document.js';
-import type { Database, DocumentRecord } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord } from '../store/types/records.js';
 import { digesting } from './digest.js';
 import { decide } from './decide.js';
 import type { AttachmentSummary, Content, Decision, KnownDocument, TakenAttachment } from './types.js';

@@ -1,6 +1,6 @@
 import { badRequest, conflict as changed, notFound } from '../errors.js';
 import { quote } from '../json/quote.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { conflictJson } from './foreign.js';
 import { LoadedDocument, MOST_CHARACTERS } from './loaded.js';
 import { resolutionBy, writesOf } from './resolver.js';

@@ -1,6 +1,6 @@
 import { Turns } from '../json/turns.js';
 import type { Logger } from '../observe/log.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { type Branches, branchesIn } from './branches.js';
 
 /** What became of leaves that were to be purged. */

@@ -2,7 +2,7 @@ import { isLarger } from '../json/size.js';
 import { inTurns } from '../json/turns.js';
 import type { Json } from '../selector/types.js';
 import type { ConflictRow, JournalLimits, Resolved } from '../store/conflicts/types.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { Allowance } from './allowance.js';
 import { digesting } from './digest.js';
 import { editsOf, tombstoneEdit } from './edits.js';

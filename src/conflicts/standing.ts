@@ -1,5 +1,5 @@
 import type { ConflictRow } from '../store/conflicts/types.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { MergeRule } from './rules.js';
 import { type ConflictState, parseState } from './states.js';
 

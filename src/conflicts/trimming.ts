@@ -2,7 +2,7 @@ import { CouchError } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { JournalLimits } from '../store/conflicts/types.js';
 import type { Databases } from '../store/databases.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { Purging, PurgingOptions } from './purging.js';
 
 export interface TrimmingOptions {

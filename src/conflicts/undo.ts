@@ -1,7 +1,9 @@
 import { badRequest, conflict, noEntry } from '../errors.js';
 import { inTurns } from '../json/turns.js';
 import { readEdit } from '../store/document.js';
-import type { AttachmentEdit, Database, DocumentEdit, DocumentRecord } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { AttachmentEdit, DocumentEdit } from '../store/types/edits.js';
+import type { DocumentRecord } from '../store/types/records.js';
 import { areSame, entryOf } from './by-hand.js';
 import { hashOf } from './edits.js';
 import { type MergeEntry, parseEntry, type UndoEntry } from './entries.js';

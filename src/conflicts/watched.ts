@@ -1,4 +1,4 @@
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { MergeRule } from './rules.js';
 
 /** Rows that are to be looked at again. */

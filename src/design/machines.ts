@@ -1,5 +1,6 @@
 import { notFound, unknownLanguage } from '../errors.js';
-import type { Database, DocumentRecord } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord } from '../store/types/records.js';
 import type { Machine } from './job.js';
 
 /** Characters of design documents that are remembered, and how many of them. */

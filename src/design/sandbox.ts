@@ -1,7 +1,8 @@
 import { setMaxListeners } from 'node:events';
 import { notFound, unavailable } from '../errors.js';
 import type { Logger } from '../observe/log.js';
-import type { Database, DocumentRecord } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord } from '../store/types/records.js';
 import { CagedFunctions } from './functions.js';
 import type { Machine } from './job.js';
 import { Lists } from './lists.js';

@@ -1,5 +1,5 @@
 import type { CouchError } from '../errors.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { ListRows } from './lists.js';
 
 /** Runs the functions of design documents, where they reach nothing but what they are given. */

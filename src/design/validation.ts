@@ -1,15 +1,9 @@
 import { CouchError } from '../errors.js';
 import type { Resolved, ResolveOptions, ResolvingWrites } from '../store/conflicts/types.js';
 import { DatabaseView } from '../store/database-view.js';
-import type {
-  Change,
-  Database,
-  DocumentEdit,
-  EditResult,
-  Judge,
-  Rules,
-  WriteOptions,
-} from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from '../store/types/edits.js';
+import type { Change, Judge, Rules } from '../store/types/rules.js';
 import type { DesignFunctions, Sandbox } from './types.js';
 
 /** Who writes: what CouchDB calls `userCtx`. */

@@ -1,5 +1,5 @@
 import { compareIds } from '../store/order.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { joinPath } from '../selector/path.js';
 import { selectorJson } from '../selector/text.js';
 import type { Json, Path, Selector } from '../selector/types.js';

@@ -6,7 +6,7 @@ import { selectorJson } from '../selector/text.js';
 import { isObject, type Json } from '../selector/types.js';
 import type { IndexStore } from '../store/indexes.js';
 import { compareIds } from '../store/order.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { Index } from './types.js';
 
 /** The documents by their ids, for which nothing has to be kept. */

@@ -1,7 +1,7 @@
 /** What the parts of find/ say to each other. */
 import type { Column, Direction } from '../selector/index-keys.js';
 import type { Selector } from '../selector/types.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { UpdateMode, ViewSnapshot } from '../views/types.js';
 
 /** Where a query may look for documents. */

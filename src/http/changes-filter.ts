@@ -6,7 +6,7 @@ import { valuesInTurns } from '../json/text.js';
 import { inTurns, type Work } from '../json/turns.js';
 import { compileFields, parseFields } from '../selector/fields.js';
 import { compileSelector } from '../selector/match.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { shownText, STUBS } from '../store/attachments/text.js';
 import { tooLarge } from './body.js';
 import { designDocument, requireFunction } from './design-functions.js';

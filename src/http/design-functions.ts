@@ -2,7 +2,7 @@ import { type Json, isObject, own } from '../design/values.js';
 import { conflictsOf } from '../changes/rows.js';
 import { notFound } from '../errors.js';
 import { documentText } from '../store/document.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { shownText, STUBS } from '../store/attachments/text.js';
 import { isLocal } from './writes.js';
 

@@ -1,6 +1,6 @@
 import type { ChangesQuery } from '../changes/query.js';
 import { badRequest } from '../errors.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { etagOf, matches } from './etag.js';
 import type { Exchange } from './exchange.js';
 import { integer } from './query.js';

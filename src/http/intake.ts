@@ -4,7 +4,9 @@ import { decoded, type GivenAttachment } from '../store/attachments/given.js';
 import type { Source, StagedAttachment } from '../store/attachments/stage.js';
 import { FLUSH_SIZE } from '../store/attachments/uploads.js';
 import { isWhole, type ParsedDocument } from '../store/document.js';
-import type { AttachmentEdit, AttachmentStaging, Database, DocumentEdit } from '../store/types.js';
+import type { AttachmentStaging } from '../store/types/attachments.js';
+import type { Database } from '../store/types/database.js';
+import type { AttachmentEdit, DocumentEdit } from '../store/types/edits.js';
 import type { Exchange } from './exchange.js';
 
 /** Attachments of one document. */

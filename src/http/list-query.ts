@@ -1,7 +1,7 @@
 import { badRequest, queryParseError } from '../errors.js';
 import { elements, members } from '../json/text.js';
 import { partitionRange, requirePartition } from '../store/partitions.js';
-import type { ListRange } from '../store/types.js';
+import type { ListRange } from '../store/types/listings.js';
 import type { GroupLevel } from '../views/reductions.js';
 import type { UpdateMode } from '../views/types.js';
 import type { Exchange } from './exchange.js';

@@ -2,7 +2,7 @@ import { badContentType, badRequest, CouchError, invalidJson } from '../errors.j
 import { decodeInTurns } from '../json/text.js';
 import type { GivenPart } from '../store/attachments/given.js';
 import type { ParsedDocument } from '../store/document.js';
-import type { AttachmentEdit, DocumentEdit } from '../store/types.js';
+import type { AttachmentEdit, DocumentEdit } from '../store/types/edits.js';
 import type { Exchange } from './exchange.js';
 import type { Intake } from './intake.js';
 import { MultipartError } from '../multipart/errors.js';

@@ -4,7 +4,7 @@ import type { ChangesFilter } from '../changes/query.js';
 import type { Sandbox } from '../design/types.js';
 import { badRequest } from '../errors.js';
 import type { JsonObject } from '../replication/peer.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { functionFilter, viewFilter } from './changes-filter.js';
 import { JSON_PARAMETERS, jsonOf } from './request-object.js';
 import { databaseInfo } from './routes/info.js';

@@ -5,7 +5,7 @@ import type { LocalPeerOptions } from '../replication/local/options.js';
 import type { Rejections } from '../rejections/rejections.js';
 import type { Mirrored } from '../replicator/access.js';
 import { Replicator, type ReplicatorServices } from '../replicator/replicator.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { Mirrors } from '../upstream/mirrors/mirrors.js';
 import type { Upstream } from '../upstream/upstream.js';
 import { typePattern } from './intake.js';

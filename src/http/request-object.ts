@@ -1,7 +1,7 @@
 import { invalidJson } from '../errors.js';
 import { quote } from '../json/quote.js';
 import { normalise } from '../json/text.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { readBody, tooLarge } from './body.js';
 import type { Exchange } from './exchange.js';
 import { parseQuery, type Query } from './query.js';

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import type { Right } from '../auth/rights.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { Exchange } from './exchange.js';
 import type { Server } from './server.js';
 

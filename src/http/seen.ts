@@ -3,7 +3,7 @@ import { USERS } from '../auth/users/ids.js';
 import type { UserContext } from '../auth/usercontext.js';
 import { ValidatedView } from '../design/validation.js';
 import { isReplicatorDatabase } from '../replicator/documents.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { Exchange } from './exchange.js';
 import type { Services } from './services.js';
 

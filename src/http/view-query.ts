@@ -1,7 +1,7 @@
 import { badRequest, notFound, queryParseError } from '../errors.js';
 import { valuesInTurns } from '../json/text.js';
 import { compareIds } from '../store/order.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { readGroup } from '../views/definition.js';
 import { collationOf } from '../views/update.js';
 import type { ViewDefinition, ViewGroup } from '../views/types.js';

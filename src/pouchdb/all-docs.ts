@@ -2,7 +2,7 @@ import { collectConflicts } from 'pouchdb-merge';
 import { BodyPages } from '../store/body-pages.js';
 import type { LevelDatabase } from '../store/level-database.js';
 import type { StoredRecord } from '../store/record.js';
-import type { StoredRevision } from '../store/types.js';
+import type { StoredRevision } from '../store/types/records.js';
 import type { AllDocsOptions, AllDocsResult, AllDocsRow, Doc } from './api.js';
 import { fillAttachments } from './attachments.js';
 import { parseStored } from './documents.js';

@@ -4,7 +4,8 @@ import { type Attachment, readAttachments } from '../store/attachments/members.j
 import type { StageOptions } from '../store/attachments/stage.js';
 import type { Staging } from '../store/attachments/staging.js';
 import type { LevelDatabase } from '../store/level-database.js';
-import type { AttachmentEdit, Revisions } from '../store/types.js';
+import type { AttachmentEdit } from '../store/types/edits.js';
+import type { Revisions } from '../store/types/records.js';
 import { revOf } from '../revtree/tree.js';
 import type { Doc, DocAttachment } from './api.js';
 

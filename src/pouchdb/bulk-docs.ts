@@ -6,7 +6,7 @@ import type { CompactionScope } from '../store/compact.js';
 import type { LevelDatabase } from '../store/level-database.js';
 import { type Portion, portions } from '../store/portions.js';
 import type { Transaction } from '../store/transaction.js';
-import type { DocumentEdit } from '../store/types.js';
+import type { DocumentEdit } from '../store/types/edits.js';
 import type { BulkOptions, BulkResult, Doc, DocAttachment } from './api.js';
 import { Intake } from './attachments.js';
 import { toPouchError } from './failures.js';

@@ -1,7 +1,7 @@
 import { createError, MISSING_DOC, REV_CONFLICT } from 'pouchdb-errors';
 import { parseDoc, type ParsedDoc } from 'pouchdb-adapter-utils';
 import type { StoredDocument } from '../store/record.js';
-import type { Revisions } from '../store/types.js';
+import type { Revisions } from '../store/types/records.js';
 import { find, type RevNode, type RevTree, revOf } from '../revtree/tree.js';
 import type { BulkOptions } from './api.js';
 

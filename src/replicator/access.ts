@@ -7,7 +7,9 @@ import type { Resolved, ResolveOptions, ResolvingWrites } from '../store/conflic
 import { DatabaseView } from '../store/database-view.js';
 import type { Databases } from '../store/databases.js';
 import { isDatabaseName } from '../store/names.js';
-import type { Database, DatabaseProperties, DocumentEdit, EditResult, WriteOptions } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from '../store/types/edits.js';
+import type { DatabaseProperties } from '../store/types/properties.js';
 import { writeSingly } from './write-singly.js';
 
 /** Databases that are here and at an upstream. */

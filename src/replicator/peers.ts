@@ -11,7 +11,7 @@ import { type EndpointIdentity, type ReplicationId, replicationId } from '../rep
 import type { LocalPeerOptions } from '../replication/local/options.js';
 import { LocalPeer } from '../replication/local/peer.js';
 import type { JsonObject, Peer } from '../replication/peer.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { accessFor, type AccessServices } from './access.js';
 import type { Endpoint } from './endpoint.js';
 import { filterCode } from './filter-code.js';

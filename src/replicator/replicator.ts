@@ -8,7 +8,7 @@ import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Rejection } from '../rejections/rejection.js';
 import type { Rejections } from '../rejections/rejections.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { REPLICATOR, type Members } from './documents.js';
 import type { Endpoint } from './endpoint.js';
 import { InvalidReplication } from './invalid.js';

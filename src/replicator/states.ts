@@ -3,7 +3,7 @@ import { bodyOf } from '../auth/users/password-members.js';
 import { members } from '../json/text.js';
 import type { Databases } from '../store/databases.js';
 import { editOf } from '../store/document.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { isNoReplication, membersOf, type Members } from './documents.js';
 import { iso8601 } from './shown.js';
 

@@ -6,18 +6,11 @@ import { forbidden, unauthorized, type CouchError } from '../errors.js';
 import { members } from '../json/text.js';
 import { DatabaseView } from '../store/database-view.js';
 import { writeSingly } from './write-singly.js';
-import type {
-  ChangeRow,
-  ChangesRange,
-  Database,
-  DocumentEdit,
-  DocumentRecord,
-  EditResult,
-  Listing,
-  ListRange,
-  StoredRevision,
-  WriteOptions,
-} from '../store/types.js';
+import type { ChangeRow, ChangesRange } from '../store/types/changes.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from '../store/types/edits.js';
+import type { Listing, ListRange } from '../store/types/listings.js';
+import type { DocumentRecord, StoredRevision } from '../store/types/records.js';
 import { isNoReplication, membersOf, REPLICATOR, type Members } from './documents.js';
 import { withoutCredentials } from './endpoint.js';
 

@@ -5,7 +5,7 @@ import type { Config } from '../config/schema.js';
 import { CouchError } from '../errors.js';
 import type { Logger } from '../observe/log.js';
 import type { Databases } from '../store/databases.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { isNoReplication, isReplicatorDatabase, membersOf, type Members } from './documents.js';
 import { InvalidReplication } from './invalid.js';
 import { type DocumentPlace, type Jobs, type JobSpec, reasonOf, type ScheduledJob } from './jobs.js';

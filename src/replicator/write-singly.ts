@@ -1,5 +1,6 @@
 import { CouchError } from '../errors.js';
-import type { Database, DocumentEdit, EditResult, WriteOptions } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from '../store/types/edits.js';
 
 /**
  * Writes the edits that may be written.

@@ -3,7 +3,7 @@ import { quote } from '../json/quote.js';
 import { insert } from '../revtree/insert.js';
 import { generationOf, pathTo, revOf } from '../revtree/tree.js';
 import { StoredDocument, type StoredRecord } from './record.js';
-import type { DocumentEdit } from './types.js';
+import type { DocumentEdit } from './types/edits.js';
 
 /** What an edit makes of a document. */
 export type Applied =

@@ -1,7 +1,7 @@
 import { sorting } from '../json/sort.js';
 import { inTurns, type Work } from '../json/turns.js';
 import { compareIds } from './order.js';
-import type { DocumentEdit, EditResult } from './types.js';
+import type { DocumentEdit, EditResult } from './types/edits.js';
 
 /** An edit and its place in the batch that was sent. */
 interface Placed {

@@ -1,7 +1,8 @@
 import { quote } from '../json/quote.js';
 import type { ResolvedAttachment } from './attachments/resolve.js';
 import { shownMember, stub, withAttachments } from './attachments/shown.js';
-import type { StoredRevision, DocumentEdit } from './types.js';
+import type { DocumentEdit } from './types/edits.js';
+import type { StoredRevision } from './types/records.js';
 
 /**
  * A document that is about to be written, as functions see it: with the revision that it is based on, or that it is

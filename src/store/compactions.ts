@@ -3,7 +3,7 @@ import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { CompactionProgress } from './compact.js';
 import type { LevelDatabase } from './level-database.js';
-import type { DatabaseInfo } from './types.js';
+import type { DatabaseInfo } from './types/properties.js';
 import { msUntilOpen, type Window } from './window.js';
 
 /** When a database is compacted by itself; the names are those of CouchDB's smoosh. */

@@ -1,24 +1,12 @@
-import type {
-  AttachmentReader,
-  AttachmentStaging,
-  ChangeEvents,
-  ChangeRow,
-  ChangesRange,
-  Database,
-  DatabaseInfo,
-  DocumentEdit,
-  DocumentRecord,
-  EditResult,
-  Listing,
-  ListRange,
-  LocalDocument,
-  PartitionInfo,
-  PurgeRequest,
-  Rules,
-  StoredRevision,
-  Unsent,
-  WriteOptions,
-} from './types.js';
+import type { AttachmentReader, AttachmentStaging } from './types/attachments.js';
+import type { ChangeEvents, ChangeRow, ChangesRange } from './types/changes.js';
+import type { Database, PurgeRequest } from './types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from './types/edits.js';
+import type { Listing, ListRange, LocalDocument } from './types/listings.js';
+import type { DatabaseInfo, PartitionInfo } from './types/properties.js';
+import type { DocumentRecord, StoredRevision } from './types/records.js';
+import type { Rules } from './types/rules.js';
+import type { Unsent } from './types/unsent.js';
 import type { CompactionProgress } from './compact.js';
 import type {
   Bases,

@@ -8,7 +8,9 @@ import { GLOBAL_CHANGES, GlobalChanges } from './global-changes.js';
 import type { LevelDatabase } from './level-database.js';
 import type { LevelOptions } from './level-host.js';
 import { OpenDatabases, type Slot, usable } from './open-databases.js';
-import type { Database, DatabaseProperties, DatabaseWatcher } from './types.js';
+import type { Database } from './types/database.js';
+import type { DatabaseProperties } from './types/properties.js';
+import type { DatabaseWatcher } from './types/watcher.js';
 
 export interface StoreOptions extends LevelOptions {
   /** At most this many databases are kept open while nobody uses them. */

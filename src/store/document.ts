@@ -7,7 +7,8 @@ import { readMembers as readTexts } from '../json/text.js';
 import { atOnce, inTurns, type Work } from '../json/turns.js';
 import { type GivenAttachment, parseGivenAttachments, requireAttachmentName } from './attachments/given.js';
 import { parseAttachments, splitAttachments } from './attachments/members.js';
-import type { AttachmentEdit, DocumentEdit, Revisions, RevStatus } from './types.js';
+import type { AttachmentEdit, DocumentEdit } from './types/edits.js';
+import type { Revisions, RevStatus } from './types/records.js';
 
 /** Members that CouchDB adds to answers and ignores in what is written. */
 const IGNORED = new Set(['_revs_info', '_local_seq', '_conflicts', '_deleted_conflicts']);

@@ -1,5 +1,5 @@
 import { RecentRows } from './recent-rows.js';
-import type { ChangeEvents, ChangeListener, ChangeRow, WrittenRow } from './types.js';
+import type { ChangeEvents, ChangeListener, ChangeRow, WrittenRow } from './types/changes.js';
 
 /** Listeners are woken in slices, so that ten thousand of them do not hold up everybody else. */
 const SLICE = 200;

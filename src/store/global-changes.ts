@@ -1,5 +1,8 @@
 import { CouchError } from '../errors.js';
-import type { Database, DatabaseWatcher, DocumentEdit, DocumentRecord } from './types.js';
+import type { Database } from './types/database.js';
+import type { DocumentEdit } from './types/edits.js';
+import type { DocumentRecord } from './types/records.js';
+import type { DatabaseWatcher } from './types/watcher.js';
 
 /** The database in which, while it is there, the events of all others are kept, as in CouchDB. */
 export const GLOBAL_CHANGES = '_global_changes';

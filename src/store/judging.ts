@@ -8,16 +8,9 @@ import { BodyPages, type BodySource, type Read } from './body-pages.js';
 import { documentOf, revisionText } from './change-text.js';
 import { Queue } from './queue.js';
 import type { StoredRecord } from './record.js';
-import type {
-  AttachmentEdit,
-  Change,
-  DocumentEdit,
-  EditResult,
-  Judge,
-  Rules,
-  StoredRevision,
-  WriteOptions,
-} from './types.js';
+import type { AttachmentEdit, DocumentEdit, EditResult, WriteOptions } from './types/edits.js';
+import type { StoredRevision } from './types/records.js';
+import type { Change, Judge, Rules } from './types/rules.js';
 
 /** An edit as it may be written, or why it may not. */
 export type Judged =

@@ -16,16 +16,11 @@ import { purgesUpTo } from './purges.js';
 import * as keys from './state.js';
 import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
-import type {
-  Database,
-  DatabaseWatcher,
-  DocumentRecord,
-  DocumentEdit,
-  EditResult,
-  Origin,
-  Rules,
-  WriteOptions,
-} from './types.js';
+import type { Database } from './types/database.js';
+import type { DocumentEdit, EditResult, Origin, WriteOptions } from './types/edits.js';
+import type { DocumentRecord } from './types/records.js';
+import type { Rules } from './types/rules.js';
+import type { DatabaseWatcher } from './types/watcher.js';
 import type { WriteTask } from './writer.js';
 
 /** A database in a LevelDB folder of PouchDB's layout. The only one that may have the folder open. */

@@ -20,7 +20,7 @@ import { RecentDocuments, RecentTexts } from './recent.js';
 import { hasRoom } from './room.js';
 import * as keys from './state.js';
 import { Transaction } from './transaction.js';
-import type { DatabaseWatcher } from './types.js';
+import type { DatabaseWatcher } from './types/watcher.js';
 import { LevelUnsent } from './unsent.js';
 import { WriteGate } from './write-gate.js';
 import { Writer, type WriterHost, type WriteTask } from './writer.js';

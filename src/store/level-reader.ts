@@ -14,19 +14,12 @@ import { listPurges } from './purges.js';
 import type { RecentDocuments } from './recent.js';
 import { readTexts } from './read-texts.js';
 import { bodySeq, type StoredRecord } from './record.js';
-import type {
-  ChangeRow,
-  ChangesRange,
-  DatabaseInfo,
-  DocumentRecord,
-  Listing,
-  ListRange,
-  LocalDocument,
-  PartitionInfo,
-  PurgeRequest,
-  Rules,
-  StoredRevision,
-} from './types.js';
+import type { ChangeRow, ChangesRange } from './types/changes.js';
+import type { PurgeRequest } from './types/database.js';
+import type { Listing, ListRange, LocalDocument } from './types/listings.js';
+import type { DatabaseInfo, PartitionInfo } from './types/properties.js';
+import type { DocumentRecord, StoredRevision } from './types/records.js';
+import type { Rules } from './types/rules.js';
 import { entriesOf, type KeyRange } from './view.js';
 
 /** Milliseconds for which the size of the files is not looked at again. */

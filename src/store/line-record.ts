@@ -1,7 +1,7 @@
 import type { RevTree } from '../revtree/tree.js';
 import { ancestorsOf, readLine, type RecordLine } from './record-line.js';
 import { FEW_QUESTIONS, parseRecord, type StoredDocument, type StoredRecord } from './record.js';
-import type { Leaf, Revisions, RevStatus } from './types.js';
+import type { Leaf, Revisions, RevStatus } from './types/records.js';
 
 /** Reads a stored record, to be asked about. What is changed is read by `parseRecord`. */
 export function readRecord(text: string): StoredRecord {

@@ -7,7 +7,7 @@ import { readRecord } from './line-record.js';
 import { pagesOf, readPages } from './pages.js';
 import type { Positions } from './positions.js';
 import { isLivingText, type StoredRecord } from './record.js';
-import type { ListedDocument, Listing, ListRange, LocalDocument } from './types.js';
+import type { ListedDocument, Listing, ListRange, LocalDocument } from './types/listings.js';
 import { behind, entriesOf, type KeyRange as Bounds, View } from './view.js';
 
 /** Documents read at a time. */

@@ -5,7 +5,7 @@ import type { StoreOptions } from './databases.js';
 import { asOpeningFailure, isTooManyFiles } from './failures.js';
 import type { Folders } from './folders.js';
 import { LevelDatabase } from './level-database.js';
-import type { DatabaseWatcher } from './types.js';
+import type { DatabaseWatcher } from './types/watcher.js';
 
 /** What happens to one database name; each step waits for the one before. */
 export interface Slot {

@@ -7,7 +7,8 @@ import { readRecord } from './line-record.js';
 import { compareIds } from './order.js';
 import { pagesOf } from './pages.js';
 import type { StoredRecord } from './record.js';
-import type { ListRange, PartitionInfo } from './types.js';
+import type { ListRange } from './types/listings.js';
+import type { PartitionInfo } from './types/properties.js';
 
 /** Documents read at a time. */
 const PAGE = 500;

@@ -1,5 +1,5 @@
 import type { Staged } from './attachments/uploads.js';
-import type { DocumentEdit } from './types.js';
+import type { DocumentEdit } from './types/edits.js';
 import { MAX_WEIGHT } from './writer.js';
 
 /** Edits that go into one commit. */

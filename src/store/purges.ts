@@ -1,7 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import { pagesOf } from './pages.js';
-import type { PurgeRequest } from './types.js';
+import type { PurgeRequest } from './types/database.js';
 import { entriesOf } from './view.js';
 
 /** Purges read at a time. */

@@ -1,4 +1,4 @@
-import type { ChangeRow, WrittenRow } from './types.js';
+import type { ChangeRow, WrittenRow } from './types/changes.js';
 
 /** How many characters of rows are kept; listeners that keep up never read from disk. */
 const LENGTH = 512 * 1024;

@@ -5,7 +5,7 @@ import type { Epochs } from './epochs.js';
 import * as layout from './layout.js';
 import type { LivingDelta } from './positions.js';
 import type { StoredDocument } from './record.js';
-import type { WrittenRow } from './types.js';
+import type { WrittenRow } from './types/changes.js';
 
 /** A document that a commit has looked at or changed. */
 export interface Touched {

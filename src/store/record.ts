@@ -14,7 +14,7 @@ import {
   type RevTree,
 } from '../revtree/tree.js';
 import { readLine, type RecordLine } from './record-line.js';
-import type { DocumentRecord, Leaf, RevStatus, Revisions } from './types.js';
+import type { DocumentRecord, Leaf, RevStatus, Revisions } from './types/records.js';
 
 /** A document's metadata as PouchDB stores it (JSON in `document-store`). */
 export interface StoredMetadata {

@@ -1,7 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import { readBetween } from './list.js';
 import { compareIds } from './order.js';
-import type { Rules } from './types.js';
+import type { Rules } from './types/rules.js';
 
 /** Keeps what the writes of a database are judged by. */
 export class Rulebook {

@@ -36,7 +36,7 @@ import type { RecentDocuments } from './recent.js';
 import { parseRecord, StoredDocument } from './record.js';
 import { putRecords, type RecordChanges, type Touched } from './record-writes.js';
 import type { State } from './state.js';
-import type { AttachmentEdit, DocumentEdit, Origin } from './types.js';
+import type { AttachmentEdit, DocumentEdit, Origin } from './types/edits.js';
 import type { UnsentState } from './unsent-state.js';
 import { UnsentWrites } from './unsent-writes.js';
 import type { WriteGate } from './write-gate.js';

@@ -2,7 +2,9 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from './layout.js';
 import type { Transaction } from './transaction.js';
 import { bodySeq } from './record.js';
-import type { ChangeRow, ChangesRange, DocumentRecord, Unsent, UnsentRange } from './types.js';
+import type { ChangeRow, ChangesRange } from './types/changes.js';
+import type { DocumentRecord } from './types/records.js';
+import type { Unsent, UnsentRange } from './types/unsent.js';
 import {
   blockEnd,
   entryOf,

@@ -1,6 +1,6 @@
 import { inTurns, type Work } from '../json/turns.js';
 import type { Transaction } from './transaction.js';
-import type { DocumentEdit } from './types.js';
+import type { DocumentEdit } from './types/edits.js';
 
 /** One request to write. */
 export interface WriteTask {

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { notFound } from '../errors.js';
 import { textAt } from '../json/text.js';
 import type { IndexStore } from '../store/indexes.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import type { ViewDefinition, ViewGroup } from './types.js';
 
 type Members = Readonly<Record<string, unknown>>;

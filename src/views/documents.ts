@@ -1,7 +1,9 @@
 import { idOf } from '../changes/rows.js';
 import { BodyPages } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
-import type { ChangeRow, Database, DocumentRecord, StoredRevision } from '../store/types.js';
+import type { ChangeRow } from '../store/types/changes.js';
+import type { Database } from '../store/types/database.js';
+import type { DocumentRecord, StoredRevision } from '../store/types/records.js';
 import type { Emitted, Mapper, ViewGroup } from './types.js';
 
 /** Changes read at a time. */

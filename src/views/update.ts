@@ -1,5 +1,5 @@
 import { Turns, type Work } from '../json/turns.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { type Collation, collate, collateRaw } from '../store/collate.js';
 import { mapDocuments, mappedSince, type MapSource } from './documents.js';
 import { changesOf } from './mapped.js';

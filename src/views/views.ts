@@ -4,7 +4,7 @@ import { quote } from '../json/quote.js';
 import type { Logger } from '../observe/log.js';
 import type { TaskFields, Tasks } from '../observe/tasks.js';
 import type { Databases } from '../store/databases.js';
-import type { Database } from '../store/types.js';
+import type { Database } from '../store/types/database.js';
 import { readGroup } from './definition.js';
 import { fieldMapper } from './field-mapper.js';
 import type { ReduceFunction } from './reducers/custom.js';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest';
 import { ModuleProcess } from '../../src/conflicts/sources/module-process.js';
 import { parseState } from '../../src/conflicts/states.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { startGateway as startProgram, temporaryFolder } from '../support/server.js';
 import { body, newFolder, put, replicate } from '../support/store.js';
 import { Couch } from '../system/support/couch.js';

@@ -14,7 +14,7 @@ import type {
   ResolvingWrites,
 } from '../../src/store/conflicts/types.js';
 import { DatabaseView } from '../../src/store/database-view.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { bytesOf, data, release, take, write } from '../support/attachments.js';
 import { body, newFolder, put, replicate } from '../support/store.js';
 import { type Gateway, NAME, startGateway, sync } from './support/gateways.js';

@@ -2,7 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 import { parseState } from '../../src/conflicts/states.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { body, newFolder, put, replicate } from '../support/store.js';
 import { type Gateway, NAME, startGateway } from './support/gateways.js';
 

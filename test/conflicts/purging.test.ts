@@ -8,7 +8,7 @@ import { purgeHere, type PurgeLeaves, type PurgeOutcome, Purging } from '../../s
 import { isTombstone, tombstoneRev } from '../../src/conflicts/revisions.js';
 import { parseState } from '../../src/conflicts/states.js';
 import { undo } from '../../src/conflicts/undo.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { body, newFolder, replicate } from '../support/store.js';
 import { type Gateway, type GatewayOptions, NAME, startGateway, sync } from './support/gateways.js';
 

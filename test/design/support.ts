@@ -1,5 +1,5 @@
 import type { DesignFunctions } from '../../src/design/types.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { startApp, type TestApp } from '../http/app.js';
 
 export type Cage = Awaited<ReturnType<typeof openCage>>;

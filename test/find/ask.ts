@@ -4,7 +4,7 @@ import { parseFind } from '../../src/find/options.js';
 import { planToRun } from '../../src/find/plan.js';
 import type { IndexOpener } from '../../src/find/types.js';
 import { documentText } from '../../src/store/document.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 
 export interface Found {
   readonly docs: readonly Readonly<Record<string, unknown>>[];

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { collate } from '../../src/store/collate.js';
 import { compareIds } from '../../src/store/order.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { startApp, type TestApp } from '../http/app.js';
 import { ask, type Found } from './ask.js';
 import { naive } from './naive.js';

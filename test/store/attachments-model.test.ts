@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { StoredRecord } from '../../src/store/record.js';
-import type { AttachmentEdit } from '../../src/store/types.js';
+import type { AttachmentEdit } from '../../src/store/types/edits.js';
 import {
   attachmentsOf,
   bytesOf,

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import { revsOf } from '../../src/revtree/tree.js';
-import type { AttachmentEdit } from '../../src/store/types.js';
+import type { AttachmentEdit } from '../../src/store/types/edits.js';
 import {
   attach,
   attachmentsOf,

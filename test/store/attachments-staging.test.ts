@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 import type { StagedAttachment } from '../../src/store/attachments/stage.js';
 import type { StoreOptions } from '../../src/store/databases.js';
 import type { LevelDatabase } from '../../src/store/level-database.js';
-import type { AttachmentStaging, Database } from '../../src/store/types.js';
+import type { AttachmentStaging } from '../../src/store/types/attachments.js';
+import type { Database } from '../../src/store/types/database.js';
 import {
   attach,
   bytesOf,

@@ -3,7 +3,7 @@ import { createLogger } from '../../src/observe/log.js';
 import { Tasks, type ShownTask } from '../../src/observe/tasks.js';
 import { type CompactionOptions, Compactions } from '../../src/store/compactions.js';
 import type { Background, Databases } from '../../src/store/databases.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { msUntilOpen } from '../../src/store/window.js';
 import { attach, bytesOf } from '../support/attachments.js';
 import { body, IDLE, newFolder, openDatabases, put, QUICK } from '../support/store.js';

@@ -5,7 +5,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import { Databases } from '../../src/store/databases.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import { folderOf, isDatabaseName, nameOf } from '../../src/store/names.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { IDLE, listAll, newFolder, openDatabases, OPTIONS, outcome, put, QUICK } from '../support/store.js';
 
 afterEach(() => {

@@ -4,7 +4,8 @@ import { openFeed } from '../../src/changes/feed.js';
 import { CouchError } from '../../src/errors.js';
 import { Databases, type StoreOptions } from '../../src/store/databases.js';
 import { Transaction } from '../../src/store/transaction.js';
-import type { AttachmentEdit, Database, EditResult } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
+import type { AttachmentEdit, EditResult } from '../../src/store/types/edits.js';
 import { WriteGate } from '../../src/store/write-gate.js';
 import { Writer } from '../../src/store/writer.js';
 import {

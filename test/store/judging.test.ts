@@ -2,7 +2,8 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { forbidden } from '../../src/errors.js';
 import type { LevelDatabase } from '../../src/store/level-database.js';
-import type { Change, EditResult, Judge, Rules } from '../../src/store/types.js';
+import type { EditResult } from '../../src/store/types/edits.js';
+import type { Change, Judge, Rules } from '../../src/store/types/rules.js';
 import { body, newFolder, openDatabase, outcome, parsed, put, replicate, revOf } from '../support/store.js';
 
 const hash = (digit: string): string => digit.repeat(32);

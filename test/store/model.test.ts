@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import { compareIds } from '../../src/store/order.js';
-import type { ListRange } from '../../src/store/types.js';
+import type { ListRange } from '../../src/store/types/listings.js';
 import { body, feedOf, listAll, newFolder, ODD_IDS, outcome, parsed, QUICK } from '../support/store.js';
 
 const IDS = ODD_IDS;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { RecentRows } from '../../src/store/recent-rows.js';
-import type { WrittenRow } from '../../src/store/types.js';
+import type { WrittenRow } from '../../src/store/types/changes.js';
 
 /** Rows of documents, in groups that are written together; their sequences go on from one to the next. */
 const groups = fc

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { CouchError } from '../../src/errors.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { BaseLimits } from '../../src/store/conflicts/types.js';
-import type { AttachmentEdit } from '../../src/store/types.js';
+import type { AttachmentEdit } from '../../src/store/types/edits.js';
 import { type Finding, kindOf } from '../../src/store/verify/findings.js';
 import { attach, bytesOf, data, STUB, take, write, release } from '../support/attachments.js';
 import { PouchProcess } from '../support/pouch.js';

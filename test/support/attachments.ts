@@ -3,13 +3,10 @@ import { ClassicLevel } from 'classic-level';
 import { type Attachment, readAttachments } from '../../src/store/attachments/members.js';
 import type { StagedAttachment, StageOptions } from '../../src/store/attachments/stage.js';
 import { parseRecord } from '../../src/store/record.js';
-import type {
-  AttachmentEdit,
-  AttachmentStaging,
-  Database,
-  EditResult,
-  Revisions,
-} from '../../src/store/types.js';
+import type { AttachmentStaging } from '../../src/store/types/attachments.js';
+import type { Database } from '../../src/store/types/database.js';
+import type { AttachmentEdit, EditResult } from '../../src/store/types/edits.js';
+import type { Revisions } from '../../src/store/types/records.js';
 
 export const digestOf = (bytes: Buffer): string => `md5-${createHash('md5').update(bytes).digest('base64')}`;
 

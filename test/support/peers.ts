@@ -8,7 +8,7 @@ import type { LocalPeerOptions } from '../../src/replication/local/options.js';
 import { LocalPeer } from '../../src/replication/local/peer.js';
 import type { ReplicationTuning } from '../../src/replication/options.js';
 import type { Databases } from '../../src/store/databases.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import type { DatabaseView } from '../../src/store/database-view.js';
 
 /** Nothing waits long. */

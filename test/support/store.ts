@@ -9,7 +9,9 @@ import { Tasks } from '../../src/observe/tasks.js';
 import { type Background, Databases, type StoreOptions } from '../../src/store/databases.js';
 import { readDocument } from '../../src/store/document.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
-import type { Database, DocumentEdit, EditResult, ListRange } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
+import type { DocumentEdit, EditResult } from '../../src/store/types/edits.js';
+import type { ListRange } from '../../src/store/types/listings.js';
 
 export const OPTIONS: StoreOptions = {
   maxOpen: 10,

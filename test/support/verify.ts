@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import type { LevelOptions } from '../../src/store/level-host.js';
 import type { StagedAttachment } from '../../src/store/attachments/stage.js';
-import type { AttachmentEdit } from '../../src/store/types.js';
+import type { AttachmentEdit } from '../../src/store/types/edits.js';
 import type { Finding } from '../../src/store/verify/findings.js';
 import { verifyDatabase } from '../../src/store/verify/verify.js';
 import { bytesOf, data, release, STUB, take, write } from './attachments.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { collate } from '../../src/store/collate.js';
-import type { Database } from '../../src/store/types.js';
+import type { Database } from '../../src/store/types/database.js';
 import { slices } from '../../src/views/tree/read.js';
 import type { UpdateMode } from '../../src/views/types.js';
 import { startApp, type TestApp } from '../http/app.js';

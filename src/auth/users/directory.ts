@@ -1,6 +1,7 @@
 import { CouchError, unauthorized } from '../../errors.js';
 import type { Databases } from '../../store/databases.js';
-import type { Database, DocumentRecord } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 import type { AccountOrNone } from '../accounts.js';
 import { accountOf, type IterationLimits, membersOf } from './document.js';
 import { userId, userOf, USERS } from './ids.js';

@@ -5,7 +5,7 @@ import type { Config } from '../../config/schema.js';
 import { CouchError } from '../../errors.js';
 import type { Databases } from '../../store/databases.js';
 import { isDatabaseName } from '../../store/names.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { userOf, USERS } from './ids.js';
 
 /** Milliseconds after which it is looked again whether there is anything to do: the configuration may change. */

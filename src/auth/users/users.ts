@@ -1,7 +1,7 @@
 import type { Config } from '../../config/schema.js';
 import { editOf } from '../../store/document.js';
 import type { Databases } from '../../store/databases.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { members } from '../../json/text.js';
 import type { Account, AccountOrNone } from '../accounts.js';
 import type { Users as UsersOfAuth } from '../auth.js';

@@ -4,20 +4,11 @@ import { inTurns, Turns, type Work } from '../../json/turns.js';
 import { DatabaseView } from '../../store/database-view.js';
 import { storedText } from '../../store/document.js';
 import { accepted, type Judged, resultsOf } from '../../store/judging.js';
-import type {
-  ChangeRow,
-  ChangesRange,
-  Database,
-  DocumentEdit,
-  DocumentRecord,
-  EditResult,
-  Listing,
-  ListRange,
-  LocalDocument,
-  PurgeRequest,
-  StoredRevision,
-  WriteOptions,
-} from '../../store/types.js';
+import type { ChangeRow, ChangesRange } from '../../store/types/changes.js';
+import type { Database, PurgeRequest } from '../../store/types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from '../../store/types/edits.js';
+import type { Listing, ListRange, LocalDocument } from '../../store/types/listings.js';
+import type { DocumentRecord, StoredRevision } from '../../store/types/records.js';
 import { derivePassword, type HashTarget } from '../password.js';
 import { isDatabaseAdmin, securityOf } from '../security.js';
 import { isServerAdmin, type UserContext } from '../usercontext.js';

@@ -18,7 +18,7 @@ import type { LocalPeerOptions } from '../../replication/local/options.js';
 import { LocalPeer } from '../../replication/local/peer.js';
 import type { Peer } from '../../replication/peer.js';
 import { Databases } from '../../store/databases.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 
 /** Whoever may read the files is an admin. */
 const ADMIN: UserContext = { name: null, roles: ['_admin'] };

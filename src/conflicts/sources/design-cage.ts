@@ -1,6 +1,6 @@
 import type { MergeFunctions, Sandbox } from '../../design/types.js';
 import { CouchError } from '../../errors.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { type Cage, CageUnavailable, ForeignError } from './cage.js';
 
 /**

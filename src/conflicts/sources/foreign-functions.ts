@@ -1,6 +1,6 @@
 import type { Logger } from '../../observe/log.js';
 import type { Sandbox } from '../../design/types.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { BuiltIn } from '../functions/builtin.js';
 import type { ConfiguredRule, ForeignSource, Merge, MergeRule } from '../rules.js';
 import type { Cage } from './cage.js';

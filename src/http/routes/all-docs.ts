@@ -4,14 +4,9 @@ import { valuesInTurns } from '../../json/text.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import type { DocumentExtras } from '../../store/document.js';
 import { requireColon } from '../../store/partitions.js';
-import type {
-  Database,
-  DocumentRecord,
-  ListedDocument,
-  ListRange,
-  LocalDocument,
-  StoredRevision,
-} from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { ListedDocument, ListRange, LocalDocument } from '../../store/types/listings.js';
+import type { DocumentRecord, StoredRevision } from '../../store/types/records.js';
 import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import type { Exchange } from '../exchange.js';
 import {

@@ -6,13 +6,10 @@ import { requireAttachmentName } from '../../store/attachments/given.js';
 import { type Attachment, readAttachments } from '../../store/attachments/members.js';
 import { editOf, parseRev, validateDocid } from '../../store/document.js';
 import { requireColon } from '../../store/partitions.js';
-import type {
-  AttachmentEdit,
-  AttachmentReader,
-  Database,
-  DocumentEdit,
-  Revisions,
-} from '../../store/types.js';
+import type { AttachmentReader } from '../../store/types/attachments.js';
+import type { Database } from '../../store/types/database.js';
+import type { AttachmentEdit, DocumentEdit } from '../../store/types/edits.js';
+import type { Revisions } from '../../store/types/records.js';
 import { acceptedEncodings } from '../accept.js';
 import { withReader } from '../../store/attachments/text.js';
 import { CAGE } from '../caged.js';

@@ -2,7 +2,7 @@ import type { AddResource } from './index.js';
 import { openFeed, type ChangesQuery } from '../../changes/feed.js';
 import { badRequest } from '../../errors.js';
 import { membersInTurns } from '../../json/text.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { ALL, filledListing, NONE, shownText } from '../../store/attachments/text.js';
 import { type ChangesBody, filterOf } from '../changes-filter.js';
 import type { Exchange } from '../exchange.js';

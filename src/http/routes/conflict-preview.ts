@@ -6,7 +6,7 @@ import { type Merge, sourceOf } from '../../conflicts/rules.js';
 import { CageUnavailable } from '../../conflicts/sources/cage.js';
 import { badRequest, notFound, unavailable } from '../../errors.js';
 import { membersInTurns } from '../../json/text.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
 import { checkWrite } from '../writes.js';

@@ -4,7 +4,7 @@ import { ConflictChanges } from '../../conflicts/changes.js';
 import type { MergeRule } from '../../conflicts/rules.js';
 import { LISTED_STATES, type ListedConflict, listed, standingOf } from '../../conflicts/standing.js';
 import { badRequest } from '../../errors.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { feedOf, heartbeatOf, lifetimeOf, sendFeed, sinceOf } from '../feed.js';
 import { count, limitOf } from '../page.js';

@@ -13,7 +13,9 @@ import {
   validateDocid,
 } from '../../store/document.js';
 import { requireColon } from '../../store/partitions.js';
-import type { Database, DocumentEdit, DocumentRecord } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentEdit } from '../../store/types/edits.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 import {
   ALL,
   filled,

@@ -1,4 +1,4 @@
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 
 /** What GET of a database answers, as JSON. */
 export async function databaseInfo(db: Database): Promise<string> {

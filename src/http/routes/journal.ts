@@ -5,7 +5,7 @@ import { noEntry } from '../../errors.js';
 import { quote } from '../../json/quote.js';
 import { STUBS, shownText } from '../../store/attachments/text.js';
 import type { JournalEntry } from '../../store/conflicts/types.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { count, limitOf } from '../page.js';
 import { integer } from '../query.js';

@@ -6,7 +6,7 @@ import { readAnswer } from '../../design/function-answer.js';
 import { invalidPath } from '../../design/invalid-path.js';
 import { CouchError } from '../../errors.js';
 import { quote } from '../../json/quote.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { CAGE } from '../caged.js';
 import { designDocument, requireFunction } from '../design-functions.js';
 import type { Exchange } from '../exchange.js';

@@ -2,7 +2,7 @@ import { readRevisions } from './open-revs.js';
 import { editedRevisions } from './revisions.js';
 import { notFound } from '../../errors.js';
 import { documentText } from '../../store/document.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { readDocumentQuery } from '../document-query.js';
 import { etagOf, matches } from '../etag.js';
 import type { Exchange } from '../exchange.js';

@@ -1,7 +1,9 @@
 import { shownFor } from './documents.js';
 import { notFound } from '../../errors.js';
 import type { DocumentExtras } from '../../store/document.js';
-import type { AttachmentReader, Database, DocumentRecord } from '../../store/types.js';
+import type { AttachmentReader } from '../../store/types/attachments.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 import { filled, followedText, shownText, withReader } from '../../store/attachments/text.js';
 import type { DocumentQuery } from '../document-query.js';
 import type { Exchange } from '../exchange.js';

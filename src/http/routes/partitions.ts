@@ -1,7 +1,7 @@
 import type { AddResource } from './index.js';
 import { badRequest, notFound } from '../../errors.js';
 import { requirePartition } from '../../store/partitions.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { onDatabase } from '../resource.js';
 

@@ -3,7 +3,7 @@ import type { AddResource } from './index.js';
 import { badRequest } from '../../errors.js';
 import { parseJson } from '../../json/text.js';
 import { requireColon } from '../../store/partitions.js';
-import type { Database, PurgeRequest } from '../../store/types.js';
+import type { Database, PurgeRequest } from '../../store/types/database.js';
 import { parseRevs } from '../document-query.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';

@@ -1,6 +1,6 @@
 import { badRequest } from '../../errors.js';
 import { parseRev } from '../../store/document.js';
-import type { Revisions } from '../../store/types.js';
+import type { Revisions } from '../../store/types/records.js';
 import type { Exchange } from '../exchange.js';
 
 /**

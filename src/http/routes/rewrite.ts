@@ -7,7 +7,7 @@ import { requireInside } from '../../design/rewrite-path.js';
 import { applyRules } from '../../design/rewrite-rules.js';
 import { own } from '../../design/values.js';
 import { notFound } from '../../errors.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { sendAnswer } from '../caged.js';
 import { type DesignDocument, designDocument } from '../design-functions.js';
 import type { Exchange, Rewriting } from '../exchange.js';

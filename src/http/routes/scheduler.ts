@@ -11,7 +11,7 @@ import {
   shownUnscheduled,
   STATES,
 } from '../../replicator/shown.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { checkListQuery, emptyListQuery, idRange, readListQuery } from '../list-query.js';
 import { integer } from '../query.js';

@@ -3,7 +3,7 @@ import type { AddResource } from './index.js';
 import { MAX_SECURITY_LENGTH, parseSecurity } from '../../auth/security.js';
 import { USERS } from '../../auth/users/ids.js';
 import { badRequest, forbidden } from '../../errors.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
 

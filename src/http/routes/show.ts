@@ -1,7 +1,7 @@
 import type { AddResource } from './index.js';
 import { readAnswer } from '../../design/function-answer.js';
 import { invalidPath } from '../../design/invalid-path.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { sendAnswer } from '../caged.js';
 import { designDocument, requireFunction, seenDocument, type SeenDocument } from '../design-functions.js';
 import { etagOf, matches } from '../etag.js';

@@ -3,7 +3,7 @@ import type { AddResource } from './index.js';
 import { CouchError, notImplemented } from '../../errors.js';
 import type { Right } from '../../auth/rights.js';
 import { requireColon } from '../../store/partitions.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { designDocument } from '../design-functions.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase, onServer, type DatabaseHandler, type Operation } from '../resource.js';

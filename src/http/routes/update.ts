@@ -3,7 +3,7 @@ import { readAnswer } from '../../design/function-answer.js';
 import { invalidPath } from '../../design/invalid-path.js';
 import { CouchError } from '../../errors.js';
 import { parseDocument } from '../../store/document.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { sendAnswer } from '../caged.js';
 import { designDocument, requireFunction, seenDocument } from '../design-functions.js';
 import { errorBody } from '../errors.js';

@@ -4,7 +4,9 @@ import { badRequest } from '../../errors.js';
 import { compileSelector } from '../../selector/match.js';
 import { Waiter } from '../../changes/waiter.js';
 import { BodyPages } from '../../store/body-pages.js';
-import type { ChangeRow, Database, StoredRevision } from '../../store/types.js';
+import type { ChangeRow } from '../../store/types/changes.js';
+import type { Database } from '../../store/types/database.js';
+import type { StoredRevision } from '../../store/types/records.js';
 import type { ChangedDocument, ChangesPage, ChangesRequest } from '../peer.js';
 import type { LocalPeerOptions } from './options.js';
 

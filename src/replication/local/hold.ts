@@ -1,4 +1,4 @@
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { LocalAccess } from './options.js';
 
 /** A database that stays open until it is released. */

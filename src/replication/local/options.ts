@@ -1,6 +1,8 @@
 import type { ChangesFilter } from '../../changes/query.js';
 import type { DocumentLimits } from '../../store/document.js';
-import type { Database, DatabaseProperties, Origin } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { Origin } from '../../store/types/edits.js';
+import type { DatabaseProperties } from '../../store/types/properties.js';
 import type { JsonObject } from '../peer.js';
 
 /** A database here, as the user sees it for whom a replication runs. */

@@ -2,7 +2,8 @@ import { newerThan, ALL, followedText } from '../../store/attachments/text.js';
 import { splitAttachments } from '../../store/attachments/members.js';
 import { BodyPages } from '../../store/body-pages.js';
 import { documentText } from '../../store/document.js';
-import type { Database, DocumentRecord } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 import type { ChangedDocument, Fetched, MissingRevisions, OpenedRevision } from '../peer.js';
 
 /** Which revisions a database lacks. */

@@ -4,13 +4,9 @@ import { inTurns, type Work } from '../../json/turns.js';
 import type { FollowingAttachment } from '../../multipart/writer.js';
 import { decoded, type GivenAttachment } from '../../store/attachments/given.js';
 import { isWhole, type ParsedDocument, readDocument } from '../../store/document.js';
-import type {
-  AttachmentEdit,
-  AttachmentStaging,
-  Database,
-  DocumentEdit,
-  WriteOptions,
-} from '../../store/types.js';
+import type { AttachmentStaging } from '../../store/types/attachments.js';
+import type { Database } from '../../store/types/database.js';
+import type { AttachmentEdit, DocumentEdit, WriteOptions } from '../../store/types/edits.js';
 import type { RevisionText, RevisionWithAttachments, WriteFailure } from '../peer.js';
 import type { LocalPeerOptions } from './options.js';
 

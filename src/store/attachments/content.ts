@@ -2,7 +2,7 @@ import type { ClassicLevel } from 'classic-level';
 import { internalError } from '../../errors.js';
 import * as layout from '../layout.js';
 import type { Snapshot } from '../level.js';
-import type { AttachmentReader } from '../types.js';
+import type { AttachmentReader } from '../types/attachments.js';
 import { BYTES, CHUNK_SIZE, parseChunked } from './chunks.js';
 
 /** Which bytes of an attachment are wanted: `end` is exclusive. */

@@ -1,6 +1,6 @@
 import { generationOf } from '../../revtree/tree.js';
 import type { StoredRecord } from '../record.js';
-import type { AttachmentEdit, DocumentEdit } from '../types.js';
+import type { AttachmentEdit, DocumentEdit } from '../types/edits.js';
 import type { Attachment } from './members.js';
 import type { StagedAttachment } from './stage.js';
 

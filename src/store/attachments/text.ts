@@ -1,7 +1,9 @@
 import type { Attachment } from './members.js';
 import { shownLength, stub, withAttachments } from './shown.js';
 import type { DocumentExtras } from '../document.js';
-import type { AttachmentReader, Database, DocumentRecord } from '../types.js';
+import type { AttachmentReader } from '../types/attachments.js';
+import type { Database } from '../types/database.js';
+import type { DocumentRecord } from '../types/records.js';
 import type { FollowingAttachment } from '../../multipart/writer.js';
 
 /** Whether an attachment is sent with its bytes, or is but named. */

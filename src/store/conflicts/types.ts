@@ -1,6 +1,7 @@
 /** What the store has to offer for conflicts. */
 import type { CouchError } from '../../errors.js';
-import type { DocumentEdit, Judge, Origin } from '../types.js';
+import type { DocumentEdit, Origin } from '../types/edits.js';
+import type { Judge } from '../types/rules.js';
 
 /** A document with two or more leaves that are not deleted. */
 export interface ConflictRow {

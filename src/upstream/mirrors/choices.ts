@@ -1,6 +1,6 @@
 import { CouchError, notFound } from '../../errors.js';
 import type { Rejection } from '../../rejections/rejection.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import { isDatabaseName } from '../../store/names.js';
 import { createUpstream } from './control.js';
 import type { Mirror } from './mirror.js';

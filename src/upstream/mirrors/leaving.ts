@@ -5,7 +5,8 @@ import type { LocalAccess } from '../../replication/local/options.js';
 import type { ChangedDocument, ChangesPage, MissingRevisions, Sequence } from '../../replication/peer.js';
 import type { Json } from '../../selector/types.js';
 import { BodyPages } from '../../store/body-pages.js';
-import type { Database, DocumentRecord } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 import type { Selection } from './partial.js';
 import { patiently } from './patiently.js';
 

@@ -3,7 +3,7 @@ import { CouchError, databaseMissing } from '../../errors.js';
 import { PeerUnreachable } from '../../replication/peer.js';
 import { replicationId } from '../../replication/id.js';
 import { Queue } from '../../store/queue.js';
-import type { Waiting } from '../../store/types.js';
+import type { Waiting } from '../../store/unsent-entries.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext } from './context.js';
 import type { Crossing } from './crossing.js';

@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { purgeHere, type PurgeOutcome } from '../../conflicts/purging.js';
 import { CouchError } from '../../errors.js';
 import type { HttpRequest } from '../../replication/http/client.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { MirrorRule } from '../rules.js';
 import { UpstreamBodies } from './bodies.js';
 import type { MirrorContext, MirrorServices } from './context.js';

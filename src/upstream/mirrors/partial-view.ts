@@ -6,7 +6,8 @@ import { firstRefused } from '../../store/conflicts/resolve.js';
 import type { Resolved, ResolveOptions, ResolvingWrites } from '../../store/conflicts/types.js';
 import { DatabaseView } from '../../store/database-view.js';
 import { accepted, type Judged, resultsOf } from '../../store/judging.js';
-import type { Database, DocumentEdit, EditResult, WriteOptions } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentEdit, EditResult, WriteOptions } from '../../store/types/edits.js';
 import type { Selection } from './partial.js';
 
 /** A partial mirror, which takes no document that it would not mirror. */

@@ -1,6 +1,6 @@
 import type { PurgeOutcome } from '../../conflicts/purging.js';
 import { CouchError } from '../../errors.js';
-import type { Database } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
 import type { Creations } from './creations.js';
 import type { Mirror } from './mirror.js';
 import { isWaiting } from './synced.js';

@@ -1,5 +1,6 @@
 import type { ChangedDocument } from '../../replication/peer.js';
-import type { Database, DocumentRecord, PurgeRequest } from '../../store/types.js';
+import type { Database, PurgeRequest } from '../../store/types/database.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 import { isWaiting } from './synced.js';
 
 export interface PurgeableOptions {

@@ -5,7 +5,7 @@ import { bytes, type HttpAnswer } from '../../replication/http/client.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import type { LocalAccess } from '../../replication/local/options.js';
 import { PeerUnreachable, type Sequence } from '../../replication/peer.js';
-import type { Database, PurgeRequest } from '../../store/types.js';
+import type { Database, PurgeRequest } from '../../store/types/database.js';
 import { purgeable } from './purgeable.js';
 import { type PurgedRevisions, RevisionSet } from './purged-target.js';
 import { surely } from '../surely.js';

@@ -1,7 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { notFound } from '../../errors.js';
 import type { Rejection } from '../../rejections/rejection.js';
-import type { ChangeRow, Database, DocumentRecord } from '../../store/types.js';
+import type { ChangeRow } from '../../store/types/changes.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentRecord } from '../../store/types/records.js';
 
 /** What somebody wants to know to be upstream. */
 export type Question =

@@ -1,7 +1,8 @@
 import { forbidden } from '../../errors.js';
 import type { Resolved, ResolveOptions, ResolvingWrites } from '../../store/conflicts/types.js';
 import { DatabaseView } from '../../store/database-view.js';
-import type { Database, DocumentEdit, EditResult } from '../../store/types.js';
+import type { Database } from '../../store/types/database.js';
+import type { DocumentEdit, EditResult } from '../../store/types/edits.js';
 import type { MirrorRule } from '../rules.js';
 import { Selection } from './partial.js';
 import { PartialView } from './partial-view.js';

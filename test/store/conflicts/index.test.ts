@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { ConflictRow, ConflictsRange } from '../../../src/store/conflicts/types.js';
 import { LevelDatabase } from '../../../src/store/level-database.js';
-import type { Database } from '../../../src/store/types.js';
+import type { Database } from '../../../src/store/types/database.js';
 import { feedOf, newFolder, openDatabase, put, QUICK, replicate } from '../../support/store.js';
 import { PouchProcess } from '../../support/pouch.js';
 import { verified } from '../../support/verify.js';

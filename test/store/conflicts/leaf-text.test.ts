@@ -5,7 +5,7 @@ import { leafKey } from '../../../src/store/conflicts/journal-entry.js';
 import { leansOn, readLeaf, storedLeaf } from '../../../src/store/conflicts/leaf-text.js';
 import type { JournalLeaf } from '../../../src/store/conflicts/types.js';
 import { storedText } from '../../../src/store/document.js';
-import type { Database } from '../../../src/store/types.js';
+import type { Database } from '../../../src/store/types/database.js';
 import { newFolder, openDatabase, parsed } from '../../support/store.js';
 import { verified } from '../../support/verify.js';
 

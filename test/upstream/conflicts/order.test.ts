@@ -6,7 +6,7 @@ import type { Peer, RevisionText } from '../../../src/replication/peer.js';
 import { writeAgain } from '../../../src/replication/rejected.js';
 import type { Refusal } from '../../../src/replication/replication.js';
 import { startReplication } from '../../../src/replication/run.js';
-import type { Database } from '../../../src/store/types.js';
+import type { Database } from '../../../src/store/types/database.js';
 import { HASTY, localPeer } from '../../support/peers.js';
 import { newFolder, openDatabases, replicate } from '../../support/store.js';
 import { newFlows } from '../mirrors/flows.js';

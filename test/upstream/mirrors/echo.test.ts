@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Database } from '../../../src/store/types.js';
+import type { Database } from '../../../src/store/types/database.js';
 import { body, put, replicate } from '../../support/store.js';
 import { newFlows } from './flows.js';
 import { withUpstreams } from './upstreams.js';

@@ -10,7 +10,7 @@ import type { Source, Target } from '../../../src/replication/peer.js';
 import type { Counters } from '../../../src/replication/progress.js';
 import type { Refusal } from '../../../src/replication/replication.js';
 import { startReplication } from '../../../src/replication/run.js';
-import type { Database } from '../../../src/store/types.js';
+import type { Database } from '../../../src/store/types/database.js';
 import { HASTY, localPeer, localPeerOptions } from '../../support/peers.js';
 import { newFolder, openDatabases } from '../../support/store.js';
 

@@ -1,0 +1,9 @@
+/** Hears what happens to databases. */
+export interface DatabaseWatcher {
+  /** A database is about to change, and does so once this resolves, or at once where it is undefined. Never rejects. */
+  willChange(name: string): Promise<void> | undefined;
+  /** Its documents changed; that is on disk. */
+  didChange(name: string): void;
+  /** Design documents were among them. */
+  didChangeDesigns(name: string): void;
+}
