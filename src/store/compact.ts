@@ -2,7 +2,7 @@ import type { ClassicLevel } from 'classic-level';
 import { withoutBodies } from '../revtree/compact.js';
 import { stemTree } from '../revtree/insert.js';
 import { type BodyFacts, factsBySeq } from './body-facts.js';
-import { baseNumberKey } from './conflicts/base-entry.js';
+import { markedAmong } from './conflicts/base-marks.js';
 import { keptBodies } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -110,15 +110,14 @@ export async function compactDocuments(context: CompactionContext): Promise<void
 }
 
 /** Reads which bodies of some documents are kept for merges. */
-async function basesAmong(
+const basesAmong = (
   level: ClassicLevel,
   records: readonly StoredDocument[],
-): Promise<(seq: number) => boolean> {
-  const seqs = records.flatMap(({ bodySeqs }) => (bodySeqs.size > 1 ? [...bodySeqs.values()] : []));
-  const there = await level.hasMany(seqs.map(baseNumberKey));
-  const bases = new Set(seqs.filter((_, at) => there[at]));
-  return (seq) => bases.has(seq);
-}
+): Promise<(seq: number) => boolean> =>
+  markedAmong(
+    level,
+    records.flatMap(({ bodySeqs }) => (bodySeqs.size > 1 ? [...bodySeqs.values()] : [])),
+  );
 
 interface Portion {
   readonly ids: string[];

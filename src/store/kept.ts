@@ -1,6 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import { type AttachmentForm, type BodyFacts, factsOf, readFacts } from './body-facts.js';
 import type { BodyWrites } from './body-writes.js';
+import type { BaseBody } from './conflicts/base-entry.js';
 import type { HeldChange } from './conflicts/journal-writes.js';
 import type { LargeBodies } from './large-bodies.js';
 import * as layout from './layout.js';
@@ -44,8 +45,8 @@ export interface KeptChange {
   readonly by: number;
   /** The same of leaves alone. */
   readonly leavesBy: number;
-  /** It is kept for merges from now on. */
-  readonly isBase?: boolean;
+  /** 1 where it is kept for merges from now on, -1 where it is no more; left out where that stays as it is. */
+  readonly basesBy?: 1 | -1;
 }
 
 /**
@@ -146,7 +147,7 @@ export interface ActiveChange {
  * What a commit does to the bodies and attachments that a compaction keeps.
  * @param bodies those that the commit puts; others are read
  * @param held what becomes of the attachments that the journal has
- * @param onBase is told of each body that is kept for merges from now on
+ * @param onBase is told of each body that is kept for merges from now on, or no more
  */
 export async function activeChange(
   { level, largeBodies }: { readonly level: ClassicLevel; readonly largeBodies: LargeBodies },
@@ -154,13 +155,13 @@ export async function activeChange(
   bodies: BodyWrites,
   batch: Batch,
   held: readonly HeldChange[],
-  onBase: (seq: number, facts: BodyFacts) => void,
+  onBase: (base: BaseBody, by: 1 | -1) => void,
 ): Promise<ActiveChange> {
   const sizes = new KeptSizes();
   for (const { forms, by } of held) sizes.hold(forms, by);
   const note = (facts: BodyFacts, change: KeptChange): void => {
     sizes.note(facts, change);
-    if (change.isBase === true) onBase(change.seq, facts);
+    if (change.basesBy !== undefined) onBase([change.seq, facts.length + facts.attached], change.basesBy);
   };
   const unread: KeptChange[] = [];
   for (const change of changes) {

@@ -70,10 +70,10 @@ export const journal = new Sublevel('causeway-journal');
 export const journalLeaves = new Sublevel('causeway-journal-leaves');
 /** Quoted id and number → nothing: which entries are about a document. */
 export const journalIds = new Sublevel('causeway-journal-ids');
-/** Number → a body that is kept for merges, `{"seq":…,"time":…,"bytes":…}`. */
+/** Number → bodies that are kept for merges since some time, `{"time":…,"bodies":[[seq,bytes],…]}`. */
 export const bases = new Sublevel('causeway-bases');
-/** Sequence of such a body → its number. */
-export const baseNumbers = new Sublevel('causeway-base-numbers');
+/** First sequence of a block → which bodies of the block are kept for merges, a bit each, in hexadecimal digits. */
+export const baseMarks = new Sublevel('causeway-base-marks');
 /** What the store knows of the database beside its documents. */
 export const meta = new Sublevel('causeway-meta');
 
@@ -100,7 +100,7 @@ export const ALL: readonly Sublevel[] = [
   journalLeaves,
   journalIds,
   bases,
-  baseNumbers,
+  baseMarks,
   meta,
 ];
 

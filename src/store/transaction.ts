@@ -111,7 +111,7 @@ export class Transaction implements Holder {
 
   /** Whether anything would be written. */
   get empty(): boolean {
-    return this.#operations === 0 && this.conflicts.empty && this.journal.empty && this.bases.empty;
+    return this.#operations === 0 && this.conflicts.empty && this.journal.empty;
   }
 
   get changesDocuments(): boolean {
@@ -376,8 +376,8 @@ export class Transaction implements Holder {
     this.#journal = journal;
     this.#bodies.know(facts);
     const changes = await this.bases.changes(this.#touched.values());
-    this.#sizes = await activeChange(this.context, changes, this.#bodies, this, held, (seq, facts) => {
-      this.bases.note(seq, facts);
+    this.#sizes = await activeChange(this.context, changes, this.#bodies, this, held, (base, by) => {
+      this.bases.count(base, by);
     });
     this.#bases = this.bases.finish();
   }

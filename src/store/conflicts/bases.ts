@@ -1,7 +1,6 @@
 import type { ClassicLevel } from 'classic-level';
-import { pagesOf } from '../pages.js';
 import type { WriteTask } from '../writer.js';
-import { ALL_BASES, numberOfBaseKey, parseBase } from './base-entry.js';
+import { ALL_GROUPS, areDue, type BaseGroup, groupKey, numberOfGroup, parseGroup } from './base-entry.js';
 import type { Tally } from './tally.js';
 import type { BaseLimits, Bases } from './types.js';
 
@@ -14,9 +13,6 @@ export interface BasesHost {
   /** Resolves once it is committed. */
   readonly submit: (task: Pick<WriteTask, 'run'>) => Promise<void>;
 }
-
-/** Entries that one commit takes away: their bodies are read. */
-const PAGE = 100;
 
 /** The bodies of one database that are kept for merges. */
 export class LevelBases implements Bases {
@@ -31,41 +27,37 @@ export class LevelBases implements Bases {
   }
 
   async trim(signal?: AbortSignal): Promise<void> {
-    const { limits } = this.host;
-    if (limits === undefined || this.count === 0) return;
-    for await (const page of pagesOf(this.host.level.iterator(ALL_BASES), PAGE)) {
-      const due = this.#dueOf(page, limits() ?? NOTHING);
-      if (due.length > 0) {
-        await this.host.submit({
-          run: (transaction) => {
-            transaction.bases.remove(due);
-          },
-        });
-      }
-      if (due.length < page.length || signal?.aborted === true) return;
+    const { limits, state, submit } = this.host;
+    // Where none is left, groups of those that were may be.
+    if (limits === undefined || state().last === 0) return;
+    let from = 0;
+    while (signal?.aborted !== true) {
+      const oldest = await this.#oldestFrom(from);
+      if (oldest === undefined) return;
+      const { number, group } = oldest;
+      const now = limits() ?? NOTHING;
+      if (group !== undefined && !areDue(now, group.time, this.bytes)) return;
+      await submit({
+        run: (transaction) => {
+          transaction.bases.trim(now, number);
+        },
+      });
+      // What went before it need not be passed once more.
+      from = number;
     }
   }
 
   async due(): Promise<number | undefined> {
     const limits = this.host.limits?.();
     if (limits === undefined || this.count === 0) return undefined;
-    const [text] = await this.host.level.values({ ...ALL_BASES, limit: 1 }).all();
-    const base = text === undefined ? undefined : parseBase(text);
-    return base && base.time + limits.maxAge;
+    const { group } = (await this.#oldestFrom(0)) ?? {};
+    return group && group.time + limits.maxAge;
   }
 
-  /** The first of these that have to go; those behind them are younger. */
-  #dueOf(page: readonly (readonly [string, string])[], { maxAge, maxBytes }: BaseLimits): readonly number[] {
-    const due: number[] = [];
-    let { bytes } = this;
-    for (const [key, text] of page) {
-      const base = parseBase(text);
-      const isDue = base === undefined || bytes > maxBytes || Date.now() - base.time > maxAge;
-      if (!isDue) break;
-      due.push(numberOfBaseKey(key));
-      bytes -= base?.bytes ?? 0;
-    }
-    return due;
+  /** The oldest group that has some number or a higher one; without `group` where it cannot be read. */
+  async #oldestFrom(number: number): Promise<{ number: number; group?: BaseGroup | undefined } | undefined> {
+    const [first] = await this.host.level.iterator({ ...ALL_GROUPS, gte: groupKey(number), limit: 1 }).all();
+    return first && { number: numberOfGroup(first[0]), group: parseGroup(first[1]) };
   }
 }
 

@@ -1,11 +1,6 @@
-import {
-  ALL_BASES,
-  type BaseEntry,
-  baseNumberKey,
-  BASES_KEY,
-  numberOfBaseKey,
-  parseBase,
-} from '../conflicts/base-entry.js';
+import type { ClassicLevel } from 'classic-level';
+import { ALL_GROUPS, type BaseBody, BASES_KEY, numberOfGroup, parseGroup } from '../conflicts/base-entry.js';
+import { countMarks, markedAmong } from '../conflicts/base-marks.js';
 import { isSameTally, NO_TALLY, parseTally } from '../conflicts/tally.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
@@ -21,40 +16,60 @@ export async function checkBases(context: Context): Promise<void> {
     context.report({ code: 'bases_wrong', problem });
   };
   let [last, count, bytes] = [0, 0, 0];
-  for await (const page of pagesOf(level.iterator({ ...READING, ...ALL_BASES }), PAGE)) {
+  for await (const page of pagesOf(level.iterator({ ...READING, ...ALL_GROUPS }), PAGE)) {
     for (const [key, text] of page) {
-      last = numberOfBaseKey(key);
-      const base = parseBase(text);
-      const wrong = base === undefined ? 'cannot be read' : await wrongWith(context, last, base);
-      if (wrong !== undefined) report(`entry ${String(last)} of a body that is kept for merges ${wrong}`);
-      count++;
-      bytes += base?.bytes ?? 0;
+      last = numberOfGroup(key);
+      const group = parseGroup(text);
+      if (group === undefined)
+        report(`entry ${String(last)} of bodies that are kept for merges cannot be read`);
+      for (const [seq, size] of await markedOf(level, group?.bodies ?? [])) {
+        const wrong = await wrongWith(context, seq);
+        if (wrong !== undefined) report(`entry ${String(last)} of bodies that are kept for merges ${wrong}`);
+        count++;
+        bytes += size;
+      }
     }
   }
-  let numbers = 0;
-  const keys = level.keys({ ...READING, gte: layout.baseNumbers.start, lt: layout.baseNumbers.end });
-  for await (const page of pagesOf(keys, 1000)) numbers += page.length;
-  if (numbers !== count) report(`${String(numbers)} bodies have the numbers of ${String(count)} entries`);
+  const marks = await countAllMarks(level, report);
+  if (marks !== count)
+    report(
+      `${String(marks)} bodies are marked as kept for merges, and entries have ${String(count)} of them`,
+    );
   const text = await level.get(BASES_KEY);
   const stored = text === undefined ? NO_TALLY : parseTally(text);
   if (stored === undefined || stored.last < last || !isSameTally(stored, { last: stored.last, count, bytes }))
     report('the counters of bodies that are kept for merges are not those of their entries');
 }
 
+/** The bodies of an entry that are kept still. */
+async function markedOf(level: ClassicLevel, bodies: readonly BaseBody[]): Promise<readonly BaseBody[]> {
+  const seqs = bodies.map(([seq]) => seq);
+  const isMarked = await markedAmong(level, seqs);
+  return bodies.filter(([seq]) => isMarked(seq));
+}
+
+async function countAllMarks(level: ClassicLevel, report: (problem: string) => void): Promise<number> {
+  let marks = 0;
+  const texts = level.values({ ...READING, gte: layout.baseMarks.start, lt: layout.baseMarks.end });
+  for await (const page of pagesOf(texts, PAGE)) {
+    for (const text of page) {
+      const count = countMarks(text);
+      if (count === undefined) report('marks of bodies that are kept for merges cannot be read');
+      marks += count ?? 0;
+    }
+  }
+  return marks;
+}
+
 /** @returns in words; undefined where it is as it should be */
-async function wrongWith(
-  { level }: Context,
-  number: number,
-  { seq }: BaseEntry,
-): Promise<string | undefined> {
-  const [known, text] = await level.getMany([baseNumberKey(seq), layout.bodies.key(layout.seqKey(seq))]);
-  if (known !== String(number)) return 'is not known by its body';
-  if (text === undefined) return 'is of a body that is not there';
+async function wrongWith({ level }: Context, seq: number): Promise<string | undefined> {
+  const text = await level.get(layout.bodies.key(layout.seqKey(seq)));
+  if (text === undefined) return 'has a body that is not there';
   const { _id: id, _rev: rev } = parseObject(text) ?? {};
   // Both are told with the bodies and the records.
   if (typeof id !== 'string' || typeof rev !== 'string') return undefined;
   const record = readableRecord(await level.get(layout.documents.key(id)));
   if (record === undefined) return undefined;
-  if (record.bodySeqs.get(rev) !== seq) return 'is of a body that no document has';
-  return keptOf(record).has(rev) ? 'is of a body that is kept anyway' : undefined;
+  if (record.bodySeqs.get(rev) !== seq) return 'has a body that no document has';
+  return keptOf(record).has(rev) ? 'has a body that is kept anyway' : undefined;
 }

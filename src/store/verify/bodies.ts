@@ -1,6 +1,6 @@
 import { type Attachment, readableAttachments } from '../attachments/members.js';
 import { factsOf } from '../body-facts.js';
-import { baseNumberKey } from '../conflicts/base-entry.js';
+import { markedAmong } from '../conflicts/base-marks.js';
 import { keptBodies } from '../kept.js';
 import { LARGE, LargeBodies } from '../large-bodies.js';
 import * as layout from '../layout.js';
@@ -118,10 +118,11 @@ async function countBodies(
 ): Promise<void> {
   const kept = new Map<StoredDocument, ReturnType<typeof keptBodies>>();
   for (const { record } of owned) if (!kept.has(record)) kept.set(record, keptOf(record));
-  const isBase = await level.hasMany(owned.map(({ body: { seq } }) => baseNumberKey(seq)));
-  const counted = owned.map(({ body: { rev, text }, record }, at): CountedBody => {
+  const seqs = owned.map(({ body: { seq } }) => seq);
+  const isBase = await markedAmong(level, seqs);
+  const counted = owned.map(({ body: { seq, rev, text }, record }): CountedBody => {
     const one = kept.get(record)?.get(rev);
-    const isKept = one !== undefined || isBase[at] === true;
+    const isKept = one !== undefined || isBase(seq);
     return { isKept, isLeaf: one?.isLeaf === true, facts: factsOf(text) };
   });
   await sizes.addBodies(counted);

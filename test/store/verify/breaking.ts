@@ -75,6 +75,13 @@ export const state = (change: object) => (text: string) =>
 export const record = (change: object) => (text: string) =>
   JSON.stringify({ ...(JSON.parse(text) as object), ...change });
 
+/** The key and the text of the entry that marks the body at a sequence, and no other, as kept for merges. */
+export function marksOf(seq: number): [string, string] {
+  const bytes = Buffer.alloc(16);
+  bytes.writeUInt8(1 << (seq % 8), (seq % 128) >> 3);
+  return [layout.seqKey(seq - (seq % 128)), bytes.toString('hex')];
+}
+
 /** The attachment that very many revisions have. */
 export async function sharedDigest(level: ClassicLevel): Promise<string> {
   for await (const key of level.keys({ gte: refs.start, lt: refs.end })) return refs.strip(key);

@@ -12,6 +12,7 @@ import {
   state,
   record,
   atShared,
+  marksOf,
   BYTES_DIGEST,
 } from './breaking.js';
 
@@ -352,30 +353,50 @@ export const DAMAGES: Record<string, Damage> = {
     by: alter(meta, 'journal', garbage),
     finds: ['journal_index'],
   },
-  'an entry of a body that is kept for merges that is no JSON': {
+  'an entry of bodies that are kept for merges that is no JSON': {
     by: alter(layout.bases, undefined, garbage),
     finds: ['bases_wrong'],
   },
-  'an entry of such a body that is gone': {
+  'an entry of such bodies with a body that has no bytes': {
+    by: alter(layout.bases, undefined, (text) => text.replace(/,[0-9]+\]\]/, ']]')),
+    finds: ['bases_wrong'],
+  },
+  'an entry of such bodies that is gone': {
     by: drop(layout.bases),
     finds: ['bases_wrong'],
   },
   'an entry of a body that is not there': {
-    by: alter(layout.bases, undefined, state({ seq: 9999 })),
+    by: alter(layout.bases, undefined, state({ bodies: [[9999, 100]] })),
     finds: ['bases_wrong'],
   },
-  'an entry of a body that is a leaf': {
+  'an entry and a mark of a body that is not there': {
     by: async (level) => {
-      const seq = await seqOf(level, 'was');
-      await alter(layout.bases, undefined, state({ seq }))(level);
-      await drop(layout.baseNumbers)(level);
-      await level.put(layout.baseNumbers.key(layout.seqKey(seq)), '1');
+      await alter(layout.bases, undefined, state({ bodies: [[9999, 100]] }))(level);
+      await drop(layout.baseMarks)(level);
+      await add(layout.baseMarks, ...marksOf(9999))(level);
     },
     finds: ['bases_wrong', 'counters_wrong'],
   },
-  'the number of such a body that is gone': {
-    by: drop(layout.baseNumbers),
+  'an entry and a mark of a body that is a leaf': {
+    by: async (level) => {
+      const seq = await seqOf(level, 'was');
+      await alter(layout.bases, undefined, state({ bodies: [[seq, 100]] }))(level);
+      await drop(layout.baseMarks)(level);
+      await add(layout.baseMarks, ...marksOf(seq))(level);
+    },
     finds: ['bases_wrong', 'counters_wrong'],
+  },
+  'the marks of such bodies that are gone': {
+    by: drop(layout.baseMarks),
+    finds: ['bases_wrong', 'counters_wrong'],
+  },
+  'marks of such bodies that cannot be read': {
+    by: alter(layout.baseMarks, undefined, (text) => text.slice(2)),
+    finds: ['bases_wrong', 'counters_wrong'],
+  },
+  'marks where nobody looks for them': {
+    by: add(layout.baseMarks, layout.seqKey(1_000_001), marksOf(0)[1]),
+    finds: ['bases_wrong'],
   },
   'counters of such bodies that are no JSON': {
     by: alter(meta, 'bases', garbage),
