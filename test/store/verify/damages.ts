@@ -45,6 +45,13 @@ const {
 /** Everything that hangs on a record. */
 const INDEXES = ['changes_counts', 'changes_stray', 'counters_wrong', 'pouchdb_counters'];
 
+/** What is said of the only body that is kept for merges is said of another one. */
+async function moveBase(level: ClassicLevel, seq: number): Promise<void> {
+  await alter(layout.bases, undefined, (text) => text.replace(/\[\[[0-9]+,/, `[[${String(seq)},`))(level);
+  await drop(layout.baseMarks)(level);
+  await add(layout.baseMarks, ...marksOf(seq))(level);
+}
+
 export const DAMAGES: Record<string, Damage> = {
   'a record that is gone': {
     by: drop(documents, 'a'),
@@ -370,20 +377,11 @@ export const DAMAGES: Record<string, Damage> = {
     finds: ['bases_wrong'],
   },
   'an entry and a mark of a body that is not there': {
-    by: async (level) => {
-      await alter(layout.bases, undefined, state({ bodies: [[9999, 100]] }))(level);
-      await drop(layout.baseMarks)(level);
-      await add(layout.baseMarks, ...marksOf(9999))(level);
-    },
+    by: (level) => moveBase(level, 9999),
     finds: ['bases_wrong', 'counters_wrong'],
   },
   'an entry and a mark of a body that is a leaf': {
-    by: async (level) => {
-      const seq = await seqOf(level, 'was');
-      await alter(layout.bases, undefined, state({ bodies: [[seq, 100]] }))(level);
-      await drop(layout.baseMarks)(level);
-      await add(layout.baseMarks, ...marksOf(seq))(level);
-    },
+    by: async (level) => moveBase(level, await seqOf(level, 'was')),
     finds: ['bases_wrong', 'counters_wrong'],
   },
   'the marks of such bodies that are gone': {
@@ -392,6 +390,10 @@ export const DAMAGES: Record<string, Damage> = {
   },
   'marks of such bodies that cannot be read': {
     by: alter(layout.baseMarks, undefined, (text) => text.slice(2)),
+    finds: ['bases_wrong', 'counters_wrong'],
+  },
+  'marks of such bodies with something behind them': {
+    by: alter(layout.baseMarks, undefined, (text) => `${text}zz`),
     finds: ['bases_wrong', 'counters_wrong'],
   },
   'marks where nobody looks for them': {
