@@ -140,7 +140,7 @@ export interface Bases {
   readonly bytes: number;
   /** Gives up those that are too old or too much: the next compaction drops them. */
   trim(signal?: AbortSignal): Promise<void>;
-  /** When the oldest is too old, in milliseconds since 1970; undefined where there is none. */
+  /** When the oldest is too old at the earliest, in milliseconds since 1970; undefined where there is none. */
   due(): Promise<number | undefined>;
 }
 
