@@ -66,7 +66,7 @@ export const unsent = new Sublevel('causeway-unsent');
 export const conflicts = new Sublevel('causeway-conflicts');
 /** Number → an entry of the journal, `{"id":…,"time":…,"entry":…}`. */
 export const journal = new Sublevel('causeway-journal');
-/** Number of an entry and `/rev` → the text of a leaf of its document, as it was stored. */
+/** Number of an entry and `/0` → the leaves of its document, as they were stored; `/1` and so on → more of large ones. */
 export const journalLeaves = new Sublevel('causeway-journal-leaves');
 /** Quoted id and number → nothing: which entries are about a document. */
 export const journalIds = new Sublevel('causeway-journal-ids');

@@ -1,4 +1,5 @@
 import type { ClassicLevel } from 'classic-level';
+import { findLeaf } from '../conflicts/leaf-text.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { parseRecord } from '../record.js';
@@ -89,7 +90,7 @@ export async function moveRefs(
 /** Whether the body of the revision is kept; either part of `id@rev` may have the sign in it. */
 async function isKept(level: ClassicLevel, ref: string): Promise<boolean> {
   const leaf = journalLeafOf(ref);
-  if (leaf !== undefined) return level.has(leaf);
+  if (leaf !== undefined) return (await findLeaf(level, leaf)) !== undefined;
   for (let at = ref.lastIndexOf('@'); at > 0; at = ref.lastIndexOf('@', at - 1)) {
     const text = await level.get(layout.documents.key(ref.slice(0, at)));
     if (text !== undefined && parseRecord(text).bodySeqs.has(ref.slice(at + 1))) return true;

@@ -4,7 +4,7 @@
  * revision that there is not. It never removes that, and so keeps the bytes.
  */
 
-import { journalLeaves, seqKey } from '../layout.js';
+import { parseSeqKey, seqKey } from '../layout.js';
 
 const OPEN = '{"refs":{';
 const CLOSE = '}}';
@@ -18,9 +18,12 @@ const JOURNAL = '_journal/';
 /** A leaf that an entry of the journal keeps, as one that has an attachment. */
 export const journalOwner = (number: number, rev: string): string => `${JOURNAL}${seqKey(number)}/${rev}`;
 
-/** Where the leaf stands; undefined for a revision of a document. */
-export const journalLeafOf = (owner: string): string | undefined =>
-  owner.startsWith(JOURNAL) ? journalLeaves.key(owner.slice(JOURNAL.length)) : undefined;
+/** Number of the entry and revision of such a leaf; undefined for a revision of a document. */
+export function journalLeafOf(owner: string): { readonly number: number; readonly rev: string } | undefined {
+  if (!owner.startsWith(JOURNAL)) return undefined;
+  const [number = '', ...rev] = owner.slice(JOURNAL.length).split('/');
+  return { number: parseSeqKey(number), rev: rev.join('/') };
+}
 
 /** What PouchDB is told where the revisions are in our sublevel. */
 export const ELSEWHERE = `${OPEN}${refText(OURS)}${CLOSE}`;

@@ -13,24 +13,18 @@ export const JOURNAL_KEY = layout.meta.key(JOURNAL);
 
 export const journalKey = (number: number): string => layout.journal.key(layout.seqKey(number));
 
-/** Where the text of a leaf stands. */
-export const leafKey = (number: number, rev: string): string =>
-  layout.journalLeaves.key(leafName(number, rev));
-
-const leafName = (number: number, rev: string): string => `${layout.seqKey(number)}/${rev}`;
+/** Where leaves of an entry stand (leaf-text.ts). @param at 0 for the first value of the entry, which has mostly no other */
+export const leavesKey = (number: number, at: number): string =>
+  layout.journalLeaves.key(`${layout.seqKey(number)}/${String(at)}`);
 
 /** All leaves of an entry; `0` follows `/`. */
 export const leavesOf = (number: number): { readonly gt: string; readonly lt: string } => ({
-  gt: leafKey(number, ''),
+  gt: layout.journalLeaves.key(`${layout.seqKey(number)}/`),
   lt: layout.journalLeaves.key(`${layout.seqKey(number)}0`),
 });
 
-/** Number and revision of a leaf. */
-export function parseLeafKey(key: string): { readonly number: number; readonly rev: string } {
-  const name = layout.journalLeaves.strip(key);
-  const at = name.indexOf('/');
-  return { number: layout.parseSeqKey(name.slice(0, at)), rev: name.slice(at + 1) };
-}
+/** Number of the entry whose leaves stand at a key. */
+export const numberOfLeavesKey = (key: string): number => layout.parseSeqKey(layout.journalLeaves.strip(key));
 
 /** Where it stands that a document has an entry. A quoted id is never the beginning of another. */
 export const journalIdKey = (id: string, number: number): string =>

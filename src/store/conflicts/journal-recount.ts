@@ -4,10 +4,10 @@ import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import type { BytesCount } from '../recount.js';
 import { JOURNAL_KEY, journalIdKey, leafBytes, parseEntry } from './journal-entry.js';
-import { wholeLeaf } from './leaf-text.js';
+import { leavesIn } from './leaf-text.js';
 import { parseTally } from './tally.js';
 
-/** Entries, or leaves, read at a time. */
+/** Entries, or values that have their leaves, read at a time. */
 const PAGE = 100;
 
 /** Makes anew what can be told from the entries of a journal: who has some, and how much they are. */
@@ -30,14 +30,13 @@ export async function recountJournal(level: ClassicLevel, counted: BytesCount): 
     }
     await batch.write({ sync: false });
   }
-  const leaves = level.iterator({
+  const values = level.values({
     gte: layout.journalLeaves.start,
     lt: layout.journalLeaves.end,
     highWaterMarkBytes: 1 << 20,
   });
-  for await (const page of pagesOf(leaves, PAGE)) {
-    for (const [key, stored] of page) {
-      const text = (await wholeLeaf(level, key, stored)) ?? '';
+  for await (const page of pagesOf(values, PAGE)) {
+    for (const { text } of page.flatMap(leavesIn)) {
       const { attachments } = factsOf(text);
       bytes += leafBytes(text, attachments);
       await counted.addHeld(attachments);

@@ -8,13 +8,12 @@ import {
   journalIdKey,
   journalKey,
   leafBytes,
-  leafKey,
+  leavesKey,
   leavesOf,
   numberOfIdKey,
   parseEntry,
-  parseLeafKey,
 } from './journal-entry.js';
-import { leansOn, readLeaf, storedLeaf } from './leaf-text.js';
+import { gathered, leavesIn, storedLeaves } from './leaf-text.js';
 import { isSameTally, type Tally } from './tally.js';
 import type { JournalLeaf } from './types.js';
 
@@ -123,15 +122,15 @@ export class JournalWrites {
 
   #put(number: number, { id, time, text, leaves }: Added): void {
     const kept = leaves.filter(({ rev }) => this.#purged.get(id)?.has(rev) !== true);
-    const [first] = kept;
-    if (first === undefined && leaves.length > 0) return;
+    if (kept.length === 0 && leaves.length > 0) return;
     const stored = entryText({ id, time, text });
     this.batch.put(journalKey(number), stored);
     this.batch.put(journalIdKey(id, number), '');
     this.#count++;
     this.#bytes += Buffer.byteLength(stored);
+    for (const [at, some] of gathered(kept).entries())
+      this.batch.put(leavesKey(number, at), storedLeaves(some));
     for (const leaf of kept) {
-      this.batch.put(leafKey(number, leaf.rev), storedLeaf(leaf, first ?? leaf));
       const facts = factsOf(leaf.text);
       const { attachments } = facts;
       this.#facts.set(leaf.seq, facts);
@@ -145,8 +144,10 @@ export class JournalWrites {
     const stored = this.context.level.getSync(journalKey(number));
     const entry = stored === undefined ? undefined : parseEntry(number, stored);
     if (stored === undefined || entry === undefined) return;
-    for await (const key of this.context.level.keys(leavesOf(number)))
-      await this.#dropLeaf(number, parseLeafKey(key).rev);
+    for await (const [key, some] of this.context.level.iterator(leavesOf(number))) {
+      this.batch.del(key);
+      for (const leaf of leavesIn(some)) this.#dropLeaf(number, leaf);
+    }
     this.#dropEntry(number, entry.id, stored);
   }
 
@@ -155,26 +156,23 @@ export class JournalWrites {
     for await (const key of level.keys(entriesOfId(id))) {
       const number = numberOfIdKey(key);
       if (this.#removed.has(number)) continue;
-      const all = (await level.keys(leavesOf(number)).all()).map((leaf) => parseLeafKey(leaf).rev);
-      const left = all.filter((rev) => !revs.has(rev));
-      if (left.length === all.length) continue;
-      for (const rev of all) if (revs.has(rev)) await this.#dropLeaf(number, rev);
-      for (const rev of left) await this.#standAlone(number, rev, revs);
-      if (left.length === 0) this.#dropEntry(number, id, level.getSync(journalKey(number)) ?? '');
+      let went = 0;
+      let left = 0;
+      for await (const [leavesAt, some] of level.iterator(leavesOf(number))) {
+        const leaves = leavesIn(some);
+        const kept = leaves.filter(({ rev }) => !revs.has(rev));
+        left += kept.length;
+        went += leaves.length - kept.length;
+        if (kept.length === leaves.length) continue;
+        for (const leaf of leaves) if (revs.has(leaf.rev)) this.#dropLeaf(number, leaf);
+        if (kept.length === 0) this.batch.del(leavesAt);
+        else this.batch.put(leavesAt, storedLeaves(kept));
+      }
+      if (went > 0 && left === 0) this.#dropEntry(number, id, level.getSync(journalKey(number)) ?? '');
     }
   }
 
-  /** A leaf that is stored as what differs from one that goes is stored as it was. */
-  async #standAlone(number: number, rev: string, gone: ReadonlySet<string>): Promise<void> {
-    const { level } = this.context;
-    const other = leansOn((await level.get(leafKey(number, rev))) ?? '');
-    const text = other !== undefined && gone.has(other) ? await readLeaf(level, number, rev) : undefined;
-    if (text !== undefined) this.batch.put(leafKey(number, rev), text);
-  }
-
-  async #dropLeaf(number: number, rev: string): Promise<void> {
-    const text = (await readLeaf(this.context.level, number, rev)) ?? '';
-    this.batch.del(leafKey(number, rev));
+  #dropLeaf(number: number, { rev, text }: JournalLeaf): void {
     const { attachments } = factsOf(text);
     for (const form of attachments) this.owners.removeOwner(form, journalOwner(number, rev));
     this.#bytes -= leafBytes(text, attachments);

@@ -2,15 +2,8 @@ import type { ClassicLevel } from 'classic-level';
 import * as layout from '../layout.js';
 import { entriesOf as entriesIn } from '../view.js';
 import type { WriteTask } from '../writer.js';
-import {
-  entriesOfId,
-  journalKey,
-  leavesOf,
-  numberOfIdKey,
-  parseEntry,
-  parseLeafKey,
-} from './journal-entry.js';
-import { readLeaf } from './leaf-text.js';
+import { entriesOfId, journalKey, leavesOf, numberOfIdKey, parseEntry } from './journal-entry.js';
+import { leavesIn } from './leaf-text.js';
 import type { Tally } from './tally.js';
 import type { Journal, JournalEntry, JournalLeaf, JournalLimits, JournalRange } from './types.js';
 
@@ -50,9 +43,8 @@ export class LevelJournal implements Journal {
   async *leaves(number: number): AsyncGenerator<JournalLeaf> {
     const { level } = this.host;
     for (const key of await level.keys(leavesOf(number)).all()) {
-      const { rev } = parseLeafKey(key);
-      const text = await readLeaf(level, number, rev);
-      if (text !== undefined) yield { rev, text };
+      const stored = await level.get(key);
+      if (stored !== undefined) yield* leavesIn(stored);
     }
   }
 

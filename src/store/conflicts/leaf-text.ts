@@ -1,70 +1,115 @@
 /**
- * How a leaf of the journal is stored. The leaves of an entry are mostly alike: one of them is stored as it was, and what is
- * like that one is stored as what differs, `["REV",HEAD,TAIL]\nMIDDLE`: the characters that both begin and end with, were
- * the revision the same, and what stands between them. The text of a leaf begins with a brace.
+ * How the leaves of an entry of the journal are stored: mostly all of them in one value, `[[REV,HEAD,TAIL,LENGTH],…]\nPIECES`.
+ * They are mostly alike: the first is stored as it was, and what is like that one as what differs, with the numbers of
+ * characters that both begin and end with, were the revision the same.
  */
+import type { ClassicLevel } from 'classic-level';
 import { alikeAtBeginnings, alikeAtEnds } from '../../json/alike.js';
 import { quote } from '../../json/quote.js';
-import { leafKey, parseLeafKey } from './journal-entry.js';
+import { sorted } from '../../json/sort.js';
+import { compareIds } from '../order.js';
+import { leavesOf } from './journal-entry.js';
 import type { JournalLeaf } from './types.js';
 
-/** Where texts are stored. */
-interface Texts {
-  get(key: string): Promise<string | undefined>;
+/** Characters that leaves have at most which share a value: it is read in one piece. A longer leaf has one for itself. */
+const TOGETHER = 8 << 20;
+
+/** Leaves in the order of their revisions, as they share values. */
+export function gathered<T extends JournalLeaf>(leaves: readonly T[]): readonly (readonly T[])[] {
+  const all: T[][] = [];
+  let length = 0;
+  for (const leaf of sorted(leaves, (a, b) => compareIds(a.rev, b.rev))) {
+    length += leaf.text.length;
+    const last = all.at(-1);
+    if (last !== undefined && length <= TOGETHER) {
+      last.push(leaf);
+      continue;
+    }
+    all.push([leaf]);
+    length = leaf.text.length;
+  }
+  return all;
 }
 
-/** What is stored of a leaf. @param other one that is stored as it was */
-export function storedLeaf({ rev, text }: JournalLeaf, other: JournalLeaf): string {
-  if (rev === other.rev) return text;
+/** Where a piece stands, and what it lacks. */
+type Place = readonly [rev: string, head: number, tail: number, length: number];
+
+/** What is stored of leaves that share a value. */
+export function storedLeaves(leaves: readonly JournalLeaf[]): string {
+  const places: string[] = [];
+  let pieces = '';
+  const [first] = leaves;
+  for (const leaf of leaves) {
+    const { head, tail, piece } = pieceOf(leaf, first ?? leaf);
+    places.push(`[${quote(leaf.rev)},${String(head)},${String(tail)},${String(piece.length)}]`);
+    pieces += piece;
+  }
+  return `[${places.join(',')}]\n${pieces}`;
+}
+
+interface Piece {
+  readonly head: number;
+  readonly tail: number;
+  readonly piece: string;
+}
+
+/** What differs, unless that is hardly less than the leaf. @param other the first one */
+function pieceOf({ rev, text }: JournalLeaf, other: JournalLeaf): Piece {
+  const whole = { head: 0, tail: 0, piece: text };
+  if (rev === other.rev) return whole;
   const like = renamed(other.text, other.rev, rev);
   const most = Math.min(text.length, like.length);
   const head = beforePair(text, alikeAtBeginnings(like, text));
   const end = afterPair(text, text.length - Math.min(alikeAtEnds(like, text), most - head));
-  const stored = `[${quote(other.rev)},${String(head)},${String(text.length - end)}]\n${text.slice(head, end)}`;
-  return stored.length < text.length / 2 ? stored : text;
+  return end - head < text.length / 2
+    ? { head, tail: text.length - end, piece: text.slice(head, end) }
+    : whole;
 }
 
-/** The revision of the leaf that a stored one leans on; undefined where it is stored as it was. */
-export const leansOn = (stored: string): string | undefined => lineOf(stored)?.[0];
+/** The leaves of a stored value; none where it cannot be read. */
+export function leavesIn(stored: string): readonly JournalLeaf[] {
+  const line = stored.indexOf('\n');
+  const leaves: JournalLeaf[] = [];
+  let at = line + 1;
+  for (const [rev, head, tail, length] of placesIn(stored.slice(0, line))) {
+    const piece = stored.slice(at, (at += length));
+    const [first] = leaves;
+    const like = first === undefined || head + tail === 0 ? '' : renamed(first.text, first.rev, rev);
+    leaves.push({ rev, text: like.slice(0, head) + piece + like.slice(like.length - tail) });
+  }
+  return at === stored.length ? leaves : [];
+}
+
+function placesIn(line: string): readonly Place[] {
+  try {
+    const places = JSON.parse(line) as readonly (readonly unknown[])[];
+    return places.every(isPlace) ? places : [];
+  } catch {
+    return [];
+  }
+}
+
+const isPlace = (place: readonly unknown[]): place is Place =>
+  place.length === 4 && typeof place[0] === 'string' && place.slice(1).every(isCount);
+
+const isCount = (number: unknown): boolean => Number.isSafeInteger(number) && Number(number) >= 0;
 
 /**
- * The text of a leaf; undefined where it is not there, or what it leans on is not. Entries may be trimmed and purged meanwhile:
- * when what a leaf leans on goes, the leaf is stored as it was.
+ * A leaf as the journal has it.
+ * @returns undefined where the entry has no such leaf, `damaged` where it may have it in what cannot be read
  */
-export async function readLeaf(level: Texts, number: number, rev: string): Promise<string | undefined> {
-  const key = leafKey(number, rev);
-  const stored = await level.get(key);
-  const text = stored === undefined ? undefined : await wholeLeaf(level, key, stored);
-  if (stored === undefined || text !== undefined) return text;
-  const now = await level.get(key);
-  return now === undefined ? undefined : wholeLeaf(level, key, now);
-}
-
-/** The same of a leaf that was read. What cannot be understood is taken for a text. */
-export async function wholeLeaf(level: Texts, key: string, stored: string): Promise<string | undefined> {
-  const line = lineOf(stored);
-  if (line === undefined) return stored;
-  const [other, head, tail] = line;
-  const { number, rev } = parseLeafKey(key);
-  const text = await level.get(leafKey(number, other));
-  if (text === undefined) return undefined;
-  const like = renamed(text, other, rev);
-  return like.slice(0, head) + stored.slice(stored.indexOf('\n') + 1) + like.slice(like.length - tail);
-}
-
-type Line = readonly [rev: string, head: number, tail: number];
-
-function lineOf(stored: string): Line | undefined {
-  if (!stored.startsWith('[')) return undefined;
-  try {
-    const line = JSON.parse(stored.slice(0, stored.indexOf('\n'))) as Line;
-    const [rev, head, tail] = line;
-    return typeof rev === 'string' && Number.isSafeInteger(head) && Number.isSafeInteger(tail)
-      ? line
-      : undefined;
-  } catch {
-    return undefined;
+export async function findLeaf(
+  level: ClassicLevel,
+  { number, rev }: { readonly number: number; readonly rev: string },
+): Promise<JournalLeaf | 'damaged' | undefined> {
+  let isWhole = true;
+  for await (const stored of level.values(leavesOf(number))) {
+    const leaves = leavesIn(stored);
+    const leaf = leaves.find((one) => one.rev === rev);
+    if (leaf !== undefined) return leaf;
+    isWhole &&= leaves.length > 0;
   }
+  return isWhole ? undefined : 'damaged';
 }
 
 /** A text as it would be of another revision. */

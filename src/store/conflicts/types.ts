@@ -111,7 +111,7 @@ export interface Journal {
   /** Bytes of all entries with their leaves, and of what these have attached, whoever else has that. */
   readonly bytes: number;
   get(number: number): JournalEntry | undefined;
-  /** The leaves that an entry keeps, one after the other: each may be large. */
+  /** The leaves that an entry keeps, in the order of their revisions: they may be large. */
   leaves(number: number): AsyncIterable<JournalLeaf>;
   /** The entries of one document, the oldest first. */
   numbersOf(id: string): Promise<readonly number[]>;

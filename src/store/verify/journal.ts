@@ -6,10 +6,10 @@ import {
   journalIdKey,
   journalKey,
   leafBytes,
+  numberOfLeavesKey,
   parseEntry,
-  parseLeafKey,
 } from '../conflicts/journal-entry.js';
-import { wholeLeaf } from '../conflicts/leaf-text.js';
+import { leavesIn } from '../conflicts/leaf-text.js';
 import { NO_TALLY, parseTally } from '../conflicts/tally.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
@@ -67,25 +67,30 @@ async function checkLeaves(
   attachments: AttachmentChecks,
   counted: Counted,
 ): Promise<void> {
-  const leaves = level.iterator({
+  const values = level.iterator({
     ...READING,
     gte: layout.journalLeaves.start,
     lt: layout.journalLeaves.end,
   });
-  for await (const page of pagesOf(leaves, PAGE)) {
+  for await (const page of pagesOf(values, PAGE)) {
     for (const [key, stored] of page) {
-      const text = (await wholeLeaf(level, key, stored)) ?? '';
-      const { number, rev } = parseLeafKey(key);
-      const facts = factsOf(text);
-      counted.bytes += leafBytes(text, facts.attachments);
-      await sizes.addHeld(facts.attachments);
-      const { _id: id, _rev } = parseObject(text) ?? {};
-      const named = readableAttachments(text);
-      const isWhole = typeof id === 'string' && _rev === rev && named !== undefined;
-      if (!isWhole || !(await level.has(journalKey(number)))) {
-        const problem = `leaf ${rev} of entry ${String(number)} of the journal cannot be read, or has no entry`;
+      const number = numberOfLeavesKey(key);
+      const leaves = leavesIn(stored);
+      if (leaves.length === 0 || !(await level.has(journalKey(number)))) {
+        const problem = `leaves of entry ${String(number)} of the journal cannot be read, or have no entry`;
         report({ code: 'journal_damaged', problem });
-      } else await attachments.check({ id, rev, attachments: named, owner: journalOwner(number, rev) });
+      }
+      for (const { rev, text } of leaves) {
+        const facts = factsOf(text);
+        counted.bytes += leafBytes(text, facts.attachments);
+        await sizes.addHeld(facts.attachments);
+        const { _id: id, _rev } = parseObject(text) ?? {};
+        const named = readableAttachments(text);
+        if (typeof id !== 'string' || _rev !== rev || named === undefined) {
+          const problem = `leaf ${rev} of entry ${String(number)} of the journal cannot be read`;
+          report({ code: 'journal_damaged', problem });
+        } else await attachments.check({ id, rev, attachments: named, owner: journalOwner(number, rev) });
+      }
     }
   }
 }

@@ -1,7 +1,7 @@
 import type { ClassicLevel } from 'classic-level';
 import { readableAttachments } from '../attachments/members.js';
 import { isElsewhere, journalLeafOf, parseRefs } from '../attachments/refs-text.js';
-import { wholeLeaf } from '../conflicts/leaf-text.js';
+import { findLeaf } from '../conflicts/leaf-text.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { parseObject, READING, readableRecord } from './context.js';
@@ -59,10 +59,8 @@ export async function* digestsElsewhere(level: ClassicLevel): AsyncGenerator<str
 export async function isOwner(level: ClassicLevel, owner: string, digest: string): Promise<boolean> {
   const leaf = journalLeafOf(owner);
   if (leaf !== undefined) {
-    const stored = await level.get(leaf);
-    if (stored === undefined) return false;
-    const text = await wholeLeaf(level, leaf, stored);
-    return text === undefined || names(text, digest);
+    const found = await findLeaf(level, leaf);
+    return found === 'damaged' || (found !== undefined && names(found.text, digest));
   }
   for (let at = owner.lastIndexOf('@'); at > 0; at = owner.lastIndexOf('@', at - 1)) {
     const stored = await level.get(layout.documents.key(owner.slice(0, at)));

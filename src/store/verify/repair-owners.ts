@@ -3,8 +3,8 @@ import { readChunked } from '../attachments/chunks.js';
 import { readableAttachments } from '../attachments/members.js';
 import { moveRefs } from '../attachments/mend.js';
 import { ELSEWHERE, isLong, journalOwner, refsText } from '../attachments/refs-text.js';
-import { parseLeafKey } from '../conflicts/journal-entry.js';
-import { wholeLeaf } from '../conflicts/leaf-text.js';
+import { numberOfLeavesKey } from '../conflicts/journal-entry.js';
+import { leavesIn } from '../conflicts/leaf-text.js';
 import * as layout from '../layout.js';
 import { pagesOf } from '../pages.js';
 import { uploadsWithChunks } from './attachment-bytes.js';
@@ -70,11 +70,14 @@ async function addJournalOwners(level: ClassicLevel): Promise<boolean> {
   });
   for await (const page of pagesOf(entries, PAGE)) {
     for (const [key, stored] of page) {
-      const { number, rev } = parseLeafKey(key);
-      const text = await wholeLeaf(level, key, stored);
-      const digests = text === undefined ? undefined : digestsOf(text);
-      isWhole &&= digests !== undefined;
-      for (const digest of digests ?? []) await addTo(level, digest, new Set([journalOwner(number, rev)]));
+      const owner = (rev: string): string => journalOwner(numberOfLeavesKey(key), rev);
+      const leaves = leavesIn(stored);
+      isWhole &&= leaves.length > 0;
+      for (const { rev, text } of leaves) {
+        const digests = digestsOf(text);
+        isWhole &&= digests !== undefined;
+        for (const digest of digests ?? []) await addTo(level, digest, new Set([owner(rev)]));
+      }
     }
   }
   return isWhole;

@@ -333,23 +333,18 @@ export const DAMAGES: Record<string, Damage> = {
     finds: ['journal_damaged', 'journal_index'],
     left: ['journal_damaged'],
   },
-  'a leaf of the journal that is no JSON': {
+  'leaves of the journal that cannot be read': {
     by: alter(layout.journalLeaves, undefined, garbage),
-    finds: ['attachment_stray', 'attachment_uses', 'journal_damaged', 'journal_index'],
+    finds: ['attachment_uses', 'journal_damaged', 'journal_index'],
     left: ['journal_damaged'],
   },
-  'a leaf of the journal that is gone': {
+  'leaves of the journal that are gone': {
     by: drop(layout.journalLeaves),
     finds: ['attachment_stray', 'attachment_uses', 'journal_index'],
   },
-  'a leaf of the journal that another one leans on that is no JSON': {
-    by: alter(layout.journalLeaves, `${layout.seqKey(2)}/1-a`, garbage),
-    finds: ['journal_damaged', 'journal_index'],
-    left: ['journal_damaged'],
-  },
-  'a leaf of the journal that another one leans on that is gone': {
-    by: drop(layout.journalLeaves, `${layout.seqKey(2)}/1-a`),
-    finds: ['journal_damaged', 'journal_index'],
+  'a leaf of the journal that another one is like that is no JSON': {
+    by: alter(layout.journalLeaves, `${layout.seqKey(2)}/0`, (text) => text.replace('{', '"')),
+    finds: ['journal_damaged'],
     left: ['journal_damaged'],
   },
   'an entry of the journal that is not known by its document': {
