@@ -13,7 +13,7 @@ import type { Positions } from './positions.js';
 import { listPurges } from './purges.js';
 import type { RecentDocuments } from './recent.js';
 import { readTexts } from './read-texts.js';
-import { bodySeq, type StoredRecord } from './record.js';
+import { bodySeq, StoredDocument, type StoredRecord } from './record.js';
 import type { ChangeRow, ChangesRange } from './types/changes.js';
 import type { PurgeRequest } from './types/database.js';
 import type { Listing, ListRange, LocalDocument } from './types/listings.js';
@@ -133,8 +133,15 @@ export abstract class LevelReader {
   }
 
   get(id: string): StoredRecord | undefined {
+    const known = this.recent.branched(id);
+    if (known !== undefined) return known.record;
     const text = this.level.getSync(layout.documents.key(id));
-    return text === undefined ? undefined : readRecord(text);
+    if (text === undefined) return undefined;
+    const record = readRecord(text);
+    // Whoever resolves a conflict asks for it again.
+    if (record instanceof StoredDocument)
+      this.recent.putBranched(id, { record, bytes: Buffer.byteLength(text) });
+    return record;
   }
 
   async getMany(ids: readonly string[]): Promise<(StoredRecord | undefined)[]> {

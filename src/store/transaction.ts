@@ -118,17 +118,26 @@ export class Transaction implements Holder {
     return this.#updateSeq !== this.context.state.updateSeq;
   }
 
-  /** Reads what `edit` will need, in one look-up. */
+  /** Reads what `edit` will need, as far as it is not known, in one look-up. */
   async load(ids: readonly string[]): Promise<void> {
-    const wanted = ids.filter((id) => !this.#touched.has(id));
-    if (wanted.length === 0) return;
-    const texts = await this.#read(wanted.map((id) => layout.documents.key(id)));
-    for (const [at, id] of wanted.entries()) {
-      const text = texts[at];
-      const before = text === undefined ? undefined : parseRecord(text);
-      const bytes = text === undefined ? 0 : Buffer.byteLength(text);
-      this.#touched.set(id, { before, bytes, after: before, isLocal: false });
+    const unread: string[] = [];
+    for (const id of ids) {
+      if (this.#touched.has(id)) continue;
+      const known = this.context.recent.branched(id);
+      if (known === undefined) unread.push(id);
+      else this.#touch(id, known.record, known.bytes);
     }
+    if (unread.length === 0) return;
+    const texts = await this.#read(unread.map((id) => layout.documents.key(id)));
+    for (const [at, id] of unread.entries()) {
+      const text = texts[at];
+      if (text === undefined) this.#touch(id, undefined, 0);
+      else this.#touch(id, parseRecord(text), Buffer.byteLength(text));
+    }
+  }
+
+  #touch(id: string, before: StoredDocument | undefined, bytes: number): void {
+    this.#touched.set(id, { before, bytes, after: before, isLocal: false });
   }
 
   /** A few are read without waking a thread for them: a single write waits for nothing but its sync. */

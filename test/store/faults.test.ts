@@ -20,7 +20,18 @@ import {
   write,
 } from '../support/attachments.js';
 import { Faults, type Operation } from '../support/faulty-level.js';
-import { body, feedOf, IDLE, listAll, newFolder, openDatabase, put, QUICK, revOf } from '../support/store.js';
+import {
+  body,
+  feedOf,
+  IDLE,
+  listAll,
+  newFolder,
+  openDatabase,
+  put,
+  QUICK,
+  replicate,
+  revOf,
+} from '../support/store.js';
 import { Random, testSeed } from '../system/support/random.js';
 
 beforeEach(() => {
@@ -72,6 +83,28 @@ describe('a database whose write failed', () => {
     expect(await statusOf(databases.use('db', (db) => put(db, { _id: 'a' })))).toBe(500);
     expect(await databases.use('db', (db) => body(db, 'old'))).toBeDefined();
     expect(await statusOf(databases.use('db', (db) => put(db, { _id: 'b' })))).toBe(200);
+    await databases.close();
+  });
+
+  test('shows branches as they are on the disk, whoever looked at them while it failed', async () => {
+    const { faults, databases } = await setUp();
+    await databases.use('db', (db) => replicate(db, { _id: 'a', _rev: '1-a' }, { _id: 'a', _rev: '1-b' }));
+    const look = (): Promise<readonly string[]> =>
+      databases.use('db', (db) => Promise.resolve((db.get('a')?.leaves() ?? []).map(({ rev }) => rev)));
+    const add = (_rev: string): Promise<number> =>
+      statusOf(databases.use('db', (db) => replicate(db, { _id: 'a', _rev })));
+    await look();
+    for (const [at, operation] of (['write', 'sync'] as const).entries()) {
+      faults.strikes = once(operation);
+      const adding = add(`2-${operation}`);
+      await look();
+      expect(await adding).toBe(500);
+      laterOn();
+      const before = await look();
+      expect(before).toContain('1-b');
+      expect(await add(`1-${String(at)}`)).toBe(200);
+      expect(await look()).toEqual([...before, `1-${String(at)}`].sort().reverse());
+    }
     await databases.close();
   });
 

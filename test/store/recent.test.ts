@@ -1,7 +1,9 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { RecentDocuments, RecentTexts } from '../../src/store/recent.js';
+import { type BranchedRecord, RecentDocuments, RecentTexts } from '../../src/store/recent.js';
+import { StoredDocument } from '../../src/store/record.js';
 import { newFolder, openDatabase, put, replicate, revOf } from '../support/store.js';
+import { verified } from '../support/verify.js';
 
 /** A disk whose reads end when the test says so. */
 class SlowDisk {
@@ -26,11 +28,17 @@ class SlowDisk {
 
 const settled = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** A record that is told by its id. */
+const parsedText = (text = ''): BranchedRecord => ({
+  record: new StoredDocument(text, 0, [], new Map()),
+  bytes: 1,
+});
+
 /** `write` takes a write to its next stage: it begins, is on the disk at some moment, and then its caller hears of it. */
-type Step = 'read' | 'write' | number;
+type Step = 'read' | 'parse' | 'write' | number;
 
 const steps: fc.Arbitrary<Step> = fc.oneof(
-  fc.constantFrom<Step>('read', 'write'),
+  fc.constantFrom<Step>('read', 'parse', 'write'),
   // Which of the reads that are under way ends.
   fc.nat({ max: 3 }),
 );
@@ -45,6 +53,7 @@ describe('what was read just now', () => {
         let stage = 0;
         for (const step of plan) {
           if (step === 'read') void recent.records(['a'], disk.read);
+          else if (step === 'parse') recent.putBranched('a', parsedText(disk.records.get('a')));
           else if (step === 'write') {
             stage++;
             if (stage % 3 === 1) recent.beginWrite(['a']);
@@ -52,6 +61,7 @@ describe('what was read just now', () => {
             else recent.endWrite();
           } else disk.end(step);
           await settled();
+          expect([undefined, disk.records.get('a')]).toContain(recent.branched('a')?.record.id);
           const now = await recent.records(['a'], (ids) =>
             Promise.resolve(ids.map((id) => disk.records.get(id))),
           );
@@ -127,6 +137,42 @@ describe('a database', () => {
     }
   });
 
+  test('shows what becomes of branches, however often they were looked at before', async () => {
+    const folder = await newFolder();
+    const db = await openDatabase(folder);
+    const look = (): readonly string[] => [...(db.get('a')?.leafRevs() ?? [])].sort();
+    const leaves = ['2-a', '2-b'];
+    await replicate(db, ...leaves.map((_rev) => ({ _id: 'a', _rev })));
+    for (let n = 10; n < 60; n++) {
+      const rev = `2-${String(n)}`;
+      const writing = replicate(db, { _id: 'a', _rev: rev }, { _id: 'b', _rev: rev });
+      const looking = (async (): Promise<void> => {
+        for (let turn = 0; turn < 5; turn++) {
+          look();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      })();
+      await writing;
+      leaves.push(rev);
+      expect(look()).toEqual(leaves.toSorted());
+      await looking;
+      expect(look()).toEqual(leaves.toSorted());
+      if (n % 10 > 0) continue;
+      await db.purge(new Map([['a', leaves.splice(0, 1)]]));
+      expect(look()).toEqual(leaves.toSorted());
+      await db.compact();
+    }
+    await db.close();
+    expect(await verified(folder)).toEqual([]);
+  });
+
+  test('looks up no document twice that has branches', async () => {
+    const db = await openDatabase(await newFolder());
+    await replicate(db, { _id: 'a', _rev: '1-a' }, { _id: 'a', _rev: '1-b' }, { _id: 'c', _rev: '1-a' });
+    expect(db.get('a')).toBe(db.get('a'));
+    expect(db.get('c')).not.toBe(db.get('c'));
+  });
+
   test('does not have in memory what was purged', async () => {
     const db = await openDatabase(await newFolder());
     const rev = '1-00000000000000000000000000000001';
@@ -137,5 +183,9 @@ describe('a database', () => {
     await db.purge(new Map([['a', [rev]]]));
     expect(await db.getMany(['a'])).toEqual([undefined]);
     expect(await db.readMany([wanted])).toEqual([undefined]);
+    await replicate(db, { _id: 'b', _rev: '1-a' }, { _id: 'b', _rev: '1-b' });
+    const seen = db.get('b');
+    await db.purge(new Map([['c', [rev]]]));
+    expect(db.get('b')).not.toBe(seen);
   });
 });
