@@ -167,13 +167,15 @@ export class Canonical {
 
   /** Goes past a value that may be long. @returns its `text` */
   *pass(): Work<string | undefined> {
-    while (!this.passUntil(this.at + STRIDE)) {
-      const long = this.#long;
-      this.#long = undefined;
-      if (long === undefined) yield;
-      else if (this.#take(long.start, yield* long.text)) break;
-    }
+    while (!(yield* this.#takeLong()) && !this.passUntil(this.at + STRIDE)) yield;
     return this.text;
+  }
+
+  /** Sorts the long object that was come to the end of, if there is one. @returns whether that was the whole value */
+  *#takeLong(): Work<boolean> {
+    const long = this.#long;
+    this.#long = undefined;
+    return long !== undefined && this.#take(long.start, yield* long.text);
   }
 
   /** Goes past a value that ends before a place. @returns false where `pass` has to go on with it */

@@ -19,16 +19,23 @@ export function* digesting(content: Content): Work<string> {
   return known.get(content) ?? noted(content, yield* canonical(`{${content.body}}`));
 }
 
-/** `digesting` where the members of the body are at hand: those whose canonical text is known are not read for it. */
-export function* digestingMembers(content: Content, { members }: ObjectValue): Work<string> {
+/** Members that are looked at before others may have their turn. */
+const TURN = 1000;
+
+/**
+ * Works out the digest of a body whose members are at hand, for whoever asks for it later: those whose canonical text is known
+ * are not read for it.
+ */
+export function* noteDigest(content: Content, { members }: ObjectValue): Work<void> {
   const all: Member[] = [];
   for (const [name, value] of members) {
     const quoted = quote(name);
     const text = value.canonical ?? (yield* canonical(value.text));
     all.push({ key: quoted.slice(1, -1), text: `${quoted}:${text}` });
+    if (all.length % TURN === 0) yield;
   }
   const body = objectOf(all);
-  return noted(content, typeof body === 'string' ? body : yield* body);
+  noted(content, typeof body === 'string' ? body : yield* body);
 }
 
 function noted(content: Content, canonicalBody: string): string {

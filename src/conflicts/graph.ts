@@ -117,9 +117,11 @@ export class Histories {
   readonly #known = new Map<Revision, History>();
 
   of(leaf: Revision): History {
-    const known = this.#known.get(leaf) ?? historyOf(leaf, false);
-    this.#known.set(leaf, known);
-    return known;
+    const known = this.#known.get(leaf);
+    if (known !== undefined) return known;
+    const history = historyOf(leaf, false);
+    this.#known.set(leaf, history);
+    return history;
   }
 }
 

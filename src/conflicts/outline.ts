@@ -12,8 +12,8 @@ const COLON = 0x3a;
 
 /** Work may be interrupted each time it has gone so many characters further. */
 const STRIDE = 16_384;
-/** Objects and arrays with more characters are read at once, bit by bit: later it would be in one go. */
-const SHORT = 4096;
+/** Objects and arrays with more characters are read at once, bit by bit: later it would be in one go, for many of them. */
+const SHORT = 1024;
 
 /** A body with its members. What is in these is mostly alike everywhere, and not looked into. */
 export interface Outline {
@@ -29,11 +29,11 @@ interface Found {
   readonly end: number;
 }
 
-/** Reads the first of several bodies that have much in common: such as `Content` describes. @throws JsonError */
+/** Reads the first of several bodies that have much in common. They have the form that `Content` says. @throws JsonError */
 export function* readOutline(values: Values, body: string): Work<Outline> {
-  const members: Found[] = [];
-  const object = yield* new OutlineReader(values, body, { members }).read();
-  return { object, body, members };
+  const found: Found[] = [];
+  const object = yield* new OutlineReader(values, body, undefined, found).read();
+  return { object, body, members: found };
 }
 
 /**
@@ -41,7 +41,7 @@ export function* readOutline(values: Values, body: string): Work<Outline> {
  * are not read again.
  */
 export function* readLike(values: Values, body: string, like: Outline): Work<ObjectValue> {
-  return body === like.body ? like.object : yield* new OutlineReader(values, body, { like }).read();
+  return body === like.body ? like.object : yield* new OutlineReader(values, body, like).read();
 }
 
 class OutlineReader {
@@ -50,17 +50,18 @@ class OutlineReader {
   #at = 0;
   #pause = STRIDE;
 
+  /** @param found where what was found is put */
   constructor(
     private readonly values: Values,
     private readonly body: string,
-    private readonly others: { readonly like?: Outline; readonly members?: Found[] },
+    private readonly like: Outline | undefined,
+    private readonly found?: Found[],
   ) {
     this.#canonical = new Canonical(body);
   }
 
   *read(): Work<ObjectValue> {
-    const { body, others } = this;
-    const { like, members } = others;
+    const { body, like, found } = this;
     if (like !== undefined) this.#adoptHead(like);
     const tail = like === undefined ? body.length : body.length - alikeAtEnds(like.body, body);
     while (this.#at < body.length) {
@@ -72,7 +73,7 @@ class OutlineReader {
       const one = this.#scalar() ?? this.#container();
       const value = 'kind' in one ? one : yield* one;
       this.#members.set(name, value);
-      members?.push({ name, value, end: this.#at });
+      found?.push({ name, value, end: this.#at });
       if (this.#at < this.#pause) continue;
       this.#pause = this.#at + STRIDE;
       yield;
@@ -127,14 +128,18 @@ class OutlineReader {
     if (!canonical.passUntil(start + SHORT)) return this.#long(start);
     this.#at = canonical.at;
     const text = body.slice(start, this.#at);
-    const Unread = body.charCodeAt(start) === OPEN_BRACE ? UnreadObject : UnreadArray;
-    return new Unread(values, text, canonical.text ?? text);
+    const Outlined = body.charCodeAt(start) === OPEN_BRACE ? OutlinedObject : OutlinedArray;
+    return new Outlined(values, text, canonical.text ?? text);
   }
 
   *#long(start: number): Work<Value> {
-    yield* this.#canonical.pass();
+    const { values } = this;
+    const canonical = yield* this.#canonical.pass();
     this.#at = this.#canonical.at;
-    return yield* readValue(this.values, this.body.slice(start, this.#at));
+    const text = this.body.slice(start, this.#at);
+    const value = yield* readValue(values, text);
+    if (value.kind === 'object') return new OutlinedObject(values, text, canonical ?? text, value.members);
+    return new OutlinedArray(values, text, canonical ?? text, elementsOf(value));
   }
 
   #pass(c: number): void {
@@ -147,8 +152,8 @@ class OutlineReader {
   }
 }
 
-/** An object that is read when somebody looks into it. */
-class UnreadObject implements ObjectValue {
+/** An object that is read when somebody looks into it, if it was not before. */
+class OutlinedObject implements ObjectValue {
   readonly kind = 'object';
   identity: number | undefined = undefined;
   #members: ObjectValue['members'] | undefined;
@@ -157,7 +162,10 @@ class UnreadObject implements ObjectValue {
     private readonly values: Values,
     readonly text: string,
     readonly canonical: string,
-  ) {}
+    members?: ObjectValue['members'],
+  ) {
+    this.#members = members;
+  }
 
   get members(): ObjectValue['members'] {
     return (this.#members ??= membersOf(parseValue(this.values, this.text)));
@@ -165,7 +173,7 @@ class UnreadObject implements ObjectValue {
 }
 
 /** The same for an array. */
-class UnreadArray implements ArrayValue {
+class OutlinedArray implements ArrayValue {
   readonly kind = 'array';
   identity: number | undefined = undefined;
   #elements: ArrayValue['elements'] | undefined;
@@ -174,7 +182,10 @@ class UnreadArray implements ArrayValue {
     private readonly values: Values,
     readonly text: string,
     readonly canonical: string,
-  ) {}
+    elements?: ArrayValue['elements'],
+  ) {
+    this.#elements = elements;
+  }
 
   get elements(): ArrayValue['elements'] {
     return (this.#elements ??= elementsOf(parseValue(this.values, this.text)));

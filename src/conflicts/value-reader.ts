@@ -3,13 +3,11 @@ import { JsonDepthError, MAX_DEPTH } from '../json/reader.js';
 import { JsonScanner } from '../json/scanner.js';
 import { normalise } from '../json/text.js';
 import { atOnce, type Work } from '../json/turns.js';
+import { isOfNumber } from './canonical.js';
 import type { ArrayValue, ObjectValue, ScalarValue, Value, Values } from './value.js';
 
 const QUOTE = 0x22;
 const COMMA = 0x2c;
-const MINUS = 0x2d;
-const ZERO = 0x30;
-const NINE = 0x39;
 const COLON = 0x3a;
 
 /** Work may be interrupted each time it has gone so many characters further. */
@@ -114,9 +112,8 @@ class ValueReader extends JsonScanner {
   }
 
   #scalar(c: number): ScalarValue {
-    const isNumber = c === MINUS || (c >= ZERO && c <= NINE);
     const text = this.scalar(c);
-    return this.values.scalar(isNumber ? 'number' : c === QUOTE ? 'string' : 'literal', text);
+    return this.values.scalar(isOfNumber(c) ? 'number' : c === QUOTE ? 'string' : 'literal', text);
   }
 
   #name(): string {

@@ -1,5 +1,5 @@
 import type { Work } from '../../json/turns.js';
-import { digestingMembers } from '../digest.js';
+import { noteDigest } from '../digest.js';
 import { type Outline, readLike, readOutline } from '../outline.js';
 import type { AttachmentSummary, Content, ConflictText, ResolutionText } from '../types.js';
 import { type ObjectValue, Values } from '../value.js';
@@ -46,7 +46,7 @@ export function folding(rules: MergeRules): Merging {
       return { kind: 'defer', reason, paths: [...clashes.keys()] };
     }
     const content = { body: body.text.slice(1, -1), attachments: reader.summaries(attachments) };
-    yield* digestingMembers(content, body);
+    yield* noteDigest(content, body);
     return { kind: 'merge', deleted: false, content };
   };
 }

@@ -40,8 +40,7 @@ export async function merging(context: SoakContext): Promise<boolean> {
     context.say(`go on with --rounds ${String(next)}-${String(to)}`);
     return false;
   } finally {
-    await server.remove();
-    for (const arrival of arrivals) await arrival.close();
+    await Promise.all([server.remove(), ...arrivals.map((arrival) => arrival.close())]);
   }
 }
 
