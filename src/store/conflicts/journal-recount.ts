@@ -36,10 +36,12 @@ export async function recountJournal(level: ClassicLevel, counted: BytesCount): 
     highWaterMarkBytes: 1 << 20,
   });
   for await (const page of pagesOf(values, PAGE)) {
-    for (const { text } of page.flatMap(leavesIn)) {
-      const { attachments } = factsOf(text);
-      bytes += leafBytes(text, attachments);
-      await counted.addHeld(attachments);
+    for (const stored of page) {
+      for (const { text } of leavesIn(stored)) {
+        const { attachments } = factsOf(text);
+        bytes += leafBytes(text, attachments);
+        await counted.addHeld(attachments);
+      }
     }
   }
   if (known === undefined && last === 0) await level.del(JOURNAL_KEY);

@@ -160,6 +160,8 @@ export class JournalWrites {
       let left = 0;
       for await (const [leavesAt, some] of level.iterator(leavesOf(number))) {
         const leaves = leavesIn(some);
+        // What cannot be read may be another leaf.
+        if (leaves.length === 0) left++;
         const kept = leaves.filter(({ rev }) => !revs.has(rev));
         left += kept.length;
         went += leaves.length - kept.length;

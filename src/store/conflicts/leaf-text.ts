@@ -39,12 +39,33 @@ export function storedLeaves(leaves: readonly JournalLeaf[]): string {
   const places: string[] = [];
   let pieces = '';
   const [first] = leaves;
+  const model = first && modelOf(first);
   for (const leaf of leaves) {
-    const { head, tail, piece } = pieceOf(leaf, first ?? leaf);
+    const like = leaf === first ? undefined : model;
+    const { head, tail, piece } = (like && pieceOf(leaf, like)) ?? { head: 0, tail: 0, piece: leaf.text };
     places.push(`[${quote(leaf.rev)},${String(head)},${String(tail)},${String(piece.length)}]`);
     pieces += piece;
   }
   return `[${places.join(',')}]\n${pieces}`;
+}
+
+/**
+ * A leaf by which others are stored: what stands before its revision, and behind it. Both are pieces of its text: to put it
+ * together anew for each of the others would take long where it is.
+ */
+interface Model {
+  readonly before: string;
+  readonly behind: string;
+}
+
+/** The revision stands near the beginning of what we stored, unless the id is long. */
+const NEAR = 1024;
+
+function modelOf({ rev, text }: JournalLeaf): Model | undefined {
+  const name = '"_rev":';
+  const at = text.slice(0, NEAR).indexOf(`${name}${quote(rev)}`) + name.length;
+  if (at < name.length) return undefined;
+  return { before: text.slice(0, at), behind: text.slice(at + quote(rev).length) };
 }
 
 interface Piece {
@@ -53,31 +74,40 @@ interface Piece {
   readonly piece: string;
 }
 
-/** What differs, unless that is hardly less than the leaf. @param other the first one */
-function pieceOf({ rev, text }: JournalLeaf, other: JournalLeaf): Piece {
-  const whole = { head: 0, tail: 0, piece: text };
-  if (rev === other.rev) return whole;
-  const like = renamed(other.text, other.rev, rev);
-  const most = Math.min(text.length, like.length);
-  const head = beforePair(text, alikeAtBeginnings(like, text));
-  const end = afterPair(text, text.length - Math.min(alikeAtEnds(like, text), most - head));
-  return end - head < text.length / 2
-    ? { head, tail: text.length - end, piece: text.slice(head, end) }
-    : whole;
+/** What differs; undefined where that is hardly less than the leaf. */
+function pieceOf({ rev, text }: JournalLeaf, { before, behind }: Model): Piece | undefined {
+  const start = before + quote(rev);
+  if (!text.startsWith(start)) return undefined;
+  const own = text.slice(start.length);
+  const most = Math.min(own.length, behind.length);
+  const head = beforePair(own, alikeAtBeginnings(behind, own));
+  const end = afterPair(own, own.length - Math.min(alikeAtEnds(behind, own), most - head));
+  if (end - head >= text.length / 2) return undefined;
+  return { head: start.length + head, tail: own.length - end, piece: own.slice(head, end) };
 }
 
 /** The leaves of a stored value; none where it cannot be read. */
 export function leavesIn(stored: string): readonly JournalLeaf[] {
   const line = stored.indexOf('\n');
   const leaves: JournalLeaf[] = [];
+  let model: Model | undefined;
   let at = line + 1;
   for (const [rev, head, tail, length] of placesIn(stored.slice(0, line))) {
     const piece = stored.slice(at, (at += length));
-    const [first] = leaves;
-    const like = first === undefined || head + tail === 0 ? '' : renamed(first.text, first.rev, rev);
-    leaves.push({ rev, text: like.slice(0, head) + piece + like.slice(like.length - tail) });
+    const text = head + tail === 0 ? piece : model && restored(rev, { head, tail, piece }, model);
+    if (text === undefined) return [];
+    leaves.push({ rev, text });
+    if (leaves.length === 1) model = modelOf({ rev, text });
   }
   return at === stored.length ? leaves : [];
+}
+
+/** @returns undefined for what was not made of the model */
+function restored(rev: string, { head, tail, piece }: Piece, { before, behind }: Model): string | undefined {
+  const start = before + quote(rev);
+  const alike = head - start.length;
+  if (alike < 0 || alike + tail > behind.length) return undefined;
+  return start + behind.slice(0, alike) + piece + behind.slice(behind.length - tail);
 }
 
 function placesIn(line: string): readonly Place[] {
@@ -110,13 +140,6 @@ export async function findLeaf(
     isWhole &&= leaves.length > 0;
   }
   return isWhole ? undefined : 'damaged';
-}
-
-/** A text as it would be of another revision. */
-function renamed(text: string, from: string, to: string): string {
-  const member = `"_rev":${quote(from)}`;
-  const at = text.indexOf(member);
-  return at < 0 ? text : `${text.slice(0, at)}"_rev":${quote(to)}${text.slice(at + member.length)}`;
 }
 
 /** Half a pair of surrogates would not be stored as what it is. */

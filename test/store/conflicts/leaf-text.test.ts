@@ -45,9 +45,20 @@ test('what differs alone is stored, where that is less', () => {
   expect(stored).toMatch(/^\[\["2-a",0,0,[0-9]+\],\["2-b",[0-9]+,1,1\],\["2-c",0,0,[0-9]+\]\]\n/);
 });
 
+test('a long leaf is not put together anew for each of many short ones that share its value', () => {
+  const revs = Array.from({ length: 1000 }, (_, at) => `2-${String(at + 1000)}`);
+  const leaves = [leaf('2-0', 'x'.repeat(6_000_000)), ...revs.map((rev) => leaf(rev, 'y'))];
+  const read = leavesIn(Buffer.from(storedLeaves(leaves)).toString());
+  expect(read.length).toBe(leaves.length);
+  expect(read.every(({ text }, at) => text === leaves[at]?.text)).toBe(true);
+});
+
 test('nothing is read of what is damaged', () => {
   const stored = storedLeaves([leaf('2-a', 'x'), leaf('2-b', 'x'.repeat(100))]);
-  expect(leavesIn(stored)).toHaveLength(2);
+  const alike = storedLeaves(
+    ['1', '2'].map((end, at) => leaf(`2-${at === 0 ? 'a' : 'b'}`, 'x'.repeat(100), end)),
+  );
+  for (const whole of [stored, alike]) expect(leavesIn(whole)).toHaveLength(2);
   const damaged = [
     '',
     '{"',
@@ -58,6 +69,9 @@ test('nothing is read of what is damaged', () => {
     stored.slice(1),
     stored.slice(0, -1),
     `${stored}x`,
+    '[["2-b",5,1,0]]\n',
+    alike.replace(/"2-b",[0-9]+/, '"2-b",3'),
+    alike.replace(/"2-b",[0-9]+/, '"2-b",9999'),
   ];
   for (const text of damaged) expect(leavesIn(text)).toEqual([]);
 });
