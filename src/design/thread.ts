@@ -46,8 +46,6 @@ export class Thread {
       execArgv: [],
       resourceLimits: { stackSizeMb: STACK_MB, maxOldGenerationSizeMb: HEAP_MB },
     });
-    // It lives as long as its pool wants it, and keeps no process from ending.
-    this.#worker.unref();
     let failure: Error | undefined;
     this.#worker.on('message', (report: Report | Said) => {
       if ('output' in report) {
@@ -60,6 +58,8 @@ export class Thread {
     });
     this.#worker.on('error', (error: Error) => (failure = error));
     this.#worker.on('exit', () => listener.onEnd(this, failure));
+    // It lives as long as its pool wants it, and keeps no process from ending: not before somebody listens to it.
+    this.#worker.unref();
   }
 
   has(machine: number): boolean {
