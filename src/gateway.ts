@@ -12,7 +12,8 @@ import type { LoadedConfig } from './config/load.js';
 import type { Config } from './config/schema.js';
 import { Settings } from './config/settings.js';
 import { ConflictEngine, type EngineOptions } from './conflicts/engine.js';
-import { ForeignFunctions } from './conflicts/sources/foreign-functions.js';
+import { BuiltInThread } from './conflicts/sources/builtin/thread.js';
+import { MergeFunctions, type MergeFunctionsOptions } from './conflicts/sources/merge-functions.js';
 import { QuickJsSandbox } from './design/sandbox.js';
 import { ValidatedView } from './design/validation.js';
 import { buildApp } from './http/app.js';
@@ -143,10 +144,11 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   const merging = conflictOptions(settings);
   const { limits: mergeLimits } = merging;
   const onChange = (): void => conflicts.reconfigure();
-  const foreign = new ForeignFunctions({ sandbox, limits: mergeLimits, onChange, log });
+  const builtIns = new BuiltInThread();
+  const mergeFunctions = new MergeFunctions({ builtIns, sandbox, limits: mergeLimits, onChange, log });
   const conflicts: ConflictEngine = new ConflictEngine({
     databases,
-    ruleOf: (db) => foreign.ruleIn(db, upstream.rules.mergeOf(db.name)),
+    ruleOf: (db) => mergeFunctions.ruleIn(db, upstream.rules.mergeOf(db.name)),
     viewOf: (db) => new ValidatedView(mirrors.view(db), sandbox, SERVER),
     bodies: mirrors.bodies,
     purge: (db, requests, signal) => mirrors.purgeBranches(db, requests, signal),
@@ -156,11 +158,11 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
   // Together: what the one waits for the other ends.
   parts.add(async () => {
     const closed = conflicts.close();
-    foreign.close();
-    await closed;
+    mergeFunctions.close();
+    await Promise.all([builtIns.close(), closed]);
   });
   settings.onChange(() => {
-    foreign.reread();
+    mergeFunctions.reread();
     conflicts.reconfigure();
   });
   const services = {
@@ -174,7 +176,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
     views,
     upstream,
     mirrors,
-    foreign,
+    mergeFunctions,
     conflicts,
     server: { uuid: directory.uuid, version },
   };
@@ -244,7 +246,7 @@ const DAY = 86_400_000;
 /** All of these may change at any time. */
 function conflictOptions(
   settings: Settings,
-): Required<Pick<EngineOptions, 'limits' | 'journal' | 'branches'>> {
+): Required<Pick<EngineOptions, 'limits' | 'journal' | 'branches'>> & Pick<MergeFunctionsOptions, 'limits'> {
   const read = ({
     conflicts: { timeout, patience, purgeResolvedAfter: days },
     journal,

@@ -3,7 +3,7 @@ import { quote } from '../json/quote.js';
 import type { Database } from '../store/types/database.js';
 import { conflictJson } from './foreign.js';
 import { LoadedDocument, MOST_CHARACTERS } from './loaded.js';
-import { resolutionBy, writesOf } from './resolver.js';
+import { writesOf } from './resolver.js';
 import type { Merge } from './rules.js';
 import { answerTo } from './sources/asking.js';
 import { CageUnavailable } from './sources/cage.js';
@@ -23,13 +23,12 @@ export async function conflictGiven(db: Database, id: string): Promise<string> {
 
 /**
  * JSON text of what a function would make of a document.
- * @param timeout milliseconds for a function that is built in
  * @throws CouchError 404 where there is no document
  */
-export async function preview(db: Database, id: string, merge: Merge, timeout: number): Promise<string> {
+export async function preview(db: Database, id: string, merge: Merge): Promise<string> {
   const decision = await decided(db, id, merge.equalIsSame);
   if (decision.kind !== 'merge') return undecided(decision);
-  return shown(decision.conflict, () => resolutionBy(merge, decision.conflict, timeout));
+  return shown(decision.conflict, () => merge.ask(decision.conflict));
 }
 
 /**

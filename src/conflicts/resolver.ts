@@ -13,7 +13,6 @@ import type { Merge, MergeRule } from './rules.js';
 import { CageUnavailable } from './sources/cage.js';
 import { type ConflictState, parseState, stateText } from './states.js';
 import { roomAt } from './room.js';
-import { limited } from './time-limit.js';
 import type { ConflictText, Decision, ResolutionText, Tombstone } from './types.js';
 
 export interface ResolverOptions {
@@ -23,8 +22,6 @@ export interface ResolverOptions {
   readonly journal: JournalLimits;
   /** All of these may change at any time. */
   readonly limits: {
-    /** Milliseconds that a merge function may take for one document. */
-    readonly timeout: number;
     /** Milliseconds for which a document waits for what replication may bring. */
     readonly patience: number;
     /** Bytes of a document, as CouchDB counts them. */
@@ -181,10 +178,10 @@ class Look {
   }
 
   async #merge(document: LoadedDocument, merge: Merge, conflict: ConflictText): Promise<Next> {
-    const { timeout, maxDocumentSize } = this.options.limits;
+    const { maxDocumentSize } = this.options.limits;
     let made;
     try {
-      const resolution = await resolutionBy(merge, conflict, timeout);
+      const resolution = await merge.ask(conflict);
       if (resolution.kind === 'defer') return deferred(resolution.reason, resolution.paths);
       made = { outcome: resolution.kind, writes: await writesOf(conflict, resolution) };
     } catch (error) {
@@ -211,14 +208,6 @@ class Look {
     return nextOf(await this.db.resolve(writes, { journal }));
   }
 }
-
-/** What a function makes of a conflict. @param timeout milliseconds; those that are not built in know theirs */
-export const resolutionBy = (
-  merge: Merge,
-  conflict: ConflictText,
-  timeout: number,
-): ResolutionText | Promise<ResolutionText> =>
-  'ask' in merge ? merge.ask(conflict) : inTurns(limited(merge.resolve(conflict), timeout));
 
 /** What a resolution writes. The digest of a long body is worked out in turns. */
 export async function writesOf(

@@ -4,7 +4,7 @@ import { CouchError } from '../errors.js';
 import { compileSelector } from '../selector/match.js';
 import type { Json } from '../selector/types.js';
 import { type BuiltIn, builtIn, MergeOptionsError } from './functions/builtin.js';
-import type { ForeignMerge } from './sources/foreign-function.js';
+import type { ConflictText, ResolutionText } from './types.js';
 
 /** A way to merge that there is not. */
 export class MergeRuleError extends Error {
@@ -41,8 +41,14 @@ export type ForeignSource = (
 type OfModule = Extract<FunctionConfig, { readonly module: string }>;
 type OfDesign = Extract<FunctionConfig, { readonly design: string }>;
 
-/** A merge function as it is at the moment. */
-export type Merge = BuiltIn | ForeignMerge;
+/** A merge function as it is at the moment in a database. */
+export interface Merge {
+  readonly version: string;
+  /** Whether leaves with the same content are one to it. */
+  readonly equalIsSame: boolean;
+  /** @throws Error with what is wrong about the function, or what it did; CageUnavailable where it cannot be asked now */
+  readonly ask: (conflict: ConflictText) => Promise<ResolutionText>;
+}
 
 interface Choice<Function> {
   /** For every document when left out. */

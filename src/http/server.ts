@@ -89,7 +89,7 @@ export class Server {
   readonly replicator: Replicator;
   readonly upstream: Services['upstream'];
   readonly mirrors: Services['mirrors'];
-  readonly foreign: Services['foreign'];
+  readonly mergeFunctions: Services['mergeFunctions'];
   readonly conflicts: Services['conflicts'];
   readonly identity: Services['server'];
   readonly uuids = new Uuids();
@@ -126,7 +126,7 @@ export class Server {
     this.replicator = services.replicator;
     this.upstream = services.upstream;
     this.mirrors = services.mirrors;
-    this.foreign = services.foreign;
+    this.mergeFunctions = services.mergeFunctions;
     this.conflicts = services.conflicts;
     this.identity = services.server;
     const { limits } = this.config;

@@ -3,7 +3,7 @@ import type { Auth } from '../auth/auth.js';
 import type { Users } from '../auth/users/users.js';
 import type { Settings } from '../config/settings.js';
 import type { ConflictEngine } from '../conflicts/engine.js';
-import type { ForeignFunctions } from '../conflicts/sources/foreign-functions.js';
+import type { MergeFunctions } from '../conflicts/sources/merge-functions.js';
 import type { Sandbox } from '../design/types.js';
 import type { Tasks } from '../observe/tasks.js';
 import type { Replicator } from '../replicator/replicator.js';
@@ -28,7 +28,7 @@ export interface Services {
   readonly replicator: Replicator;
   readonly upstream: Upstream;
   readonly mirrors: Mirrors;
-  readonly foreign: ForeignFunctions;
+  readonly mergeFunctions: MergeFunctions;
   readonly conflicts: Pick<ConflictEngine, 'purged' | 'purgedInAll'>;
   readonly server: {
     /** 32 hexadecimal digits that stay with the data directory. */

@@ -134,11 +134,11 @@ const TOO_OFTEN = 'it took too much time or memory again and again';
 test('a function that takes too much again and again is asked no more', async () => {
   const gateway = await startGreedy();
   await decided(gateway, named('greedy', 11), { greedy: true });
-  expect(gateway.foreign.refusals(NAME)).toEqual([]);
+  expect(gateway.mergeFunctions.refusals(NAME)).toEqual([]);
   await decided(gateway, ['a']);
   expect(await use(gateway, (db) => body(db, 'a'))).toMatchObject({ n: 1 });
   await decided(gateway, ['last'], { greedy: true });
-  expect(gateway.foreign.refusals(NAME)).toMatchObject([{ reason: TOO_OFTEN }]);
+  expect(gateway.mergeFunctions.refusals(NAME)).toMatchObject([{ reason: TOO_OFTEN }]);
   await decided(gateway, ['b']);
   expect(await reasons(gateway, ['b'])).toEqual([expect.stringContaining(TOO_OFTEN)]);
 });
@@ -151,7 +151,7 @@ test('a function that takes too much once in a while is asked on, about many at 
   const gateway = await startGreedy();
   await decided(gateway, named('fine', 50));
   await decided(gateway, named('greedy', 15), { greedy: true });
-  expect(gateway.foreign.refusals(NAME)).toEqual([]);
+  expect(gateway.mergeFunctions.refusals(NAME)).toEqual([]);
   await decided(gateway, ['a']);
   expect(await reasons(gateway, ['a'])).toEqual([undefined]);
   expect(warnings).not.toContain('MaxListenersExceededWarning');

@@ -11,7 +11,8 @@ import { Users } from '../../src/auth/users/users.js';
 import { anonymous, type UserContext } from '../../src/auth/usercontext.js';
 import { unauthorized } from '../../src/errors.js';
 import { buildApp, type Services } from '../../src/http/app.js';
-import { ForeignFunctions } from '../../src/conflicts/sources/foreign-functions.js';
+import { MergeFunctions } from '../../src/conflicts/sources/merge-functions.js';
+import { builtIns } from '../support/merges.js';
 import { QuickJsSandbox } from '../../src/design/sandbox.js';
 import { Rejections } from '../../src/rejections/rejections.js';
 import { createReplicator, writeRules } from '../../src/http/replicator.js';
@@ -116,7 +117,8 @@ export async function startApp(
     { upstream, databases, rejections, config, limits: () => writeRules(config), uuid: server.uuid, log },
     folder,
   );
-  const foreign = new ForeignFunctions({
+  const mergeFunctions = new MergeFunctions({
+    builtIns,
     sandbox,
     limits: config.conflicts,
     onChange: () => undefined,
@@ -133,7 +135,7 @@ export async function startApp(
     views,
     upstream,
     mirrors,
-    foreign,
+    mergeFunctions,
     conflicts: {
       purged: () => ({ branches: 0, refused: null }),
       purgedInAll: () => ({ branches: 0, refused: 0 }),
@@ -168,7 +170,7 @@ export async function startApp(
       await replicator.close();
       await app.close();
       await mirrors.close();
-      foreign.close();
+      mergeFunctions.close();
       await rejections.close();
       await upstream.close();
       await views.close();

@@ -10,6 +10,9 @@ export { MergeOptionsError } from './options.js';
 
 /** A merge function that is part of the server. Pure, as all of them are. */
 export interface BuiltIn {
+  readonly name: BuiltInName;
+  /** As they were given. */
+  readonly options: Readonly<Record<string, unknown>>;
   /**
    * Names the function, what it does and its options: the journal keeps it, and gateways that have another one may
    * resolve the same conflict otherwise.
@@ -43,7 +46,13 @@ export function builtIn(name: string, options: Readonly<Record<string, unknown>>
   }
   const parsed = parseOptions(known, options);
   const version = `${known} ${VERSIONS[known]} ${JSON.stringify(parsed)}`;
-  return { version, equalIsSame: !hasCounters(parsed), resolve: mergingOf(known, options) };
+  return {
+    name: known,
+    options,
+    version,
+    equalIsSame: !hasCounters(parsed),
+    resolve: mergingOf(known, options),
+  };
 }
 
 function hasCounters(parsed: object): boolean {

@@ -3,15 +3,6 @@ import { admission } from './admission.js';
 import { askIn } from './asking.js';
 import { type Cage, CageUnavailable, ForeignError } from './cage.js';
 
-/** A merge function that is not built in, as it is now in a database. */
-export interface ForeignMerge {
-  readonly version: string;
-  /** Whether leaves with the same content are one to it. */
-  readonly equalIsSame: boolean;
-  /** @throws Error with what is wrong about the function, or what it did */
-  readonly ask: (conflict: ConflictText) => Promise<ResolutionText>;
-}
-
 /** So often it may take too much time or memory, … */
 const COSTLY = 10;
 /** … and beyond that once in so many conflicts. */

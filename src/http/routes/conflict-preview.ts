@@ -37,10 +37,9 @@ async function tried(exchange: Exchange, db: Database): Promise<void> {
   const id = await writable(exchange, db);
   const resolution = members.get('resolution');
   try {
-    const { timeout } = exchange.server.config.conflicts;
     const text =
       resolution === undefined
-        ? await preview(db, id, await functionOf(exchange, db, members), timeout)
+        ? await preview(db, id, await functionOf(exchange, db, members))
         : await previewOf(db, id, resolution);
     exchange.json(200, text, NOT_KEPT);
   } catch (error) {
@@ -69,7 +68,7 @@ async function functionOf(
     const source = sourceOf(parsed.data);
     if (source === undefined) throw badRequest('There is nothing to see of keep.');
     if ('kind' in source && source.kind === 'design') await requireFunction(db, source);
-    return exchange.server.foreign.mergeIn(db, source);
+    return exchange.server.mergeFunctions.mergeIn(db, source);
   } catch (error) {
     if (error instanceof MergeOptionsError) throw badRequest(error.message);
     throw error;

@@ -27,7 +27,7 @@ export function conflictsRoutes(add: AddResource): void {
 
 /** How conflicts of a database are resolved; undefined where they are kept. */
 export const ruleOf = ({ server }: Exchange, db: Database): MergeRule | undefined =>
-  server.foreign.ruleIn(db, server.upstream.rules.mergeOf(db.name));
+  server.mergeFunctions.ruleIn(db, server.upstream.rules.mergeOf(db.name));
 
 function conflicts(exchange: Exchange, db: Database): Promise<void> {
   const feed = feedOf(exchange.parameter('feed'));

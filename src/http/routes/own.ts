@@ -25,7 +25,7 @@ function alive(exchange: Exchange): void {
 }
 
 async function status(exchange: Exchange): Promise<void> {
-  const { identity, upstream, mirrors, databases, foreign, conflicts } = exchange.server;
+  const { identity, upstream, mirrors, databases, mergeFunctions, conflicts } = exchange.server;
   const { uuid, version } = identity;
   const body = {
     version,
@@ -37,7 +37,7 @@ async function status(exchange: Exchange): Promise<void> {
     conflicts: {
       ...(await conflictsInShort(databases, (db) => ruleOf(exchange, db))),
       purged: conflicts.purgedInAll(),
-      refused_functions: foreign.refusals(),
+      refused_functions: mergeFunctions.refusals(),
     },
   };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);

@@ -1,7 +1,13 @@
 import { atOnce } from '../../../src/json/turns.js';
 import { normalise } from '../../../src/json/text.js';
 import { builtIn } from '../../../src/conflicts/functions/builtin.js';
-import type { AttachmentSummary, Content, LeafText, ResolutionText } from '../../../src/conflicts/types.js';
+import type {
+  AttachmentSummary,
+  ConflictText,
+  Content,
+  LeafText,
+  ResolutionText,
+} from '../../../src/conflicts/types.js';
 
 /** What revisions hold, each as JSON text of a document that may have `_attachments` of the form `{name: digest}`. */
 export interface Sides {
@@ -23,8 +29,11 @@ export function contentOf(text: string): Content {
   return { body, attachments };
 }
 
-export function resolve(name: string, options: Record<string, unknown>, sides: Sides): ResolutionText {
-  const { leaves, bases, id = 'doc' } = sides;
+export const resolve = (name: string, options: Record<string, unknown>, sides: Sides): ResolutionText =>
+  atOnce(builtIn(name, options).resolve(conflictOf(sides)));
+
+/** What merge functions are given. */
+export function conflictOf({ leaves, bases, id = 'doc' }: Sides): ConflictText {
   const shared = typeof bases === 'string' ? { rev: '1-a', content: contentOf(bases) } : undefined;
   const all = leaves.map((text, at): LeafText => {
     const own = typeof bases === 'object' ? bases[at - 1] : undefined;
@@ -32,7 +41,7 @@ export function resolve(name: string, options: Record<string, unknown>, sides: S
     const leaf = { rev: `2-${String(9 - at)}`, content: contentOf(text) };
     return at === 0 || base === undefined ? leaf : { ...leaf, base };
   });
-  return atOnce(builtIn(name, options).resolve({ id, leaves: all, deleted: [], tree: [] }));
+  return { id, leaves: all, deleted: [], tree: [] };
 }
 
 /** The merged document as text, or what could not be merged. */

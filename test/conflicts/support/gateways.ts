@@ -2,10 +2,14 @@ import { onTestFinished } from 'vitest';
 import type { MergeConfig } from '../../../src/config/merge-schema.js';
 import { ConflictEngine, type EngineOptions } from '../../../src/conflicts/engine.js';
 import { type ConfiguredRule, MergeRule } from '../../../src/conflicts/rules.js';
-import { ForeignFunctions } from '../../../src/conflicts/sources/foreign-functions.js';
+import {
+  MergeFunctions,
+  type MergeFunctionsOptions,
+} from '../../../src/conflicts/sources/merge-functions.js';
 import { QuickJsSandbox } from '../../../src/design/sandbox.js';
 import { startReplication } from '../../../src/replication/run.js';
 import type { Databases, StoreOptions } from '../../../src/store/databases.js';
+import { builtIns } from '../../support/merges.js';
 import { HASTY, localPeer } from '../../support/peers.js';
 import { IDLE, newFolder, openDatabases, QUICK } from '../../support/store.js';
 
@@ -15,10 +19,11 @@ const DAY = 86_400_000;
 export interface Gateway {
   readonly databases: Databases;
   readonly engine: ConflictEngine;
-  readonly foreign: ForeignFunctions;
+  readonly mergeFunctions: MergeFunctions;
 }
 
 export interface GatewayOptions extends Partial<EngineOptions> {
+  readonly limits?: EngineOptions['limits'] & MergeFunctionsOptions['limits'];
   readonly folder?: string;
   readonly store?: Partial<StoreOptions>;
 }
@@ -39,7 +44,8 @@ export async function startGateway(
   const { log } = IDLE;
   const limits = { timeout: 5000, patience: 60_000, maxDocumentSize: 8_000_000 };
   const sandbox = new QuickJsSandbox(FUNCTIONS, log);
-  const foreign = new ForeignFunctions({
+  const mergeFunctions = new MergeFunctions({
+    builtIns,
     sandbox,
     limits: options.limits ?? limits,
     onChange: () => engine.reconfigure(),
@@ -47,7 +53,7 @@ export async function startGateway(
   });
   const engine: ConflictEngine = new ConflictEngine({
     databases,
-    ruleOf: (db) => foreign.ruleIn(db, rule()),
+    ruleOf: (db) => mergeFunctions.ruleIn(db, rule()),
     limits,
     journal: { minAge: DAY, maxAge: 2 * DAY, maxBytes: 1 << 30 },
     log,
@@ -56,12 +62,12 @@ export async function startGateway(
   // Runs before the databases are closed.
   onTestFinished(async () => {
     const closed = engine.close();
-    foreign.close();
+    mergeFunctions.close();
     await sandbox.close();
     await closed;
   });
   engine.start();
-  return { databases, engine, foreign };
+  return { databases, engine, mergeFunctions };
 }
 
 /** Brings what one gateway has to another. */

@@ -3,6 +3,7 @@ import type { Sandbox } from '../../design/types.js';
 import type { Database } from '../../store/types/database.js';
 import type { BuiltIn } from '../functions/builtin.js';
 import type { ConfiguredRule, ForeignSource, Merge, MergeRule } from '../rules.js';
+import type { BuiltInThread } from './builtin/thread.js';
 import type { Cage } from './cage.js';
 import { designCages } from './design-cage.js';
 import { ForeignFunction } from './foreign-function.js';
@@ -12,7 +13,9 @@ import { Modules } from './modules.js';
 /** More functions are not remembered: those used least are tested again when they are used again. */
 const MOST = 1000;
 
-export interface ForeignFunctionsOptions {
+export interface MergeFunctionsOptions {
+  /** Runs those that are built in. */
+  readonly builtIns: Pick<BuiltInThread, 'ask'>;
   readonly sandbox: Sandbox;
   /** May change at any time. */
   readonly limits: { readonly timeout: number };
@@ -38,13 +41,13 @@ export interface Refusal {
   readonly reason: string;
 }
 
-/** The merge functions that are not built in, as they are at the moment. Must be closed. */
-export class ForeignFunctions {
+/** All merge functions, as they are at the moment. Must be closed. */
+export class MergeFunctions {
   readonly #modules: Modules;
   /** The least recently used first. */
   readonly #found = new Map<string, Found>();
 
-  constructor(private readonly options: ForeignFunctionsOptions) {
+  constructor(private readonly options: MergeFunctionsOptions) {
     this.#modules = new Modules(options.onChange);
   }
 
@@ -55,11 +58,21 @@ export class ForeignFunctions {
 
   /** A function as a database has it now. */
   mergeIn(db: Database, merge: BuiltIn | ForeignSource): Merge {
-    if (!('kind' in merge)) return merge;
     const { equalIsSame } = merge;
+    if (!('kind' in merge)) {
+      const { builtIns, limits } = this.options;
+      return {
+        version: merge.version,
+        equalIsSame,
+        ask: (given) => builtIns.ask(merge, given, limits.timeout),
+      };
+    }
     const { version, foreign } = this.#find(db, merge);
-    const ask: Extract<Merge, { ask: unknown }>['ask'] = (conflict) => foreign.ask(db.name, conflict);
-    return { version: equalIsSame ? version : `${version} equalIsSame: false`, equalIsSame, ask };
+    return {
+      version: equalIsSame ? version : `${version} equalIsSame: false`,
+      equalIsSame,
+      ask: (conflict) => foreign.ask(db.name, conflict),
+    };
   }
 
   /** Those that are not used, of all databases or of one. */

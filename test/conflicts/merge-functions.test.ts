@@ -134,16 +134,16 @@ describe.each(['module', 'design'] as const)('a function of a %s', (kind) => {
       const { gateway, become } = await start(text);
       await clash(gateway, 'a');
       await deferred(gateway, 'a', reason);
-      expect(gateway.foreign.refusals(NAME)).toMatchObject([
+      expect(gateway.mergeFunctions.refusals(NAME)).toMatchObject([
         {
           function: expect.stringContaining(kind) as string,
           reason: expect.stringContaining(reason) as string,
         },
       ]);
       await become(SUM);
-      gateway.foreign.reread();
+      gateway.mergeFunctions.reread();
       await merged(gateway, 'a', { n: 3 });
-      expect(gateway.foreign.refusals(NAME)).toEqual([]);
+      expect(gateway.mergeFunctions.refusals(NAME)).toEqual([]);
     },
   );
 });

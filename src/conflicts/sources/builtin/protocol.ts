@@ -1,0 +1,36 @@
+import type { BuiltIn } from '../../functions/builtin.js';
+import type { ConflictText, ResolutionText } from '../../types.js';
+
+/** What the thread of the functions that are built in is told, and what it says. */
+
+/** A function, which the thread makes anew. */
+export type FunctionGiven = Pick<BuiltIn, 'name' | 'options'>;
+
+/** What these functions are given: none of them looks at the tree. */
+export type ConflictGiven = Omit<ConflictText, 'tree'>;
+
+export interface Task {
+  /** Its answer has the same. */
+  readonly number: number;
+  /** Which of the order's functions is to resolve it. */
+  readonly by: number;
+  /** Milliseconds that it may take. */
+  readonly timeout: number;
+  readonly conflict: ConflictGiven;
+}
+
+/** Tasks that are sent together: to send something takes as much time as to do one. */
+export interface Order {
+  readonly functions: readonly FunctionGiven[];
+  readonly tasks: readonly Task[];
+}
+
+export type Answer = { readonly number: number } & (
+  | {
+      readonly resolution: ResolutionText;
+      /** `contentDigest` of what was merged. */
+      readonly digest: string | undefined;
+    }
+  /** Why there is no resolution. */
+  | { readonly failure: string }
+);

@@ -1,0 +1,142 @@
+import { Worker } from 'node:worker_threads';
+import { compiled } from '../../../compiled.js';
+import { inTurns } from '../../../json/turns.js';
+import { noteKnownDigest } from '../../digest.js';
+import type { BuiltIn } from '../../functions/builtin.js';
+import { limited } from '../../time-limit.js';
+import type { ConflictText, ResolutionText, VersionText } from '../../types.js';
+import { CageUnavailable } from '../cage.js';
+import type { Answer, Order, Task } from './protocol.js';
+
+/** So many conflicts are sent together at most: the first answers are written while others are found. */
+const MOST_TASKS = 25;
+/**
+ * Characters. What is longer is merged here, in turns: to copy all of it for the thread could keep the event loop to itself for
+ * longer than one of these.
+ */
+const LONG = 1 << 20;
+/** Without work it ends after this time, in milliseconds. */
+const IDLE = 30_000;
+
+interface Waiting {
+  readonly resolve: (resolution: ResolutionText) => void;
+  readonly reject: (error: Error) => void;
+}
+
+/**
+ * Runs the functions that are built in, in a thread of their own: so what they compute keeps no request waiting, and what they
+ * leave behind is collected there, where nothing else is. It is started when something is asked. Must be closed.
+ */
+export class BuiltInThread {
+  #worker: Worker | undefined;
+  #last = 0;
+  readonly #waiting = new Map<number, Waiting>();
+  #functions: BuiltIn[] = [];
+  #tasks: Task[] = [];
+  /** What these hold. */
+  #characters = 0;
+  #idle: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  /**
+   * Asks a function. Others are asked side by side.
+   * @param timeout milliseconds that it may take
+   * @throws Error with what it says; CageUnavailable where the thread ended
+   */
+  async ask(merge: BuiltIn, conflict: ConflictText, timeout: number): Promise<ResolutionText> {
+    const characters = charactersOf(conflict);
+    if (characters > LONG) return await inTurns(limited(merge.resolve(conflict), timeout));
+    return await new Promise((resolve, reject) => {
+      if (this.#isClosed) throw new CageUnavailable('the server is stopping');
+      clearTimeout(this.#idle);
+      const number = ++this.#last;
+      this.#waiting.set(number, { resolve, reject });
+      const { id, leaves, deleted, base } = conflict;
+      const given = { id, leaves, deleted, ...(base !== undefined && { base }) };
+      const waiting = this.#tasks.push({ number, by: this.#placeOf(merge), timeout, conflict: given });
+      this.#characters += characters;
+      if (waiting === MOST_TASKS || this.#characters > LONG) this.#send();
+      else if (waiting === 1) setImmediate(() => this.#send());
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#end();
+  }
+
+  /** What it is asked just now fails, as something that cannot be asked at the moment. */
+  async #end(cause?: unknown): Promise<void> {
+    clearTimeout(this.#idle);
+    const worker = this.#worker;
+    const waiting = [...this.#waiting.values()];
+    this.#worker = undefined;
+    this.#waiting.clear();
+    this.#take();
+    for (const { reject } of waiting) reject(new CageUnavailable('the thread that merges ended', { cause }));
+    await worker?.terminate();
+  }
+
+  #placeOf(merge: BuiltIn): number {
+    const place = this.#functions.indexOf(merge);
+    return place < 0 ? this.#functions.push(merge) - 1 : place;
+  }
+
+  #send(): void {
+    const order = this.#take();
+    if (order.tasks.length === 0) return;
+    this.#worker ??= this.#start();
+    this.#worker.postMessage(order);
+  }
+
+  /** What is to be sent next, which nothing is any more. */
+  #take(): Order {
+    const functions = this.#functions.map(({ name, options }) => ({ name, options }));
+    const order = { functions, tasks: this.#tasks };
+    this.#functions = [];
+    this.#tasks = [];
+    this.#characters = 0;
+    return order;
+  }
+
+  #start(): Worker {
+    const worker = new Worker(new URL('conflicts/sources/builtin/main.js', compiled), {
+      name: 'merges',
+      env: {},
+      argv: [],
+      execArgv: [],
+    });
+    let failure: unknown;
+    worker.on('message', (answers: readonly Answer[]) => this.#answered(answers));
+    worker.on('error', (error) => (failure = error));
+    worker.on('exit', () => {
+      // One that ended by itself.
+      if (this.#worker === worker) void this.#end(failure);
+    });
+    // It is closed by whoever opened it, and keeps no process from ending: not before somebody listens to it.
+    worker.unref();
+    return worker;
+  }
+
+  #answered(answers: readonly Answer[]): void {
+    for (const one of answers) {
+      const waiting = this.#waiting.get(one.number);
+      this.#waiting.delete(one.number);
+      if ('failure' in one) {
+        waiting?.reject(new Error(one.failure));
+        continue;
+      }
+      const { resolution, digest } = one;
+      if (resolution.kind === 'merge' && digest !== undefined) noteKnownDigest(resolution.content, digest);
+      waiting?.resolve(resolution);
+    }
+    if (this.#waiting.size > 0) return;
+    this.#idle = setTimeout(() => void this.#end(), IDLE).unref();
+  }
+}
+
+/** A base that leaves share counts once for each: it is mostly one, and this is a bound. */
+const charactersOf = ({ leaves, base }: ConflictText): number =>
+  leaves.reduce((sum, leaf) => sum + lengthOf(leaf) + lengthOf(leaf.base), lengthOf(base));
+
+const lengthOf = (version: VersionText | undefined): number => version?.content.body.length ?? 0;
