@@ -66,10 +66,7 @@ function reasonOf(decision: Exclude<Decision, { kind: 'merge' }>): string {
   }
 }
 
-async function shown(
-  conflict: ConflictText,
-  resolve: () => ResolutionText | Promise<ResolutionText>,
-): Promise<string> {
+async function shown(conflict: ConflictText, resolve: () => Promise<ResolutionText>): Promise<string> {
   const leaves = conflict.leaves.map(({ rev }) => rev);
   try {
     const resolution = await resolve();

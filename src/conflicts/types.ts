@@ -115,6 +115,9 @@ export interface ConflictText {
   readonly tree: readonly TreeRevision[];
 }
 
+/** What the functions that are built in look at. */
+export type ConflictGiven = Pick<ConflictText, 'id' | 'leaves'>;
+
 /** `Resolution` with documents as text. */
 export type ResolutionText =
   | { readonly kind: 'merge'; readonly deleted: boolean; readonly content: Content }

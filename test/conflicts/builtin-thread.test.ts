@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process';
 import { pathToFileURL } from 'node:url';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { Worker } from 'node:worker_threads';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { contentDigest } from '../../src/conflicts/digest.js';
 import { builtIn } from '../../src/conflicts/functions/builtin.js';
@@ -87,6 +88,28 @@ describe('what is asked of the thread', () => {
     await expect(ask(conflictOf(longSides(size)), 0)).rejects.toThrow('it took more than 0 ms');
   });
 
+  test('waits where the thread cannot be started, or has other functions', async () => {
+    const post = vi.spyOn(Worker.prototype, 'postMessage').mockImplementationOnce(() => {
+      throw new Error('no thread');
+    });
+    const both = [1, 2].map((n) => ask(conflictOf(sides(n))));
+    for (const one of await Promise.allSettled(both))
+      expect(one).toMatchObject({ status: 'rejected', reason: new CageUnavailable('no thread') });
+    post.mockRestore();
+    const other = thread.ask({ ...threeWay, version: 'three-way 0 {}' }, conflictOf(sides(1)), LONG_ENOUGH);
+    await expect(other).rejects.toThrow(CageUnavailable);
+    await expect(ask(conflictOf(sides(1)))).resolves.toMatchObject({ kind: 'merge' });
+  });
+
+  test('is what was configured, whatever becomes of that', async () => {
+    const options = { fields: { '/n': 'max' } };
+    const merge = builtIn('three-way', options);
+    options.fields['/n'] = 'min';
+    const clash = conflictOf({ leaves: ['{"n":3}', '{"n":5}'], bases: '{"n":1}' });
+    const merged = await thread.ask(merge, clash, LONG_ENOUGH);
+    expect(merged).toMatchObject({ content: { body: '"n":5' } });
+  });
+
   test.each(['just now', 'and under way'])('fails once it is closed: %s', async (when) => {
     if (when === 'and under way') await ask(conflictOf(sides(1)));
     const asked = ask(conflictOf(longSides()));
@@ -101,16 +124,17 @@ describe('what is asked of the thread', () => {
 test('A thread that was idle ends, and another takes its place', async () => {
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   try {
-    const before = process.getActiveResourcesInfo().filter((one) => one === 'Worker').length;
+    const terminate = vi.spyOn(Worker.prototype, 'terminate');
     await ask(conflictOf(sides(1)));
     vi.advanceTimersByTime(29_000);
     await ask(conflictOf(sides(2)));
     vi.advanceTimersByTime(29_000);
     expect(vi.getTimerCount()).toBe(1);
+    expect(terminate).not.toHaveBeenCalled();
     vi.advanceTimersByTime(1000);
     expect(vi.getTimerCount()).toBe(0);
+    await expect(terminate.mock.results[0]?.value).resolves.toBe(1);
     expect(await ask(conflictOf(sides(3)))).toMatchObject({ kind: 'merge' });
-    expect(process.getActiveResourcesInfo().filter((one) => one === 'Worker').length).toBe(before);
   } finally {
     vi.useRealTimers();
   }

@@ -11,7 +11,7 @@ export { MergeOptionsError } from './options.js';
 /** A merge function that is part of the server. Pure, as all of them are. */
 export interface BuiltIn {
   readonly name: BuiltInName;
-  /** As they were given. */
+  /** As they were read: whatever becomes of what was given, they stay. */
   readonly options: Readonly<Record<string, unknown>>;
   /**
    * Names the function, what it does and its options: the journal keeps it, and gateways that have another one may
@@ -48,10 +48,10 @@ export function builtIn(name: string, options: Readonly<Record<string, unknown>>
   const version = `${known} ${VERSIONS[known]} ${JSON.stringify(parsed)}`;
   return {
     name: known,
-    options,
+    options: parsed,
     version,
     equalIsSame: !hasCounters(parsed),
-    resolve: mergingOf(known, options),
+    resolve: mergingOf(known, parsed),
   };
 }
 

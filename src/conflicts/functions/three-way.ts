@@ -1,7 +1,7 @@
 import type { Work } from '../../json/turns.js';
 import { noteDigest } from '../digest.js';
 import { type Outline, readLike, readOutline } from '../outline.js';
-import type { AttachmentSummary, Content, ConflictText, ResolutionText } from '../types.js';
+import type { AttachmentSummary, Content, ConflictGiven, ResolutionText } from '../types.js';
 import { type ObjectValue, Values } from '../value.js';
 import { Fields } from './fields.js';
 import { type Base, Merger, type MergeRules, UNKNOWN } from './merger.js';
@@ -12,7 +12,7 @@ export function threeWay({ fields, removed }: BuiltInOptions<'three-way'>): Merg
   return folding(rulesOf(fieldRules(fields), { removed }));
 }
 
-export type Merging = (conflict: ConflictText) => Work<ResolutionText>;
+export type Merging = (conflict: ConflictGiven) => Work<ResolutionText>;
 
 export function rulesOf(
   fields: Readonly<Record<string, FieldRule>>,

@@ -3,14 +3,27 @@ import { inTurns, type Work } from '../../../json/turns.js';
 import { digesting } from '../../digest.js';
 import { type BuiltIn, builtIn } from '../../functions/builtin.js';
 import { limited } from '../../time-limit.js';
-import type { Answer, Order, Task } from './protocol.js';
+import type { Answer, FunctionGiven, Order, Task } from './protocol.js';
 
 /** The thread of the functions that are built in; see thread.ts. */
 
-function* perform(merge: BuiltIn | undefined, { number, timeout, conflict }: Task): Work<Answer> {
+/** @returns why it is not there in the place of one that cannot be made */
+function make({ name, options, version }: FunctionGiven): BuiltIn | string {
   try {
-    if (merge === undefined) throw new Error('it is not known which function is meant');
-    const resolution = yield* limited(merge.resolve({ ...conflict, tree: [] }), timeout);
+    const made = builtIn(name, options);
+    return made.version === version ? made : 'the server was updated while it ran: it has to be started anew';
+  } catch (error) {
+    return (error as Error).message;
+  }
+}
+
+function* perform(
+  merge: BuiltIn | string = 'there is no such function',
+  { number, timeout, conflict }: Task,
+): Work<Answer> {
+  if (typeof merge === 'string') return { number, unavailable: merge };
+  try {
+    const resolution = yield* limited(merge.resolve(conflict), timeout);
     // Most functions found it on their way.
     const digest = resolution.kind === 'merge' ? yield* digesting(resolution.content) : undefined;
     return { number, resolution, digest };
@@ -22,7 +35,7 @@ function* perform(merge: BuiltIn | undefined, { number, timeout, conflict }: Tas
 const say = (answers: readonly Answer[]): void => parentPort?.postMessage(answers);
 
 parentPort?.on('message', ({ functions, tasks }: Order) => {
-  const made = functions.map(({ name, options }) => builtIn(name, options));
+  const made = functions.map(make);
   const answers: Answer[] = [];
   for (const task of tasks) {
     const answer = inTurns(perform(made[task.by], task));

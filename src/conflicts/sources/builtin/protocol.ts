@@ -1,13 +1,10 @@
 import type { BuiltIn } from '../../functions/builtin.js';
-import type { ConflictText, ResolutionText } from '../../types.js';
+import type { ConflictGiven, ResolutionText } from '../../types.js';
 
 /** What the thread of the functions that are built in is told, and what it says. */
 
-/** A function, which the thread makes anew. */
-export type FunctionGiven = Pick<BuiltIn, 'name' | 'options'>;
-
-/** What these functions are given: none of them looks at the tree. */
-export type ConflictGiven = Omit<ConflictText, 'tree'>;
+/** A function, which the thread makes anew: it has to be the same version. */
+export type FunctionGiven = Pick<BuiltIn, 'name' | 'options' | 'version'>;
 
 export interface Task {
   /** Its answer has the same. */
@@ -33,4 +30,6 @@ export type Answer = { readonly number: number } & (
     }
   /** Why there is no resolution. */
   | { readonly failure: string }
+  /** Why its function cannot be asked. */
+  | { readonly unavailable: string }
 );

@@ -4,7 +4,7 @@ import { inTurns } from '../../../json/turns.js';
 import { noteKnownDigest } from '../../digest.js';
 import type { BuiltIn } from '../../functions/builtin.js';
 import { limited } from '../../time-limit.js';
-import type { ConflictText, ResolutionText, VersionText } from '../../types.js';
+import type { ConflictGiven, ResolutionText } from '../../types.js';
 import { CageUnavailable } from '../cage.js';
 import type { Answer, Order, Task } from './protocol.js';
 
@@ -41,19 +41,19 @@ export class BuiltInThread {
   /**
    * Asks a function. Others are asked side by side.
    * @param timeout milliseconds that it may take
-   * @throws Error with what it says; CageUnavailable where the thread ended
+   * @throws Error with what it says; CageUnavailable where the thread ended, or is closed
    */
-  async ask(merge: BuiltIn, conflict: ConflictText, timeout: number): Promise<ResolutionText> {
+  async ask(merge: BuiltIn, conflict: ConflictGiven, timeout: number): Promise<ResolutionText> {
+    if (this.#isClosed) throw new CageUnavailable('the server is stopping');
     const characters = charactersOf(conflict);
     if (characters > LONG) return await inTurns(limited(merge.resolve(conflict), timeout));
     return await new Promise((resolve, reject) => {
-      if (this.#isClosed) throw new CageUnavailable('the server is stopping');
       clearTimeout(this.#idle);
       const number = ++this.#last;
       this.#waiting.set(number, { resolve, reject });
-      const { id, leaves, deleted, base } = conflict;
-      const given = { id, leaves, deleted, ...(base !== undefined && { base }) };
-      const waiting = this.#tasks.push({ number, by: this.#placeOf(merge), timeout, conflict: given });
+      const { id, leaves } = conflict;
+      const task = { number, by: this.#placeOf(merge), timeout, conflict: { id, leaves } };
+      const waiting = this.#tasks.push(task);
       this.#characters += characters;
       if (waiting === MOST_TASKS || this.#characters > LONG) this.#send();
       else if (waiting === 1) setImmediate(() => this.#send());
@@ -85,13 +85,19 @@ export class BuiltInThread {
   #send(): void {
     const order = this.#take();
     if (order.tasks.length === 0) return;
-    this.#worker ??= this.#start();
-    this.#worker.postMessage(order);
+    try {
+      this.#worker ??= this.#start();
+      this.#worker.postMessage(order);
+    } catch (error) {
+      // The system may allow no further thread.
+      const answers = order.tasks.map(({ number }) => ({ number, unavailable: (error as Error).message }));
+      this.#answered(answers);
+    }
   }
 
   /** What is to be sent next, which nothing is any more. */
   #take(): Order {
-    const functions = this.#functions.map(({ name, options }) => ({ name, options }));
+    const functions = this.#functions.map(({ name, options, version }) => ({ name, options, version }));
     const order = { functions, tasks: this.#tasks };
     this.#functions = [];
     this.#tasks = [];
@@ -107,7 +113,10 @@ export class BuiltInThread {
       execArgv: [],
     });
     let failure: unknown;
-    worker.on('message', (answers: readonly Answer[]) => this.#answered(answers));
+    worker.on('message', (answers: readonly Answer[]) => {
+      // What one says that was ended is not waited for.
+      if (this.#worker === worker) this.#answered(answers);
+    });
     worker.on('error', (error) => (failure = error));
     worker.on('exit', () => {
       // One that ended by itself.
@@ -122,21 +131,30 @@ export class BuiltInThread {
     for (const one of answers) {
       const waiting = this.#waiting.get(one.number);
       this.#waiting.delete(one.number);
-      if ('failure' in one) {
-        waiting?.reject(new Error(one.failure));
-        continue;
-      }
-      const { resolution, digest } = one;
-      if (resolution.kind === 'merge' && digest !== undefined) noteKnownDigest(resolution.content, digest);
-      waiting?.resolve(resolution);
+      if ('unavailable' in one) waiting?.reject(new CageUnavailable(one.unavailable));
+      else if ('failure' in one) waiting?.reject(new Error(one.failure));
+      else waiting?.resolve(resolutionOf(one));
     }
     if (this.#waiting.size > 0) return;
     this.#idle = setTimeout(() => void this.#end(), IDLE).unref();
   }
 }
 
-/** A base that leaves share counts once for each: it is mostly one, and this is a bound. */
-const charactersOf = ({ leaves, base }: ConflictText): number =>
-  leaves.reduce((sum, leaf) => sum + lengthOf(leaf) + lengthOf(leaf.base), lengthOf(base));
+function resolutionOf({ resolution, digest }: Extract<Answer, { resolution: unknown }>): ResolutionText {
+  if (resolution.kind === 'merge' && digest !== undefined) noteKnownDigest(resolution.content, digest);
+  return resolution;
+}
 
-const lengthOf = (version: VersionText | undefined): number => version?.content.body.length ?? 0;
+/** To copy an attachment takes as long as to copy so many characters. */
+const ATTACHMENT = 500;
+
+/** Leaves mostly share their base, which is copied once. */
+function charactersOf({ leaves }: ConflictGiven): number {
+  const contents = new Set(
+    leaves.flatMap(({ content, base }) => (base ? [content, base.content] : [content])),
+  );
+  return [...contents].reduce(
+    (sum, { body, attachments }) => sum + body.length + ATTACHMENT * attachments.size,
+    0,
+  );
+}
