@@ -77,22 +77,22 @@ function taken(
   { body, attachments }: Content,
 ): { body: string; attachments: ReadonlyMap<string, TakenAttachment> } {
   const found = new Map<string, TakenAttachment>();
-  for (const [name, attachment] of attachments) found.set(name, takenFrom(leaves, name, attachment));
+  if (attachments.size === 0) return { body, attachments: found };
+  const first = new Map<string, TakenAttachment>();
+  for (const { rev, content } of leaves) {
+    for (const [name, one] of content.attachments) {
+      for (const key of [one.digest, keyOf(name, one)]) {
+        if (!first.has(key)) first.set(key, { ...one, from: rev, name });
+      }
+    }
+  }
+  for (const [name, one] of attachments) {
+    // The winner's comes first, and one of the same name before others.
+    const best = first.get(keyOf(name, one)) ?? first.get(one.digest);
+    if (best === undefined) throw new ResolutionError(`no leaf has the attachment ${JSON.stringify(name)}`);
+    found.set(name, { ...best, contentType: one.contentType });
+  }
   return { body, attachments: found };
 }
 
-/** The winner's comes first, and one of the same name before others. */
-function takenFrom(
-  leaves: readonly VersionText[],
-  name: string,
-  attachment: AttachmentSummary,
-): TakenAttachment {
-  const having = leaves.flatMap(({ rev, content }) =>
-    [...content.attachments]
-      .filter(([, other]) => other.digest === attachment.digest)
-      .map(([itsName, other]) => ({ ...other, from: rev, name: itsName })),
-  );
-  const best = having.find((one) => one.name === name) ?? having[0];
-  if (best === undefined) throw new ResolutionError(`no leaf has the attachment ${JSON.stringify(name)}`);
-  return { ...best, contentType: attachment.contentType };
-}
+const keyOf = (name: string, { digest }: AttachmentSummary): string => `${digest} ${name}`;
