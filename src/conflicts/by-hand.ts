@@ -62,7 +62,10 @@ export async function resolveByHand(
   const text = JSON.stringify(mergeEntry(versions, chosen.kind, writes, { by }));
   const edits = editsOf(document, writes);
   const ifLeaves = document.live;
-  const done = await db.resolve({ id, ifLeaves, edits }, { journal: { text, keeps: ifLeaves } });
+  const done = await db.resolve(
+    { id, ifLeaves, edits },
+    { journal: { text, keeps: document.kept(ifLeaves) } },
+  );
   return { rev: writes.merged.rev, entry: entryOf(done) };
 }
 

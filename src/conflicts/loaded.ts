@@ -1,6 +1,8 @@
 import { inTurns } from '../json/turns.js';
 import type { Attachment } from '../store/attachments/members.js';
+import type { KeptLeaf } from '../store/conflicts/types.js';
 import { readEdit } from '../store/document.js';
+import { bodySeq } from '../store/record.js';
 import type { Database } from '../store/types/database.js';
 import type { DocumentRecord } from '../store/types/records.js';
 import { digesting } from './digest.js';
@@ -44,6 +46,8 @@ export class LoadedDocument {
   /** Whether bodies may be where nobody could be asked. */
   isPartial = false;
   readonly #contents = new Map<string, Content>();
+  /** As they are stored, of those that are here. */
+  readonly #texts = new Map<string, string>();
   readonly #attachments = new Map<string, ReadonlyMap<string, Attachment>>();
   readonly #wanted = new Set<string>();
   /** Those that were looked for, whatever came of it. */
@@ -74,6 +78,15 @@ export class LoadedDocument {
     return this.#contents.get(rev);
   }
 
+  /** Revisions that were read here, as an entry of the journal keeps them. */
+  kept(revs: readonly string[]): readonly KeptLeaf[] {
+    return revs.flatMap((rev) => {
+      const text = this.#texts.get(rev);
+      const seq = bodySeq(this.record, rev);
+      return text === undefined || seq === undefined ? [] : { rev, text, seq };
+    });
+  }
+
   /** An attachment as it is stored. */
   attachment({ from, name }: Pick<TakenAttachment, 'from' | 'name'>): Attachment | undefined {
     return this.#attachments.get(from)?.get(name);
@@ -81,12 +94,17 @@ export class LoadedDocument {
 
   /** What is to be done about it. */
   async decide(equalIsSame: boolean): Promise<Decision> {
-    await this.read([...this.live, ...this.#parents()]);
+    await this.readMost();
     for (;;) {
       const decision = decide(this.known, { equalIsSame });
       if (this.#wanted.size === 0) return decision;
       await this.read([...this.#wanted]);
     }
+  }
+
+  /** Reads, all at once, what a decision mostly needs. */
+  readMost(): Promise<void> {
+    return this.read([...this.live, ...this.#parents()]);
   }
 
   /** Those of leaves that are not deleted, as far as they are here: mostly the base is among them. */
@@ -103,6 +121,7 @@ export class LoadedDocument {
   async read(revs: readonly string[]): Promise<void> {
     const { db, record } = this;
     const unknown = revs.filter((rev) => !this.#looked.has(rev));
+    if (unknown.length === 0) return;
     const texts = await db.readMany(unknown.map((rev) => ({ record, rev })));
     for (const [at, rev] of unknown.entries()) {
       this.#wanted.delete(rev);
@@ -164,6 +183,7 @@ export class LoadedDocument {
     const content = { body, attachments: summaries };
     // Whoever compares them finds their digests.
     if (body.length > LONG) await inTurns(digesting(content));
+    this.#texts.set(rev, text);
     this.#attachments.set(rev, stored);
     this.#contents.set(rev, content);
   }

@@ -141,7 +141,7 @@ class Look {
   async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {
     const [winner] = document.live;
     if (winner === undefined) return undefined;
-    await document.read([winner]);
+    await document.readMost();
     const { id } = document.record;
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }
@@ -203,7 +203,7 @@ class Look {
     entry: Entry,
     keeps: readonly string[],
   ): Promise<Next> {
-    const journal = { text: JSON.stringify(entry), keeps };
+    const journal = { text: JSON.stringify(entry), keeps: document.kept(keeps) };
     const writes = { id: document.record.id, ifLeaves: document.live, edits };
     return nextOf(await this.db.resolve(writes, { journal }));
   }

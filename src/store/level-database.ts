@@ -18,7 +18,6 @@ import { DocumentCuts, tidy } from './tidy.js';
 import type { Transaction } from './transaction.js';
 import type { Database } from './types/database.js';
 import type { DocumentEdit, EditResult, Origin, WriteOptions } from './types/edits.js';
-import type { DocumentRecord } from './types/records.js';
 import type { Rules } from './types/rules.js';
 import type { DatabaseWatcher } from './types/watcher.js';
 import type { WriteTask } from './writer.js';
@@ -138,8 +137,6 @@ export class LevelDatabase extends LevelHost implements Database {
       source: this,
       rules: () => this.rules,
       get: (id: string) => this.get(id),
-      read: (record: DocumentRecord, revs: readonly string[]) =>
-        this.readMany(revs.map((rev) => ({ record, rev }))),
       isStillStored,
       submit: (task: WriteTask) => this.submit(task),
     };

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { MergeEntry } from '../../src/conflicts/entries.js';
 import { undo } from '../../src/conflicts/undo.js';
-import { newFolder, openDatabase, parsed } from '../support/store.js';
+import { kept, newFolder, openDatabase, parsed } from '../support/store.js';
 
 const ENTRY: MergeEntry = {
   kind: 'merge',
@@ -24,7 +24,7 @@ test('a merge of which a leaf is lost is not undone by halves', async () => {
   ];
   await db.resolve(
     { id: 'd', ifLeaves: ['1-a', '1-b'], edits },
-    { journal: { text: JSON.stringify(ENTRY), keeps: ['1-b'] } },
+    { journal: { text: JSON.stringify(ENTRY), keeps: await kept(db, 'd', '1-b') } },
   );
   const { updateSeq } = db;
   await expect(undo(db, 1, null)).rejects.toMatchObject({

@@ -2,10 +2,12 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
+import { LoadedDocument } from '../../src/conflicts/loaded.js';
 import { JsonReader } from '../../src/json/reader.js';
 import { atOnce } from '../../src/json/turns.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
+import type { KeptLeaf } from '../../src/store/conflicts/types.js';
 import { type Background, Databases, type StoreOptions } from '../../src/store/databases.js';
 import { readDocument } from '../../src/store/document.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
@@ -73,6 +75,15 @@ export function parsed(document: object | string, newEdits = true): DocumentEdit
   const { attachments, ...edit } = atOnce(readDocument(new JsonReader(text), options));
   if (attachments !== undefined) throw new Error('attachments have to be taken in first');
   return edit;
+}
+
+/** Revisions of a document as an entry of the journal keeps them. */
+export async function kept(database: Database, id: string, ...revs: string[]): Promise<readonly KeptLeaf[]> {
+  const record = database.get(id);
+  if (record === undefined) throw new Error(`there is no ${id}`);
+  const document = new LoadedDocument(database, record);
+  await document.read(revs);
+  return document.kept(revs);
 }
 
 /** Interactive writes. */

@@ -5,8 +5,7 @@ import type { Transaction } from '../transaction.js';
 import type { DocumentEdit } from '../types/edits.js';
 import type { Rules } from '../types/rules.js';
 import type { WriteTask } from '../writer.js';
-import type { AddedLeaf } from './journal-writes.js';
-import type { Resolved, ResolveOptions, ResolvingWrites } from './types.js';
+import type { KeptLeaf, Resolved, ResolveOptions, ResolvingWrites } from './types.js';
 
 /** `overtaken`: by other rules, so that it has to be judged again. */
 type Outcome = 'written' | 'changed' | 'overtaken';
@@ -15,8 +14,6 @@ type Outcome = 'written' | 'changed' | 'overtaken';
 export interface ResolveHost {
   readonly source: JudgingSource;
   readonly rules: () => Rules;
-  /** The stored texts of revisions. */
-  readonly read: (record: StoredRecord, revs: readonly string[]) => Promise<(string | undefined)[]>;
   readonly get: (id: string) => StoredRecord | undefined;
   /** Whether the body that kept a revision from being judged was not dropped meanwhile. */
   readonly isStillStored: (judged: Judged, transaction: Transaction) => boolean;
@@ -36,12 +33,12 @@ export async function resolveConflict(
   const { edits } = writes;
   const attached = edits.filter(({ attachments }) => attachments !== undefined);
   const judging = new Judging(host.source, { newEdits: false, ...(judge && { judge }) });
+  const leaves = journal?.keeps ?? [];
+  const isAsRead = (record: StoredRecord | undefined): boolean =>
+    hasLeaves(record, writes) && leaves.every(({ rev, seq }) => record?.bodySeq(rev) === seq);
   for (;;) {
     // What is out of date anyway is not judged.
-    const record = host.get(writes.id);
-    if (!hasLeaves(record, writes)) return { kind: 'changed' };
-    // As long as the document has these leaves, their texts are there.
-    const leaves = await leavesOf(host, record, journal?.keeps ?? []);
+    if (!isAsRead(host.get(writes.id))) return { kind: 'changed' };
     const rules = host.rules();
     const judged = await judging.verdicts(edits, rules);
     const refused = firstRefused(edits, judged);
@@ -54,8 +51,8 @@ export async function resolveConflict(
       weight: edits.reduce((weight, edit) => weight + weightOf(edit), weightOfEntry(journal, leaves)),
       run: (transaction) => {
         const holds = rules === host.rules() && judged.every((one) => host.isStillStored(one, transaction));
-        const isSame = hasLeaves(transaction.record(writes.id), writes);
-        outcome = !isSame ? 'changed' : holds ? 'written' : 'overtaken';
+        const isStill = isAsRead(transaction.record(writes.id));
+        outcome = !isStill ? 'changed' : holds ? 'written' : 'overtaken';
         if (outcome !== 'written') return;
         // What throws here takes all of it back.
         for (const one of judged) if ('edit' in one) transaction.edit(one.edit, false, { origin });
@@ -69,21 +66,7 @@ export async function resolveConflict(
   }
 }
 
-async function leavesOf(
-  host: ResolveHost,
-  record: StoredRecord | undefined,
-  revs: readonly string[],
-): Promise<readonly AddedLeaf[]> {
-  if (record === undefined || revs.length === 0) return [];
-  const texts = await host.read(record, revs);
-  return revs.flatMap((rev, at) => {
-    const text = texts[at];
-    const seq = record.bodySeq(rev);
-    return text === undefined || seq === undefined ? [] : { rev, text, seq };
-  });
-}
-
-const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly AddedLeaf[]): number =>
+const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly KeptLeaf[]): number =>
   leaves.reduce((weight, { text }) => weight + text.length, journal?.text.length ?? 0);
 
 /** The first of the edits that may not be written, and why. */

@@ -61,8 +61,8 @@ export interface ResolveOptions {
   readonly journal?: {
     /** JSON text. */
     readonly text: string;
-    /** Revisions of the document that the entry keeps as they are: its leaves. */
-    readonly keeps: readonly string[];
+    /** Revisions of the document that the entry keeps as they are: its leaves. Nothing is written if one was purged. */
+    readonly keeps: readonly KeptLeaf[];
   };
 }
 
@@ -83,6 +83,12 @@ export interface JournalLeaf {
   readonly rev: string;
   /** As it was stored, with `_id`, `_rev` and what was attached: the bytes are kept as long as the entry is. */
   readonly text: string;
+}
+
+/** A leaf that an entry is to keep. */
+export interface KeptLeaf extends JournalLeaf {
+  /** The sequence at which it stands as a body. */
+  readonly seq: number;
 }
 
 export interface JournalRange {

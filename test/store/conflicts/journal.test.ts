@@ -10,7 +10,7 @@ import { bodySeq } from '../../../src/store/record.js';
 import type { Database } from '../../../src/store/types/database.js';
 import type { DocumentEdit } from '../../../src/store/types/edits.js';
 import { bytesOf, data, release, take, write } from '../../support/attachments.js';
-import { body, newFolder, openDatabase, parsed, put } from '../../support/store.js';
+import { body, kept, newFolder, openDatabase, parsed, put } from '../../support/store.js';
 import { PouchProcess } from '../../support/pouch.js';
 import { verified } from '../../support/verify.js';
 
@@ -42,7 +42,12 @@ async function merge(db: Database, id: string): Promise<number> {
       ifLeaves: ['1-a', '1-b'],
       edits: [after(id, 'b', 'merged', { n: 3 }), after(id, 'a', 'gone', { _deleted: true })],
     },
-    { journal: { text: `{"merged":"2-merged","n":12345678901234567890}`, keeps: ['1-a', '1-b'] } },
+    {
+      journal: {
+        text: `{"merged":"2-merged","n":12345678901234567890}`,
+        keeps: await kept(db, id, '1-a', '1-b'),
+      },
+    },
   );
   if (resolved.kind !== 'written' || resolved.entry === undefined) throw new Error('not written');
   return resolved.entry;
@@ -108,7 +113,7 @@ describe('the journal', () => {
   test('has none where nothing was written', async () => {
     const db = await openDatabase(await newFolder());
     await merge(db, 'a');
-    const journal = { text: '{}', keeps: ['1-a'] };
+    const journal = { text: '{}', keeps: await kept(db, 'a', '2-merged') };
     expect(await db.resolve({ id: 'a', ifLeaves: ['1-a'], edits: [] }, { journal })).toEqual({
       kind: 'changed',
     });

@@ -6,7 +6,7 @@ import { findLeaf, gathered, leavesIn, storedLeaves } from '../../../src/store/c
 import type { JournalLeaf } from '../../../src/store/conflicts/types.js';
 import { storedText } from '../../../src/store/document.js';
 import type { Database } from '../../../src/store/types/database.js';
-import { newFolder, openDatabase, parsed } from '../../support/store.js';
+import { kept, newFolder, openDatabase, parsed } from '../../support/store.js';
 import { verified } from '../../support/verify.js';
 
 /** Pieces that texts of leaves have in common, or not: pairs of surrogates that differ in one half among them. */
@@ -98,7 +98,7 @@ async function merge(db: Database, length = 1000): Promise<Map<string, string>> 
       parsed({ _id: 'd', _revisions: { start: 2, ids: [`${hash}${hash}`, hash] }, _deleted: true }, false),
     ),
   ];
-  const keeps = [...revs].reverse();
+  const keeps = await kept(db, 'd', ...revs.toReversed());
   await db.resolve({ id: 'd', ifLeaves: revs, edits }, { journal: { text: '{}', keeps } });
   return texts;
 }

@@ -7,7 +7,7 @@ import type { LevelDatabase } from '../../../src/store/level-database.js';
 import { repairDatabase } from '../../../src/store/verify/repair.js';
 import { attach, attachmentsOf, bytesOf, data, STUB, take, write } from '../../support/attachments.js';
 import * as layout from '../../../src/store/layout.js';
-import { body, newFolder, parsed, put, replicate, revOf } from '../../support/store.js';
+import { body, kept, newFolder, parsed, put, replicate, revOf } from '../../support/store.js';
 import { codesOf, LEVEL, placeOf, share, SHARERS, tamper, verified, within } from '../../support/verify.js';
 import { DAMAGES } from './damages.js';
 
@@ -48,13 +48,13 @@ async function makeWhole(root: string): Promise<void> {
       await write(db, [{ id: 'm', revs: [rev], attachments: rev === '1-a' ? { file } : {} }], false);
     await db.resolve(
       { id: 'm', ifLeaves: ['1-a', '1-b'], edits: [parsed({ _id: 'm', _rev: '1-x' }, false)] },
-      { journal: { text: '{"by":"hand"}', keeps: ['1-a', '1-b'] } },
+      { journal: { text: '{"by":"hand"}', keeps: await kept(db, 'm', '1-a', '1-b') } },
     );
     const text = `"text":"${'x'.repeat(500)}"`;
     for (const rev of ['1-a', '1-b']) await write(db, [{ id: 'like', revs: [rev], body: text }], false);
     await db.resolve(
       { id: 'like', ifLeaves: ['1-a', '1-b'], edits: [parsed({ _id: 'like', _rev: '1-x' }, false)] },
-      { journal: { text: '{"by":"hand"}', keeps: ['1-a', '1-b'] } },
+      { journal: { text: '{"by":"hand"}', keeps: await kept(db, 'like', '1-a', '1-b') } },
     );
     const [was] = await put(db, { _id: 'was' });
     limits = { maxAge: 1e12, maxBytes: 1e9 };
