@@ -1,6 +1,6 @@
 import { inTurns } from '../json/turns.js';
 import type { Attachment } from '../store/attachments/members.js';
-import type { KeptLeaf } from '../store/conflicts/types.js';
+import type { ReadLeaf } from '../store/conflicts/types.js';
 import { readEdit } from '../store/document.js';
 import { bodySeq } from '../store/record.js';
 import type { Database } from '../store/types/database.js';
@@ -46,7 +46,7 @@ export class LoadedDocument {
   /** Whether bodies may be where nobody could be asked. */
   isPartial = false;
   readonly #contents = new Map<string, Content>();
-  /** As they are stored, of those that are here. */
+  /** As they are stored, of leaves that are not deleted. */
   readonly #texts = new Map<string, string>();
   readonly #attachments = new Map<string, ReadonlyMap<string, Attachment>>();
   readonly #wanted = new Set<string>();
@@ -78,13 +78,9 @@ export class LoadedDocument {
     return this.#contents.get(rev);
   }
 
-  /** Revisions that were read here, as an entry of the journal keeps them. */
-  kept(revs: readonly string[]): readonly KeptLeaf[] {
-    return revs.flatMap((rev) => {
-      const text = this.#texts.get(rev);
-      const seq = bodySeq(this.record, rev);
-      return text === undefined || seq === undefined ? [] : { rev, text, seq };
-    });
+  /** Leaves that are not deleted, as an entry of the journal keeps them. */
+  kept(revs: readonly string[]): readonly ReadLeaf[] {
+    return revs.map((rev) => ({ rev, seq: bodySeq(this.record, rev), text: this.#texts.get(rev) }));
   }
 
   /** An attachment as it is stored. */
@@ -94,17 +90,12 @@ export class LoadedDocument {
 
   /** What is to be done about it. */
   async decide(equalIsSame: boolean): Promise<Decision> {
-    await this.readMost();
+    await this.read([...this.live, ...this.#parents()]);
     for (;;) {
       const decision = decide(this.known, { equalIsSame });
       if (this.#wanted.size === 0) return decision;
       await this.read([...this.#wanted]);
     }
-  }
-
-  /** Reads, all at once, what a decision mostly needs. */
-  readMost(): Promise<void> {
-    return this.read([...this.live, ...this.#parents()]);
   }
 
   /** Those of leaves that are not deleted, as far as they are here: mostly the base is among them. */
@@ -183,7 +174,7 @@ export class LoadedDocument {
     const content = { body, attachments: summaries };
     // Whoever compares them finds their digests.
     if (body.length > LONG) await inTurns(digesting(content));
-    this.#texts.set(rev, text);
+    if (this.live.includes(rev)) this.#texts.set(rev, text);
     this.#attachments.set(rev, stored);
     this.#contents.set(rev, content);
   }

@@ -141,7 +141,7 @@ class Look {
   async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {
     const [winner] = document.live;
     if (winner === undefined) return undefined;
-    await document.readMost();
+    if (this.rule.asksWinner) await document.read([winner]);
     const { id } = document.record;
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }

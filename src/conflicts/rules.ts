@@ -68,10 +68,13 @@ export type ConfiguredRule = MergeRule<BuiltIn | ForeignSource>;
 export class MergeRule<Function extends { readonly version: string } = Merge> {
   /** Another one where documents may be resolved otherwise. */
   readonly version: string;
+  /** Whether the winning leaf has to be at hand for `functionFor`. */
+  readonly asksWinner: boolean;
 
   private constructor(private readonly choices: readonly Choice<Function>[]) {
     const versions = choices.map(({ selector, merge }) => [selector ?? null, merge?.version ?? KEEP]);
     const [only] = choices;
+    this.asksWinner = choices.some(({ fits }) => fits !== undefined);
     const isPlain = choices.length === 1 && only?.fits === undefined;
     this.version = isPlain ? (only?.merge?.version ?? KEEP) : JSON.stringify(versions);
   }

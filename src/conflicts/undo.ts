@@ -1,13 +1,14 @@
 import { badRequest, conflict, noEntry } from '../errors.js';
 import { inTurns } from '../json/turns.js';
 import { readEdit } from '../store/document.js';
+import { bodySeq } from '../store/record.js';
 import type { Database } from '../store/types/database.js';
 import type { AttachmentEdit, DocumentEdit } from '../store/types/edits.js';
 import type { DocumentRecord } from '../store/types/records.js';
 import { areSame, entryOf } from './by-hand.js';
 import { hashOf } from './edits.js';
 import { type MergeEntry, parseEntry, type UndoEntry } from './entries.js';
-import { livingLeaves, LoadedDocument } from './loaded.js';
+import { livingLeaves } from './loaded.js';
 import { undoneRev } from './revisions.js';
 
 /** What was written. */
@@ -42,9 +43,9 @@ export async function undo(db: Database, number: number, by: string | null): Pro
   const revs = back.map(revOfEdit);
   const done: UndoEntry = { kind: 'undo', by, entry: number, merged: entry.merged, revs };
   const edits = [...back, ...documentsGone(db, entry)];
-  const document = new LoadedDocument(db, record);
-  await document.read([entry.merged]);
-  const journal = { text: JSON.stringify(done), keeps: document.kept([entry.merged]) };
+  const { merged: rev } = entry;
+  const [text] = await db.readMany([{ record, rev }]);
+  const journal = { text: JSON.stringify(done), keeps: [{ rev, seq: bodySeq(record, rev), text }] };
   const resolved = await db.resolve({ id: found.id, ifLeaves, edits }, { journal });
   return { revs, entry: entryOf(resolved) };
 }

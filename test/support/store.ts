@@ -2,15 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
-import { LoadedDocument } from '../../src/conflicts/loaded.js';
 import { JsonReader } from '../../src/json/reader.js';
 import { atOnce } from '../../src/json/turns.js';
 import { createLogger } from '../../src/observe/log.js';
 import { Tasks } from '../../src/observe/tasks.js';
-import type { KeptLeaf } from '../../src/store/conflicts/types.js';
+import type { ReadLeaf } from '../../src/store/conflicts/types.js';
 import { type Background, Databases, type StoreOptions } from '../../src/store/databases.js';
 import { readDocument } from '../../src/store/document.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
+import { bodySeq } from '../../src/store/record.js';
 import type { Database } from '../../src/store/types/database.js';
 import type { DocumentEdit, EditResult } from '../../src/store/types/edits.js';
 import type { ListRange } from '../../src/store/types/listings.js';
@@ -78,12 +78,11 @@ export function parsed(document: object | string, newEdits = true): DocumentEdit
 }
 
 /** Revisions of a document as an entry of the journal keeps them. */
-export async function kept(database: Database, id: string, ...revs: string[]): Promise<readonly KeptLeaf[]> {
+export async function kept(database: Database, id: string, ...revs: string[]): Promise<readonly ReadLeaf[]> {
   const record = database.get(id);
   if (record === undefined) throw new Error(`there is no ${id}`);
-  const document = new LoadedDocument(database, record);
-  await document.read(revs);
-  return document.kept(revs);
+  const texts = await database.readMany(revs.map((rev) => ({ record, rev })));
+  return revs.map((rev, at) => ({ rev, seq: bodySeq(record, rev), text: texts[at] }));
 }
 
 /** Interactive writes. */

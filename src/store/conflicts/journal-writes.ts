@@ -15,7 +15,7 @@ import {
 } from './journal-entry.js';
 import { gathered, leavesIn, storedLeaves } from './leaf-text.js';
 import { isSameTally, type Tally } from './tally.js';
-import type { JournalLeaf, KeptLeaf } from './types.js';
+import type { JournalLeaf } from './types.js';
 
 /** Puts and deletes of the commit that is being put together. */
 interface Batch {
@@ -35,11 +35,17 @@ interface JournalContext {
   readonly journal: Tally;
 }
 
+/** A leaf that an entry gets. */
+export interface AddedLeaf extends JournalLeaf {
+  /** Where it stands as a body. */
+  readonly seq: number;
+}
+
 interface Added {
   readonly id: string;
   readonly time: number;
   readonly text: string;
-  readonly leaves: readonly KeptLeaf[];
+  readonly leaves: readonly AddedLeaf[];
 }
 
 /** Attachments that an entry has from a commit on, or has no more. */

@@ -5,7 +5,8 @@ import type { Transaction } from '../transaction.js';
 import type { DocumentEdit } from '../types/edits.js';
 import type { Rules } from '../types/rules.js';
 import type { WriteTask } from '../writer.js';
-import type { KeptLeaf, Resolved, ResolveOptions, ResolvingWrites } from './types.js';
+import type { AddedLeaf } from './journal-writes.js';
+import type { Resolved, ResolveOptions, ResolvingWrites } from './types.js';
 
 /** `overtaken`: by other rules, so that it has to be judged again. */
 type Outcome = 'written' | 'changed' | 'overtaken';
@@ -33,9 +34,12 @@ export async function resolveConflict(
   const { edits } = writes;
   const attached = edits.filter(({ attachments }) => attachments !== undefined);
   const judging = new Judging(host.source, { newEdits: false, ...(judge && { judge }) });
-  const leaves = journal?.keeps ?? [];
+  const read = journal?.keeps ?? [];
+  const leaves = read.flatMap(({ rev, seq, text }): AddedLeaf[] =>
+    seq === undefined || text === undefined ? [] : [{ rev, seq, text }],
+  );
   const isAsRead = (record: StoredRecord | undefined): boolean =>
-    hasLeaves(record, writes) && leaves.every(({ rev, seq }) => record?.bodySeq(rev) === seq);
+    hasLeaves(record, writes) && read.every(({ rev, seq }) => record?.bodySeq(rev) === seq);
   for (;;) {
     // What is out of date anyway is not judged.
     if (!isAsRead(host.get(writes.id))) return { kind: 'changed' };
@@ -66,7 +70,7 @@ export async function resolveConflict(
   }
 }
 
-const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly KeptLeaf[]): number =>
+const weightOfEntry = (journal: ResolveOptions['journal'], leaves: readonly AddedLeaf[]): number =>
   leaves.reduce((weight, { text }) => weight + text.length, journal?.text.length ?? 0);
 
 /** The first of the edits that may not be written, and why. */

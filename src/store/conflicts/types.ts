@@ -61,8 +61,8 @@ export interface ResolveOptions {
   readonly journal?: {
     /** JSON text. */
     readonly text: string;
-    /** Revisions of the document that the entry keeps as they are: its leaves. Nothing is written if one was purged. */
-    readonly keeps: readonly KeptLeaf[];
+    /** Leaves of the document that the entry keeps as they are. Nothing is written where one stands elsewhere by now. */
+    readonly keeps: readonly ReadLeaf[];
   };
 }
 
@@ -85,10 +85,13 @@ export interface JournalLeaf {
   readonly text: string;
 }
 
-/** A leaf that an entry is to keep. */
-export interface KeptLeaf extends JournalLeaf {
-  /** The sequence at which it stands as a body. */
-  readonly seq: number;
+/** A leaf of a document as somebody has read it. */
+export interface ReadLeaf {
+  readonly rev: string;
+  /** Where it stood as a body; undefined where it had none. */
+  readonly seq: number | undefined;
+  /** What was found there; undefined where nothing was. */
+  readonly text: string | undefined;
 }
 
 export interface JournalRange {

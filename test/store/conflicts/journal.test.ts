@@ -117,6 +117,12 @@ describe('the journal', () => {
     expect(await db.resolve({ id: 'a', ifLeaves: ['1-a'], edits: [] }, { journal })).toEqual({
       kind: 'changed',
     });
+    // Whoever read it before it had another place has not got what stands there now.
+    const [read] = journal.keeps;
+    const moved = { text: '{}', keeps: [{ rev: '2-merged', seq: (read?.seq ?? 0) - 1, text: undefined }] };
+    expect(await db.resolve({ id: 'a', ifLeaves: ['2-merged'], edits: [] }, { journal: moved })).toEqual({
+      kind: 'changed',
+    });
     const missing = {
       ...after('a', 'b', 'x'),
       attachments: new Map([['f', { kind: 'stub' as const, revpos: 1 }]]),
