@@ -16,7 +16,7 @@ export interface Task {
   readonly conflict: ConflictGiven;
 }
 
-/** Tasks that are sent together: to send something takes as much time as to do one. */
+/** Tasks that are sent together: each message wakes the other side. */
 export interface Order {
   readonly functions: readonly FunctionGiven[];
   readonly tasks: readonly Task[];
