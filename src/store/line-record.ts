@@ -1,12 +1,18 @@
 import type { RevTree } from '../revtree/tree.js';
 import { ancestorsOf, readLine, type RecordLine } from './record-line.js';
-import { FEW_QUESTIONS, parseRecord, type StoredDocument, type StoredRecord } from './record.js';
+import {
+  FEW_QUESTIONS,
+  parseBranches,
+  parseRecord,
+  type StoredDocument,
+  type StoredRecord,
+} from './record.js';
 import type { Leaf, Revisions, RevStatus } from './types/records.js';
 
 /** Reads a stored record, to be asked about. What is changed is read by `parseRecord`. */
 export function readRecord(text: string): StoredRecord {
   const line = readLine(text);
-  return line === undefined ? parseRecord(text) : new LineRecord(text, line);
+  return line === undefined ? parseBranches(text) : new LineRecord(text, line);
 }
 
 /**

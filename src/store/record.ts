@@ -31,7 +31,39 @@ export interface StoredMetadata {
 /** Reads a stored record. Its maps have no prototype: a revision may be called `__proto__`. */
 export function parseRecord(text: string): StoredDocument {
   const line = readLine(text);
-  return (line && singleRevision(line)) ?? parseJson(text);
+  return (line && singleRevision(line)) ?? parseBranches(text);
+}
+
+/** What stands around the tree in our own texts; other ones are JSON like any. */
+const BEGINNING = /^\{"id":"([^"\\]*)","rev_tree":/;
+const REV_MAP = ',"rev_map":{';
+const AFTER_TREE =
+  /,"rev_map":\{((?:"[^"\\,]*":[0-9]+,)*"[^"\\,]*":[0-9]+)\},"winningRev":"[^"\\]*","deleted":(?:true|false),"seq":([0-9]+)\}$/y;
+
+/**
+ * Reads a record that is no line. JSON is asked for the tree alone: to make an object with a name for each revision takes as
+ * long again.
+ */
+export function parseBranches(text: string): StoredDocument {
+  const [before = '', id] = BEGINNING.exec(text) ?? [];
+  // Within a string the quotes would be escaped.
+  const end = text.indexOf(REV_MAP);
+  AFTER_TREE.lastIndex = end;
+  const [, bodySeqs, seq] = AFTER_TREE.exec(text) ?? [];
+  const tree = text.slice(before.length, end);
+  // PouchDB may have put something between them.
+  if (id === undefined || bodySeqs === undefined || !tree.endsWith(']')) return parseJson(text);
+  return new StoredDocument(id, Number(seq), JSON.parse(tree) as RevTree, seqsOf(bodySeqs));
+}
+
+/** @param members of `rev_map` */
+function seqsOf(members: string): ReadonlyMap<string, number> {
+  const seqs = new Map<string, number>();
+  for (const member of members.split(',')) {
+    const colon = member.lastIndexOf(':');
+    seqs.set(member.slice(1, colon - 1), Number(member.slice(colon + 1)));
+  }
+  return seqs;
 }
 
 function parseJson(text: string): StoredDocument {

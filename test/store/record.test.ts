@@ -12,23 +12,53 @@ const records = fc
     winner: fc.constantFrom(undefined, 'y'),
     status: fc.constantFrom('available' as const, 'missing' as const),
     deleted: fc.constantFrom({}, { deleted: true }),
-    children: fc.constantFrom([], [['z', { status: 'available' }, []]]),
+    children: fc.constantFrom(
+      [],
+      [['z', { status: 'available' }, []]],
+      [
+        ['z', { status: 'available' }, []],
+        ['],"rev_map":{"1-x":7', { status: 'available' }, []],
+      ],
+    ),
+    more: fc.constantFrom(
+      {},
+      { '2-z': 4 },
+      { '2-z,1': 4 },
+      { '2-z': 4, ['__proto__']: 5, '2-"': 6 },
+      { '2-y': 0.5 },
+    ),
     bodySeq: fc.nat(),
     seq: fc.nat(),
     rev: fc.constantFrom({}, { rev: '1-of-the-first-write' }),
     cached: fc.boolean(),
   })
-  .map(({ id, generation, hash, mapped, winner, status, deleted, children, bodySeq, seq, rev, cached }) => {
-    const revOf = (other = hash): string => `${String(generation)}-${other}`;
-    return JSON.stringify({
+  .map(
+    ({
       id,
-      rev_tree: [{ pos: generation, ids: [hash, { status, ...deleted }, children] }],
-      ...rev,
-      rev_map: { [revOf(mapped)]: bodySeq },
-      ...(cached ? { winningRev: revOf(winner), deleted: 'deleted' in deleted } : {}),
+      generation,
+      hash,
+      mapped,
+      winner,
+      status,
+      deleted,
+      children,
+      more,
+      bodySeq,
       seq,
-    });
-  });
+      rev,
+      cached,
+    }) => {
+      const revOf = (other = hash): string => `${String(generation)}-${other}`;
+      return JSON.stringify({
+        id,
+        rev_tree: [{ pos: generation, ids: [hash, { status, ...deleted }, children] }],
+        ...rev,
+        rev_map: Object.fromEntries([[revOf(mapped), bodySeq], ...Object.entries(more)]),
+        ...(cached ? { winningRev: revOf(winner), deleted: 'deleted' in deleted } : {}),
+        seq,
+      });
+    },
+  );
 
 test('a record is read as JSON is, however it is read', () => {
   fc.assert(
