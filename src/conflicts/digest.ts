@@ -46,8 +46,3 @@ function noted(content: Content, canonicalBody: string): string {
   known.set(content, digest);
   return digest;
 }
-
-/** Notes a digest that was found where the content comes from. */
-export function noteKnownDigest(content: Content, digest: string): void {
-  known.set(content, digest);
-}

@@ -1,10 +1,10 @@
 import { inTurns } from '../json/turns.js';
-import type { Attachment } from '../store/attachments/members.js';
+import { type Attachment, readAttachments } from '../store/attachments/members.js';
 import type { ReadLeaf } from '../store/conflicts/types.js';
-import { readEdit } from '../store/document.js';
 import { bodySeq } from '../store/record.js';
 import type { Database } from '../store/types/database.js';
 import type { DocumentRecord } from '../store/types/records.js';
+import { type Considered, type DocumentGiven, LONG, readContent, type Unread } from './considering.js';
 import { digesting } from './digest.js';
 import { decide } from './decide.js';
 import type { AttachmentSummary, Content, Decision, KnownDocument, TakenAttachment } from './types.js';
@@ -33,8 +33,16 @@ export interface ThereAttachment extends AttachmentSummary {
   readonly isEncoded?: boolean;
 }
 
-/** Longer bodies are worked on in turns. */
-export const LONG = 16_384;
+/** Bodies of ancestors that are not here. */
+export interface Elsewhere {
+  readonly source: BodySource;
+  readonly signal: AbortSignal;
+  /** Whether a conflict may be merged without them where nobody can be asked now. */
+  readonly mayLack: boolean;
+}
+
+/** Why a document waits for those who have its base. They may be back at any time. */
+export const NO_BODIES = 'bodies of older revisions cannot be asked for now';
 
 /** Characters that the leaves of one document may have together: all of them are in memory for a merge. */
 export const MOST_CHARACTERS = 32 << 20;
@@ -43,20 +51,20 @@ export const MOST_CHARACTERS = 32 << 20;
 export class LoadedDocument {
   /** Revisions of its leaves that are not deleted, in CouchDB's order. */
   readonly live: readonly string[];
-  /** Whether bodies may be where nobody could be asked. */
-  isPartial = false;
-  readonly #contents = new Map<string, Content>();
-  /** As they are stored, of leaves that are not deleted. */
+  /** As they are stored here. */
   readonly #texts = new Map<string, string>();
+  readonly #contents = new Map<string, Content>();
   readonly #attachments = new Map<string, ReadonlyMap<string, Attachment>>();
   readonly #wanted = new Set<string>();
   /** Those that were looked for, whatever came of it. */
   readonly #looked = new Set<string>();
+  /** Whether bodies may be where nobody could be asked. */
+  #isPartial = false;
 
   constructor(
     private readonly db: Database,
     readonly record: DocumentRecord,
-    private readonly elsewhere?: { readonly source: BodySource; readonly signal: AbortSignal },
+    private readonly elsewhere?: Elsewhere,
   ) {
     this.live = livingLeaves(record);
   }
@@ -72,7 +80,7 @@ export class LoadedDocument {
     return { id, tree, content: (rev) => this.content(rev) };
   }
 
-  /** What a revision holds; undefined where that is not known yet, or not to be had. */
+  /** What a revision holds; undefined where that was not read yet, or is not to be had. */
   content(rev: string): Content | undefined {
     if (!this.#looked.has(rev)) this.#wanted.add(rev);
     return this.#contents.get(rev);
@@ -85,31 +93,61 @@ export class LoadedDocument {
 
   /** An attachment as it is stored. */
   attachment({ from, name }: Pick<TakenAttachment, 'from' | 'name'>): Attachment | undefined {
-    return this.#attachments.get(from)?.get(name);
+    return this.#attachmentsOf(from).get(name);
   }
 
   /** What is to be done about it. */
   async decide(equalIsSame: boolean): Promise<Decision> {
-    await this.read([...this.live, ...this.#parents()]);
+    await this.read(this.#nearest());
     for (;;) {
       const decision = decide(this.known, { equalIsSame });
-      if (this.#wanted.size === 0) return decision;
-      await this.read([...this.#wanted]);
+      if (this.#wanted.size > 0) await this.read([...this.#wanted]);
+      else return decision.kind === 'merge' && this.#lacks() ? WAIT : decision;
     }
   }
 
-  /** Those of leaves that are not deleted, as far as they are here: mostly the base is among them. */
-  #parents(): readonly string[] {
-    const { record } = this;
-    const kept = this.live.flatMap((leaf) => {
+  /** What becomes of it. @param consider is asked until it has all bodies that it wants */
+  async consider(consider: (given: DocumentGiven) => Promise<Considered | Unread>): Promise<Considered> {
+    await this.#look(this.#nearest());
+    for (;;) {
+      const considered = await consider(this.#given());
+      if (considered.kind === 'unread') await this.#look(considered.revs);
+      else return isMerge(considered) && this.#lacks() ? WAIT : considered;
+    }
+  }
+
+  #given(): DocumentGiven {
+    const { id, tree } = this.record;
+    const bodies = new Map<string, string | Content | undefined>();
+    for (const rev of this.#looked) bodies.set(rev, this.#texts.get(rev) ?? this.#contents.get(rev));
+    return { id, tree, bodies };
+  }
+
+  #lacks(): boolean {
+    return this.#isPartial && this.elsewhere?.mayLack === false;
+  }
+
+  /** Leaves that are not deleted, and their parents as far as they are here: mostly the base is among them. */
+  #nearest(): readonly string[] {
+    const { live, record } = this;
+    const parents = live.flatMap((leaf) => {
       const parent = record.revsInfo(leaf)[1];
       return parent?.status === 'available' ? parent.rev : [];
     });
-    return [...new Set(kept)];
+    return [...new Set([...live, ...parents])];
   }
 
-  /** Looks for bodies: here, and then elsewhere. */
+  /** Reads what revisions hold: here, and then elsewhere. */
   async read(revs: readonly string[]): Promise<void> {
+    await this.#look(revs);
+    for (const rev of revs) {
+      const text = this.#contents.has(rev) ? undefined : this.#texts.get(rev);
+      if (text !== undefined) this.#contents.set(rev, await inTurns(readContent(text)));
+    }
+  }
+
+  /** Looks for bodies that were not looked for before. */
+  async #look(revs: readonly string[]): Promise<void> {
     const { db, record } = this;
     const unknown = revs.filter((rev) => !this.#looked.has(rev));
     if (unknown.length === 0) return;
@@ -118,18 +156,15 @@ export class LoadedDocument {
       this.#wanted.delete(rev);
       this.#looked.add(rev);
       const text = texts[at];
-      if (text !== undefined) await this.#put(rev, text);
+      if (text !== undefined) this.#texts.set(rev, text);
     }
-    const missing = unknown.filter((rev) => !this.#contents.has(rev));
+    const missing = unknown.filter((rev) => !this.#texts.has(rev));
     if (missing.length > 0 && this.elsewhere !== undefined) await this.#ask(missing, this.elsewhere);
   }
 
-  async #ask(
-    revs: readonly string[],
-    { source, signal }: { readonly source: BodySource; readonly signal: AbortSignal },
-  ): Promise<void> {
+  async #ask(revs: readonly string[], { source, signal }: Elsewhere): Promise<void> {
     const found = await source.read(this.db.name, this.record.id, revs, signal);
-    if (found === undefined) this.isPartial = true;
+    if (found === undefined) this.#isPartial = true;
     for (const [rev, { body, attachments }] of found ?? []) {
       const known = this.#comparable(attachments);
       if (known === undefined) continue;
@@ -154,31 +189,24 @@ export class LoadedDocument {
   }
 
   #encodedAs(digest: string): Attachment | undefined {
-    for (const attachments of this.#attachments.values()) {
-      for (const one of attachments.values()) if (one.encoded?.digest === digest) return one;
+    for (const rev of this.#texts.keys()) {
+      for (const one of this.#attachmentsOf(rev).values()) if (one.encoded?.digest === digest) return one;
     }
     return undefined;
   }
 
-  async #put(rev: string, text: string): Promise<void> {
-    const work = inTurns(readEdit(text, 'shared'));
-    const { body, attachments } = work instanceof Promise ? await work : work;
-    const stored = new Map<string, Attachment>();
-    const summaries = new Map<string, AttachmentSummary>();
-    for (const [name, edit] of attachments ?? []) {
-      if (edit.kind !== 'shared') continue;
-      const { contentType, digest, length } = edit.attachment;
-      stored.set(name, edit.attachment);
-      summaries.set(name, { contentType, digest, length });
-    }
-    const content = { body, attachments: summaries };
-    // Whoever compares them finds their digests.
-    if (body.length > LONG) await inTurns(digesting(content));
-    if (this.live.includes(rev)) this.#texts.set(rev, text);
-    this.#attachments.set(rev, stored);
-    this.#contents.set(rev, content);
+  #attachmentsOf(rev: string): ReadonlyMap<string, Attachment> {
+    const known = this.#attachments.get(rev);
+    if (known !== undefined) return known;
+    const attachments = readAttachments(this.#texts.get(rev) ?? '{}');
+    this.#attachments.set(rev, attachments);
+    return attachments;
   }
 }
+
+const WAIT: Decision & { readonly kind: 'wait' } = { kind: 'wait', reason: NO_BODIES };
+
+const isMerge = ({ kind }: Considered): boolean => kind === 'merged' || kind === 'unmerged';
 
 /** Revisions of the leaves that are not deleted, in CouchDB's order. */
 export const livingLeaves = (record: DocumentRecord): readonly string[] =>

@@ -1,22 +1,24 @@
 import { badRequest, conflict as changed, notFound } from '../errors.js';
 import { quote } from '../json/quote.js';
 import type { Database } from '../store/types/database.js';
+import { type Considered, mergedBy } from './considering.js';
 import { conflictJson } from './foreign.js';
 import { LoadedDocument, MOST_CHARACTERS } from './loaded.js';
-import { writesOf } from './resolver.js';
 import type { Merge } from './rules.js';
 import { answerTo } from './sources/asking.js';
-import { CageUnavailable } from './sources/cage.js';
-import type { ConflictText, Decision, ResolutionText, ResolvedWrites } from './types.js';
+import type { Decision, ResolvedWrites } from './types.js';
 
 // What a merge function would make of a document in conflict. Nothing is written.
+
+/** No function is asked. */
+type Undecided = Exclude<Decision, { readonly kind: 'merge' }>;
 
 /**
  * What a function would be given: the text of a `Conflict`.
  * @throws CouchError 404 where there is no document, 409 where no function would be asked about it
  */
 export async function conflictGiven(db: Database, id: string): Promise<string> {
-  const decision = await decided(db, id, true);
+  const decision = await load(db, id).decide(true);
   if (decision.kind !== 'merge') throw changed(reasonOf(decision));
   return conflictJson(db.name, decision.conflict);
 }
@@ -26,9 +28,8 @@ export async function conflictGiven(db: Database, id: string): Promise<string> {
  * @throws CouchError 404 where there is no document
  */
 export async function preview(db: Database, id: string, merge: Merge): Promise<string> {
-  const decision = await decided(db, id, merge.equalIsSame);
-  if (decision.kind !== 'merge') return undecided(decision);
-  return shown(decision.conflict, () => merge.ask(decision.conflict));
+  const document = load(db, id);
+  return shown(document, await merge.consider(document));
 }
 
 /**
@@ -36,23 +37,23 @@ export async function preview(db: Database, id: string, merge: Merge): Promise<s
  * @param returned JSON text of it
  */
 export async function previewOf(db: Database, id: string, returned: string): Promise<string> {
-  const decision = await decided(db, id, true);
-  if (decision.kind !== 'merge') return undecided(decision);
-  return shown(decision.conflict, () => answerTo(decision.conflict, returned));
+  const document = load(db, id);
+  const decision = await document.decide(true);
+  if (decision.kind !== 'merge') return shown(document, decision);
+  const { conflict } = decision;
+  return shown(document, await mergedBy('', conflict, () => answerTo(conflict, returned)));
 }
 
-async function decided(db: Database, id: string, equalIsSame: boolean): Promise<Decision> {
+/** @throws CouchError 404 where there is no document, 400 where it is too large */
+function load(db: Database, id: string): LoadedDocument {
   const record = db.get(id);
   if (record === undefined) throw notFound();
   const document = new LoadedDocument(db, record);
   if (document.bound > MOST_CHARACTERS) throw badRequest('Its leaves are too large to be merged.');
-  return document.decide(equalIsSame);
+  return document;
 }
 
-const undecided = (decision: Exclude<Decision, { kind: 'merge' }>): string =>
-  JSON.stringify({ outcome: decision.kind, reason: reasonOf(decision) });
-
-function reasonOf(decision: Exclude<Decision, { kind: 'merge' }>): string {
+function reasonOf(decision: Undecided): string {
   switch (decision.kind) {
     case 'none':
       return 'The document is in no conflict.';
@@ -66,21 +67,22 @@ function reasonOf(decision: Exclude<Decision, { kind: 'merge' }>): string {
   }
 }
 
-async function shown(conflict: ConflictText, resolve: () => Promise<ResolutionText>): Promise<string> {
-  const leaves = conflict.leaves.map(({ rev }) => rev);
-  try {
-    const resolution = await resolve();
-    if (resolution.kind === 'defer') {
-      const { reason, paths = [] } = resolution;
-      return JSON.stringify({ outcome: 'defer', reason, paths, leaves });
+function shown({ record, live: leaves }: LoadedDocument, considered: Considered): string {
+  switch (considered.kind) {
+    case 'merged': {
+      const { outcome, writes } = considered;
+      const head = JSON.stringify({ outcome, leaves }).slice(0, -1);
+      const documents = writes.documents.map((one) => textOf(one.id, one));
+      return `${head},"doc":${textOf(record.id, writes.merged)},"documents":[${documents.join(',')}]}`;
     }
-    const writes = await writesOf(conflict, resolution);
-    const head = JSON.stringify({ outcome: resolution.kind, leaves }).slice(0, -1);
-    const documents = writes.documents.map((one) => textOf(one.id, one));
-    return `${head},"doc":${textOf(conflict.id, writes.merged)},"documents":[${documents.join(',')}]}`;
-  } catch (error) {
-    if (error instanceof CageUnavailable) throw error;
-    return JSON.stringify({ outcome: 'failed', reason: (error as Error).message, leaves });
+    case 'unmerged': {
+      const { hasFailed, reason, paths = [] } = considered;
+      return JSON.stringify(
+        hasFailed ? { outcome: 'failed', reason, leaves } : { outcome: 'defer', reason, paths, leaves },
+      );
+    }
+    default:
+      return JSON.stringify({ outcome: considered.kind, reason: reasonOf(considered) });
   }
 }
 

@@ -4,16 +4,14 @@ import type { Json } from '../selector/types.js';
 import type { ConflictRow, JournalLimits, Resolved } from '../store/conflicts/types.js';
 import type { Database } from '../store/types/database.js';
 import { Allowance } from './allowance.js';
-import { digesting } from './digest.js';
+import type { Considered } from './considering.js';
 import { editsOf, tombstoneEdit } from './edits.js';
-import { type Entry, mergeEntry } from './entries.js';
-import { type BodySource, LoadedDocument, LONG, MOST_CHARACTERS } from './loaded.js';
-import { resolved } from './resolved.js';
+import type { TidyEntry } from './entries.js';
+import { type BodySource, LoadedDocument, MOST_CHARACTERS, NO_BODIES } from './loaded.js';
 import type { Merge, MergeRule } from './rules.js';
-import { CageUnavailable } from './sources/cage.js';
 import { type ConflictState, parseState, stateText } from './states.js';
 import { roomAt } from './room.js';
-import type { ConflictText, Decision, ResolutionText, Tombstone } from './types.js';
+import type { ResolvedWrites, Tombstone } from './types.js';
 
 export interface ResolverOptions {
   /** For ancestors that are not kept here. */
@@ -31,9 +29,7 @@ export interface ResolverOptions {
 
 /** Characters that the leaves of all documents may have together that are looked at in the same moment. */
 const AT_ONCE = 2 * MOST_CHARACTERS;
-/** Why a document waits for those who have its base. They may be back at any time: … */
-const NO_BODIES = 'bodies of older revisions cannot be asked for now';
-/** … they are asked so often while it waits. */
+/** Those who have the base of a document that waits for it are asked so often meanwhile. */
 const ASK_AGAIN = 40;
 /** A document that changes under our hands again and again is left for later. */
 const MOST_TRIES = 10;
@@ -124,7 +120,8 @@ class Look {
     const { db, signal } = this;
     const { bodies } = this.options;
     const record = db.get(this.row.id);
-    return record && new LoadedDocument(db, record, bodies && { source: bodies, signal });
+    const mayLack = this.noted.isOverdue;
+    return record && new LoadedDocument(db, record, bodies && { source: bodies, signal, mayLack });
   }
 
   async #step(document: LoadedDocument): Promise<Next> {
@@ -132,10 +129,7 @@ class Look {
     if (document.bound > MOST_CHARACTERS) return deferred('its leaves are too large to be merged');
     const merge = await this.#functionFor(document);
     if (merge === undefined) return { state: 'kept' };
-    const decision = await document.decide(merge.equalIsSame);
-    if (decision.kind === 'merge' && document.isPartial && !this.noted.isOverdue)
-      return { state: 'waiting', reason: NO_BODIES };
-    return this.#act(document, merge, decision);
+    return this.#act(document, await merge.consider(document));
   }
 
   async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {
@@ -146,22 +140,26 @@ class Look {
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }
 
-  async #act(document: LoadedDocument, merge: Merge, decision: Decision): Promise<Next> {
-    switch (decision.kind) {
+  async #act(document: LoadedDocument, considered: Considered): Promise<Next> {
+    switch (considered.kind) {
       case 'none':
         return 'done';
       case 'tidy':
-        return (await this.#hasRoom()) ? this.#tidy(document, decision.tombstones) : NO_ROOM;
-      case 'merge':
-        return (await this.#hasRoom()) ? this.#merge(document, merge, decision.conflict) : NO_ROOM;
+        return (await this.#hasRoom()) ? this.#tidy(document, considered.tombstones) : NO_ROOM;
+      case 'merged':
+        return (await this.#hasRoom()) ? this.#merge(document, considered.writes, considered.entry) : NO_ROOM;
+      case 'unmerged': {
+        const { hasFailed, reason, paths } = considered;
+        return deferred(hasFailed ? `the merge function failed: ${reason}` : reason, paths);
+      }
       case 'wait':
         return this.noted.isOverdue
-          ? deferred(decision.reason)
-          : { state: 'waiting', reason: decision.reason };
+          ? deferred(considered.reason)
+          : { state: 'waiting', reason: considered.reason };
       case 'undone':
         return { state: 'undone' };
       case 'defer':
-        return deferred(decision.reason, decision.paths);
+        return deferred(considered.reason, considered.paths);
     }
   }
 
@@ -172,27 +170,15 @@ class Look {
   async #tidy(document: LoadedDocument, tombstones: readonly Tombstone[]): Promise<Next> {
     const edits = tombstones.map((one) => tombstoneEdit(document, one));
     const leaves = tombstones.map(({ leaf }) => leaf);
-    const next = await this.#write(document, edits, { kind: 'tidy', tombstones }, leaves);
+    const entry: TidyEntry = { kind: 'tidy', tombstones };
+    const next = await this.#write(document, edits, JSON.stringify(entry), leaves);
     // What is left may have to be merged.
     return next === 'done' ? 'again' : next;
   }
 
-  async #merge(document: LoadedDocument, merge: Merge, conflict: ConflictText): Promise<Next> {
-    const { maxDocumentSize } = this.options.limits;
-    let made;
-    try {
-      const resolution = await merge.ask(conflict);
-      if (resolution.kind === 'defer') return deferred(resolution.reason, resolution.paths);
-      made = { outcome: resolution.kind, writes: await writesOf(conflict, resolution) };
-    } catch (error) {
-      if (error instanceof CageUnavailable) throw error;
-      // Whatever a function does, the document stays as it is.
-      return deferred(`the merge function failed: ${(error as Error).message}`);
-    }
-    const { outcome, writes } = made;
-    if (await inTurns(isLarger(writes.merged.body, maxDocumentSize)))
+  async #merge(document: LoadedDocument, writes: ResolvedWrites, entry: string): Promise<Next> {
+    if (await inTurns(isLarger(writes.merged.body, this.options.limits.maxDocumentSize)))
       return deferred('the merged document would be larger than a document may be');
-    const entry = mergeEntry(conflict.leaves, outcome, writes, { function: merge.version });
     return this.#write(document, editsOf(document, writes), entry, document.live);
   }
 
@@ -200,23 +186,12 @@ class Look {
   async #write(
     document: LoadedDocument,
     edits: ReturnType<typeof editsOf>,
-    entry: Entry,
+    text: string,
     keeps: readonly string[],
   ): Promise<Next> {
-    const journal = { text: JSON.stringify(entry), keeps: document.kept(keeps) };
     const writes = { id: document.record.id, ifLeaves: document.live, edits };
-    return nextOf(await this.db.resolve(writes, { journal }));
+    return nextOf(await this.db.resolve(writes, { journal: { text, keeps: document.kept(keeps) } }));
   }
-}
-
-/** What a resolution writes. The digest of a long body is worked out in turns. */
-export async function writesOf(
-  conflict: ConflictText,
-  resolution: Exclude<ResolutionText, { kind: 'defer' }>,
-): Promise<ReturnType<typeof resolved>> {
-  if (resolution.kind === 'merge' && resolution.content.body.length > LONG)
-    await inTurns(digesting(resolution.content));
-  return resolved(conflict.leaves, resolution);
 }
 
 function nextOf(written: Resolved): Next {

@@ -3,8 +3,9 @@ import type { FunctionConfig, MergeChoice, MergeConfig } from '../config/merge-s
 import { CouchError } from '../errors.js';
 import { compileSelector } from '../selector/match.js';
 import type { Json } from '../selector/types.js';
+import type { Considered } from './considering.js';
 import { type BuiltIn, builtIn, MergeOptionsError } from './functions/builtin.js';
-import type { ConflictText, ResolutionText } from './types.js';
+import type { LoadedDocument } from './loaded.js';
 
 /** A way to merge that there is not. */
 export class MergeRuleError extends Error {
@@ -44,10 +45,8 @@ type OfDesign = Extract<FunctionConfig, { readonly design: string }>;
 /** A merge function as it is at the moment in a database. */
 export interface Merge {
   readonly version: string;
-  /** Whether leaves with the same content are one to it. */
-  readonly equalIsSame: boolean;
-  /** @throws Error with what is wrong about the function, or what it did; CageUnavailable where it cannot be asked now */
-  readonly ask: (conflict: ConflictText) => Promise<ResolutionText>;
+  /** What becomes of a document. @throws CageUnavailable where the function cannot be asked now */
+  readonly consider: (document: LoadedDocument) => Promise<Considered>;
 }
 
 interface Choice<Function> {

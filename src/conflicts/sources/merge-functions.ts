@@ -1,6 +1,7 @@
 import type { Logger } from '../../observe/log.js';
 import type { Sandbox } from '../../design/types.js';
 import type { Database } from '../../store/types/database.js';
+import { mergedBy } from '../considering.js';
 import type { BuiltIn } from '../functions/builtin.js';
 import type { ConfiguredRule, ForeignSource, Merge, MergeRule } from '../rules.js';
 import type { BuiltInThread } from './builtin/thread.js';
@@ -15,7 +16,7 @@ const MOST = 1000;
 
 export interface MergeFunctionsOptions {
   /** Runs those that are built in. */
-  readonly builtIns: Pick<BuiltInThread, 'ask'>;
+  readonly builtIns: Pick<BuiltInThread, 'consider'>;
   readonly sandbox: Sandbox;
   /** May change at any time. */
   readonly limits: { readonly timeout: number };
@@ -58,20 +59,24 @@ export class MergeFunctions {
 
   /** A function as a database has it now. */
   mergeIn(db: Database, merge: BuiltIn | ForeignSource): Merge {
-    const { equalIsSame } = merge;
     if (!('kind' in merge)) {
       const { builtIns, limits } = this.options;
       return {
         version: merge.version,
-        equalIsSame,
-        ask: (given) => builtIns.ask(merge, given, limits.timeout),
+        consider: (document) => document.consider((given) => builtIns.consider(merge, given, limits.timeout)),
       };
     }
-    const { version, foreign } = this.#find(db, merge);
+    const { equalIsSame } = merge;
+    const { version: found, foreign } = this.#find(db, merge);
+    const version = equalIsSame ? found : `${found} equalIsSame: false`;
     return {
-      version: equalIsSame ? version : `${version} equalIsSame: false`,
-      equalIsSame,
-      ask: (conflict) => foreign.ask(db.name, conflict),
+      version,
+      consider: async (document) => {
+        const decision = await document.decide(equalIsSame);
+        if (decision.kind !== 'merge') return decision;
+        const { conflict } = decision;
+        return mergedBy(version, conflict, () => foreign.ask(db.name, conflict));
+      },
     };
   }
 

@@ -1,5 +1,6 @@
 import { atOnce } from '../../../src/json/turns.js';
 import { normalise } from '../../../src/json/text.js';
+import type { DocumentGiven } from '../../../src/conflicts/considering.js';
 import { builtIn } from '../../../src/conflicts/functions/builtin.js';
 import type {
   AttachmentSummary,
@@ -8,6 +9,8 @@ import type {
   LeafText,
   ResolutionText,
 } from '../../../src/conflicts/types.js';
+import type { RevNode, RevTree } from '../../../src/revtree/tree.js';
+import { storedText } from '../../../src/store/document.js';
 
 /** What revisions hold, each as JSON text of a document that may have `_attachments` of the form `{name: digest}`. */
 export interface Sides {
@@ -42,6 +45,33 @@ export function conflictOf({ leaves, bases, id = 'doc' }: Sides): ConflictText {
     return at === 0 || base === undefined ? leaf : { ...leaf, base };
   });
   return { id, leaves: all, deleted: [], tree: [] };
+}
+
+/** A document with this conflict, as it is read from where it is stored. Its leaves have all the same base, or none. */
+export function documentOf({ leaves, bases, id = 'doc' }: Sides): DocumentGiven {
+  const nodes = leaves.map((_, at): RevNode => [String(9 - at), { status: 'available' }, []]);
+  const tree: RevTree =
+    bases === undefined
+      ? nodes.map((ids) => ({ pos: 2, ids }))
+      : [{ pos: 1, ids: ['a', { status: 'available' }, nodes] }];
+  const bodies = new Map(leaves.map((text, at) => [`2-${String(9 - at)}`, text]));
+  if (typeof bases === 'string') bodies.set('1-a', bases);
+  return { id, tree, bodies: new Map(Array.from(bodies, ([rev, text]) => [rev, stored(id, rev, text)])) };
+}
+
+function stored(id: string, rev: string, text: string): string {
+  const { body, attachments } = contentOf(text);
+  const named = Array.from(attachments, ([name, { contentType, digest, length }]) => [
+    name,
+    { content_type: contentType, revpos: 1, digest, length, stub: true },
+  ]);
+  const attached = `"_attachments":${JSON.stringify(Object.fromEntries(named))}`;
+  return storedText(
+    id,
+    rev,
+    false,
+    named.length === 0 ? body : body === '' ? attached : `${body},${attached}`,
+  );
 }
 
 /** The merged document as text, or what could not be merged. */

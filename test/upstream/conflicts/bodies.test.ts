@@ -25,7 +25,8 @@ const contentOf = (flows: Flows, rev: string): Promise<Content | undefined> =>
   flows.use(async (db) => {
     const record = db.get('a');
     if (record === undefined) throw new Error('it did not come');
-    const document = new LoadedDocument(db, record, { source: bodiesOf(flows), signal: flows.signal });
+    const elsewhere = { source: bodiesOf(flows), signal: flows.signal, mayLack: true };
+    const document = new LoadedDocument(db, record, elsewhere);
     await document.read([...document.live, rev]);
     return document.content(rev);
   });

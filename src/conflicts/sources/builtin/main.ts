@@ -1,8 +1,8 @@
 import { parentPort } from 'node:worker_threads';
 import { inTurns, type Work } from '../../../json/turns.js';
-import { digesting } from '../../digest.js';
+import type { RevTree } from '../../../revtree/tree.js';
+import { considering } from '../../considering.js';
 import { type BuiltIn, builtIn } from '../../functions/builtin.js';
-import { limited } from '../../time-limit.js';
 import type { Answer, FunctionGiven, Order, Task } from './protocol.js';
 
 /** The thread of the functions that are built in; see thread.ts. */
@@ -19,14 +19,12 @@ function make({ name, options, version }: FunctionGiven): BuiltIn | string {
 
 function* perform(
   merge: BuiltIn | string = 'there is no such function',
-  { number, timeout, conflict }: Task,
+  { number, timeout, document: { id, tree, bodies } }: Task,
 ): Work<Answer> {
   if (typeof merge === 'string') return { number, unavailable: merge };
   try {
-    const resolution = yield* limited(merge.resolve(conflict), timeout);
-    // Most functions found it on their way.
-    const digest = resolution.kind === 'merge' ? yield* digesting(resolution.content) : undefined;
-    return { number, resolution, digest };
+    const given = { id, tree: JSON.parse(tree) as RevTree, bodies };
+    return { number, considered: yield* considering(given, merge, timeout) };
   } catch (error) {
     return { number, failure: (error as Error).message };
   }

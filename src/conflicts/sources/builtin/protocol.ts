@@ -1,5 +1,5 @@
+import type { Considered, DocumentGiven, Unread } from '../../considering.js';
 import type { BuiltIn } from '../../functions/builtin.js';
-import type { ConflictGiven, ResolutionText } from '../../types.js';
 
 /** What the thread of the functions that are built in is told, and what it says. */
 
@@ -9,11 +9,14 @@ export type FunctionGiven = Pick<BuiltIn, 'name' | 'options' | 'version'>;
 export interface Task {
   /** Its answer has the same. */
   readonly number: number;
-  /** Which of the order's functions is to resolve it. */
+  /** Which of the order's functions is to merge it. */
   readonly by: number;
   /** Milliseconds that it may take. */
   readonly timeout: number;
-  readonly conflict: ConflictGiven;
+  readonly document: Omit<DocumentGiven, 'tree'> & {
+    /** Its text: a deep one cannot be copied. */
+    readonly tree: string;
+  };
 }
 
 /** Tasks that are sent together: each message wakes the other side. */
@@ -23,12 +26,8 @@ export interface Order {
 }
 
 export type Answer = { readonly number: number } & (
-  | {
-      readonly resolution: ResolutionText;
-      /** `contentDigest` of what was merged. */
-      readonly digest: string | undefined;
-    }
-  /** Why there is no resolution. */
+  | { readonly considered: Considered | Unread }
+  /** Why there is no answer. */
   | { readonly failure: string }
   /** Why its function cannot be asked. */
   | { readonly unavailable: string }

@@ -1,14 +1,13 @@
 import { Worker } from 'node:worker_threads';
 import { compiled } from '../../../compiled.js';
 import { inTurns } from '../../../json/turns.js';
-import { noteKnownDigest } from '../../digest.js';
+import { serialiseTree } from '../../../revtree/serialise.js';
+import { type Considered, considering, type DocumentGiven, type Unread } from '../../considering.js';
 import type { BuiltIn } from '../../functions/builtin.js';
-import { limited } from '../../time-limit.js';
-import type { ConflictGiven, ResolutionText } from '../../types.js';
 import { CageUnavailable } from '../cage.js';
 import type { Answer, Order, Task } from './protocol.js';
 
-/** So many conflicts are sent together at most: the first answers are written while others are found. */
+/** So many documents are sent together at most: the first answers are written while others are found. */
 const MOST_TASKS = 25;
 /**
  * Characters. What is longer is merged here, in turns: to copy all of it for the thread could keep the event loop to itself for
@@ -19,13 +18,14 @@ const LONG = 1 << 20;
 const IDLE = 30_000;
 
 interface Waiting {
-  readonly resolve: (resolution: ResolutionText) => void;
+  readonly resolve: (considered: Considered | Unread) => void;
   readonly reject: (error: Error) => void;
 }
 
 /**
- * Runs the functions that are built in, in a thread of their own: so what they compute keeps no request waiting, and what they
- * leave behind is collected there, where nothing else is. It is started when something is asked. Must be closed.
+ * Finds out what becomes of documents by the functions that are built in, in a thread of its own: so what that takes keeps no
+ * request waiting, and what it leaves behind is collected there, where nothing else is. The thread is started when something
+ * is asked. Must be closed.
  */
 export class BuiltInThread {
   #worker: Worker | undefined;
@@ -39,20 +39,21 @@ export class BuiltInThread {
   #isClosed = false;
 
   /**
-   * Asks a function. Others are asked side by side.
-   * @param timeout milliseconds that it may take
-   * @throws Error with what it says; CageUnavailable where the thread ended, or is closed
+   * What becomes of a document. Others are asked about side by side.
+   * @param timeout milliseconds that the function may take
+   * @throws CageUnavailable where the thread ended, or is closed
    */
-  async ask(merge: BuiltIn, conflict: ConflictGiven, timeout: number): Promise<ResolutionText> {
+  async consider(merge: BuiltIn, document: DocumentGiven, timeout: number): Promise<Considered | Unread> {
     if (this.#isClosed) throw new CageUnavailable('the server is stopping');
-    const characters = charactersOf(conflict);
-    if (characters > LONG) return await inTurns(limited(merge.resolve(conflict), timeout));
+    const { id, bodies } = document;
+    const tree = serialiseTree(document.tree);
+    const characters = tree.length + charactersOf(bodies);
+    if (characters > LONG) return await inTurns(considering(document, merge, timeout));
     return await new Promise((resolve, reject) => {
       clearTimeout(this.#idle);
       const number = ++this.#last;
       this.#waiting.set(number, { resolve, reject });
-      const { id, leaves } = conflict;
-      const task = { number, by: this.#placeOf(merge), timeout, conflict: { id, leaves } };
+      const task = { number, by: this.#placeOf(merge), timeout, document: { id, tree, bodies } };
       const waiting = this.#tasks.push(task);
       this.#characters += characters;
       if (waiting === MOST_TASKS || this.#characters > LONG) this.#send();
@@ -133,28 +134,21 @@ export class BuiltInThread {
       this.#waiting.delete(one.number);
       if ('unavailable' in one) waiting?.reject(new CageUnavailable(one.unavailable));
       else if ('failure' in one) waiting?.reject(new Error(one.failure));
-      else waiting?.resolve(resolutionOf(one));
+      else waiting?.resolve(one.considered);
     }
     if (this.#waiting.size > 0) return;
     this.#idle = setTimeout(() => void this.#end(), IDLE).unref();
   }
 }
 
-function resolutionOf({ resolution, digest }: Extract<Answer, { resolution: unknown }>): ResolutionText {
-  if (resolution.kind === 'merge' && digest !== undefined) noteKnownDigest(resolution.content, digest);
-  return resolution;
-}
-
 /** To copy an attachment takes as long as to copy so many characters. */
 const ATTACHMENT = 500;
 
-/** Leaves mostly share their base, which is copied once. */
-function charactersOf({ leaves }: ConflictGiven): number {
-  const contents = new Set(
-    leaves.flatMap(({ content, base }) => (base ? [content, base.content] : [content])),
-  );
-  return [...contents].reduce(
-    (sum, { body, attachments }) => sum + body.length + ATTACHMENT * attachments.size,
-    0,
-  );
+function charactersOf(bodies: DocumentGiven['bodies']): number {
+  let sum = 0;
+  for (const body of bodies.values()) {
+    if (typeof body === 'string') sum += body.length;
+    else if (body !== undefined) sum += body.body.length + ATTACHMENT * body.attachments.size;
+  }
+  return sum;
 }
