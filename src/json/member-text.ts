@@ -19,6 +19,10 @@ export class MemberText {
     return this.#hasRepeated;
   }
 
+  get isEmpty(): boolean {
+    return this.#to === 0 && this.#before === '';
+  }
+
   /** All members with commas between them. */
   get text(): string {
     this.#close();

@@ -1,3 +1,4 @@
+import { cleanEnd } from './clean.js';
 import {
   checking,
   CLOSE_BRACE,
@@ -73,6 +74,18 @@ export class JsonReader extends JsonScanner {
   /** A list for members of the object that is read, which `gather` fills. */
   newMembers(): MemberText {
     return new MemberText(this.source);
+  }
+
+  /**
+   * The text of the member that `nextMember` named last and of those that follow it, up to the first whose name begins with an
+   * underscore, or the end of the object; undefined where not all of them can be taken as they stand. They are read then.
+   */
+  readClean(): string | undefined {
+    if (this.unclean !== this.#uncleanBefore) return undefined;
+    const end = cleanEnd(this.source, this.#memberAt, Math.min(this.at + STRIDE, this.source.length));
+    if (end < 0) return undefined;
+    this.at = end;
+    return this.source.slice(this.#memberAt, end);
   }
 
   /** Adds the member to a list that `nextMember` named last and whose value was read since then. */

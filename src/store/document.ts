@@ -132,15 +132,23 @@ function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>;
   const special = new Map<string, unknown>();
   const own = reader.newMembers();
   let attachments: string | undefined;
+  /** Members of its own that were taken together, and whether there are others behind them. */
+  let clean: string | undefined;
+  let isScattered = false;
   reader.openObject();
   for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
+    if (clean !== undefined) isScattered ||= isOwn(name);
+    else if (own.isEmpty && !name.startsWith('_')) {
+      clean = reader.readClean();
+      if (clean !== undefined) continue;
+    }
     const text = reader.readShortText() ?? (yield* reader.readLongText());
     if (isOwn(name)) reader.gather(own, name, text);
     else if (name === '_attachments') attachments = text;
     else special.set(name, JSON.parse(text));
     if (reader.isTime()) yield;
   }
-  const body = own.hasRepeated ? yield* readRepeated(reader, start) : own.text;
+  const body = own.hasRepeated || isScattered ? yield* readRepeated(reader, start) : (clean ?? own.text);
   // Behind the rest: where it is wrong, the document has been read to its end.
   if (attachments !== undefined) special.set('_attachments', parseGivenAttachments(attachments));
   return { special, body };
