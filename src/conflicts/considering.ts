@@ -28,6 +28,8 @@ export interface DocumentGiven {
    * Revision → its body as it is stored here, or its content as others have it; undefined where it was looked for in vain.
    */
   readonly bodies: ReadonlyMap<string, string | Content | undefined>;
+  /** Whether a function may be asked. */
+  readonly mayMerge: boolean;
 }
 
 /** Bodies have to be looked for before more can be said. */
@@ -38,7 +40,7 @@ export interface Unread {
 }
 
 /** What a merge function made of a conflict, as it is to be written. */
-export interface Merged {
+interface Merged {
   readonly kind: 'merged';
   readonly outcome: Exclude<ResolutionText['kind'], 'defer'>;
   readonly writes: ResolvedWrites;
@@ -47,7 +49,7 @@ export interface Merged {
 }
 
 /** A merge function leaves a conflict as it is. */
-export interface Unmerged {
+interface Unmerged {
   readonly kind: 'unmerged';
   /** Whether that is because it failed. */
   readonly hasFailed: boolean;
@@ -55,17 +57,28 @@ export interface Unmerged {
   readonly paths?: readonly string[];
 }
 
-export type Considered = Exclude<Decision, { readonly kind: 'merge' }> | Merged | Unmerged;
+/** A merge function would have to be asked. */
+interface Unasked {
+  readonly kind: 'unasked';
+}
+
+export type Considered = Exclude<Decision, { readonly kind: 'merge' }> | Merged | Unmerged | Unasked;
 
 /** Longer bodies are worked on in turns. */
 export const LONG = 16_384;
+
+/**
+ * Characters of all bodies together that are sent to a thread. To copy more could keep the event loop to itself for longer than
+ * to work on them in turns.
+ */
+export const MOST_SENT = 1 << 20;
 
 /**
  * What becomes of a document by a function that is built in.
  * @param timeout milliseconds that the function may take
  */
 export function* considering(
-  { id, tree, bodies }: DocumentGiven,
+  { id, tree, bodies, mayMerge }: DocumentGiven,
   { equalIsSame, version, resolve }: BuiltIn,
   timeout: number,
 ): Work<Considered | Unread> {
@@ -81,6 +94,7 @@ export function* considering(
   const decision = decide({ id, tree, content }, { equalIsSame });
   if (unread.size > 0) return { kind: 'unread', revs: [...unread] };
   if (decision.kind !== 'merge') return decision;
+  if (!mayMerge) return { kind: 'unasked' };
   const { conflict } = decision;
   try {
     return yield* merging(version, conflict, yield* limited(resolve(conflict), timeout));

@@ -4,7 +4,14 @@ import type { ReadLeaf } from '../store/conflicts/types.js';
 import { bodySeq } from '../store/record.js';
 import type { Database } from '../store/types/database.js';
 import type { DocumentRecord } from '../store/types/records.js';
-import { type Considered, type DocumentGiven, LONG, readContent, type Unread } from './considering.js';
+import {
+  type Considered,
+  type DocumentGiven,
+  LONG,
+  MOST_SENT,
+  readContent,
+  type Unread,
+} from './considering.js';
 import { digesting } from './digest.js';
 import { decide } from './decide.js';
 import type { AttachmentSummary, Content, Decision, KnownDocument, TakenAttachment } from './types.js';
@@ -75,15 +82,11 @@ export class LoadedDocument {
     return this.live.reduce((sum, rev) => sum + db.bodyBound({ record, rev }), 0);
   }
 
-  get known(): KnownDocument {
-    const { id, tree } = this.record;
-    return { id, tree, content: (rev) => this.content(rev) };
-  }
-
   /** What a revision holds; undefined where that was not read yet, or is not to be had. */
   content(rev: string): Content | undefined {
-    if (!this.#looked.has(rev)) this.#wanted.add(rev);
-    return this.#contents.get(rev);
+    const content = this.#contents.get(rev);
+    if (content === undefined && (!this.#looked.has(rev) || this.#texts.has(rev))) this.#wanted.add(rev);
+    return content;
   }
 
   /** Leaves that are not deleted, as an entry of the journal keeps them. */
@@ -98,29 +101,46 @@ export class LoadedDocument {
 
   /** What is to be done about it. */
   async decide(equalIsSame: boolean): Promise<Decision> {
+    const { id, tree } = this.record;
+    const known: KnownDocument = { id, tree, content: (rev) => this.content(rev) };
     await this.read(this.#nearest());
     for (;;) {
-      const decision = decide(this.known, { equalIsSame });
+      const decision = decide(known, { equalIsSame });
       if (this.#wanted.size > 0) await this.read([...this.#wanted]);
       else return decision.kind === 'merge' && this.#lacks() ? WAIT : decision;
     }
   }
 
-  /** What becomes of it. @param consider is asked until it has all bodies that it wants */
-  async consider(consider: (given: DocumentGiven) => Promise<Considered | Unread>): Promise<Considered> {
-    await this.#look(this.#nearest());
-    for (;;) {
-      const considered = await consider(this.#given());
-      if (considered.kind === 'unread') await this.#look(considered.revs);
-      else return isMerge(considered) && this.#lacks() ? WAIT : considered;
+  /**
+   * What becomes of it.
+   * @param mayMerge whether a function may be asked
+   * @param consider is asked until it has all bodies that it wants
+   */
+  async consider(
+    mayMerge: boolean,
+    consider: (given: DocumentGiven) => Promise<Considered | Unread>,
+  ): Promise<Considered> {
+    for (let revs = this.#nearest(); ;) {
+      await this.#look(revs);
+      // What is worked on here is read once.
+      if (this.#characters() > MOST_SENT) await this.read([...this.#looked]);
+      const considered = await consider(this.#given(mayMerge && !this.#lacks()));
+      if (considered.kind === 'unread') ({ revs } = considered);
+      else return considered.kind === 'unasked' && this.#lacks() ? WAIT : considered;
     }
   }
 
-  #given(): DocumentGiven {
+  #given(mayMerge: boolean): DocumentGiven {
     const { id, tree } = this.record;
     const bodies = new Map<string, string | Content | undefined>();
-    for (const rev of this.#looked) bodies.set(rev, this.#texts.get(rev) ?? this.#contents.get(rev));
-    return { id, tree, bodies };
+    for (const rev of this.#looked) bodies.set(rev, this.#contents.get(rev) ?? this.#texts.get(rev));
+    return { id, tree, bodies, mayMerge };
+  }
+
+  #characters(): number {
+    let sum = 0;
+    for (const { length } of this.#texts.values()) sum += length;
+    return sum;
   }
 
   #lacks(): boolean {
@@ -143,6 +163,7 @@ export class LoadedDocument {
     for (const rev of revs) {
       const text = this.#contents.has(rev) ? undefined : this.#texts.get(rev);
       if (text !== undefined) this.#contents.set(rev, await inTurns(readContent(text)));
+      this.#wanted.delete(rev);
     }
   }
 
@@ -153,7 +174,6 @@ export class LoadedDocument {
     if (unknown.length === 0) return;
     const texts = await db.readMany(unknown.map((rev) => ({ record, rev })));
     for (const [at, rev] of unknown.entries()) {
-      this.#wanted.delete(rev);
       this.#looked.add(rev);
       const text = texts[at];
       if (text !== undefined) this.#texts.set(rev, text);
@@ -196,17 +216,14 @@ export class LoadedDocument {
   }
 
   #attachmentsOf(rev: string): ReadonlyMap<string, Attachment> {
-    const known = this.#attachments.get(rev);
-    if (known !== undefined) return known;
-    const attachments = readAttachments(this.#texts.get(rev) ?? '{}');
-    this.#attachments.set(rev, attachments);
+    const text = this.#texts.get(rev);
+    const attachments = this.#attachments.get(rev) ?? readAttachments(text ?? '{}');
+    if (text !== undefined) this.#attachments.set(rev, attachments);
     return attachments;
   }
 }
 
 const WAIT: Decision & { readonly kind: 'wait' } = { kind: 'wait', reason: NO_BODIES };
-
-const isMerge = ({ kind }: Considered): boolean => kind === 'merged' || kind === 'unmerged';
 
 /** Revisions of the leaves that are not deleted, in CouchDB's order. */
 export const livingLeaves = (record: DocumentRecord): readonly string[] =>

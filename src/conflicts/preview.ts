@@ -29,7 +29,7 @@ export async function conflictGiven(db: Database, id: string): Promise<string> {
  */
 export async function preview(db: Database, id: string, merge: Merge): Promise<string> {
   const document = load(db, id);
-  return shown(document, await merge.consider(document));
+  return shown(document, await merge.consider(document, true));
 }
 
 /**
@@ -81,6 +81,8 @@ function shown({ record, live: leaves }: LoadedDocument, considered: Considered)
         hasFailed ? { outcome: 'failed', reason, leaves } : { outcome: 'defer', reason, paths, leaves },
       );
     }
+    case 'unasked':
+      throw new Error('a function was to be asked');
     default:
       return JSON.stringify({ outcome: considered.kind, reason: reasonOf(considered) });
   }

@@ -129,7 +129,8 @@ class Look {
     if (document.bound > MOST_CHARACTERS) return deferred('its leaves are too large to be merged');
     const merge = await this.#functionFor(document);
     if (merge === undefined) return { state: 'kept' };
-    return this.#act(document, await merge.consider(document));
+    const hasRoom = (await roomAt(this.db.journal, this.options.journal)) === undefined;
+    return this.#act(document, await merge.consider(document, hasRoom), hasRoom);
   }
 
   async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {
@@ -140,14 +141,16 @@ class Look {
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }
 
-  async #act(document: LoadedDocument, considered: Considered): Promise<Next> {
+  async #act(document: LoadedDocument, considered: Considered, hasRoom: boolean): Promise<Next> {
     switch (considered.kind) {
       case 'none':
         return 'done';
       case 'tidy':
-        return (await this.#hasRoom()) ? this.#tidy(document, considered.tombstones) : NO_ROOM;
+        return hasRoom ? this.#tidy(document, considered.tombstones) : NO_ROOM;
+      case 'unasked':
+        return NO_ROOM;
       case 'merged':
-        return (await this.#hasRoom()) ? this.#merge(document, considered.writes, considered.entry) : NO_ROOM;
+        return this.#merge(document, considered.writes, considered.entry);
       case 'unmerged': {
         const { hasFailed, reason, paths } = considered;
         return deferred(hasFailed ? `the merge function failed: ${reason}` : reason, paths);
@@ -161,10 +164,6 @@ class Look {
       case 'defer':
         return deferred(considered.reason, considered.paths);
     }
-  }
-
-  async #hasRoom(): Promise<boolean> {
-    return (await roomAt(this.db.journal, this.options.journal)) === undefined;
   }
 
   async #tidy(document: LoadedDocument, tombstones: readonly Tombstone[]): Promise<Next> {

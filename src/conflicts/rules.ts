@@ -45,8 +45,12 @@ type OfDesign = Extract<FunctionConfig, { readonly design: string }>;
 /** A merge function as it is at the moment in a database. */
 export interface Merge {
   readonly version: string;
-  /** What becomes of a document. @throws CageUnavailable where the function cannot be asked now */
-  readonly consider: (document: LoadedDocument) => Promise<Considered>;
+  /**
+   * What becomes of a document.
+   * @param mayMerge whether the function may be asked
+   * @throws CageUnavailable where it cannot be asked now
+   */
+  readonly consider: (document: LoadedDocument, mayMerge: boolean) => Promise<Considered>;
 }
 
 interface Choice<Function> {

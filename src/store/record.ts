@@ -51,8 +51,8 @@ export function parseBranches(text: string): StoredDocument {
   AFTER_TREE.lastIndex = end;
   const [, bodySeqs, seq] = AFTER_TREE.exec(text) ?? [];
   const tree = text.slice(before.length, end);
-  // PouchDB may have put something between them.
-  if (id === undefined || bodySeqs === undefined || !tree.endsWith(']')) return parseJson(text);
+  // Another program may have put something between them.
+  if (id === undefined || bodySeqs === undefined || !tree.endsWith(']]}]')) return parseJson(text);
   return new StoredDocument(id, Number(seq), JSON.parse(tree) as RevTree, seqsOf(bodySeqs));
 }
 

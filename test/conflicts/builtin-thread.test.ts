@@ -90,29 +90,36 @@ describe('what is asked of the thread', () => {
   });
 
   test('is told what is wanted before it decides', async () => {
-    const { id, tree, bodies } = documentOf(sides(1));
+    const { bodies, ...document } = documentOf(sides(1));
     const leaves = [...bodies.keys()].filter((rev) => rev.startsWith('2-'));
     const given = (revs: readonly string[]): DocumentGiven => ({
-      id,
-      tree,
+      ...document,
       bodies: new Map(revs.map((rev) => [rev, bodies.get(rev)])),
     });
     await expect(ask(given([]))).resolves.toEqual({ kind: 'unread', revs: leaves });
     await expect(ask(given(leaves))).resolves.toEqual({ kind: 'unread', revs: ['1-a'] });
-    await expect(ask({ id, tree, bodies: new Map([...bodies, ['1-a', undefined]]) })).resolves.toMatchObject({
+    await expect(
+      ask({ ...document, bodies: new Map([...bodies, ['1-a', undefined]]) }),
+    ).resolves.toMatchObject({
       kind: 'unmerged',
       hasFailed: false,
     });
   });
 
+  test('asks no function that may not be asked', async () => {
+    const document = { ...documentOf(sides(1)), mayMerge: false };
+    await expect(ask(document)).resolves.toEqual({ kind: 'unasked' });
+    await expect(ask({ ...document, bodies: new Map() })).resolves.toMatchObject({ kind: 'unread' });
+  });
+
   test('may be of a document with a long history', async () => {
-    const { id, bodies } = documentOf(sides(1));
+    const { bodies, ...document } = documentOf(sides(1));
     const ids = Array.from({ length: 20_000 }, (_, at) => `x${String(at)}`);
     const first = insert([], 20_001, ['9', ...ids], false, 30_000);
     const { tree } = insert(first.tree, 20_001, ['8', ...ids], false, 30_000);
     const texts = [...bodies.values()];
     const read = new Map(['20001-9', '20001-8', '20000-x0'].map((rev, at) => [rev, texts[at]]));
-    await expect(ask({ id, tree, bodies: read })).resolves.toMatchObject({ kind: 'merged' });
+    await expect(ask({ ...document, tree, bodies: read })).resolves.toMatchObject({ kind: 'merged' });
   });
 
   test('waits for nothing that takes long', async () => {
@@ -201,7 +208,7 @@ test('A thread keeps no process from ending', async () => {
     const busy = setInterval(() => undefined, 1000);
     const tree = ['b', 'a'].map((hash) => ({ pos: 1, ids: [hash, { status: 'available' }, []] }));
     const bodies = new Map(['b', 'a'].map((hash) => ['1-' + hash, '{"_id":"one","_rev":"1-' + hash + '"}']));
-    const document = { id: 'one', tree, bodies };
+    const document = { id: 'one', tree, bodies, mayMerge: true };
     console.log((await new BuiltInThread().consider(builtIn('three-way'), document, 10_000)).kind);
     clearInterval(busy);`;
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', program]);

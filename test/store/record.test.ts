@@ -29,7 +29,13 @@ const records = fc
     ),
     bodySeq: fc.nat(),
     seq: fc.nat(),
-    rev: fc.constantFrom({}, { rev: '1-of-the-first-write' }),
+    rev: fc.constantFrom(
+      {},
+      {},
+      { rev: '1-of-the-first-write' },
+      { conflicts: ['2-z'] },
+      { infos: [{ a: [] }] },
+    ),
     cached: fc.boolean(),
   })
   .map(

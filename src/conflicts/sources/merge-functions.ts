@@ -1,11 +1,12 @@
 import type { Logger } from '../../observe/log.js';
 import type { Sandbox } from '../../design/types.js';
 import type { Database } from '../../store/types/database.js';
-import { mergedBy } from '../considering.js';
+import { type Considered, mergedBy } from '../considering.js';
 import type { BuiltIn } from '../functions/builtin.js';
+import type { LoadedDocument } from '../loaded.js';
 import type { ConfiguredRule, ForeignSource, Merge, MergeRule } from '../rules.js';
 import type { BuiltInThread } from './builtin/thread.js';
-import type { Cage } from './cage.js';
+import { type Cage, CageUnavailable } from './cage.js';
 import { designCages } from './design-cage.js';
 import { ForeignFunction } from './foreign-function.js';
 import { ModuleProcess } from './module-process.js';
@@ -60,24 +61,35 @@ export class MergeFunctions {
   /** A function as a database has it now. */
   mergeIn(db: Database, merge: BuiltIn | ForeignSource): Merge {
     if (!('kind' in merge)) {
-      const { builtIns, limits } = this.options;
-      return {
-        version: merge.version,
-        consider: (document) => document.consider((given) => builtIns.consider(merge, given, limits.timeout)),
-      };
+      const { version } = merge;
+      return { version, consider: (document, mayMerge) => this.#consider(merge, document, mayMerge) };
     }
     const { equalIsSame } = merge;
     const { version: found, foreign } = this.#find(db, merge);
     const version = equalIsSame ? found : `${found} equalIsSame: false`;
     return {
       version,
-      consider: async (document) => {
+      consider: async (document, mayMerge) => {
         const decision = await document.decide(equalIsSame);
         if (decision.kind !== 'merge') return decision;
+        if (!mayMerge) return { kind: 'unasked' };
         const { conflict } = decision;
         return mergedBy(version, conflict, () => foreign.ask(db.name, conflict));
       },
     };
+  }
+
+  async #consider(merge: BuiltIn, document: LoadedDocument, mayMerge: boolean): Promise<Considered> {
+    const { builtIns, limits } = this.options;
+    try {
+      return await document.consider(mayMerge, (given) => builtIns.consider(merge, given, limits.timeout));
+    } catch (error) {
+      if (!(error instanceof CageUnavailable)) throw error;
+      // What needs no function needs no thread.
+      const decision = await document.decide(merge.equalIsSame);
+      if (decision.kind === 'merge') throw error;
+      return decision;
+    }
   }
 
   /** Those that are not used, of all databases or of one. */

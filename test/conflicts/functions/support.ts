@@ -56,7 +56,8 @@ export function documentOf({ leaves, bases, id = 'doc' }: Sides): DocumentGiven 
       : [{ pos: 1, ids: ['a', { status: 'available' }, nodes] }];
   const bodies = new Map(leaves.map((text, at) => [`2-${String(9 - at)}`, text]));
   if (typeof bases === 'string') bodies.set('1-a', bases);
-  return { id, tree, bodies: new Map(Array.from(bodies, ([rev, text]) => [rev, stored(id, rev, text)])) };
+  const texts = Array.from(bodies, ([rev, text]) => [rev, stored(id, rev, text)] as const);
+  return { id, tree, bodies: new Map(texts), mayMerge: true };
 }
 
 function stored(id: string, rev: string, text: string): string {

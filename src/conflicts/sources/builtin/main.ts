@@ -19,11 +19,11 @@ function make({ name, options, version }: FunctionGiven): BuiltIn | string {
 
 function* perform(
   merge: BuiltIn | string = 'there is no such function',
-  { number, timeout, document: { id, tree, bodies } }: Task,
+  { number, timeout, document }: Task,
 ): Work<Answer> {
   if (typeof merge === 'string') return { number, unavailable: merge };
   try {
-    const given = { id, tree: JSON.parse(tree) as RevTree, bodies };
+    const given = { ...document, tree: JSON.parse(document.tree) as RevTree };
     return { number, considered: yield* considering(given, merge, timeout) };
   } catch (error) {
     return { number, failure: (error as Error).message };

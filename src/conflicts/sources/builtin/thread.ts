@@ -2,18 +2,19 @@ import { Worker } from 'node:worker_threads';
 import { compiled } from '../../../compiled.js';
 import { inTurns } from '../../../json/turns.js';
 import { serialiseTree } from '../../../revtree/serialise.js';
-import { type Considered, considering, type DocumentGiven, type Unread } from '../../considering.js';
+import {
+  type Considered,
+  considering,
+  type DocumentGiven,
+  MOST_SENT,
+  type Unread,
+} from '../../considering.js';
 import type { BuiltIn } from '../../functions/builtin.js';
 import { CageUnavailable } from '../cage.js';
 import type { Answer, Order, Task } from './protocol.js';
 
 /** So many documents are sent together at most: the first answers are written while others are found. */
 const MOST_TASKS = 25;
-/**
- * Characters. What is longer is merged here, in turns: to copy all of it for the thread could keep the event loop to itself for
- * longer than one of these.
- */
-const LONG = 1 << 20;
 /** Without work it ends after this time, in milliseconds. */
 const IDLE = 30_000;
 
@@ -41,22 +42,22 @@ export class BuiltInThread {
   /**
    * What becomes of a document. Others are asked about side by side.
    * @param timeout milliseconds that the function may take
-   * @throws CageUnavailable where the thread ended, or is closed
+   * @throws CageUnavailable where the thread ended, or is closed; Error for a body that cannot be read
    */
   async consider(merge: BuiltIn, document: DocumentGiven, timeout: number): Promise<Considered | Unread> {
     if (this.#isClosed) throw new CageUnavailable('the server is stopping');
-    const { id, bodies } = document;
+    const { id, bodies, mayMerge } = document;
+    const characters = charactersOf(bodies);
+    if (characters > MOST_SENT) return await inTurns(considering(document, merge, timeout));
     const tree = serialiseTree(document.tree);
-    const characters = tree.length + charactersOf(bodies);
-    if (characters > LONG) return await inTurns(considering(document, merge, timeout));
     return await new Promise((resolve, reject) => {
       clearTimeout(this.#idle);
       const number = ++this.#last;
       this.#waiting.set(number, { resolve, reject });
-      const task = { number, by: this.#placeOf(merge), timeout, document: { id, tree, bodies } };
+      const task = { number, by: this.#placeOf(merge), timeout, document: { id, tree, bodies, mayMerge } };
       const waiting = this.#tasks.push(task);
-      this.#characters += characters;
-      if (waiting === MOST_TASKS || this.#characters > LONG) this.#send();
+      this.#characters += characters + tree.length;
+      if (waiting === MOST_TASKS || this.#characters > MOST_SENT) this.#send();
       else if (waiting === 1) setImmediate(() => this.#send());
     });
   }
