@@ -1,8 +1,12 @@
 import { afterEach, describe, expect, test, vi } from 'vitest';
 import { resolveByHand } from '../../src/conflicts/by-hand.js';
+import type { Considered } from '../../src/conflicts/considering.js';
 import { type Entry, parseEntry } from '../../src/conflicts/entries.js';
 import type { BodySource } from '../../src/conflicts/loaded.js';
+import { builtIn } from '../../src/conflicts/functions/builtin.js';
+import { preview } from '../../src/conflicts/preview.js';
 import { MergeRule } from '../../src/conflicts/rules.js';
+import { CageUnavailable } from '../../src/conflicts/sources/cage.js';
 import { parseState } from '../../src/conflicts/states.js';
 import { undo } from '../../src/conflicts/undo.js';
 import { forbidden } from '../../src/errors.js';
@@ -16,6 +20,7 @@ import type {
 import { DatabaseView } from '../../src/store/database-view.js';
 import type { Database } from '../../src/store/types/database.js';
 import { bytesOf, data, release, take, write } from '../support/attachments.js';
+import { builtIns } from '../support/merges.js';
 import { body, newFolder, put, replicate } from '../support/store.js';
 import { type Gateway, NAME, startGateway, sync } from './support/gateways.js';
 
@@ -113,6 +118,46 @@ test('documents with several leaves are merged many to a commit', async () => {
   expect(commits).toBeLessThan(ids.length / 4);
 });
 
+test('what needs no function is done where the thread of functions cannot be had', async () => {
+  const gateway = await startGateway('three-way');
+  const asked = vi.spyOn(builtIns, 'consider').mockRejectedValue(new CageUnavailable('no thread'));
+  await use(gateway, async (db) => {
+    await clash(db, 'a', { a: 1 }, { b: 1 });
+    await clash(db, 'same', { n: 1 }, { n: 1 });
+    await merged(db, 'same');
+    expect(living(db, 'a')).toHaveLength(2);
+    expect(await preview(db, 'same', gateway.mergeFunctions.mergeIn(db, builtIn('three-way')))).toContain(
+      '"none"',
+    );
+    asked.mockRestore();
+    gateway.engine.reconfigure();
+    await merged(db, 'a');
+  });
+});
+
+test('a long document is read once, however often more of it is wanted', async () => {
+  const gateway = await startGateway('three-way');
+  const long = Object.fromEntries(
+    Array.from({ length: 40_000 }, (_, n) => [`m${String(n)}`, 'x'.repeat(10)]),
+  );
+  const asked = vi.spyOn(builtIns, 'consider');
+  await use(gateway, async (db) => {
+    await replicate(db, { _id: 'a', _rev: '1-o', n: 0, ...long });
+    // The base is an ancestor of both parents.
+    const edits = ['a', 'b'].flatMap((hash) => [
+      { _id: 'a', _revisions: { start: 2, ids: [`${hash}2`, 'o'] }, n: 0, ...long },
+      { _id: 'a', _revisions: { start: 3, ids: [`${hash}3`, `${hash}2`, 'o'] }, n: 0, ...long, [hash]: 1 },
+    ]);
+    await replicate(db, ...edits);
+    await merged(db, 'a');
+    expect(body(db, 'a')).toMatchObject({ a: 1, b: 1 });
+  });
+  const given = asked.mock.calls.map(([, { bodies }]) => bodies);
+  expect(given.length).toBeGreaterThan(1);
+  for (const bodies of given)
+    for (const one of bodies.values()) expect(one === undefined || typeof one === 'object').toBe(true);
+});
+
 describe('a journal', () => {
   const FULL = 'the journal is full of what may still be undone (journal.maxSize, journal.minAge)';
   const HOUR = 3_600_000;
@@ -132,6 +177,21 @@ describe('a journal', () => {
       gateway.engine.reconfigure();
       await merged(db, 'b');
       expect(await db.journal.numbersOf('b')).toEqual([2]);
+    });
+  });
+
+  test('that is full has no function asked', async () => {
+    const journal = { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 };
+    const gateway = await startGateway(COUNTERS, { journal });
+    await use(gateway, async (db) => {
+      await clash(db, 'a');
+      await merged(db, 'a');
+      const asked = vi.spyOn(builtIns, 'consider');
+      await clash(db, 'b');
+      await noted(db, { noRoom: true }, 'b');
+      const answers = await Promise.all(asked.mock.results.map(({ value }) => value as Promise<Considered>));
+      expect(answers.at(-1)).toEqual({ kind: 'unasked' });
+      expect(answers.filter(({ kind }) => kind === 'merged')).toEqual([]);
     });
   });
 
