@@ -3,25 +3,15 @@ import { missingStub } from '../errors.js';
 import { inTurns, type Work } from '../json/turns.js';
 import { purge } from '../revtree/purge.js';
 import type { RevTree } from '../revtree/tree.js';
-import { type Attachment, attachmentsMember, readAttachments } from './attachments/members.js';
-import { Refs } from './attachments/refs.js';
-import {
-  parentOf,
-  type Resolved,
-  resolveAttachments,
-  type ResolvedAttachment,
-  settle,
-  summaryOf,
-} from './attachments/resolve.js';
+import { summaryOf } from './attachments/resolve.js';
 import type { Holds } from './attachments/holds.js';
-import { type Holder, interrupted, type Staged } from './attachments/uploads.js';
+import type { Holder, Staged } from './attachments/uploads.js';
 import { applyEdit } from './apply.js';
 import type { BodyFacts } from './body-facts.js';
-import { BodyWrites } from './body-writes.js';
 import type { ChangeCounts } from './change-counts.js';
 import { type CompactionScope, compactRecord } from './compact.js';
+import { Contents } from './contents.js';
 import { putCounters } from './counters.js';
-import { storedText } from './document.js';
 import type { Epochs } from './epochs.js';
 import { type ActiveChange, activeChange } from './kept.js';
 import type { LargeBodies } from './large-bodies.js';
@@ -36,7 +26,7 @@ import type { RecentDocuments } from './recent.js';
 import { parseRecord, StoredDocument } from './record.js';
 import { putRecords, type RecordChanges, type Touched } from './record-writes.js';
 import type { State } from './state.js';
-import type { AttachmentEdit, DocumentEdit, Origin } from './types/edits.js';
+import type { DocumentEdit, Origin } from './types/edits.js';
 import type { UnsentState } from './unsent-state.js';
 import { UnsentWrites } from './unsent-writes.js';
 import type { WriteGate } from './write-gate.js';
@@ -79,9 +69,7 @@ export class Transaction implements Holder {
   readonly journal: JournalWrites;
   readonly bases: BaseWrites;
   readonly #touched = new Map<string, Touched>();
-  readonly #bodies: BodyWrites;
-  /** Sequence → what is attached to the body there, where it was read beforehand. */
-  readonly #attachments = new Map<number, ReadonlyMap<string, Attachment>>();
+  readonly #contents: Contents;
   readonly #batch;
   #updateSeq: number;
   #purgeSeq: number;
@@ -92,17 +80,15 @@ export class Transaction implements Holder {
   #unsent: UnsentState | undefined;
   #journal: Tally;
   #bases: Tally;
-  readonly #refs: Refs;
 
   constructor(private readonly context: TransactionContext) {
     this.#batch = context.level.batch();
-    this.#refs = new Refs(context.level, context.holds);
-    this.#bodies = new BodyWrites(context.level, context.largeBodies, this);
     this.locals = new LocalWrites(context.level, this);
     this.unsent = new UnsentWrites(context);
     this.conflicts = new ConflictWrites(context);
-    this.journal = new JournalWrites(context, this, this.#refs);
     this.bases = new BaseWrites(context, this);
+    this.#contents = new Contents(context, this.bases, this);
+    this.journal = new JournalWrites(context, this, this.#contents.refs);
     this.#journal = context.journal;
     this.#bases = context.bases;
     this.#updateSeq = context.state.updateSeq;
@@ -147,27 +133,8 @@ export class Transaction implements Holder {
   }
 
   /** Reads what the attachments of edits will need; there may be thousands. Their documents must be loaded. */
-  async loadAttachments(edits: readonly DocumentEdit[], newEdits: boolean): Promise<void> {
-    const digests = new Set<string>();
-    const seqs: number[] = [];
-    for (const edit of edits) {
-      for (const one of edit.attachments?.values() ?? [])
-        for (const digest of digestsOf(one)) digests.add(digest);
-      const record = this.#touched.get(edit.id)?.after;
-      const parent = edit.attachments === undefined ? undefined : parentOf(edit, { record, newEdits });
-      const seq = parent === undefined ? undefined : record?.bodySeqs.get(parent);
-      if (seq !== undefined) seqs.push(seq);
-    }
-    const texts = await this.context.level.getMany(seqs.map((seq) => layout.bodies.key(layout.seqKey(seq))));
-    for (const [at, seq] of seqs.entries()) {
-      const attachments = readAttachments(texts[at] ?? '{}');
-      this.#attachments.set(seq, attachments);
-      for (const { digest, encoded } of attachments.values()) {
-        digests.add(digest);
-        if (encoded !== undefined) digests.add(encoded.digest);
-      }
-    }
-    await this.#refs.load([...digests]);
+  loadAttachments(edits: readonly DocumentEdit[], newEdits: boolean): Promise<void> {
+    return this.#contents.load(edits, newEdits, (id) => this.#touched.get(id)?.after);
   }
 
   /** A document that was loaded, as the edits so far leave it. */
@@ -190,7 +157,8 @@ export class Transaction implements Holder {
     const { revsLimit = this.context.revsLimit, origin } = options;
     const touched = this.#touchedOf(edit.id);
     const seq = this.#updateSeq + 1;
-    const { attachments, missing } = this.#resolve(edit, touched.after, newEdits);
+    const resolved = this.#contents.resolve(edit, touched.after, newEdits);
+    const { attachments } = resolved;
     const applied = applyEdit(touched.after, edit, {
       newEdits,
       revsLimit,
@@ -200,30 +168,14 @@ export class Transaction implements Holder {
     if (applied.kind === 'conflict') return undefined;
     if (applied.kind === 'unchanged') return applied.rev;
     const { movedFrom } = applied;
-    if (movedFrom === undefined) this.#requireBytes(edit.id, attachments, missing);
+    if (movedFrom === undefined) this.#contents.requireBytes(edit.id, resolved);
     this.#updateSeq = seq;
-    for (const gone of applied.dropped) this.#dropBody(edit.id, gone);
-    if (movedFrom === undefined) this.#putNewBody(seq, edit, applied.rev, attachments);
-    // The revision stays what it is, and so do its attachments.
-    else this.#moveBody(movedFrom, seq);
+    for (const gone of applied.dropped) this.#contents.drop(edit.id, gone);
+    if (movedFrom === undefined) this.#contents.put(seq, edit, applied.rev, attachments);
+    else this.#contents.move(movedFrom, seq);
     touched.after = applied.record;
     touched.isLocal ||= origin !== 'upstream';
     return applied.rev;
-  }
-
-  /** What is attached to the revision that an edit makes. */
-  #resolve(edit: DocumentEdit, record: StoredDocument | undefined, newEdits: boolean): Resolved {
-    const { attachments } = edit;
-    if (attachments === undefined) return NOTHING;
-    return resolveAttachments(
-      { ...edit, attachments },
-      {
-        record,
-        newEdits,
-        attachmentsOf: (rev) => this.#attachmentsAt(record?.bodySeqs.get(rev) ?? 0),
-        has: (digest) => this.#refs.has(digest),
-      },
-    );
   }
 
   /**
@@ -232,7 +184,7 @@ export class Transaction implements Holder {
    */
   requireAttachments(edit: DocumentEdit, newEdits: boolean): void {
     const record = this.#touched.get(edit.id)?.after;
-    const { missing } = this.#resolve(edit, record, newEdits);
+    const { missing } = this.#contents.resolve(edit, record, newEdits);
     if (missing === undefined) return;
     const { revsLimit } = this.context;
     const applied = applyEdit(record, edit, {
@@ -243,34 +195,6 @@ export class Transaction implements Holder {
     });
     // What is refused anyway, or is there already, needs none.
     if (applied.kind === 'written' && applied.movedFrom === undefined) throw missingStub(edit.id, missing);
-  }
-
-  #requireBytes(
-    id: string,
-    attachments: ReadonlyMap<string, ResolvedAttachment>,
-    missing: string | undefined,
-  ): void {
-    if (missing !== undefined) throw missingStub(id, missing);
-    for (const { staged } of attachments.values()) {
-      const forms = staged === undefined ? [] : [staged.plain, staged.gzip ?? staged.plain];
-      if (!forms.every((form) => this.#refs.hasBytes(form))) throw interrupted();
-    }
-  }
-
-  #putNewBody(
-    seq: number,
-    { id, deleted, body }: DocumentEdit,
-    rev: string,
-    attachments: ReadonlyMap<string, ResolvedAttachment>,
-  ): void {
-    for (const { digest, encoded, staged } of attachments.values()) {
-      this.#refs.add(digest, id, rev, staged?.plain);
-      if (encoded !== undefined) this.#refs.add(encoded.digest, id, rev, staged?.gzip);
-    }
-    const hasAttachments = attachments.size > 0;
-    const member = hasAttachments ? attachmentsMember(settle(attachments, rev)) : '';
-    const all = body === '' || member === '' ? body + member : `${body},${member}`;
-    this.#bodies.put(seq, storedText(id, rev, deleted, all), hasAttachments);
   }
 
   /**
@@ -291,7 +215,7 @@ export class Transaction implements Holder {
     const bodySeqs = new Map(record.bodySeqs);
     for (const rev of gone) {
       const at = bodySeqs.get(rev);
-      if (at !== undefined) this.#dropBody(id, at, facts.get(at));
+      if (at !== undefined) this.#contents.drop(id, at, facts.get(at));
       bodySeqs.delete(rev);
     }
     touched.after = tree.length === 0 ? undefined : this.#relabelled(id, seq, tree, bodySeqs);
@@ -303,7 +227,7 @@ export class Transaction implements Holder {
     const { winner } = new StoredDocument(id, seq, tree, bodySeqs);
     const from = bodySeqs.get(winner);
     if (from !== undefined) {
-      this.#moveBody(from, seq);
+      this.#contents.move(from, seq);
       bodySeqs.set(winner, seq);
     }
     return new StoredDocument(id, seq, tree, bodySeqs);
@@ -327,12 +251,8 @@ export class Transaction implements Holder {
     const isBase = (seq: number): boolean => this.bases.keeps(touched.before, seq);
     const compacted = touched.after && compactRecord(touched.after, scope, isBase);
     if (compacted === undefined) return;
-    for (const seq of compacted.dropped) this.#dropBody(id, seq, facts.get(seq));
+    for (const seq of compacted.dropped) this.#contents.drop(id, seq, facts.get(seq));
     touched.after = compacted.record;
-  }
-
-  #attachmentsAt(seq: number): ReadonlyMap<string, Attachment> {
-    return this.#attachments.get(seq) ?? readAttachments(this.#bodies.at(seq) ?? '{}');
   }
 
   /** LevelDB was told to give back the space of what had been dropped by then. */
@@ -341,23 +261,12 @@ export class Transaction implements Holder {
     this.#tidied += bytes;
   }
 
-  #moveBody(from: number, to: number): void {
-    this.bases.dropped(from);
-    this.#bodies.move(from, to);
-  }
-
-  #dropBody(id: string, seq: number, facts?: BodyFacts): void {
-    this.bases.dropped(seq);
-    const { rev, attachments } = this.#bodies.drop(seq, facts);
-    for (const form of attachments) this.#refs.remove(form, id, rev);
-  }
-
   hold(mark: string, staged: readonly Staged[]): void {
-    this.#refs.hold(this, mark, staged);
+    this.#contents.refs.hold(this, mark, staged);
   }
 
   letGo(mark: string, digests: readonly string[]): void {
-    this.#refs.letGo(this, mark, digests);
+    this.#contents.refs.letGo(this, mark, digests);
   }
 
   put(key: string, value: string): void {
@@ -383,9 +292,9 @@ export class Transaction implements Holder {
     this.#unsent = await this.unsent.finish(this.#touched.values(), this.#updateSeq, this);
     const { journal, held, facts } = await this.journal.finish();
     this.#journal = journal;
-    this.#bodies.know(facts);
+    this.#contents.bodies.know(facts);
     const changes = await this.bases.changes(this.#touched.values());
-    this.#sizes = await activeChange(this.context, changes, this.#bodies, this, held, (base, by) => {
+    this.#sizes = await activeChange(this.context, changes, this.#contents.bodies, this, held, (base, by) => {
       this.bases.count(base, by);
     });
     this.#bases = this.bases.finish();
@@ -413,19 +322,19 @@ export class Transaction implements Holder {
   *#finish(sizes: ActiveChange): Work<Committed> {
     const changes = yield* putRecords(this.#touched, this.context.epochs, this);
     const { metadata, blocks } = changes;
-    const attachments = yield* this.#refs.finish(this);
+    const attachments = yield* this.#contents.refs.finish(this);
     const known = this.context.state;
     const conflicts = this.conflicts.finish(this.#touched, this);
     const state = {
       updateSeq: this.#updateSeq,
       docCount: known.docCount + changes.docs,
       deletedCount: known.deletedCount + changes.deleted,
-      bodyBytes: known.bodyBytes + this.#bodies.bytes,
+      bodyBytes: known.bodyBytes + this.#contents.bodies.bytes,
       attachmentBytes: known.attachmentBytes + attachments.bytes,
       metadataBytes: known.metadataBytes + metadata,
       activeBytes: known.activeBytes + sizes.active + metadata,
       externalBytes: known.externalBytes + sizes.external,
-      droppedBytes: known.droppedBytes + this.#bodies.dropped + attachments.dropped - this.#tidied,
+      droppedBytes: known.droppedBytes + this.#contents.bodies.dropped + attachments.dropped - this.#tidied,
       chunked: known.chunked + attachments.chunked,
       purgeSeq: this.#purgeSeq,
       ...conflicts,
@@ -438,7 +347,7 @@ export class Transaction implements Holder {
     return {
       ...changes,
       state,
-      largeBodies: this.#bodies.large,
+      largeBodies: this.#contents.bodies.large,
       orphans,
       purged,
       unsent: this.#unsent,
@@ -465,17 +374,5 @@ export interface Committed extends RecordChanges {
   readonly orphans: readonly string[];
 }
 
-/** What an edit will look for under its digest. */
-function digestsOf(edit: AttachmentEdit): readonly string[] {
-  if (edit.kind === 'stub') return [];
-  const [plain, encoded] =
-    edit.kind === 'staged'
-      ? [edit.staged.plain, edit.staged.gzip]
-      : [edit.attachment, edit.attachment.encoded];
-  return encoded === undefined ? [plain.digest] : [plain.digest, encoded.digest];
-}
-
 /** So many documents of a commit are looked up at once. */
 const FEW = 4;
-
-const NOTHING: Resolved = { attachments: new Map(), missing: undefined };
