@@ -68,10 +68,23 @@ export type Considered = Exclude<Decision, { readonly kind: 'merge' }> | Merged 
 export const LONG = 16_384;
 
 /**
- * Characters of all bodies together that are sent to a thread. To copy more could keep the event loop to itself for longer than
- * to work on them in turns.
+ * `charactersOf` what is sent to a thread. To copy more could keep the event loop to itself for longer than to work on it in
+ * turns.
  */
 export const MOST_SENT = 1 << 20;
+
+/** To copy an attachment takes as long as to copy so many characters. */
+const ATTACHMENT = 500;
+
+/** What it takes to copy bodies. */
+export function charactersOf(bodies: DocumentGiven['bodies']): number {
+  let sum = 0;
+  for (const body of bodies.values()) {
+    if (typeof body === 'string') sum += body.length;
+    else if (body !== undefined) sum += body.body.length + ATTACHMENT * body.attachments.size;
+  }
+  return sum;
+}
 
 /**
  * What becomes of a document by a function that is built in.

@@ -5,6 +5,7 @@ import { bodySeq } from '../store/record.js';
 import type { Database } from '../store/types/database.js';
 import type { DocumentRecord } from '../store/types/records.js';
 import {
+  charactersOf,
   type Considered,
   type DocumentGiven,
   LONG,
@@ -123,24 +124,19 @@ export class LoadedDocument {
     for (let revs = this.#nearest(); ;) {
       await this.#look(revs);
       // What is worked on here is read once.
-      if (this.#characters() > MOST_SENT) await this.read([...this.#looked]);
-      const considered = await consider(this.#given(mayMerge && !this.#lacks()));
+      if (charactersOf(this.#bodies()) > MOST_SENT) await this.read([...this.#looked]);
+      const { id, tree } = this.record;
+      const given = { id, tree, bodies: this.#bodies(), mayMerge: mayMerge && !this.#lacks() };
+      const considered = await consider(given);
       if (considered.kind === 'unread') ({ revs } = considered);
       else return considered.kind === 'unasked' && this.#lacks() ? WAIT : considered;
     }
   }
 
-  #given(mayMerge: boolean): DocumentGiven {
-    const { id, tree } = this.record;
+  #bodies(): DocumentGiven['bodies'] {
     const bodies = new Map<string, string | Content | undefined>();
     for (const rev of this.#looked) bodies.set(rev, this.#contents.get(rev) ?? this.#texts.get(rev));
-    return { id, tree, bodies, mayMerge };
-  }
-
-  #characters(): number {
-    let sum = 0;
-    for (const { length } of this.#texts.values()) sum += length;
-    return sum;
+    return bodies;
   }
 
   #lacks(): boolean {

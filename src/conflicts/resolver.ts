@@ -129,8 +129,14 @@ class Look {
     if (document.bound > MOST_CHARACTERS) return deferred('its leaves are too large to be merged');
     const merge = await this.#functionFor(document);
     if (merge === undefined) return { state: 'kept' };
-    const hasRoom = (await roomAt(this.db.journal, this.options.journal)) === undefined;
-    return this.#act(document, await merge.consider(document, hasRoom), hasRoom);
+    const { journal } = this.db;
+    const considered = await merge.consider(document, journal.bytes <= this.options.journal.maxBytes);
+    if (considered.kind !== 'tidy' && considered.kind !== 'unasked') return this.#act(document, considered);
+    // What is old enough makes room where there is none.
+    if ((await roomAt(journal, this.options.journal)) !== undefined) return NO_ROOM;
+    return considered.kind === 'tidy'
+      ? this.#tidy(document, considered.tombstones)
+      : this.#act(document, await merge.consider(document, true));
   }
 
   async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {
@@ -141,14 +147,14 @@ class Look {
     return this.rule.functionFor(() => valueOf(id, winner, document));
   }
 
-  async #act(document: LoadedDocument, considered: Considered, hasRoom: boolean): Promise<Next> {
+  async #act(document: LoadedDocument, considered: Considered): Promise<Next> {
     switch (considered.kind) {
       case 'none':
         return 'done';
       case 'tidy':
-        return hasRoom ? this.#tidy(document, considered.tombstones) : NO_ROOM;
+        return this.#tidy(document, considered.tombstones);
       case 'unasked':
-        return NO_ROOM;
+        return 'again';
       case 'merged':
         return this.#merge(document, considered.writes, considered.entry);
       case 'unmerged': {

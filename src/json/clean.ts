@@ -10,9 +10,9 @@ const COLON = 0x3a;
 const BACKSLASH = 0x5c;
 const UNDERSCORE = 0x5f;
 
-/** Deeper nesting, and more names in objects that are open at the same time, are left to others. */
+/** Deeper nesting is left to others, and so are more names in objects that are open at the same time: they are looked through. */
 const MOST_LEVELS = 32;
-const MOST_NAMES = 256;
+const MOST_NAMES = 64;
 
 /** Of each object and array around the one that is read: where its names begin; NO_NAMES for an array. */
 const outer = new Int32Array(MOST_LEVELS);
@@ -59,7 +59,7 @@ export function cleanEnd(source: string, start: number, limit: number): number {
       // Its closing bracket is two characters on in ASCII.
       if (source.charCodeAt(++at) !== c + 2) continue;
     } else {
-      at = scalarEnd(source, at, c);
+      at = scalarEnd(source, at, limit);
       if (at < 0) return -1;
     }
     for (;;) {
@@ -90,17 +90,19 @@ function stringEnd(source: string, start: number, limit: number): number {
     if (c < SPACE || c === BACKSLASH) return -1;
   }
   // The expression knows no limit.
-  if (source.indexOf('"', long) >= limit) return -1;
+  const quote = source.indexOf('"', long);
+  if (quote < 0 || quote >= limit) return -1;
   PLAIN.lastIndex = long;
   return PLAIN.test(source) ? PLAIN.lastIndex : -1;
 }
 
 /** The end of an integer, true, false or null. Other numbers may have another form. */
-function scalarEnd(source: string, start: number, c: number): number {
+function scalarEnd(source: string, start: number, limit: number): number {
+  const c = source.charCodeAt(start);
   if (c === MINUS || isDigit(c)) {
     const digits = c === MINUS ? start + 1 : start;
     let at = digits;
-    while (isDigit(source.charCodeAt(at))) at++;
+    while (at < limit && isDigit(source.charCodeAt(at))) at++;
     const isZero = source.charCodeAt(digits) === ZERO;
     return at === digits || (isZero && at - start > 1) ? -1 : at;
   }

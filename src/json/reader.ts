@@ -24,6 +24,13 @@ const COLON = 0x3a;
 /** Long work may be interrupted each time it has gone so many characters further. */
 const STRIDE = 16_384;
 
+/** A place that a reader may go back to. */
+export interface Mark {
+  readonly at: number;
+  /** Of objects and arrays around it. */
+  readonly depth: number;
+}
+
 /**
  * JSON that keeps its text. Documents pass through as text, so that integers beyond 2^53, `1.0` and the order of
  * keys survive; only the members that must be understood are turned into values.
@@ -94,15 +101,16 @@ export class JsonReader extends JsonScanner {
     else members.append(name, value);
   }
 
-  /** Where the next value begins, to go back there when it was read. */
-  mark(): number {
+  /** Where the next value begins, to go back there. */
+  mark(): Mark {
     this.next();
-    return this.at;
+    return { at: this.at, depth: this.#depth };
   }
 
-  /** Reads a value once more. */
-  goBack(mark: number): void {
-    this.at = this.#pause = mark;
+  /** Reads a value once more, of which a part was read, or all of it. */
+  goBack({ at, depth }: Mark): void {
+    this.at = this.#pause = at;
+    this.#depth = depth;
   }
 
   /** Begins to read an array: each element that `nextElement` finds must be read. */
@@ -131,12 +139,11 @@ export class JsonReader extends JsonScanner {
   readShortText(): string | undefined {
     const c = this.next();
     if (!isBracket(c)) return this.scalar(c);
-    const { at: start, unclean } = this;
-    const depth = this.#depth;
-    if (this.#walk(new Walk(checking))) return this.#textSince(start, unclean) ?? this.#rewritten(start);
-    this.goBack(start);
+    const mark = this.mark();
+    const { unclean } = this;
+    if (this.#walk(new Walk(checking))) return this.#textSince(mark.at, unclean) ?? this.#rewritten(mark.at);
+    this.goBack(mark);
     this.unclean = unclean;
-    this.#depth = depth;
     return undefined;
   }
 
@@ -191,11 +198,12 @@ export class JsonReader extends JsonScanner {
 
   /** Reads an object or an array: mostly its text is what it should be, and need not be put together again. */
   *#container(): Work<string> {
-    const { at: start, unclean } = this;
+    const mark = this.mark();
+    const { unclean } = this;
     yield* this.#through(checking);
-    const text = this.#textSince(start, unclean);
+    const text = this.#textSince(mark.at, unclean);
     if (text !== undefined) return text;
-    this.goBack(start);
+    this.goBack(mark);
     return yield* this.#through(rewriting);
   }
 

@@ -1,7 +1,7 @@
 import { badRequest, docValidation, documentTooLarge, illegalDocid, invalidRev } from '../errors.js';
 import { putLast } from '../json/containers.js';
 import { quote } from '../json/quote.js';
-import { JsonReader } from '../json/reader.js';
+import { JsonReader, type Mark } from '../json/reader.js';
 import { isLarger } from '../json/size.js';
 import { readMembers as readTexts } from '../json/text.js';
 import { atOnce, inTurns, type Work } from '../json/turns.js';
@@ -122,8 +122,14 @@ export function* readDocument(reader: JsonReader, options: ParseOptions): Work<P
 
 const isOwn = (name: string): boolean => !name.startsWith('_') || KEPT.has(name);
 
-/** Takes a document apart: members for the store are turned into values, the document's own stay text. */
-function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>; body: string }> {
+/**
+ * Takes a document apart: members for the store are turned into values, the document's own stay text.
+ * @param together whether its own may be taken in one piece
+ */
+function* readMembers(
+  reader: JsonReader,
+  together = true,
+): Work<{ special: Map<string, unknown>; body: string }> {
   if (reader.peek() !== 'object') {
     yield* reader.skip();
     throw badRequest('Document must be a JSON object');
@@ -132,13 +138,15 @@ function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>;
   const special = new Map<string, unknown>();
   const own = reader.newMembers();
   let attachments: string | undefined;
-  /** Members of its own that were taken together, and whether there are others behind them. */
   let clean: string | undefined;
-  let isScattered = false;
   reader.openObject();
   for (let name = reader.nextMember(); name !== undefined; name = reader.nextMember()) {
-    if (clean !== undefined) isScattered ||= isOwn(name);
-    else if (own.isEmpty && !name.startsWith('_')) {
+    if (clean !== undefined && isOwn(name)) {
+      // There were others between them.
+      reader.goBack(start);
+      return yield* readMembers(reader, false);
+    }
+    if (together && own.isEmpty && !name.startsWith('_')) {
       clean = reader.readClean();
       if (clean !== undefined) continue;
     }
@@ -148,14 +156,14 @@ function* readMembers(reader: JsonReader): Work<{ special: Map<string, unknown>;
     else special.set(name, JSON.parse(text));
     if (reader.isTime()) yield;
   }
-  const body = own.hasRepeated || isScattered ? yield* readRepeated(reader, start) : (clean ?? own.text);
+  const body = own.hasRepeated ? yield* readRepeated(reader, start) : (clean ?? own.text);
   // Behind the rest: where it is wrong, the document has been read to its end.
   if (attachments !== undefined) special.set('_attachments', parseGivenAttachments(attachments));
   return { special, body };
 }
 
 /** The same for a document's own members where some come more than once. */
-function* readRepeated(reader: JsonReader, start: number): Work<string> {
+function* readRepeated(reader: JsonReader, start: Mark): Work<string> {
   const own = new Map<string, string>();
   reader.goBack(start);
   reader.openObject();

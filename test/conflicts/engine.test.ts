@@ -192,6 +192,10 @@ describe('a journal', () => {
       const answers = await Promise.all(asked.mock.results.map(({ value }) => value as Promise<Considered>));
       expect(answers.at(-1)).toEqual({ kind: 'unasked' });
       expect(answers.filter(({ kind }) => kind === 'merged')).toEqual([]);
+      // Nor is it waited for a thread.
+      asked.mockRejectedValue(new CageUnavailable('no thread'));
+      await clash(db, 'c');
+      await noted(db, { noRoom: true }, 'c');
     });
   });
 

@@ -105,6 +105,18 @@ test('a document is the same whether it is taken together or member by member', 
   expect(together).toBeGreaterThan(1000);
 });
 
+test('documents that are read anew are no deeper for that', () => {
+  const reader = new JsonReader(`[${Array(3000).fill('{"a":1,"_id":"i","b":2}').join(',')}]`);
+  let count = 0;
+  reader.openArray();
+  for (; reader.nextElement(); count++) {
+    const { body } = atOnce(readDocument(reader, { newEdits: true, maxSize: Infinity }));
+    expect(body).toBe('"a":1,"b":2');
+  }
+  reader.end();
+  expect(count).toBe(3000);
+});
+
 describe('members that stand as they should', () => {
   const endOf = (text: string, limit = text.length): number => cleanEnd(text, 1, limit);
 
@@ -127,7 +139,8 @@ describe('members that stand as they should', () => {
     ['ends behind a name', '{"a', 99],
     ['is longer than it may be', `{"a":"${'x'.repeat(100)}"}`, 80],
     ['is as long as it may be', '{"a":1}', 6],
-    ['has many names', `{${Array.from({ length: 257 }, (_, n) => `"n${String(n)}":1`).join(',')}}`, 9999],
+    ['has many names', `{${Array.from({ length: 65 }, (_, n) => `"n${String(n)}":1`).join(',')}}`, 9999],
+    ['has a number that is longer than it may be', `{"a":${'1'.repeat(100)}}`, 80],
     ['nests deep', `{"a":${'['.repeat(40)}${']'.repeat(40)}}`, 99],
     ['closes what is not open', '{"a":[1}}', 99],
     ['has another number', '{"a":1.5}', 99],

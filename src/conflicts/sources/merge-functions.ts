@@ -87,8 +87,9 @@ export class MergeFunctions {
       if (!(error instanceof CageUnavailable)) throw error;
       // What needs no function needs no thread.
       const decision = await document.decide(merge.equalIsSame);
-      if (decision.kind === 'merge') throw error;
-      return decision;
+      if (decision.kind !== 'merge') return decision;
+      if (!mayMerge) return { kind: 'unasked' };
+      throw error;
     }
   }
 

@@ -3,6 +3,7 @@ import { compiled } from '../../../compiled.js';
 import { inTurns } from '../../../json/turns.js';
 import { serialiseTree } from '../../../revtree/serialise.js';
 import {
+  charactersOf,
   type Considered,
   considering,
   type DocumentGiven,
@@ -140,16 +141,4 @@ export class BuiltInThread {
     if (this.#waiting.size > 0) return;
     this.#idle = setTimeout(() => void this.#end(), IDLE).unref();
   }
-}
-
-/** To copy an attachment takes as long as to copy so many characters. */
-const ATTACHMENT = 500;
-
-function charactersOf(bodies: DocumentGiven['bodies']): number {
-  let sum = 0;
-  for (const body of bodies.values()) {
-    if (typeof body === 'string') sum += body.length;
-    else if (body !== undefined) sum += body.body.length + ATTACHMENT * body.attachments.size;
-  }
-  return sum;
 }
