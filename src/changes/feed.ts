@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import { BodyPages } from '../store/body-pages.js';
 import type { ChangeRow } from '../store/types/changes.js';
 import type { Database } from '../store/types/database.js';
@@ -35,9 +36,15 @@ export async function* openFeed(
     if (waiter !== undefined && (query.feed !== 'longpoll' || feed.sent === 0))
       text = yield* follow(db, feed, waiter, query, text);
     const end = await feed.end();
-    // Whoever waits for a line of a continuous feed may take all that comes with it for lines of that kind.
-    if (query.feed === 'continuous') yield text;
-    yield query.feed === 'continuous' ? end : text + end;
+    if (query.feed !== 'continuous') {
+      yield text + end;
+      return;
+    }
+    yield text;
+    // Whoever waits for a line may take all that comes with it for lines of that kind, and Node sends what is written in one
+    // turn of the event loop as one piece.
+    await setImmediate();
+    yield end;
   } finally {
     waiter?.close();
   }
