@@ -17,12 +17,13 @@ export const live: ReplicationOptions = {
 
 /**
  * A database of a server. The replicator asks for its info on the side, and does not handle that the server is away
- * just then, which ends the process: here that question waits.
+ * just then, which ends the process: here that question waits, also for a server that is not coming back.
  */
 export function remotePouch(url: string, auth: { username: string; password: string }): PouchDB {
   const db = new PouchDB(url, { auth });
   const info = db.info.bind(db);
-  db.info = () => until('the server answers PouchDB', info);
+  const never = new Promise<never>(() => undefined);
+  db.info = () => until('the server answers PouchDB', info).catch(() => never);
   return db;
 }
 
