@@ -107,7 +107,12 @@ async function requireOrder(name: string, id: string, rev = ''): Promise<void> {
 }
 
 interface Listed {
-  readonly rejections: readonly { readonly id: string; readonly rev: string; readonly reason: string }[];
+  readonly rejections: readonly {
+    readonly id: string;
+    readonly rev: string;
+    readonly reason: string;
+    readonly attempts: number;
+  }[];
 }
 
 const rejected = async (name: string): Promise<Listed['rejections']> =>
@@ -181,8 +186,11 @@ describe('a merge that the upstream refuses', () => {
     expect(body).toMatchObject({ synced: false, rejected: 2 });
     expect((await front.ask('POST', `${restOf(name)}/evict`, { json: {} })).status).toBe(409);
 
+    // The merged revision may have been tried once more with its tombstones.
+    const tried = (await rejected(name)).map(({ attempts }) => attempts);
     const again = await front.ask('POST', `${restOf(name)}/rejections/basket/retry`, { json: {} });
-    expect(again.body).toMatchObject({ ok: false, rejections: [{ attempts: 2 }, { attempts: 2 }] });
+    const rejections = tried.map((attempts) => ({ attempts: attempts + 1 }));
+    expect(again.body).toMatchObject({ ok: false, rejections });
     expect(tombstonesBrought(name)).toEqual([]);
     const { _rev } = (await back.ask('GET', `/${name}/_design/judge`)).body as { _rev: string };
     const before = recorder.brought.length;
