@@ -130,13 +130,13 @@ class Look {
     const merge = await this.#functionFor(document);
     if (merge === undefined) return { state: 'kept' };
     const { journal } = this.db;
-    const considered = await merge.consider(document, journal.bytes <= this.options.journal.maxBytes);
-    if (considered.kind !== 'tidy' && considered.kind !== 'unasked') return this.#act(document, considered);
-    // What is old enough makes room where there is none.
-    if ((await roomAt(journal, this.options.journal)) !== undefined) return NO_ROOM;
-    return considered.kind === 'tidy'
-      ? this.#tidy(document, considered.tombstones)
-      : this.#act(document, await merge.consider(document, true));
+    let considered = await merge.consider(document, journal.bytes <= this.options.journal.maxBytes);
+    if (considered.kind === 'tidy' || considered.kind === 'unasked') {
+      // What is old enough makes room where there is none.
+      if ((await roomAt(journal, this.options.journal)) !== undefined) return NO_ROOM;
+      if (considered.kind === 'unasked') considered = await merge.consider(document, true);
+    }
+    return this.#act(document, considered);
   }
 
   async #functionFor(document: LoadedDocument): Promise<Merge | undefined> {

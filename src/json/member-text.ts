@@ -19,6 +19,7 @@ export class MemberText {
     return this.#hasRepeated;
   }
 
+  /** Whether nothing was gathered. */
   get isEmpty(): boolean {
     return this.#to === 0 && this.#before === '';
   }

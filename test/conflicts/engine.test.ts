@@ -162,12 +162,20 @@ describe('a journal', () => {
   const FULL = 'the journal is full of what may still be undone (journal.maxSize, journal.minAge)';
   const HOUR = 3_600_000;
 
-  test('that is full of what is too young to go lets nothing be merged, until it has room', async () => {
+  /** A journal that has no room behind its only entry, of the document `a`. */
+  async function withFullJournal(): Promise<{ gateway: Gateway; journal: { maxBytes: number } }> {
     const journal = { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 };
     const gateway = await startGateway(COUNTERS, { journal });
     await use(gateway, async (db) => {
       await clash(db, 'a');
       await merged(db, 'a');
+    });
+    return { gateway, journal };
+  }
+
+  test('that is full of what is too young to go lets nothing be merged, until it has room', async () => {
+    const { gateway, journal } = await withFullJournal();
+    await use(gateway, async (db) => {
       await clash(db, 'b');
       await noted(db, { state: 'deferred', reason: FULL }, 'b');
       expect(living(db, 'b')).toEqual(['2-b', '2-a']);
@@ -181,11 +189,8 @@ describe('a journal', () => {
   });
 
   test('that is full has no function asked', async () => {
-    const journal = { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 };
-    const gateway = await startGateway(COUNTERS, { journal });
+    const { gateway } = await withFullJournal();
     await use(gateway, async (db) => {
-      await clash(db, 'a');
-      await merged(db, 'a');
       const asked = vi.spyOn(builtIns, 'consider');
       await clash(db, 'b');
       await noted(db, { noRoom: true }, 'b');
@@ -200,11 +205,8 @@ describe('a journal', () => {
   });
 
   test('lets go of what is old enough where it has no room', async () => {
-    const journal = { minAge: HOUR, maxAge: 2 * HOUR, maxBytes: 1 };
-    const gateway = await startGateway(COUNTERS, { journal });
+    const { gateway } = await withFullJournal();
     await use(gateway, async (db) => {
-      await clash(db, 'a');
-      await merged(db, 'a');
       await clash(db, 'b');
       await noted(db, { noRoom: true }, 'b');
       later(HOUR + 1);
