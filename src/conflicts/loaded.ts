@@ -168,7 +168,11 @@ export class LoadedDocument {
     const { db, record } = this;
     const unknown = revs.filter((rev) => !this.#looked.has(rev));
     if (unknown.length === 0) return;
-    const texts = await db.readMany(unknown.map((rev) => ({ record, rev })));
+    // Once it is merged they are no leaves any more.
+    const texts = await db.readMany(
+      unknown.map((rev) => ({ record, rev })),
+      true,
+    );
     for (const [at, rev] of unknown.entries()) {
       this.#looked.add(rev);
       const text = texts[at];

@@ -46,8 +46,11 @@ export class ReplicatorView extends DatabaseView {
     return this.#shown(record.id, this.inner.read(record, rev));
   }
 
-  override async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
-    const texts = await this.inner.readMany(wanted);
+  override async readMany(
+    wanted: readonly (StoredRevision | undefined)[],
+    once?: boolean,
+  ): Promise<(string | undefined)[]> {
+    const texts = await this.inner.readMany(wanted, once);
     return texts.map((text, at) => this.#shown(wanted[at]?.record.id ?? '', text));
   }
 

@@ -106,8 +106,8 @@ export class DatabaseView implements Database {
     return this.inner.read(record, rev);
   }
 
-  readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
-    return this.inner.readMany(wanted);
+  readMany(wanted: readonly (StoredRevision | undefined)[], once?: boolean): Promise<(string | undefined)[]> {
+    return this.inner.readMany(wanted, once);
   }
 
   bodyBound(wanted: StoredRevision | undefined): number {

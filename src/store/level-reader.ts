@@ -159,10 +159,15 @@ export abstract class LevelReader {
     return seq === undefined ? undefined : this.level.getSync(bodyKey(seq));
   }
 
-  async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
+  async readMany(
+    wanted: readonly (StoredRevision | undefined)[],
+    once = false,
+  ): Promise<(string | undefined)[]> {
     const found = wanted.map((one) => one && bodySeq(one.record, one.rev));
     const seqs = found.filter((seq) => seq !== undefined);
-    const texts = await this.recent.bodies(seqs, (unknown) => readTexts(this.level, unknown.map(bodyKey)));
+    const read = (all: readonly number[]): Promise<readonly (string | undefined)[]> =>
+      readTexts(this.level, all.map(bodyKey));
+    const texts = await (once ? read(seqs) : this.recent.bodies(seqs, read));
     let next = 0;
     return found.map((seq) => (seq === undefined ? undefined : texts[next++]));
   }

@@ -1,11 +1,9 @@
 import type { Work } from '../json/turns.js';
 import { blockOf } from './change-counts.js';
-import { conflictingLeaves } from './conflicts/rows.js';
 import { addTo } from './counters.js';
 import type { Epochs } from './epochs.js';
 import * as layout from './layout.js';
 import type { LivingDelta } from './positions.js';
-import type { BranchedRecord } from './recent.js';
 import type { StoredDocument } from './record.js';
 import type { WrittenRow } from './types/changes.js';
 
@@ -36,8 +34,6 @@ export interface RecordChanges {
   readonly docs: number;
   /** The same of deleted ones. */
   readonly deleted: number;
-  /** The records that are put of documents in conflict. */
-  readonly conflicting: readonly BranchedRecord[];
   /** Bytes of records that come less those that go. */
   readonly metadata: number;
 }
@@ -62,7 +58,6 @@ export function* putRecords(
   const records: string[] = [];
   const changed: string[] = [];
   const living: LivingDelta[] = [];
-  const conflicting: BranchedRecord[] = [];
   let docs = 0;
   let deleted = 0;
   let metadata = 0;
@@ -73,7 +68,6 @@ export function* putRecords(
     records.push(id);
     const put = putRecord(batch, id, after);
     metadata += put - bytes;
-    if (after !== undefined && conflictingLeaves(after) > 0) conflicting.push({ record: after, bytes: put });
     if (after?.seq === before?.seq) continue;
     changed.push(id);
     if (before !== undefined) {
@@ -93,7 +87,7 @@ export function* putRecords(
   }
   rows.sort((a, b) => a.seq - b.seq);
   for (const row of rows) batch.put(layout.changes.key(layout.seqKey(row.seq)), row.text);
-  return { rows, blocks, records, changed, living, conflicting, docs, deleted, metadata };
+  return { rows, blocks, records, changed, living, docs, deleted, metadata };
 }
 
 /** @returns its bytes */

@@ -303,13 +303,10 @@ export class Transaction implements Holder {
   /** Writes and syncs. Resolves with the new counters and the rows that joined the feed, oldest first. */
   async commit(sync: boolean): Promise<Committed> {
     const committed = await inTurns(this.#finish(this.#sizes));
-    const { gate, recent, baseLimits } = this.context;
+    const { gate, recent } = this.context;
     if (committed.records.length > 0) recent.beginWrite(committed.records);
     await gate.run(() => this.#batch.write({ sync }));
     if (committed.records.length > 0) recent.endWrite();
-    // Whoever merges them looks at them next.
-    for (const one of baseLimits === undefined ? [] : committed.conflicting)
-      recent.putBranched(one.record.id, one);
     return committed;
   }
 

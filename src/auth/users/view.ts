@@ -95,8 +95,11 @@ export class UsersView extends DatabaseView {
     return this.#shown(record, this.inner.read(record, rev));
   }
 
-  override async readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]> {
-    const texts = await this.inner.readMany(wanted);
+  override async readMany(
+    wanted: readonly (StoredRevision | undefined)[],
+    once?: boolean,
+  ): Promise<(string | undefined)[]> {
+    const texts = await this.inner.readMany(wanted, once);
     return texts.map((text, at) => {
       const record = wanted[at]?.record;
       return record && this.#shown(record, text);

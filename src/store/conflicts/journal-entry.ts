@@ -1,6 +1,6 @@
 import { quote } from '../../json/quote.js';
 import { members } from '../../json/text.js';
-import type { AttachmentForm } from '../body-facts.js';
+import type { BodyFacts } from '../body-facts.js';
 import * as layout from '../layout.js';
 import { JOURNAL } from '../state.js';
 import type { JournalEntry } from './types.js';
@@ -56,5 +56,5 @@ export function parseEntry(number: number, stored: string): JournalEntry | undef
 }
 
 /** What a leaf counts for. */
-export const leafBytes = (text: string, forms: readonly AttachmentForm[]): number =>
-  forms.reduce((sum, { length }) => sum + length, Buffer.byteLength(text));
+export const leafBytes = ({ length, attachments }: BodyFacts): number =>
+  attachments.reduce((sum, form) => sum + form.length, length);

@@ -38,9 +38,9 @@ export async function recountJournal(level: ClassicLevel, counted: BytesCount): 
   for await (const page of pagesOf(values, PAGE)) {
     for (const stored of page) {
       for (const { text } of leavesIn(stored)) {
-        const { attachments } = factsOf(text);
-        bytes += leafBytes(text, attachments);
-        await counted.addHeld(attachments);
+        const facts = factsOf(text);
+        bytes += leafBytes(facts);
+        await counted.addHeld(facts.attachments);
       }
     }
   }

@@ -135,7 +135,7 @@ export class JournalWrites {
       const { attachments } = facts;
       this.#facts.set(leaf.seq, facts);
       for (const { digest } of attachments) this.owners.addOwner(digest, journalOwner(number, leaf.rev));
-      this.#bytes += leafBytes(leaf.text, attachments);
+      this.#bytes += leafBytes(facts);
       this.#held.push({ forms: attachments, by: 1 });
     }
   }
@@ -175,9 +175,10 @@ export class JournalWrites {
   }
 
   #dropLeaf(number: number, { rev, text }: JournalLeaf): void {
-    const { attachments } = factsOf(text);
+    const facts = factsOf(text);
+    const { attachments } = facts;
     for (const form of attachments) this.owners.removeOwner(form, journalOwner(number, rev));
-    this.#bytes -= leafBytes(text, attachments);
+    this.#bytes -= leafBytes(facts);
     this.#held.push({ forms: attachments, by: -1 });
   }
 

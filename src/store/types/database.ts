@@ -47,7 +47,11 @@ export interface Database {
   read(record: DocumentRecord, rev: string): string | undefined;
   /** Characters that the body of a revision has at most, found without reading it; see body-pages.ts. */
   bodyBound(wanted: StoredRevision | undefined): number;
-  readMany(wanted: readonly (StoredRevision | undefined)[]): Promise<(string | undefined)[]>;
+  /**
+   * The same of many.
+   * @param once nobody is expected to ask for them again: they are not kept in memory, where others would have to go for them
+   */
+  readMany(wanted: readonly (StoredRevision | undefined)[], once?: boolean): Promise<(string | undefined)[]>;
   list(range: ListRange): Promise<Listing>;
   /** Whether every id names a partition, `partition:id`; so from the beginning on, and for good. */
   readonly isPartitioned: boolean;

@@ -82,7 +82,7 @@ async function checkLeaves(
       }
       for (const { rev, text } of leaves) {
         const facts = factsOf(text);
-        counted.bytes += leafBytes(text, facts.attachments);
+        counted.bytes += leafBytes(facts);
         await sizes.addHeld(facts.attachments);
         const { _id: id, _rev } = parseObject(text) ?? {};
         const named = readableAttachments(text);
