@@ -3,7 +3,7 @@ import { Command, Option } from 'commander';
 import { positive } from './arguments.js';
 import { type Figures, measure, measureBare } from './measure.js';
 import { rawCosts, syncLatency } from './raw-limit.js';
-import { type Measured, report } from './report.js';
+import { type Measured, report, reportJson } from './report.js';
 import { type Started, startCauseway, startExpressPouchDB, startFastify } from './servers.js';
 import { Target } from './target.js';
 import type { Workload } from './workload.js';
@@ -82,7 +82,7 @@ async function bench(
     for (const target of targets) await target.must('DELETE', '/bench');
   }
   process.stdout.write(report(measured, { targets, bare, raw, sync }));
-  if (json !== undefined) await writeFile(json, JSON.stringify({ sync, measured }, undefined, 2));
+  if (json !== undefined) await writeFile(json, reportJson(measured, { raw, sync }));
 }
 
 /** No server gets faster after so long. */

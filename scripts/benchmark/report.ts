@@ -18,6 +18,20 @@ export interface Surroundings {
   readonly sync: number;
 }
 
+/**
+ * The figures of every round as JSON text: `sync` in milliseconds, `raw` with microseconds of LevelDB alone by workload, and
+ * `measured`.
+ */
+export const reportJson = (
+  measured: readonly Measured[],
+  { raw, sync }: Pick<Surroundings, 'raw' | 'sync'>,
+): string =>
+  JSON.stringify(
+    { sync, raw, measured },
+    (_, value: unknown) => (value instanceof Map ? (Object.fromEntries(value) as unknown) : value),
+    2,
+  );
+
 /** A bare Fastify took so many microseconds for one GET on the machine for which limits are stated. */
 const REFERENCE = 22;
 
