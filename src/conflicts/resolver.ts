@@ -1,12 +1,13 @@
 import { isLarger } from '../json/size.js';
 import { inTurns } from '../json/turns.js';
 import type { Json } from '../selector/types.js';
-import type { ConflictRow, JournalLimits, Resolved } from '../store/conflicts/types.js';
+import type { ConflictRow, JournalLimits } from '../store/conflicts/types.js';
 import type { Database } from '../store/types/database.js';
 import { Allowance } from './allowance.js';
 import type { Considered } from './considering.js';
 import { editsOf, tombstoneEdit } from './edits.js';
 import type { TidyEntry } from './entries.js';
+import { judgesOf } from './judges.js';
 import { type BodySource, LoadedDocument, MOST_CHARACTERS, NO_BODIES } from './loaded.js';
 import type { Merge, MergeRule } from './rules.js';
 import { type ConflictState, parseState, stateText } from './states.js';
@@ -64,7 +65,8 @@ export class Resolver {
   }
 
   /** When a conflict of which something is noted is to be looked at again. */
-  async #dueOf(db: Database, { state, since, noRoom }: ConflictState): Promise<number> {
+  async #dueOf(db: Database, { state, since, noRoom, refusedBy }: ConflictState): Promise<number> {
+    if (refusedBy !== undefined) return refusedBy === judgesOf(db) ? Infinity : 0;
     if (noRoom === true) return (await roomAt(db.journal, this.options.journal)) ?? 0;
     return state === 'waiting' ? since + this.options.limits.patience : Infinity;
   }
@@ -78,10 +80,13 @@ interface Noted {
   readonly isOverdue: boolean;
 }
 
+/** Why a document stays in conflict. */
+type Left = Omit<ConflictState, 'since' | 'rule'>;
+
 /** What a look at a document leads to. */
 type Next =
   /** The document changed, or what is left may have to be merged: it is looked at again. */
-  'again' | 'done' | Omit<ConflictState, 'since' | 'rule'>;
+  'again' | 'done' | Left;
 
 /** One document that is looked at until nothing more is to be done. */
 class Look {
@@ -195,18 +200,17 @@ class Look {
     keeps: readonly string[],
   ): Promise<Next> {
     const writes = { id: document.record.id, ifLeaves: document.live, edits };
-    return nextOf(await this.db.resolve(writes, { journal: { text, keeps: document.kept(keeps) } }));
+    // Before they are asked: others may be there by the time they answered.
+    const refusedBy = judgesOf(this.db);
+    const written = await this.db.resolve(writes, { journal: { text, keeps: document.kept(keeps) } });
+    if (written.kind === 'changed') return 'again';
+    if (written.kind === 'written') return 'done';
+    const { edit, error } = written;
+    return { ...deferred(`${edit.id} may not be written: ${error.reason}`), refusedBy };
   }
 }
 
-function nextOf(written: Resolved): Next {
-  if (written.kind === 'changed') return 'again';
-  if (written.kind === 'written') return 'done';
-  const { edit, error } = written;
-  return deferred(`${edit.id} may not be written: ${error.reason}`);
-}
-
-const deferred = (reason: string, paths?: readonly string[]): Next => ({
+const deferred = (reason: string, paths?: readonly string[]): Left => ({
   state: 'deferred',
   reason,
   ...(paths !== undefined && { paths }),

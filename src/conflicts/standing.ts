@@ -8,6 +8,9 @@ export const LISTED_STATES = ['deferred', 'waiting', 'undone', 'kept', 'open'] a
   ConflictState['state'] | 'open'
 )[];
 
+/** The rule of a database, of which only counts which one it is. */
+export type WhichRule = Pick<MergeRule, 'version'>;
+
 /** What becomes of a conflict, as it is shown. */
 export interface Standing {
   /** `resolved`: there is at most one leaf left, in feeds alone. */
@@ -20,7 +23,7 @@ export interface Standing {
 }
 
 /** @param rule of its database; undefined where all conflicts are kept */
-export function standingOf({ state }: Pick<ConflictRow, 'state'>, rule: MergeRule | undefined): Standing {
+export function standingOf({ state }: Pick<ConflictRow, 'state'>, rule: WhichRule | undefined): Standing {
   const noted = parseState(state);
   // What another rule made of it does not count any more.
   if (noted === undefined || noted.rule !== rule?.version) return rule === undefined ? KEPT : OPEN;
@@ -48,7 +51,7 @@ export interface ListedConflict extends Standing {
 export async function listed(
   db: Database,
   rows: readonly ConflictRow[],
-  rule: MergeRule | undefined,
+  rule: WhichRule | undefined,
 ): Promise<ListedConflict[]> {
   const records = await db.getMany(rows.map(({ id }) => id));
   return rows.flatMap((row, at) => {

@@ -10,6 +10,8 @@ export interface ConflictState {
   readonly paths?: readonly string[];
   /** It is looked at again when the journal has room. */
   readonly noRoom?: true;
+  /** `judgesOf` those who refused what was to be written: it is looked at again when there are others. */
+  readonly refusedBy?: string;
   /** Since when, in milliseconds since 1970. */
   readonly since: number;
   /** Version of the rule by which that was decided. */

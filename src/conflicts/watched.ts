@@ -1,4 +1,5 @@
 import type { Database } from '../store/types/database.js';
+import type { Rules } from '../store/types/rules.js';
 import type { MergeRule } from './rules.js';
 
 /** Rows that are to be looked at again. */
@@ -16,8 +17,9 @@ const LONGEST_WAIT = 2_147_483_647;
 
 /** How far the conflicts of one database were looked at. */
 export class Watched {
-  /** The life of the database and the rule for which `#since` counts. */
+  /** The life of the database, the rule, and who judges what is written, for which `#since` counts. */
   #key = '';
+  #rules: Rules | undefined;
   #since = 0;
   #state: 'idle' | 'queued' | 'running' = 'idle';
   /** It was wanted while it ran. */
@@ -38,7 +40,7 @@ export class Watched {
 
   /** Whether there is nothing in conflict behind what was looked at. */
   isUpTo(db: Database, rule: MergeRule): boolean {
-    if (this.#key !== keyOf(db, rule)) return false;
+    if (this.#key !== keyOf(db, rule) || this.#rules !== db.rules) return false;
     const { count, noted } = db.conflicts;
     return count === noted || this.#since >= db.updateSeq;
   }
@@ -58,11 +60,12 @@ export class Watched {
     this.#hasMore = false;
   }
 
-  /** Where to go on: at the beginning, if it is another database or another rule. */
+  /** Where to go on: at the beginning, if it is another database, or there are other rules. */
   since(db: Database, rule: MergeRule): number {
     const key = keyOf(db, rule);
-    if (key !== this.#key) this.#since = 0;
+    if (key !== this.#key || this.#rules !== db.rules) this.#since = 0;
     this.#key = key;
+    this.#rules = db.rules;
     this.#since = Math.min(this.#since, this.#rewind);
     this.#rewind = Infinity;
     return this.#since;

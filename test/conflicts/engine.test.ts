@@ -464,10 +464,12 @@ describe('a conflict that a rule cannot resolve', () => {
     });
   });
 
-  test('is noted where the merged document may not be written', async () => {
+  test('is noted where the merged document may not be written, until other functions judge it', async () => {
+    let refuses = true;
     class Refusing extends DatabaseView {
       override resolve(writes: ResolvingWrites, options?: ResolveOptions): Promise<Resolved> {
-        const judge = { judge: () => Promise.resolve(writes.edits.map(() => forbidden('not so'))) };
+        const said = refuses ? forbidden('not so') : undefined;
+        const judge = { judge: () => Promise.resolve(writes.edits.map(() => said)) };
         return this.inner.resolve(writes, { ...options, judge });
       }
     }
@@ -477,6 +479,12 @@ describe('a conflict that a rule cannot resolve', () => {
       await clash(db);
       await noted(db, { state: 'deferred', reason: 'a may not be written: not so' });
       expect(db.journal.count).toBe(0);
+      const look = vi.spyOn(db.conflicts, 'rows');
+      await put(db, { _id: '_design/other', views: {} });
+      expect(look).not.toHaveBeenCalled();
+      refuses = false;
+      await put(db, { _id: '_design/d', _rev: db.get('_design/d')?.winner, validate_doc_update: 'f' });
+      await merged(db);
     });
   });
 

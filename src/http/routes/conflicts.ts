@@ -72,13 +72,18 @@ function stateOf(text: string | undefined): string | undefined {
   throw badRequest(`state must be one of ${LISTED_STATES.join(', ')}`);
 }
 
-/** Documents as they come to be in conflict, and as they come to be in none. */
+/**
+ * Documents as they come to be in conflict, and as they come to be in none. What becomes of them without a change is not told
+ * again, so that those in one state cannot be asked for.
+ */
 async function follow(
   exchange: Exchange,
   db: Database,
   feed: ChangesQuery['feed'],
   since: number,
 ): Promise<void> {
+  if (exchange.parameter('state') !== undefined)
+    throw badRequest('A feed tells of conflicts in all states: those in one state are listed without it.');
   const { changesTimeout } = exchange.server.config.limits;
   const heartbeat = heartbeatOf(exchange, exchange.parameter('heartbeat'));
   const lifetime = lifetimeOf(exchange, feed);
@@ -96,6 +101,6 @@ async function follow(
     // They are told as they are; how many of the database's rows follow is nothing to their readers.
     retell: (row) => row,
   };
-  const changes = new ConflictChanges(db, ruleOf(exchange, db));
+  const changes = new ConflictChanges(db, () => ruleOf(exchange, db));
   await sendFeed(exchange, db, query, (signal) => openFeed(changes, query, signal));
 }

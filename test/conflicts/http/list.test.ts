@@ -1,6 +1,8 @@
 import http from 'node:http';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { ConflictChanges } from '../../../src/conflicts/changes.js';
 import { MergeRule } from '../../../src/conflicts/rules.js';
+import type { WhichRule } from '../../../src/conflicts/standing.js';
 import { stateText } from '../../../src/conflicts/states.js';
 import { startApp, type TestApp } from '../../http/app.js';
 import { until } from '../../system/support/wait.js';
@@ -137,6 +139,43 @@ describe('a feed of conflicts', () => {
     await clash(app, 'fed', 'b');
     const { body } = await app.request('GET', path('fed', '?feed=longpoll'));
     expect((body as { results: { id: string }[] }).results.map(({ id }) => id)).toEqual(['b']);
+  });
+
+  test('tells that a purge made an end of one', async () => {
+    await app.request('PUT', '/purged');
+    for (const id of ['p', 'q']) await clash(app, 'purged', id);
+    const { last_seq: since } = await list('purged');
+    const purge = await app.request('POST', '/purged/_purge', { json: { p: [nodeOf('b')] } });
+    expect(purge.status).toBe(201);
+    const { body } = await app.request('GET', path('purged', `?feed=longpoll&since=${since}`));
+    expect(body).toMatchObject({ results: [{ id: 'p', leaves: 1, state: 'resolved' }] });
+  });
+
+  test('goes by the rule that holds when it tells of one', async () => {
+    await app.request('PUT', '/ruled');
+    await app.databases.use('ruled', async (db) => {
+      const told = async (changes: ConflictChanges, since: number): Promise<unknown[]> => {
+        const rows: unknown[] = [];
+        for await (const page of changes.changes({ since }))
+          for (const { text } of page) rows.push(JSON.parse(text) as unknown);
+        return rows;
+      };
+      const rules: WhichRule[] = [];
+      const changes = new ConflictChanges(db, () => rules[0]);
+      await clash(app, 'ruled', 'a');
+      expect(await told(changes, 1)).toMatchObject([{ id: 'a', state: 'kept' }]);
+      rules.push({ version: 'another' });
+      expect(await told(changes, 1)).toMatchObject([{ id: 'a', state: 'open' }]);
+      expect(await told(changes, 0)).toMatchObject([{ id: 'a', state: 'open' }]);
+    });
+  });
+
+  test('cannot be of those in one state: what becomes of them is not told again', async () => {
+    for (const feed of ['longpoll', 'continuous', 'eventsource']) {
+      const { status, body } = await app.request('GET', path('fed', `?feed=${feed}&state=deferred`));
+      expect(status).toBe(400);
+      expect(body).toMatchObject({ reason: expect.stringContaining('in all states') as string });
+    }
   });
 
   test('ends after its time, shows that it is alive, and is freed when its client leaves', async () => {
