@@ -1,5 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { emptyListQuery } from '../../src/http/list-query.js';
+import { documentTable } from '../../src/http/routes/all-docs.js';
 import type { Database } from '../../src/store/types/database.js';
 import { startApp, type Answer, type TestApp } from './app.js';
 
@@ -58,6 +60,29 @@ describe('while a long body is read', () => {
     await it.request('GET', '/').finally(() => answered.push('short'));
     expect(await long).toMatchObject({ status: 200, body: { results: [] } });
     expect(answered).toEqual(['short', 'long']);
+  });
+});
+
+test('many keys of documents in memory are looked up in turns, however fast the answer is taken', async () => {
+  const count = 200_000;
+  await it.request('PUT', '/listed');
+  await it.request('PUT', '/listed/a', { json: {} });
+  await it.databases.use('listed', async (db) => {
+    const query = { ...emptyListQuery(), keys: Array<string>(count).fill('a') };
+    const { pages } = await documentTable(db, '_all_docs', query, () => '');
+    let rounds = 0;
+    let going = true;
+    const goRound = (): void => {
+      rounds++;
+      if (going) setImmediate(goRound);
+    };
+    goRound();
+    let rows = 0;
+    for await (const page of pages) rows += page.length;
+    going = false;
+    expect(rows).toBe(count);
+    // The first page alone is read from the disk.
+    expect(rounds).toBeGreaterThan(10);
   });
 });
 

@@ -1,6 +1,7 @@
 import type { AddResource } from './index.js';
 import { conflictsOf } from '../../changes/rows.js';
 import { valuesInTurns } from '../../json/text.js';
+import { Turns } from '../../json/turns.js';
 import { BodyPages, type Read } from '../../store/body-pages.js';
 import type { DocumentExtras } from '../../store/document.js';
 import { requireColon } from '../../store/partitions.js';
@@ -228,7 +229,10 @@ async function* keyedPages(
   query: ListQuery,
 ): AsyncGenerator<readonly Read<Keyed>[]> {
   const bodies = new BodyPages(db);
+  // What is in memory is there without waiting for it, and clients on the same machine take what they are sent as fast.
+  const turns = new Turns();
   for (let at = 0; at < keys.length; at += PAGE) {
+    await turns.pass();
     const part = keys.slice(at, at + PAGE);
     const records = await db.getMany(part.map((key) => (typeof key === 'string' ? key : '')));
     const found = part.map((key, index) => ({ key, record: records[index] }));
