@@ -21,6 +21,8 @@ export type Chosen =
       /** As that of a `Content`. */
       readonly body: string;
       readonly attachments: ReadonlyMap<string, NamedAttachment>;
+      /** The leaf that they edited, where they say which. */
+      readonly seen?: string;
     };
 
 export interface ByHand {
@@ -56,6 +58,8 @@ export async function resolveByHand(
   const document = new LoadedDocument(db, record);
   if (document.live.length < 2) throw conflict('The document is in no conflict.');
   if (leaves !== undefined && !areSame(leaves, document.live)) throw conflict();
+  if (chosen.kind === 'merge' && chosen.seen !== undefined && !document.live.includes(chosen.seen))
+    throw conflict();
   if (document.bound > MOST_CHARACTERS) throw leavesTooLarge();
   await document.read(document.live);
   const versions = document.live.map((rev) => versionOf(document, rev));

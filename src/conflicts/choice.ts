@@ -56,9 +56,11 @@ async function readMerged(text: string, id: string, limits: DocumentLimits): Pro
   if (members === undefined) throw badRequest('Document must be a JSON object');
   const attachments = readAttachments(members.get('_attachments'));
   members.delete('_attachments');
+  const rev = members.get('_rev');
+  const seen = rev === undefined ? undefined : parseRev(JSON.parse(rev));
   const rest = Array.from(members, ([name, value]) => `${quote(name)}:${value}`).join(',');
   const { deleted, body } = await parseDocument(`{${rest}}`, { ...limits, id, newEdits: true });
-  return { kind: 'merge', deleted, body, attachments };
+  return { kind: 'merge', deleted, body, attachments, ...(seen !== undefined && { seen }) };
 }
 
 function readAttachments(text = '{}'): ReadonlyMap<string, NamedAttachment> {

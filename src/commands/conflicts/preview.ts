@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { exitCodes, StartError } from '../../config/exit.js';
 import { ForeignError } from '../../conflicts/sources/cage.js';
@@ -41,12 +42,16 @@ export async function preview(command: ConflictsCommand): Promise<void> {
 const bodyOf = (name: string): string =>
   name.includes('/') ? JSON.stringify({ design: name }) : JSON.stringify({ function: name });
 
-const moduleAt = (file: string): ModuleProcess =>
-  new ModuleProcess({
-    file: path.resolve(file),
+/** @throws StartError where there is no such file */
+function moduleAt(name: string): ModuleProcess {
+  const file = path.resolve(name);
+  if (!existsSync(file)) throw new StartError([`${name} is not there`], exitCodes.noInput);
+  return new ModuleProcess({
+    file,
     limits: { timeout: TIMEOUT },
     onLog: (line) => process.stderr.write(`${printable(line)}\n`),
   });
+}
 
 const atServer =
   (access: ServerAccess, body: string): Try =>

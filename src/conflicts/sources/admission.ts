@@ -102,7 +102,7 @@ class Admission {
 
 function about(what: string, { leaves }: ConflictText): string {
   const shown = leaves.map(({ content: { body } }) => `{${body}}`).join(' ');
-  return `${what} (of a conflict of ${shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown})`;
+  return `${what} (tested with a conflict of ${shown.length > SHOWN ? `${shown.slice(0, SHOWN)}…` : shown})`;
 }
 
 /** JSON text with the members of all objects the other way round. */

@@ -1,8 +1,9 @@
 import type { AddResource } from './index.js';
 import { parseEntry } from '../../conflicts/entries.js';
 import { undo } from '../../conflicts/undo.js';
-import { noEntry } from '../../errors.js';
+import { badRequest, noEntry } from '../../errors.js';
 import { quote } from '../../json/quote.js';
+import { membersInTurns } from '../../json/text.js';
 import { STUBS, shownText } from '../../store/attachments/text.js';
 import type { JournalEntry } from '../../store/conflicts/types.js';
 import type { Database } from '../../store/types/database.js';
@@ -71,8 +72,19 @@ function resultText(db: Database, id: string, rev: string): string {
 
 /** Puts the leaves of an entry back. */
 async function undoEntry(exchange: Exchange, db: Database): Promise<void> {
+  await requireNothing(exchange);
   const { revs, entry } = await undo(db, numberOf(exchange), exchange.user.name);
   exchange.json(201, JSON.stringify({ ok: true, revs, journal: entry }));
+}
+
+/** Nothing may be said of how: who thinks that it is heeded is to learn that it is not. @throws CouchError 400 */
+async function requireNothing(exchange: Exchange): Promise<void> {
+  const text = await exchange.bodyText();
+  if (text.trim() === '') return;
+  const members = await membersInTurns(text);
+  if (members === undefined) throw badRequest('Request body must be a JSON object');
+  const [name] = members.keys();
+  if (name !== undefined) throw badRequest(`There is no member ${quote(name)} of an undo.`);
 }
 
 const shown = ({ number, id, time, text }: JournalEntry): object => ({

@@ -82,6 +82,11 @@ describe('causeway conflicts', () => {
     ['a document that is not there', { about: 'nowhere', delete: true }, exitCodes.noInput],
     ['other leaves', { delete: true, ifLeaves: [a] }, exitCodes.findings],
     ['no entry', { action: 'undo', about: '99' }, exitCodes.noInput],
+    [
+      'a module that is not there',
+      { action: 'preview', about: undefined, functionName: './nowhere.mjs' },
+      exitCodes.noInput,
+    ],
     ['no number of one', { action: 'undo', about: undefined }, exitCodes.usage],
   ])('says what is wrong about %s', async (_, said, exitCode) => {
     await clash('kept', 'wrong');

@@ -229,7 +229,14 @@ describe('a conflict is resolved', () => {
     expect((await resolve({ leaf: a })).status).toBe(409);
   });
 
+  test('with a body of a leaf that it has, where the body says of which', async () => {
+    expect((await resolve({ doc: { _rev: base, n: 3 } })).status).toBe(409);
+    expect(await show()).toMatchObject({ state: 'kept', journal: [] });
+    expect((await resolve({ doc: { _rev: a, n: 3 } })).status).toBe(201);
+  });
+
   test.each<[object, RegExp]>([
+    [{ doc: { _rev: 'x' } }, /Invalid rev/],
     [{}, /One of leaf, doc, delete/],
     [{ leaf: a, delete: true }, /One of/],
     [{ leaf: a, more: 1 }, /no member "more"/],

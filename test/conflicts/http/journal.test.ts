@@ -103,6 +103,18 @@ describe('an entry is undone', () => {
     expect(undone.body).toMatchObject({ kind: 'undo', by: 'dbadmin', entry: number, revs, result: null });
   });
 
+  test('not with anything that would not be heeded', async () => {
+    const number = await resolved('heeded', { leaf: a });
+    const ask = (text: string): Promise<Answer> =>
+      app.request('POST', `${JOURNAL}/${number}/undo`, {
+        as: 'dbadmin',
+        text,
+        headers: { 'content-type': 'application/json' },
+      });
+    for (const text of ['{"ifLeaves":[]}', '[]', '{broken']) expect((await ask(text)).status, text).toBe(400);
+    expect((await ask('')).status).toBe(201);
+  });
+
   test('not twice, and not where the document has changed since', async () => {
     const number = await resolved('once', { leaf: a });
     expect((await undo(number)).status).toBe(201);
