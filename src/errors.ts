@@ -38,6 +38,15 @@ export const noEntry = (): CouchError => notFound('There is no such entry in the
 export const databaseMissing = (): CouchError => notFound('Database does not exist.');
 export const conflict = (reason = 'Document update conflict.'): CouchError =>
   new CouchError(409, 'conflict', reason);
+export const illegalDatabaseName = (name: string): CouchError =>
+  new CouchError(
+    400,
+    'illegal_database_name',
+    `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters ` +
+      `_, $, (, ), +, -, and / are allowed. Must begin with a letter.`,
+  );
+export const databaseNameTooLong = (name: string): CouchError =>
+  new CouchError(400, 'database_name_too_long', `At least one path segment of \`${name}\` is too long.`);
 export const databaseExists = (): CouchError =>
   new CouchError(412, 'file_exists', 'The database could not be created, the file already exists.');
 export const missingStub = (id: string, name: string): CouchError =>

@@ -1,4 +1,6 @@
 import { parseBasic } from '../auth/basic.js';
+import { CouchError } from '../errors.js';
+import { requireDatabaseName } from '../store/names.js';
 import { InvalidReplication } from './invalid.js';
 
 /** One side of a replication, as it was named. */
@@ -30,13 +32,28 @@ export function parseEndpoint(value: unknown, resolve?: NameResolver): Endpoint 
 
 function named(name: string, resolve: NameResolver | undefined): Endpoint {
   if (resolve === undefined) throw InvalidReplication.error('local_endpoints_not_supported');
+  requireName(name);
   return resolve(name);
 }
 
 /** CouchDB takes a name in an object where it takes names. */
 function namedBesides(name: string, resolve: NameResolver | undefined): Endpoint {
   if (resolve === undefined) throw InvalidReplication.endpoint();
+  requireName(name);
   return resolve(name);
+}
+
+/** What may be told of a misspelt name: it cannot be a URL of whatever form, which may hold a password. */
+const TELLABLE = /^[\w .$()+/-]{0,1000}$/;
+
+/** What no database may be called is an error in itself, not one that is not there. @throws InvalidReplication */
+function requireName(name: string): void {
+  if (!TELLABLE.test(name)) throw InvalidReplication.endpoint();
+  try {
+    requireDatabaseName(name);
+  } catch (error) {
+    throw error instanceof CouchError ? InvalidReplication.because(error) : error;
+  }
 }
 
 const isUrl = (text: string): boolean => /^https?:\/\//i.test(text);
@@ -141,11 +158,13 @@ export function withoutCredentials(value: unknown): unknown {
   return { ...Object.fromEntries(shown), ...(url !== undefined && { url: withoutCredentials(url) }) };
 }
 
-/** The name and password may hold anything where the URL is none. */
-function withoutUserinfo(text: string): string {
-  if (!URL.canParse(text)) return text.includes('@') ? text.slice(text.lastIndexOf('@') + 1) : text;
-  const url = new URL(text);
-  if (url.username === '' && url.password === '') return text;
+/** The name and password may hold anything, and stand anywhere, where the URL is none or of an unknown scheme. */
+function withoutUserinfo(text: string): string | null {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const isBare = url?.username === '' && url.password === '';
+  if (isBare && isUrl(text)) return text;
+  if (url === undefined || isBare)
+    return text.includes('@') ? text.slice(text.lastIndexOf('@') + 1) : TELLABLE.test(text) ? text : null;
   url.username = url.password = '';
   return url.href;
 }
@@ -154,7 +173,8 @@ function withoutUserinfo(text: string): string {
 export function shownUrl(value: unknown): string | null {
   const text = isObject(value) ? value.url : value;
   if (typeof text !== 'string') return null;
-  if (!isUrl(text)) return typeof value === 'string' && !text.includes('@') ? text : null;
+  // What is no name may be a URL of an unknown scheme, with a password somewhere.
+  if (!isUrl(text)) return typeof value === 'string' && TELLABLE.test(text) ? text : null;
   try {
     return remote(text, {}).url;
   } catch {

@@ -314,6 +314,52 @@ test('credentials are shown to nobody but the owner and admins, and stand in no 
   expect(log).not.toContain(Buffer.from(jan).toString('base64').slice(0, -4));
 });
 
+describe('a URL that is none, or of an unknown scheme', () => {
+  const misspelt = [
+    `htpp://jan:${SECRET}@host.example/db`,
+    `ftp://jan:${SECRET}@host.example/db`,
+    `http:/jan:${SECRET}@host.example/db`,
+    ` https://jan:${SECRET}@host.example/db`,
+    `https//jan:${SECRET}@host.example/db`,
+    `jan:${SECRET}@host.example/db`,
+    `${SECRET}@host.example/db`,
+    `htpp:host.example/db?password=${SECRET}`,
+    `htpp%3A%2F%2Fjan%3A${SECRET}%40host.example`,
+  ];
+  const invalid = { error: 'invalid_replication', reason: 'endpoint has an invalid url' };
+
+  it.each(misspelt)('is no name of a database, and told to nobody: %j', async (url) => {
+    for (const given of [url, { url }])
+      for (const sides of [
+        { source: 'source', target: given },
+        { source: given, target: 'target' },
+      ])
+        for (const more of [{}, { create_target: true }, { continuous: true }, { cancel: true }]) {
+          const { status, body } = await server.ask('POST', '/_replicate', { json: { ...sides, ...more } });
+          expect({ status, body }).toEqual({ status: 400, body: invalid });
+        }
+  });
+
+  it.each(misspelt)('makes no document, and is not shown of one that failed: %j', async (url) => {
+    for (const source of [url, { url }]) {
+      const json = { source, target: urlOf('target', jan) };
+      const { status, body } = await server.ask('PUT', path(), { as: jan, json });
+      expect(status).toBe(403);
+      expect(JSON.stringify(body)).not.toContain(SECRET);
+    }
+    const failed = { source: url, target: { url }, _replication_state: 'failed' };
+    expect((await put(jan, failed)).status).toBe(201);
+    expect(await shown()).toMatchObject({ source: null, target: null, state: 'failed' });
+    expect(JSON.stringify(await read(kim))).not.toContain(SECRET);
+  });
+
+  it('stands in no log, no task and no job', async () => {
+    for (const url of ['/_active_tasks', '/_scheduler/jobs?limit=1000', '/_scheduler/docs'])
+      expect(JSON.stringify((await server.ask('GET', url)).body), url).not.toContain(SECRET);
+    expect(lines.join('\n')).not.toContain(SECRET);
+  });
+});
+
 test('credentials cannot be found by their index, nor stand in a bookmark', async () => {
   await put(jan, secretive());
   const index = { index: { fields: ['source'] }, ddoc: 'sources', name: 'x' };

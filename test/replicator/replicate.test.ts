@@ -138,6 +138,50 @@ describe('_replicate', () => {
   });
 });
 
+describe('a name that no database may have', () => {
+  it.each(['', 'UPPER', '_x', '1a', 'a b', 'a.b'])('is refused as such: %j', async (name) => {
+    const answer = {
+      status: 400,
+      body: {
+        error: 'illegal_database_name',
+        reason: expect.stringMatching(
+          `^Name: '${name}'\\. Only lowercase characters .* begin with a letter\\.$`,
+        ) as unknown,
+      },
+    };
+    for (const create_target of [true, false]) {
+      expect(await replicate({ source: 'source', target: name, create_target })).toMatchObject(answer);
+      expect(await replicate({ source: 'source', target: { url: name }, create_target })).toMatchObject(
+        answer,
+      );
+      expect(await replicate({ source: name, target: 'target', create_target })).toMatchObject(answer);
+    }
+  });
+
+  it('may be too long, and is said as long as it is not much too long', async () => {
+    const target = 'a'.repeat(300);
+    expect(await replicate({ source: 'source', target, create_target: true })).toMatchObject({
+      status: 400,
+      body: { error: 'database_name_too_long' },
+    });
+    expect((await replicate({ source: 'source', target: 'A'.repeat(5000) })).body).toEqual({
+      error: 'invalid_replication',
+      reason: 'endpoint has an invalid url',
+    });
+  });
+
+  it('is told from one of a database that is not there', async () => {
+    for (const name of ['nosuch', 'no/such$()+-1_', '_global_changes'])
+      expect(await replicate({ source: 'source', target: name })).toMatchObject({
+        status: 500,
+        body: {
+          error: 'db_not_found',
+          reason: `could not open ${server.gateway.url}/${encodeURIComponent(name)}/`,
+        },
+      });
+  });
+});
+
 describe('a continuous replication', () => {
   const continuous = () => ({ source: 'source', target: 'target', continuous: true, doc_ids });
 

@@ -104,6 +104,11 @@ describe('an endpoint', () => {
     ['http://u:p@w@a.example/x', 'http://a.example/x'],
     ['http://a.example/x', 'http://a.example/x'],
     ['http://u:p@@:/', ':/'],
+    ['http://a.example/x@y', 'http://a.example/x@y'],
+    ['htpp://u:p@a.example/x', 'htpp://a.example/x'],
+    ['htpp:u:p@a.example/x', 'a.example/x'],
+    ['u:p@a.example/x', 'a.example/x'],
+    ['htpp:a.example/x?password=p', null],
     ['a-name', 'a-name'],
     [
       { url: 'http://u:p@a.example/x', headers: { a: 'b' }, auth: {}, more: 1 },
@@ -121,6 +126,8 @@ describe('an endpoint', () => {
     ['http://u:p:q/w', null],
     ['a-name', 'a-name'],
     ['u:p@x', null],
+    ['htpp://a.example/x', null],
+    ['htpp:u:p', null],
     [null, null],
     [{ secret: 1 }, null],
   ])('%j is shown by the scheduler without credentials', (value, shown) => {

@@ -1,9 +1,9 @@
 import { databaseInfo } from './info.js';
 import type { AddResource } from './index.js';
 import { USERS } from '../../auth/users/ids.js';
-import { badRequest, CouchError, databaseExists, databaseMissing } from '../../errors.js';
+import { badRequest, databaseExists, databaseMissing } from '../../errors.js';
 import { parseDocument } from '../../store/document.js';
-import { isDatabaseName } from '../../store/names.js';
+import { requireDatabaseName } from '../../store/names.js';
 import type { Database } from '../../store/types/database.js';
 import type { DatabaseProperties } from '../../store/types/properties.js';
 import type { Exchange } from '../exchange.js';
@@ -31,12 +31,10 @@ async function show(exchange: Exchange, db: Database): Promise<void> {
   exchange.json(200, await databaseInfo(db));
 }
 
-const NAME = /^[a-z][a-z0-9_$()+/-]*$/;
-
 async function create(exchange: Exchange): Promise<void> {
   const properties = readOptions(exchange);
   const name = exchange.param('db');
-  if (!isDatabaseName(name)) throw NAME.test(name) ? tooLong(name) : illegalName(name);
+  requireDatabaseName(name);
   const { databases, mirrors, users } = exchange.server;
   if (mirrors.isMirrored(name)) await mirrors.control.create(name, parametersOf(exchange));
   else if (!(await databases.create(name, properties))) throw databaseExists();
@@ -75,17 +73,6 @@ function parametersOf(exchange: Exchange): Readonly<Record<string, string>> {
   });
   return Object.fromEntries(given) as Record<string, string>;
 }
-
-const illegalName = (name: string): CouchError =>
-  new CouchError(
-    400,
-    'illegal_database_name',
-    `Name: '${name}'. Only lowercase characters (a-z), digits (0-9), and any of the characters ` +
-      `_, $, (, ), +, -, and / are allowed. Must begin with a letter.`,
-  );
-
-const tooLong = (name: string): CouchError =>
-  new CouchError(400, 'database_name_too_long', `At least one path segment of \`${name}\` is too long.`);
 
 async function remove(exchange: Exchange): Promise<void> {
   if (exchange.parameter('rev') !== undefined) {
