@@ -26,6 +26,20 @@ export function isRefusal({ status }: CouchError): boolean {
   return status === 400 || status === 401 || status === 403 || status === 413;
 }
 
+/** Of the answers with 400 those that are about what a document is: nothing else says them, and not for a moment. */
+const ABOUT_DOCUMENTS = new Set([
+  'bad_request',
+  'compilation_error',
+  'doc_validation',
+  'illegal_docid',
+  'illegal_partition',
+  'invalid_design_doc',
+]);
+
+/** Whether a target says no to one document in a way that it would repeat: there is no doubt about it. */
+export const isCertain = ({ status, error }: CouchError): boolean =>
+  status === 400 && ABOUT_DOCUMENTS.has(error);
+
 /** The failure of one document in the form in which it is reported. */
 export function asCouchError(error: unknown): CouchError {
   if (error instanceof CouchError) return error;

@@ -1,6 +1,6 @@
 import { CouchError } from '../errors.js';
 import { BatchSize } from './batch-size.js';
-import { asCouchError, isRefusal, meaningOf } from './failures.js';
+import { asCouchError, isCertain, isRefusal, meaningOf } from './failures.js';
 import type { RevisionText, Side, WriteFailure } from './peer.js';
 import type { Course } from './course.js';
 import type { RunContext } from './run-context.js';
@@ -118,7 +118,7 @@ export class Writing {
       await this.write(piece.slice(middle), course, onMissingStub);
     } else if (error.status === 412) {
       onMissingStub(only);
-    } else if (isRefusal(error) && doubts < DOUBTS) {
+    } else if (isRefusal(error) && !isCertain(error) && doubts < DOUBTS) {
       await this.context.retrying.pause(doubts + 1, error);
       await this.write(piece, course, onMissingStub, doubts + 1);
     } else {

@@ -330,6 +330,62 @@ describe('what a target refuses', () => {
     expect(await idsOf(target)).toHaveLength(19);
   });
 
+  describe('by a partitioned database', () => {
+    const mixed = async (): Promise<Peer> => {
+      const source = await filled(here(), 300);
+      await source.write(
+        ['a:1', 'b:2', '_design/d', 'a:', ':1'].map((id) => revision(id, [hash(id.length.toString())])),
+        never,
+      );
+      return source;
+    };
+    const partitioned = async (peer: Peer): Promise<Peer> => {
+      const name = peer.name.split('/').at(-2) ?? '';
+      await app.databases.create(name, { partitioned: true });
+      return peer;
+    };
+
+    it.each(['here', 'behind HTTP'])('is told at once, and the others are written: %s', async (where) => {
+      const source = await mixed();
+      const target = await partitioned(where === 'here' ? here() : behind());
+      let requests = 0;
+      const counted = altered(target, {
+        write: (documents, signal) => {
+          requests++;
+          return target.write(documents, signal);
+        },
+      });
+      const refused: Refusal[] = [];
+      const repeated: Error[] = [];
+      const { checkpoint } = await start(
+        source,
+        counted,
+        {},
+        {
+          listener: {
+            onRefused: (refusal) => void refused.push(refusal),
+            onRetry: (error) => void repeated.push(error),
+          },
+        },
+      ).done;
+      expect(await idsOf(target)).toEqual(['_design/d', 'a:1', 'b:2']);
+      expect(refused).toHaveLength(302);
+      expect(new Set(refused.map(({ id }) => id)).size).toBe(302);
+      const reasonOf = (id: string) => refused.find((one) => one.id === id)?.error;
+      expect(reasonOf('doc7')).toMatchObject({
+        error: 'illegal_docid',
+        reason: expect.stringContaining('partition:id') as string,
+      });
+      expect(reasonOf('a:')).toMatchObject({ error: 'illegal_docid' });
+      expect(reasonOf(':1')).toMatchObject({ error: 'illegal_partition' });
+      expect(repeated).toEqual([]);
+      // Nobody is asked twice about the same document alone.
+      expect(requests).toBeLessThan(where === 'here' ? 5 : 2 * 305);
+      expect(checkpoint?.history[0]).toMatchObject({ doc_write_failures: 302, docs_written: 3 });
+      expect((await start(source, target).done).noChanges).toBe(true);
+    });
+  });
+
   it('with its attachments is asked about twice, for the first no may have been the account’s', async () => {
     const [source, target] = [await filled(here(), 0), here()];
     const attachments = [following('a', Buffer.from('bytes'))];

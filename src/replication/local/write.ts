@@ -4,6 +4,7 @@ import { inTurns, type Work } from '../../json/turns.js';
 import type { FollowingAttachment } from '../../multipart/writer.js';
 import { decoded, type GivenAttachment } from '../../store/attachments/given.js';
 import { isWhole, type ParsedDocument, readDocument } from '../../store/document.js';
+import { requireInPartition } from '../../store/partitions.js';
 import type { AttachmentStaging } from '../../store/types/attachments.js';
 import type { Database } from '../../store/types/database.js';
 import type { AttachmentEdit, DocumentEdit, WriteOptions } from '../../store/types/edits.js';
@@ -24,7 +25,7 @@ export async function writeRevisions(
   rules: WriteRules,
 ): Promise<readonly WriteFailure[]> {
   const failures: WriteFailure[] = [];
-  const { edits, taken } = await inTurns(parseAll(documents, rules, failures));
+  const { edits, taken } = await inTurns(parseAll(db, documents, rules, failures));
   if (edits.length === 0) return failures;
   const staging = edits.every(isWhole) ? undefined : db.stageAttachments();
   try {
@@ -46,7 +47,9 @@ interface Parsed {
   readonly taken: readonly RevisionText[];
 }
 
+/** One that has no place in a partitioned database fails alone: the store would write none of them. */
 function* parseAll(
+  db: Pick<Database, 'isPartitioned'>,
   documents: readonly RevisionText[],
   { documents: limits }: WriteRules,
   failures: WriteFailure[],
@@ -55,7 +58,9 @@ function* parseAll(
   const taken: RevisionText[] = [];
   for (const document of documents) {
     try {
-      edits.push(yield* parse(document.text, limits));
+      const edit = yield* parse(document.text, limits);
+      requireInPartition(db, edit.id);
+      edits.push(edit);
       taken.push(document);
     } catch (error) {
       failures.push(failure(document, asRefusal(error)));
