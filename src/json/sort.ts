@@ -9,7 +9,7 @@ const FEW = 16;
 type Compare<T> = (a: T, b: T) => number;
 
 /** Sorts as `toSorted` does. */
-export function sorted<T extends object>(items: readonly T[], compare: Compare<T>): T[] {
+export function sorted<T extends object | string>(items: readonly T[], compare: Compare<T>): T[] {
   if (items.length > FEW) return items.toSorted(compare);
   const ordered: T[] = [];
   for (const item of items) {
@@ -22,7 +22,10 @@ export function sorted<T extends object>(items: readonly T[], compare: Compare<T
 }
 
 /** Sorts as `toSorted` does, bit by bit: items with equal places stay in their order. */
-export function* sorting<T extends object>(items: readonly T[], compare: Compare<T>): Work<readonly T[]> {
+export function* sorting<T extends object | string>(
+  items: readonly T[],
+  compare: Compare<T>,
+): Work<readonly T[]> {
   if (items.length <= RUN) return sorted(items, compare);
   let runs: (readonly T[])[] = [];
   for (let at = 0; at < items.length; at += RUN) {
@@ -40,7 +43,7 @@ export function* sorting<T extends object>(items: readonly T[], compare: Compare
   return runs[0] ?? [];
 }
 
-function* merging<T extends object>(
+function* merging<T extends object | string>(
   left: readonly T[],
   right: readonly T[],
   compare: Compare<T>,
@@ -58,3 +61,27 @@ function* merging<T extends object>(
   }
   return merged.concat(right.slice(next));
 }
+
+/** Sorts texts as `toSorted` does without a comparison, each of them once, bit by bit. */
+export function* sortingDistinct(texts: readonly string[]): Work<readonly string[]> {
+  // What was sorted once comes here again.
+  if (yield* areAscending(texts)) return texts;
+  const distinct: string[] = [];
+  let last: string | undefined;
+  for (const [at, text] of (yield* sorting(texts, byCodeUnits)).entries()) {
+    if (text !== last) distinct.push(text);
+    last = text;
+    if (at % RUN === 0) yield;
+  }
+  return distinct;
+}
+
+function* areAscending(texts: readonly string[]): Work<boolean> {
+  for (let at = 1; at < texts.length; at++) {
+    if ((texts[at - 1] ?? '') >= (texts[at] ?? '')) return false;
+    if (at % RUN === 0) yield;
+  }
+  return true;
+}
+
+const byCodeUnits = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);

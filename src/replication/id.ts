@@ -1,4 +1,6 @@
-import { createHash } from 'node:crypto';
+import { createHash, type Hash } from 'node:crypto';
+import { sortingDistinct } from '../json/sort.js';
+import { atOnce, type Work } from '../json/turns.js';
 import type { ReplicationOptions } from './options.js';
 import type { JsonObject } from './peer.js';
 
@@ -33,14 +35,17 @@ export interface ReplicationId {
 }
 
 /** The same replication has the same id at every start, and what sees other documents has another. */
-export function replicationId(identity: ReplicationIdentity): ReplicationId {
+export const replicationId = (identity: ReplicationIdentity): ReplicationId => atOnce(identifying(identity));
+
+/** Does the same bit by bit, for replications of many named documents. */
+export function* identifying(identity: ReplicationIdentity): Work<ReplicationId> {
   const { serverUuid, source, target, options, filterCode } = identity;
   const { docIds, selector, filter, queryParams, sinceSeq, winningRevsOnly = false } = options;
-  const parts = [
-    serverUuid,
-    endpoint(source),
-    endpoint(target),
-    docIds === undefined ? null : [...new Set(docIds)].sort(),
+  const hash = createHash('md5');
+  hash.update(`${JSON.stringify([serverUuid, endpoint(source), endpoint(target)]).slice(0, -1)},`);
+  if (docIds === undefined) hash.update('null');
+  else yield* hashTexts(hash, yield* sortingDistinct(docIds));
+  const rest = [
     selector === undefined ? null : inOrder(JSON.parse(selector)),
     filter ?? null,
     filterCode ?? null,
@@ -48,9 +53,24 @@ export function replicationId(identity: ReplicationIdentity): ReplicationId {
     sinceSeq ?? null,
     winningRevsOnly,
   ];
-  const base = createHash('md5').update(JSON.stringify(parts)).digest('hex');
+  // The text is that of one array, which checkpoints have been found by ever since.
+  const base = hash.update(`,${JSON.stringify(rest).slice(1)}`).digest('hex');
   const suffix = (options.continuous ? '+continuous' : '') + (options.createTarget ? '+create_target' : '');
   return { base, full: base + suffix };
+}
+
+/** Texts that are hashed before others may have a turn. */
+const AT_A_STRETCH = 500;
+
+/** Adds the JSON text of an array. */
+function* hashTexts(hash: Hash, texts: readonly string[]): Work<void> {
+  hash.update('[');
+  for (let at = 0; at < texts.length; at += AT_A_STRETCH) {
+    const piece = JSON.stringify(texts.slice(at, at + AT_A_STRETCH)).slice(1, -1);
+    hash.update(at === 0 ? piece : `,${piece}`);
+    yield;
+  }
+  hash.update(']');
 }
 
 const endpoint = ({ name, user, headers = {} }: EndpointIdentity): unknown[] => [

@@ -5,9 +5,10 @@ import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import type { ChangesFilter } from '../changes/query.js';
 import type { Config } from '../config/schema.js';
 import { forbidden, unauthorized } from '../errors.js';
+import { inTurns } from '../json/turns.js';
 import { newAgent } from '../replication/http/agent.js';
 import { HttpPeer } from '../replication/http/peer.js';
-import { type EndpointIdentity, type ReplicationId, replicationId } from '../replication/id.js';
+import { type EndpointIdentity, identifying, type ReplicationId } from '../replication/id.js';
 import type { LocalPeerOptions } from '../replication/local/options.js';
 import { LocalPeer } from '../replication/local/peer.js';
 import type { JsonObject, Peer } from '../replication/peer.js';
@@ -124,13 +125,14 @@ export class Peers {
     const filterCode = isFilterFunction(filter)
       ? await this.#filterCode(filter, request, behalf, signal)
       : undefined;
-    return replicationId({
+    const identity = {
       serverUuid: this.services.uuid,
       source: identityOf(request.source, behalf.as),
       target: identityOf(request.target, behalf.as),
       options: request.options,
       ...(filterCode !== undefined && { filterCode }),
-    });
+    };
+    return inTurns(identifying(identity));
   }
 
   async #filterCode(

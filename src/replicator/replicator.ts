@@ -3,6 +3,7 @@ import { isServerAdmin, type UserContext } from '../auth/usercontext.js';
 import { Queue } from '../store/queue.js';
 import type { Config } from '../config/schema.js';
 import { CouchError, notFound, tooManyRequests, unauthorized } from '../errors.js';
+import { inTurns } from '../json/turns.js';
 import { PeerUnreachable } from '../replication/peer.js';
 import type { Logger } from '../observe/log.js';
 import type { Tasks } from '../observe/tasks.js';
@@ -15,7 +16,7 @@ import { InvalidReplication } from './invalid.js';
 import { type DocumentPlace, Jobs, type JobSpec, type ScheduledJob } from './jobs.js';
 import { OwnServer } from './own-server.js';
 import { Peers, type PeerServices } from './peers.js';
-import { parseCancellation, parseRequest } from './request.js';
+import { parseCancellation, parseRequest, readRequest } from './request.js';
 import { RejectionDesk } from './rejection-desk.js';
 import { run } from './running.js';
 import { shownResult, type Shown, type Unscheduled } from './shown.js';
@@ -190,7 +191,7 @@ export class Replicator {
       user: user.name,
       database,
     });
-    const request = parseRequest(body, this.services.config.replication, named);
+    const request = await inTurns(readRequest(body, this.services.config.replication, named));
     const behalf = { as: user, hasAccount };
     peers.require(request, isServerAdmin(user));
     const id = await peers.identify(request, behalf, this.#stop.signal);

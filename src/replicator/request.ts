@@ -1,6 +1,8 @@
 import { compileSelector } from '../selector/match.js';
 import type { Config } from '../config/schema.js';
 import { CouchError } from '../errors.js';
+import { sortingDistinct } from '../json/sort.js';
+import { atOnce, type Work } from '../json/turns.js';
 import type { ReplicationOptions, ReplicationTuning } from '../replication/options.js';
 import { isObject, type Endpoint, type NameResolver, parseEndpoint } from './endpoint.js';
 import { InvalidReplication } from './invalid.js';
@@ -33,8 +35,17 @@ export function parseRequest(
   defaults: ReplicationDefaults,
   resolve?: NameResolver,
 ): ReplicationRequest {
+  return atOnce(readRequest(members, defaults, resolve));
+}
+
+/** The same bit by bit: a request may name hundreds of thousands of documents. @throws InvalidReplication */
+export function* readRequest(
+  members: Members,
+  defaults: ReplicationDefaults,
+  resolve?: NameResolver,
+): Work<ReplicationRequest> {
   refuseProxies(members);
-  const options = parseOptions(members, defaults);
+  const options = yield* readOptions(members, defaults);
   const tuning = parseTuning(members, defaults);
   const connections = integer(members, 'http_connections', 1, MOST.connections) ?? defaults.httpConnections;
   const timeout = integer(members, 'connection_timeout', 1, MOST.milliseconds) ?? defaults.connectionTimeout;
@@ -62,7 +73,7 @@ export function parseCancellation(members: Members): Cancellation | undefined {
   return { id };
 }
 
-function parseOptions(members: Members, defaults: ReplicationDefaults): ReplicationOptions {
+function* readOptions(members: Members, defaults: ReplicationDefaults): Work<ReplicationOptions> {
   boolean(members, 'cancel');
   const { since_seq: since } = members;
   if (since !== undefined && typeof since !== 'string' && typeof since !== 'number')
@@ -71,7 +82,7 @@ function parseOptions(members: Members, defaults: ReplicationDefaults): Replicat
     ...given('continuous', boolean(members, 'continuous')),
     ...given('createTarget', boolean(members, 'create_target')),
     ...given('createTargetParams', object(members, 'create_target_params', 'a JSON object')),
-    ...given('docIds', docIds(members.doc_ids)),
+    ...given('docIds', yield* docIds(members.doc_ids)),
     ...given('selector', selector(members)),
     ...given('filter', text(members, 'filter')),
     ...given('queryParams', object(members, 'query_params', 'an object')),
@@ -125,15 +136,20 @@ function integer(members: Members, name: string, least: number, most: number): n
   return Math.min(number, most);
 }
 
+/** Ids that are decoded before others may have a turn. */
+const AT_A_STRETCH = 500;
+
 /** They may be percent-encoded, as they were for the replicators of old. */
-function docIds(value: unknown): readonly string[] | undefined {
+function* docIds(value: unknown): Work<readonly string[] | undefined> {
   if (value === undefined || value === null) return undefined;
   if (!Array.isArray(value)) throw InvalidReplication.member('parameter `doc_ids` must be an array');
-  const ids = value.map((id: unknown) => {
+  const ids: string[] = [];
+  for (const id of value as readonly unknown[]) {
     if (typeof id !== 'string') throw InvalidReplication.member('parameter `doc_ids` must hold strings');
-    return decoded(id);
-  });
-  return [...new Set(ids)].sort();
+    ids.push(decoded(id));
+    if (ids.length % AT_A_STRETCH === 0) yield;
+  }
+  return yield* sortingDistinct(ids);
 }
 
 function decoded(id: string): string {

@@ -1,6 +1,9 @@
+import { createHash } from 'node:crypto';
+import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { atOnce } from '../../src/json/turns.js';
 import { compareLogs, type HistoryEntry, newLog } from '../../src/replication/checkpoint-log.js';
-import { replicationId, type ReplicationIdentity } from '../../src/replication/id.js';
+import { identifying, replicationId, type ReplicationIdentity } from '../../src/replication/id.js';
 import type { ReplicationOptions } from '../../src/replication/options.js';
 
 const IDENTITY: ReplicationIdentity = {
@@ -25,6 +28,33 @@ describe('the id of a replication', () => {
       source: { ...IDENTITY.source, headers: Object.fromEntries(entries) },
     });
     expect(idOf({}, headers(['A', '1'], ['b', '2']))).toEqual(idOf({}, headers(['B', '2'], ['a', '1'])));
+  });
+
+  it('is the one that checkpoints were written by, whichever and however many documents are named', () => {
+    expect(idOf({}).base).toBe('dd5c85bfae550c9ae0b1c86fb65ae929');
+    expect(idOf({ docIds: ['b', 'ü', 'a', 'a'] }).base).toBe('f18d37bd830629b1c5b9c988f246afcb');
+    const texts = fc.array(fc.string({ unit: 'binary', maxLength: 5 }), { maxLength: 1500, size: 'max' });
+    const sides = [
+      ['http://a.example/db/', 'jan', []],
+      ['http://b.example/db/', null, []],
+    ];
+    fc.assert(
+      fc.property(texts, (docIds) => {
+        const ids = [...new Set(docIds)].sort();
+        const text = JSON.stringify(['uuid', ...sides, ids, null, null, null, null, null, false]);
+        expect(idOf({ docIds }).base).toBe(createHash('md5').update(text).digest('hex'));
+      }),
+      { numRuns: 50 },
+    );
+  });
+
+  it('is made bit by bit where many documents are named', () => {
+    const docIds = Array.from({ length: 50_000 }, (_, n) => `doc${(n * 7919) % 50_000}`);
+    const identity = { ...IDENTITY, options: { docIds } };
+    let steps = 0;
+    for (const work = identifying(identity); work.next().done !== true;) steps++;
+    expect(steps).toBeGreaterThan(1000);
+    expect(atOnce(identifying(identity))).toEqual(idOf({ docIds: docIds.toSorted() }));
   });
 
   it('keeps its base whether or not it is continuous or makes its target', () => {

@@ -2,7 +2,7 @@ import { describe, expect, it, test } from 'vitest';
 import { configSchema } from '../../src/config/schema.js';
 import { shownUrl, withoutCredentials } from '../../src/replicator/endpoint.js';
 import { InvalidReplication } from '../../src/replicator/invalid.js';
-import { parseCancellation, parseRequest } from '../../src/replicator/request.js';
+import { parseCancellation, parseRequest, readRequest } from '../../src/replicator/request.js';
 
 const DEFAULTS = configSchema.parse({}).replication;
 const SIDES = { source: 'http://a.example/x', target: 'https://b.example:6984/y/' };
@@ -175,6 +175,18 @@ describe('a request', () => {
     });
     expect(tuning).toEqual({ workers: 32, batchSize: 7, retries: 0, checkpointInterval: 5 });
     expect(http).toEqual({ connections: 3, timeout: 1000 });
+  });
+
+  it('is read bit by bit where it names many documents', () => {
+    const ids = Array.from({ length: 50_000 }, (_, n) => `doc${(n * 7919) % 50_000}`);
+    const work = readRequest({ ...SIDES, doc_ids: ids }, DEFAULTS);
+    let steps = 0;
+    for (let step = work.next(); ; step = work.next(), steps++) {
+      if (step.done !== true) continue;
+      expect(step.value.options.docIds).toEqual(ids.toSorted());
+      break;
+    }
+    expect(steps).toBeGreaterThan(1000);
   });
 
   it.each([
