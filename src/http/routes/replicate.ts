@@ -1,5 +1,6 @@
 import type { AddResource } from './index.js';
 import { badRequest } from '../../errors.js';
+import { valuesInTurns } from '../../json/text.js';
 import type { Exchange } from '../exchange.js';
 import { json, onServer } from '../resource.js';
 
@@ -21,7 +22,11 @@ export function replicateRoutes(add: AddResource): void {
 /** Answers when the replication is over, or begun where it is continuous. It goes on whether or not anybody waits. */
 async function replicate(exchange: Exchange): Promise<void> {
   const members = await exchange.bodyMembers();
-  const entries = Array.from(members, ([name, text]) => [name, JSON.parse(text) as unknown] as const);
+  const entries: [name: string, value: unknown][] = [];
+  // There may be very many ids of documents.
+  for (const [name, text] of members) {
+    entries.push([name, (await valuesInTurns(text)) ?? (JSON.parse(text) as unknown)]);
+  }
   exchange.forgetBody();
   const { server, user, authMethod } = exchange;
   const hasAccount = authMethod === 'default' || authMethod === 'cookie';

@@ -1,6 +1,7 @@
 import type { ChangesFilter } from '../../changes/query.js';
 import { presentRows, type RowQuery, sourceRows } from '../../changes/rows.js';
 import { badRequest } from '../../errors.js';
+import { inTurns, type Work } from '../../json/turns.js';
 import { compileSelector } from '../../selector/match.js';
 import { Waiter } from '../../changes/waiter.js';
 import { BodyPages } from '../../store/body-pages.js';
@@ -143,11 +144,18 @@ async function chosenFilter(
   return await filterOf(db, filter, queryParams ?? {});
 }
 
-const docIdsFilter = (docIds: readonly string[]): ChangesFilter => ({
-  kind: 'doc_ids',
-  ids: new Set(docIds),
-  few: docIds.length <= FEW,
-});
+async function docIdsFilter(docIds: readonly string[]): Promise<ChangesFilter> {
+  return { kind: 'doc_ids', ids: await inTurns(setOf(docIds)), few: docIds.length <= FEW };
+}
+
+function* setOf(ids: readonly string[]): Work<ReadonlySet<string>> {
+  const found = new Set<string>();
+  for (const id of ids) {
+    found.add(id);
+    yield;
+  }
+  return found;
+}
 
 /** As a parameter of a feed they are JSON text. @throws CouchError 400 */
 function listedIds(given: unknown): readonly string[] {
