@@ -28,7 +28,6 @@ export function isRefusal({ status }: CouchError): boolean {
 
 /** Of the answers with 400 those that are about what a document is: nothing else says them, and not for a moment. */
 const ABOUT_DOCUMENTS = new Set([
-  'bad_request',
   'compilation_error',
   'doc_validation',
   'illegal_docid',
