@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { emptyListQuery } from '../../src/http/list-query.js';
 import { documentTable } from '../../src/http/routes/all-docs.js';
 import type { Database } from '../../src/store/types/database.js';
+import { Rounds } from '../support/rounds.js';
 import { startApp, type Answer, type TestApp } from './app.js';
 
 let it: TestApp;
@@ -70,19 +71,13 @@ test('many keys of documents in memory are looked up in turns, however fast the 
   await it.databases.use('listed', async (db) => {
     const query = { ...emptyListQuery(), keys: Array<string>(count).fill('a') };
     const { pages } = await documentTable(db, '_all_docs', query, () => '');
-    let rounds = 0;
-    let going = true;
-    const goRound = (): void => {
-      rounds++;
-      if (going) setImmediate(goRound);
-    };
-    goRound();
+    const rounds = new Rounds();
     let rows = 0;
     for await (const page of pages) rows += page.length;
-    going = false;
+    rounds.end();
     expect(rows).toBe(count);
     // The first page alone is read from the disk.
-    expect(rounds).toBeGreaterThan(10);
+    expect(rounds.count).toBeGreaterThan(10);
   });
 });
 
@@ -92,21 +87,15 @@ async function roundsOf(
   watch: (db: Database, note: () => void) => void,
   work: () => Promise<unknown>,
 ): Promise<number> {
-  const rounds = new Set<number>();
-  let round = 0;
-  let going = true;
-  const goRound = (): void => {
-    round++;
-    if (going) setImmediate(goRound);
-  };
-  goRound();
+  const noted = new Set<number>();
+  const rounds = new Rounds();
   await it.databases.use(name, async (db) => {
-    watch(db, () => void rounds.add(round));
+    watch(db, () => void noted.add(rounds.count));
     await work();
   });
-  going = false;
+  rounds.end();
   vi.restoreAllMocks();
-  return rounds.size;
+  return noted.size;
 }
 
 const watchGet = (db: Database, note: () => void): void => {
