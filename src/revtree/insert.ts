@@ -1,6 +1,6 @@
 import { sorted } from '../json/sort.js';
 import { branchOff, grow, type Inserted, type Path } from './grow.js';
-import { byHash, revOf, type RevNode, type RevTree } from './tree.js';
+import { byBeginning, byHash, revOf, type RevNode, type RevTree } from './tree.js';
 
 /** One revision while a tree is taken apart. */
 interface Part {
@@ -144,5 +144,5 @@ function putTogether(parts: Parts): RevTree {
     else if (parent[2].push(node) > 1) branching.add(parent);
   }
   for (const parent of branching) parent[2] = sorted(parent[2], byHash);
-  return tree.sort((a, b) => a.pos - b.pos || byHash(a.ids, b.ids));
+  return tree.sort(byBeginning);
 }

@@ -102,6 +102,9 @@ export function leavesInTree(tree: RevTree): RevPosition[] {
 /** The order of siblings. */
 export const byHash = (a: RevNode, b: RevNode): number => (a[0] === b[0] ? 0 : a[0] < b[0] ? -1 : 1);
 
+/** The order of histories that have no common beginning. */
+export const byBeginning = (a: RevBranch, b: RevBranch): number => a.pos - b.pos || byHash(a.ids, b.ids);
+
 /** The path from the oldest known ancestor to a revision, both included; undefined where it is not in the tree. */
 export function pathTo(tree: RevTree, rev: string): RevPosition[] | undefined {
   const generation = generationOf(rev);

@@ -327,6 +327,16 @@ test('a branch leaves the others as they are: a document may have a thousand', (
   ]);
 });
 
+test('a history beside others leaves them as they are, too', () => {
+  const one = insert([], 3, ['c', 'b'], false, 10).tree;
+  const two = insert(one, 2, ['x', 'w'], true, 10).tree;
+  expect(two.map(({ pos, ids }) => `${String(pos)}-${ids[0]}`)).toEqual(['1-w', '2-b']);
+  expect(two[1]).toBe(one[0]);
+  const three = insert(two, 4, ['d', 'c', 'b'], false, 10).tree;
+  expect(three[0]).toBe(two[0]);
+  expect(leavesOf(three).map(revAt)).toEqual(['4-d', '2-x']);
+});
+
 test('a path needs a revision', () => {
   expect(() => insert([], 1, [], false, 10)).toThrow(RangeError);
 });
