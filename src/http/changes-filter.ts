@@ -1,9 +1,10 @@
+import { docIdSet } from '../changes/doc-ids.js';
 import type { ChangesFilter, ChangesQuery } from '../changes/query.js';
 import { conflictsOf } from '../changes/rows.js';
 import type { DesignFunctions, Sandbox } from '../design/types.js';
 import { badRequest, CouchError } from '../errors.js';
 import { valuesInTurns } from '../json/text.js';
-import { inTurns, type Work } from '../json/turns.js';
+import { inTurns } from '../json/turns.js';
 import { compileFields, parseFields } from '../selector/fields.js';
 import { compileSelector } from '../selector/match.js';
 import type { Database } from '../store/types/database.js';
@@ -59,21 +60,9 @@ async function docIdsFilter(exchange: Exchange, body: ChangesBody | undefined): 
     exchange.method === 'POST'
       ? await valuesInTurns(body?.members.get('doc_ids') ?? 'null')
       : jsonParameter(exchange.parameter('doc_ids') ?? 'null');
-  const set = await inTurns(idSet(ids));
+  const set = await inTurns(docIdSet(ids));
   const few = set.size <= exchange.server.config.limits.changesDocIdsOptimizationThreshold;
   return { kind: 'doc_ids', ids: set, few };
-}
-
-function* idSet(ids: unknown): Work<ReadonlySet<string>> {
-  const refusal = badRequest('`doc_ids` filter parameter is not a list of doc ids.');
-  if (!Array.isArray(ids)) throw refusal;
-  const found = new Set<string>();
-  for (const id of ids as readonly unknown[]) {
-    if (typeof id !== 'string') throw refusal;
-    found.add(id);
-    yield;
-  }
-  return found;
 }
 
 /** Reading a selector is not interrupted, and it is asked about every document. */

@@ -1,7 +1,7 @@
+import { docIdSet } from '../../changes/doc-ids.js';
 import type { ChangesFilter } from '../../changes/query.js';
 import { presentRows, type RowQuery, sourceRows } from '../../changes/rows.js';
-import { badRequest } from '../../errors.js';
-import { inTurns, type Work } from '../../json/turns.js';
+import { inTurns } from '../../json/turns.js';
 import { compileSelector } from '../../selector/match.js';
 import { Waiter } from '../../changes/waiter.js';
 import { BodyPages } from '../../store/body-pages.js';
@@ -140,29 +140,18 @@ async function chosenFilter(
   }
   if (filter === undefined) return undefined;
   if (filter === '_design') return { kind: 'design' };
-  if (filter === '_doc_ids') return docIdsFilter(listedIds(queryParams?.doc_ids));
+  if (filter === '_doc_ids') return docIdsFilter(listed(queryParams?.doc_ids));
   return await filterOf(db, filter, queryParams ?? {});
 }
 
-async function docIdsFilter(docIds: readonly string[]): Promise<ChangesFilter> {
-  return { kind: 'doc_ids', ids: await inTurns(setOf(docIds)), few: docIds.length <= FEW };
+/** @throws CouchError 400 */
+async function docIdsFilter(docIds: unknown): Promise<ChangesFilter> {
+  const ids = await inTurns(docIdSet(docIds));
+  return { kind: 'doc_ids', ids, few: ids.size <= FEW };
 }
 
-function* setOf(ids: readonly string[]): Work<ReadonlySet<string>> {
-  const found = new Set<string>();
-  for (const id of ids) {
-    found.add(id);
-    yield;
-  }
-  return found;
-}
-
-/** As a parameter of a feed they are JSON text. @throws CouchError 400 */
-function listedIds(given: unknown): readonly string[] {
-  const ids = typeof given === 'string' ? parsed(given) : given;
-  if (Array.isArray(ids) && ids.every((id) => typeof id === 'string')) return ids;
-  throw badRequest('`doc_ids` filter parameter is not a list of doc ids.');
-}
+/** As a parameter of a feed they are JSON text. */
+const listed = (given: unknown): unknown => (typeof given === 'string' ? parsed(given) : given);
 
 function parsed(text: string): unknown {
   try {
