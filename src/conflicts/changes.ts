@@ -48,10 +48,11 @@ export class ConflictChanges extends DatabaseView {
   async *#since(range: ChangesRange): AsyncGenerator<readonly ChangeRow[]> {
     for await (const page of this.inner.changes(range)) {
       const purged = await this.#purgedIds();
-      const several = page.filter(
+      // Others were in no conflict.
+      const looked = page.filter(
         (row) => row.text.includes(SEVERAL) || (purged.size > 0 && purged.has(idOf(row))),
       );
-      const shown = several.length === 0 ? [] : await this.#shown(several);
+      const shown = looked.length === 0 ? [] : await this.#shown(looked);
       // Also where that is none: whoever reads the feed may have to show that it is alive.
       yield rowsOf(shown);
     }

@@ -1,6 +1,6 @@
 import type { Database } from '../store/types/database.js';
-import type { Rules } from '../store/types/rules.js';
-import type { MergeRule } from './rules.js';
+import { judgesOf } from './judges.js';
+import type { WhichRule } from './standing.js';
 
 /** Rows that are to be looked at again. */
 export interface Later {
@@ -19,7 +19,6 @@ const LONGEST_WAIT = 2_147_483_647;
 export class Watched {
   /** The life of the database, the rule, and who judges what is written, for which `#since` counts. */
   #key = '';
-  #rules: Rules | undefined;
   #since = 0;
   #state: 'idle' | 'queued' | 'running' = 'idle';
   /** It was wanted while it ran. */
@@ -39,8 +38,8 @@ export class Watched {
   ) {}
 
   /** Whether there is nothing in conflict behind what was looked at. */
-  isUpTo(db: Database, rule: MergeRule): boolean {
-    if (this.#key !== keyOf(db, rule) || this.#rules !== db.rules) return false;
+  isUpTo(db: Database, rule: WhichRule): boolean {
+    if (this.#key !== keyOf(db, rule)) return false;
     const { count, noted } = db.conflicts;
     return count === noted || this.#since >= db.updateSeq;
   }
@@ -60,12 +59,11 @@ export class Watched {
     this.#hasMore = false;
   }
 
-  /** Where to go on: at the beginning, if it is another database, or there are other rules. */
-  since(db: Database, rule: MergeRule): number {
+  /** Where to go on: at the beginning, if it is another database, another rule, or others judge. */
+  since(db: Database, rule: WhichRule): number {
     const key = keyOf(db, rule);
-    if (key !== this.#key || this.#rules !== db.rules) this.#since = 0;
+    if (key !== this.#key) this.#since = 0;
     this.#key = key;
-    this.#rules = db.rules;
     this.#since = Math.min(this.#since, this.#rewind);
     this.#rewind = Infinity;
     return this.#since;
@@ -140,4 +138,5 @@ export class Watched {
   }
 }
 
-const keyOf = (db: Database, rule: MergeRule): string => `${db.instanceStartTime} ${rule.version}`;
+const keyOf = (db: Database, rule: WhichRule): string =>
+  `${db.instanceStartTime} ${judgesOf(db)} ${rule.version}`;
