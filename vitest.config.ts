@@ -25,7 +25,7 @@ export default defineConfig({
       },
       { extends: true, test: { name: 'alone', include: alone } },
     ],
-    globalSetup: ['test/support/built.ts'],
+    globalSetup: ['test/support/built.ts', 'test/support/temporary.ts'],
     setupFiles: ['test/support/seed.ts'],
     // A test waits for its condition; these are only the ceiling.
     testTimeout: 120_000,
