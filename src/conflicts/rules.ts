@@ -4,7 +4,7 @@ import { CouchError } from '../errors.js';
 import { compileSelector } from '../selector/match.js';
 import type { Json } from '../selector/types.js';
 import type { Considered } from './considering.js';
-import { type BuiltIn, builtIn, MergeOptionsError } from './functions/builtin.js';
+import { type BuiltIn, builtIn, KEEP, MergeOptionsError } from './functions/builtin.js';
 import type { LoadedDocument } from './loaded.js';
 
 /** A way to merge that there is not. */
@@ -19,9 +19,6 @@ export class MergeRuleError extends Error {
     super(lines.join('\n'), options);
   }
 }
-
-/** Conflicts stay as they are. */
-const KEEP = 'keep';
 
 /** Where a merge function is that is not built in. */
 export type ForeignSource = (

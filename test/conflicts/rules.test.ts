@@ -20,6 +20,8 @@ test('a way to merge that there is not is refused at the start, with what is wro
   expect(refusal('keep')).toEqual([]);
   expect(refusal({ function: 'three-way', fields: { '/n': 'counter' } })).toEqual([]);
   expect(refusal('tree-way')).toEqual(line('there is no merge function tree-way; did you mean three-way?'));
+  expect(refusal('keeps')).toEqual(line('there is no merge function keeps; did you mean keep?'));
+  expect(refusal('mine')).toEqual([expect.stringMatching(/there are three-way, .*, text, keep$/)]);
   expect(refusal({ function: 'union', field: 1 })).toEqual(line('union has no option field'));
   expect(refusal({ function: 'keep', field: 1 })).toEqual(line('keep has no option field'));
   expect(refusal([{ selector: { n: { $x: 1 } }, function: 'union' }])).toEqual(line('0: selector: '));

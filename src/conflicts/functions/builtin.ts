@@ -33,6 +33,9 @@ const VERSIONS: Readonly<Record<BuiltInName, number>> = {
   text: 1,
 };
 
+/** Stands in the place of a function where conflicts stay as they are. */
+export const KEEP = 'keep';
+
 /**
  * @param options as given, without the name
  * @throws MergeOptionsError where there is no such function, or it has no such options
@@ -40,8 +43,9 @@ const VERSIONS: Readonly<Record<BuiltInName, number>> = {
 export function builtIn(name: string, options: Readonly<Record<string, unknown>> = {}): BuiltIn {
   const known = builtInNames.find((one) => one === name);
   if (known === undefined) {
-    const near = nearest(name, builtInNames);
-    const hint = near === undefined ? `there are ${builtInNames.join(', ')}` : `did you mean ${near}?`;
+    const names = [...builtInNames, KEEP];
+    const near = nearest(name, names);
+    const hint = near === undefined ? `there are ${names.join(', ')}` : `did you mean ${near}?`;
     throw new MergeOptionsError(`there is no merge function ${name}; ${hint}`);
   }
   const parsed = parseOptions(known, options);
