@@ -221,3 +221,18 @@ describe('a selector as a filter', () => {
     expect(answer).toMatchObject({ status: 400, body: { error: 'bad_request' } });
   });
 });
+
+describe('below /_gateway', () => {
+  test('a path that there is not is told as such, and not as a database that is missing', async () => {
+    const nothing = {
+      status: 404,
+      body: { error: 'not_found', reason: 'There is nothing at this path below /_gateway.' },
+    };
+    const paths = ['', '/nope', `/databases${db}/nope`, `/databases${db}/journal/1/nope`];
+    for (const path of paths) expect(await it.request('GET', `/_gateway${path}`)).toMatchObject(nothing);
+    expect(await it.request('PUT', '/_gateway')).toMatchObject(nothing);
+    expect((await it.request('GET', '/_gateway/databases/missing/conflicts')).body).toMatchObject({
+      reason: 'Database does not exist.',
+    });
+  });
+});

@@ -1,5 +1,6 @@
 import type { AddResource } from './index.js';
 import { conflictsInShort } from '../../conflicts/counts.js';
+import { notFound } from '../../errors.js';
 import type { Exchange } from '../exchange.js';
 import { mirrorsInShort } from '../../upstream/mirrors/shown.js';
 import { onServer } from '../resource.js';
@@ -15,6 +16,13 @@ export function ownRoutes(add: AddResource): void {
     methods: { GET: onServer('metrics', status) },
     other: onServer('metrics'),
   });
+  for (const path of ['/_gateway', '/_gateway/*'])
+    add({ path, allow: '', methods: {}, other: onServer('authenticated', nothing) });
+}
+
+/** Else it would be a database of that name that is not there. */
+function nothing(): never {
+  throw notFound('There is nothing at this path below /_gateway.');
 }
 
 const NOT_KEPT = ['Cache-Control', 'no-cache'];
