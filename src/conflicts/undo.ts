@@ -32,7 +32,7 @@ export async function undo(db: Database, number: number, by: string | null): Pro
   const found = db.journal.get(number);
   if (found === undefined) throw noEntry();
   const entry = parseEntry(found.text);
-  if (entry.kind !== 'merge') throw badRequest('The entry tells of no merge.');
+  if (entry.kind !== 'merge') throw badRequest(NO_MERGE[entry.kind]);
   const record = db.get(found.id);
   const ifLeaves = entry.deleted ? [] : [entry.merged];
   if (record === undefined || !isAsMerged(record, entry, ifLeaves))
@@ -61,6 +61,12 @@ function isAsMerged(
     areSame(livingLeaves(record), ifLeaves) && all.has(merged) && tombstones.every(({ rev }) => all.has(rev))
   );
 }
+
+/** What is said of other entries. */
+const NO_MERGE = {
+  tidy: 'The entry tells of leaves that added nothing to others: there is nothing to bring back.',
+  undo: 'The entry tells of an undo. What it brought back is merged again once one of its leaves is edited, or by hand.',
+} as const;
 
 const PURGED = 'What went into the merge was purged since.';
 const GONE = 'What went into the merge is not here any more.';

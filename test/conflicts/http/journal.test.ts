@@ -101,6 +101,9 @@ describe('an entry is undone', () => {
     expect(tree.flatMap(({ restores }) => restores ?? []).sort()).toEqual([a, b]);
     const undone = await get(`/${journal}`);
     expect(undone.body).toMatchObject({ kind: 'undo', by: 'dbadmin', entry: number, revs, result: null });
+    const again = await undo(journal);
+    expect(again).toMatchObject({ status: 400, body: { error: 'bad_request' } });
+    expect(again.body).toMatchObject({ reason: expect.stringMatching(/an undo.* or by hand\.$/) as string });
   });
 
   test('not with anything that would not be heeded', async () => {
