@@ -48,6 +48,7 @@ export class Databases {
   readonly #openListeners: ((name: string) => void)[] = [];
   readonly #designListeners: ((name: string) => void)[] = [];
   readonly #changeListeners: ((name: string) => void)[] = [];
+  readonly #log: Logger;
   readonly #watcher: DatabaseWatcher = {
     willChange: (name) => this.#globalChanges.willChange(name),
     didChange: (name) => {
@@ -57,6 +58,11 @@ export class Databases {
     didChangeDesigns: (name) => {
       for (const listener of this.#designListeners) listener(name);
     },
+    lostPart: (name) => {
+      const message =
+        'a part of the database was damaged and is lost; it counts as restored from an older copy';
+      this.#log.error({ database: name }, message);
+    },
   };
 
   private constructor(
@@ -64,6 +70,7 @@ export class Databases {
     store: StoreOptions,
     { compaction, tasks, log }: Background,
   ) {
+    this.#log = log;
     this.#names = new Set(folders.names);
     this.#compactions = new Compactions({
       options: compaction,

@@ -33,7 +33,7 @@ export interface EventHost {
  * finds marks tells of their databases once more. So a write costs nothing but a look into a set, and an event is told
  * at least once.
  */
-export class GlobalChanges implements Omit<DatabaseWatcher, 'didChangeDesigns'> {
+export class GlobalChanges implements Pick<DatabaseWatcher, 'willChange' | 'didChange'> {
   /** Databases whose marks are on disk. */
   readonly #marked = new Set<string>();
   /** Ids of the events to be written, in the order in which they happened. */

@@ -12,7 +12,7 @@ import { Events } from './events.js';
 import { asRefusal, asWriteFailure, isNoSpace } from './failures.js';
 import { LevelIndexes } from './indexes.js';
 import * as layout from './layout.js';
-import { type NewLevel, newLevel, openLevel } from './level.js';
+import { droppedPart, type NewLevel, newLevel, openLevel } from './level.js';
 import { LevelReader } from './level-reader.js';
 import { load, type Loaded } from './opening.js';
 import { Positions } from './positions.js';
@@ -169,8 +169,10 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       submit: (weight, run) => this.submit({ weight, run }),
     });
     const { name, level } = this;
+    const isTorn = await droppedPart(level);
+    if (isTorn) this.watcher?.lostPart(name);
     const [loaded] = await Promise.all([
-      load({ name, level, place: this.#place, run: this.#run, sync }),
+      load({ name, level, isTorn, place: this.#place, run: this.#run, sync }),
       // LevelDB makes files without putting their names on the disk.
       syncFolder(this.folder),
     ]);

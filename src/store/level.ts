@@ -1,4 +1,6 @@
 import { readdirSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 
 /** A view of a LevelDB as it was at one moment; must be closed. */
@@ -21,6 +23,16 @@ export async function openLevel(level: ClassicLevel): Promise<void> {
   // Without a pause: a new LevelDB opens by itself in the next turn.
   const createIfMissing = !filesIn(level.location).some((name) => /\.(ldb|sst|log)$/.test(name));
   await level.open({ createIfMissing });
+}
+
+/**
+ * Whether LevelDB left out a part of its log when it was opened, because it did not fit its checksum. It goes on without
+ * what stood there, and says so nowhere else. What a crash cut off at the end is not meant.
+ */
+export async function droppedPart({ location }: ClassicLevel): Promise<boolean> {
+  // It begins this file anew each time, and does without where it cannot.
+  const said = await readFile(join(location, 'LOG'), 'utf8').catch(() => '');
+  return /: dropping [0-9]+ bytes; /.test(said);
 }
 
 function filesIn(folder: string): readonly string[] {

@@ -52,6 +52,8 @@ export interface OpeningContext {
   readonly name: string;
   /** Open, and nobody else's. */
   readonly level: ClassicLevel;
+  /** Whether something that was written is missing in it: its counters are wrong, and it counts as an older copy. */
+  readonly isTorn: boolean;
   /** Tells this copy from older ones. */
   readonly place: CopyPlace;
   /** The name of this run. */
@@ -86,6 +88,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     : await recognise(context, named, keys.parseCopy(copy) ?? LOST, known?.updateSeq ?? 0);
   let counted = known;
   if (
+    context.isTorn ||
     counted === undefined ||
     knownEpochs === undefined ||
     !keys.countsSizes(state) ||
@@ -196,15 +199,15 @@ export function securityIn(local: string): string | undefined {
   return security === undefined ? undefined : JSON.stringify(security);
 }
 
-/** An older copy that was put back gets a new identity, and loses the checkpoints that others trust. */
+/** An older copy that was put back, or one that lost something, gets a new identity, and loses the checkpoints that others trust. */
 async function recognise(
-  { level, place, run, sync }: OpeningContext,
+  { level, isTorn, place, run, sync }: OpeningContext,
   epochs: Epochs,
   copy: keys.CopyRecord,
   updateSeq: number,
 ): Promise<keys.CopyRecord> {
   const runs = await vouchedRuns(place);
-  if (runs.includes(copy.run)) {
+  if (!isTorn && runs.includes(copy.run)) {
     // A crash came between the first write of a run and the marker that names this run alone.
     if (runs.length > 1) await writeMarker(place, [copy.run]);
     return copy;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { LevelDatabase } from '../../src/store/level-database.js';
-import { body, feedOf, newFolder, openDatabase, put, QUICK } from '../support/store.js';
+import { body, feedOf, listAll, newFolder, openDatabase, put, QUICK } from '../support/store.js';
 
 const run = promisify(execFile);
 
@@ -72,6 +72,17 @@ const replaceFolder = async (from: string, to: string): Promise<void> => {
   await run('cp', ['-a', from, to]);
 };
 
+/** Changes a byte in the middle of what was written last. */
+async function damageLog(folder: string): Promise<void> {
+  for (const name of (await readdir(folder)).filter((file) => file.endsWith('.log'))) {
+    const log = join(folder, name);
+    const bytes = await readFile(log);
+    const at = bytes.length >> 1;
+    bytes.writeUInt8(bytes.readUInt8(at) ^ 1, at);
+    await writeFile(log, bytes);
+  }
+}
+
 describe('a database that was put back is recognised', () => {
   test('when only its folder was', async () => {
     const [folder, backup] = [await newFolder(), join(await newFolder(), 'backup')];
@@ -107,6 +118,23 @@ describe('a database that was put back is recognised', () => {
     await db.close();
     await replaceFolder(backup, join(folder, 'db'));
     await expectRecognised(folder, before);
+  });
+
+  test('when a part of its log is damaged: what was lost may come again', async () => {
+    const folder = await newFolder();
+    await prepare(folder);
+    // What the run before wrote is in a table from here on.
+    const before = await during(folder, async (db) => {
+      for (let n = 0; n < 40; n++) await put(db, { _id: `n${String(n)}`, text: 'x'.repeat(2000) });
+      return look(db);
+    });
+    await damageLog(join(folder, 'db'));
+    await expectRecognised(folder, before);
+    await during(folder, async (db) => {
+      const { ids } = await listAll(db);
+      expect(ids.length).toBeLessThan(41);
+      expect(await db.info()).toMatchObject({ docCount: ids.length });
+    });
   });
 
   test('with its marker', async () => {

@@ -6,4 +6,6 @@ export interface DatabaseWatcher {
   didChange(name: string): void;
   /** Design documents were among them. */
   didChangeDesigns(name: string): void;
+  /** It was opened without a part of what had been written, which is damaged. */
+  lostPart(name: string): void;
 }
