@@ -1,15 +1,43 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
 
 /** Makes a folder and those above it, each entry on the disk before this resolves. */
 export async function makeFolder(folder: string, mode = 0o700): Promise<void> {
-  const first = await mkdir(folder, { recursive: true, mode });
+  const first = await makeMissing(folder, mode);
   if (first === undefined) return;
   for (let made = folder; made.length >= first.length; made = path.dirname(made)) {
     await syncFolder(path.dirname(made));
     if (made === first) return;
+  }
+}
+
+/**
+ * Makes a folder and those above it. Node's own way tries for ever, and ends at no signal, where a folder that is there
+ * takes no new one and says that it is missing itself, as those do that are filled by an automounter.
+ * @returns the first one that was made, undefined where all were there
+ */
+async function makeMissing(folder: string, mode: number): Promise<string | undefined> {
+  try {
+    return await makeOne(folder, mode);
+  } catch (error) {
+    const above = path.dirname(folder);
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || above === folder) throw error;
+    const first = await makeMissing(above, mode);
+    const own = await makeOne(folder, mode);
+    return first ?? own;
+  }
+}
+
+/** @returns undefined where it is there */
+async function makeOne(folder: string, mode: number): Promise<string | undefined> {
+  try {
+    await mkdir(folder, mode);
+    return folder;
+  } catch (error) {
+    if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return undefined;
+    throw error;
   }
 }
 

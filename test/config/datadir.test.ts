@@ -31,6 +31,13 @@ describe('the data directory', () => {
     await second.close();
   });
 
+  it.runIf(process.platform === 'linux')('is refused below a folder that takes no new ones', async () => {
+    await expect(openDataDirectory('/proc/causeway/data')).rejects.toMatchObject({
+      exitCode: 73,
+      lines: [expect.stringContaining('the data directory /proc/causeway/data cannot be used: ENOENT')],
+    });
+  });
+
   it('is used by one at a time', async () => {
     const first = await openDataDirectory(inData());
     await expect(openDataDirectory(inData())).rejects.toMatchObject({
