@@ -1,4 +1,5 @@
 import { moved } from '../json/exact.js';
+import { Turns, type Work } from '../json/turns.js';
 import type { Json } from '../selector/types.js';
 import type { BodyPages, Read } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
@@ -113,6 +114,7 @@ async function* withDocuments(
   rows: readonly ChangeRow[],
   bodies: BodyPages<StoredRevision>,
 ): AsyncGenerator<readonly ChangeRow[]> {
+  const turns = new Turns();
   for (let at = 0; at < rows.length; at += RECORDS) {
     const part = rows.slice(at, at + RECORDS);
     const records = await db.getMany(part.map(idOf));
@@ -120,7 +122,7 @@ async function* withDocuments(
     let leaves: JudgedLeaf[] = [];
     for await (const page of bodies.pages(wanted, (leaf) => leaf)) {
       const shown: ChangeRow[] = [];
-      const verdicts = await judge(query, page);
+      const verdicts = await judge(query, page, turns);
       for (const [index, { item: leaf, text }] of page.entries()) {
         leaves.push(judged(leaf, text, verdicts[index] === true));
         if (!leaf.isLast) continue;
@@ -162,16 +164,31 @@ function leavesToRead(
 }
 
 /** Which leaves pass the filter; those that are gone do not. */
-async function judge({ filter }: RowQuery, page: readonly Read<WantedLeaf>[]): Promise<readonly boolean[]> {
-  if (filter?.kind === 'selector') {
-    return page.map(({ text }) => text !== undefined && filter.matches(parse(text)));
-  }
+async function judge(
+  { filter }: RowQuery,
+  page: readonly Read<WantedLeaf>[],
+  turns: Turns,
+): Promise<readonly boolean[]> {
+  if (filter?.kind === 'selector') return await turns.run(select(filter, page));
   if (filter?.kind !== 'function') return page.map(({ text }) => text !== undefined);
   const there = page.flatMap(({ item: { record, rev }, text }) =>
     text === undefined ? [] : [{ record, rev, text }],
   );
   const verdicts = (there.length === 0 ? [] : await filter.judge(there)).values();
   return page.map(({ text }) => text !== undefined && verdicts.next().value === true);
+}
+
+/** A selector may take long for a document, and a page has many. */
+function* select(
+  { matches }: Extract<ChangesFilter, { kind: 'selector' }>,
+  page: readonly Read<WantedLeaf>[],
+): Work<boolean[]> {
+  const verdicts: boolean[] = [];
+  for (const { text } of page) {
+    verdicts.push(text !== undefined && matches(parse(text)));
+    yield;
+  }
+  return verdicts;
 }
 
 /** A document may have any number of leaves: those that are only judged do not keep their bodies. */

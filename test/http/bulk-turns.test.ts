@@ -64,6 +64,24 @@ describe('while a long body is read', () => {
   });
 });
 
+test('others are answered while a feed asks a selector about documents that take long each', async () => {
+  await it.request('PUT', '/costly');
+  const elements = Array.from({ length: 1000 }, (_, at) => at);
+  const docs = Array.from({ length: 40 }, (_, at) => ({ _id: String(at), elements }));
+  await post('/costly/_bulk_docs', JSON.stringify({ docs }));
+  const $or = elements.map((at) => ({ $eq: -1 - at }));
+  const feed = '/costly/_changes?filter=_selector';
+  const answered: string[] = [];
+  const begun = arrived(feed);
+  const long = post(feed, JSON.stringify({ selector: { elements: { $elemMatch: { $or } } } }));
+  const ended = long.finally(() => answered.push('feed'));
+  await begun;
+  while (!answered.includes('feed')) await it.request('GET', '/').finally(() => answered.push('other'));
+  expect((await ended).body).toMatchObject({ results: [] });
+  // Each of these takes a few rounds of the event loop.
+  expect(answered.length).toBeGreaterThan(5);
+});
+
 test('many keys of documents in memory are looked up in turns, however fast the answer is taken', async () => {
   const count = 200_000;
   await it.request('PUT', '/listed');
