@@ -60,12 +60,13 @@ it('takes documents together, but for what is too much for them together', async
   }
 });
 
-it('does not leave out the rows of a document that takes all memory', async () => {
+it.each([
+  ['that are large', 'for (;;) emit(new Array(1000).join("x"));'],
+  ['down to what an error takes', 'var all = []; for (;;) all.push(function () {});'],
+])('does not leave out the rows of a document that takes all memory, by things %s', async (_, body) => {
   const small = await openCage({ memory: 4 * 1024 * 1024 });
   try {
-    const functions = await small.of({
-      views: { v: { map: 'function (doc) { for (;;) emit(new Array(1000).join("x")); }' } },
-    });
+    const functions = await small.of({ views: { v: { map: `function (doc) { ${body} }` } } });
     await expect(functions.map(['{}'])).rejects.toThrow('os_process_error: out of memory');
   } finally {
     await small.close();

@@ -202,6 +202,8 @@ function endIfFatal(error: unknown): void {
   // The rows that there was no room for would be missing.
   if (thrown?.name === 'InternalError' && thrown.message === 'out of memory')
     throw new Failure('os_process_error', 'out of memory');
+  // The engine throws this where there is no room for an error either.
+  if (error === null) throw new Failure('os_process_error', 'out of memory, or null was thrown');
 }
 
 /** A reduction that fails is null. */
