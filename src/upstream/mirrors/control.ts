@@ -54,13 +54,14 @@ const CLOSED = '{"admins":{"roles":["_admin"]},"members":{"roles":["_admin"]}}';
 /** Has the database here grant what the one upstream grants. @throws CouchError */
 export async function copySecurity(mirror: Mirror, signal: AbortSignal): Promise<void> {
   const { context, name } = mirror;
-  const isClosed = await context.databases.use(name, (db) => db.security === CLOSED);
+  const before = await context.databases.use(name, (db) => db.security);
   const read = (): Promise<string | undefined> => securityText(context, name, signal);
   // Whoever is shut out for a moment may not come back.
-  const found = isClosed ? await read() : await surely(read, (text) => text === undefined, signal);
+  const found = before === CLOSED ? await read() : await surely(read, (text) => text === undefined, signal);
   const text = found ?? CLOSED;
   await context.databases.use(name, async (db) => {
-    if (db.security !== text) await db.setSecurity(text);
+    // Whoever set it meanwhile set it upstream first, which may be newer than what was read.
+    if (db.security === before && before !== text) await db.setSecurity(text);
   });
   // What it was is remembered for some seconds.
   context.upstream.forget(name);

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { CouchError } from '../../errors.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import { copySecurity } from './control.js';
@@ -69,17 +70,20 @@ const purgesOf = (mirror: Mirror, upstream: HttpPeer): Purges =>
 
 /**
  * Lets both directions flow that the rule allows.
- * @param meanwhile is done beside them where they go on when everything has flowed
+ * @param meanwhile what is done beside them where they go on when everything has flowed
  */
-async function exchange(session: Session, meanwhile?: (within: Session) => Promise<void>): Promise<void> {
-  const isEndless = meanwhile !== undefined;
+async function exchange(
+  session: Session,
+  meanwhile: readonly ((within: Session) => Promise<void>)[] = [],
+): Promise<void> {
+  const isEndless = meanwhile.length > 0;
   const { direction } = session.mirror.rule;
   const ending = new AbortController();
   const within = { ...session, signal: AbortSignal.any([session.signal, ending.signal]) };
   const flows = [
     ...(direction === 'push' ? [] : [pull(within, isEndless)]),
     ...(direction === 'pull' ? [] : [push(within, isEndless)]),
-    ...(isEndless ? [meanwhile(within)] : []),
+    ...meanwhile.map((work) => work(within)),
   ];
   try {
     await Promise.all(flows);
@@ -109,7 +113,8 @@ async function follow({ signal, ...session }: Session): Promise<void> {
     over.abort();
   };
   try {
-    await exchange({ ...session, signal: AbortSignal.any([signal, over.signal]) }, endAtPurge);
+    const within = { ...session, signal: AbortSignal.any([signal, over.signal]) };
+    await exchange(within, [endAtPurge, followSecurity]);
   } catch (error) {
     if (!over.signal.aborted) throw error;
   } finally {
@@ -117,6 +122,14 @@ async function follow({ signal, ...session }: Session): Promise<void> {
   }
   signal.throwIfAborted();
   await mirror.settle();
+}
+
+/** One that is in use all the time has no next turn, and no feed tells who may use it. */
+async function followSecurity({ mirror, signal }: Session): Promise<never> {
+  for (;;) {
+    await sleep(mirror.context.config.upstream.pollInterval, undefined, { signal, ref: false });
+    await patiently(() => copySecurity(mirror, signal), signal);
+  }
 }
 
 function isOver(mirror: Mirror, began: number): boolean {

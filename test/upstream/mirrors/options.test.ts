@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { until } from '../../system/support/wait.js';
 import { contentOf, fill, isHere, type Mirrored, startMirrored } from './pair.js';
 
@@ -111,4 +111,27 @@ test('what is made while the upstream is away is made there when it is back, and
     );
     return one !== other;
   });
+});
+
+test('who may use a database is followed while somebody uses it all the time', async () => {
+  const busy = await startMirrored({ upstream: { pollInterval: 200 } });
+  onTestFinished(() => busy.stop());
+  const { front, back } = busy;
+  await back.ask('PUT', '/shared');
+  await back.ask('PUT', '/shared/_security', { json: { members: { roles: [] } } });
+  await isHere(busy, 'shared');
+  const asked = async (): Promise<number> => (await front.ask('GET', '/shared', { as: null })).status;
+  await until('everybody to be let in', async () => (await asked()) === 200);
+  await until('all to have flowed', async () => {
+    const { body } = await front.ask('GET', '/_gateway/databases/shared');
+    return (body as { last_synced: string | null }).last_synced !== null;
+  });
+  for (const [roles, status] of [
+    [['crew'], 401],
+    [[], 200],
+    [['crew'], 401],
+  ] as const) {
+    await back.ask('PUT', '/shared/_security', { json: { members: { roles } } });
+    await until(`the answer ${status}`, async () => (await asked()) === status);
+  }
 });
