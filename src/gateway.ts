@@ -94,7 +94,7 @@ async function start(loaded: LoadedConfig, log: Logger, parts: AsyncStack): Prom
 
   const tasks = new Tasks();
   const compaction = compactionOptions(settings);
-  const upstream = new Upstream({ config, log });
+  const upstream = new Upstream({ config, log, uuid: directory.uuid });
   const store = storeOptions(settings, upstream);
   const databases = await Databases.open(directory.path, store, { compaction, tasks, log });
   parts.add(() => databases.close());

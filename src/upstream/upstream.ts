@@ -24,6 +24,8 @@ export interface UpstreamOptions {
   /** Read at each use: it may change, of which `reconfigure` is told. */
   readonly config: Pick<Config, 'upstream' | 'databases' | 'proxy'>;
   readonly log: Logger;
+  /** Of this server. */
+  readonly uuid: string;
   readonly chance?: Chance;
 }
 
@@ -31,6 +33,12 @@ export interface UpstreamOptions {
 const SOON = 5;
 /** What gateways answer that stand before the upstream, or the upstream itself where it is not well. */
 const UNWELL = new Set([502, 503, 504]);
+/** Each request to it would come back, and be passed on again. */
+const ITSELF: Finding = {
+  type: 'lost',
+  reason: 'it is this gateway itself: upstream.url leads back to it',
+  isOther: true,
+};
 
 /** How a request gets to the upstream. */
 export interface UpstreamRequest extends Pick<Forwarding, 'isLive' | 'database' | 'whenGone' | 'receiver'> {
@@ -361,6 +369,7 @@ export class Upstream {
     this.#counters.probes++;
     const { connectTimeout } = this.options.config.upstream;
     const seen = await look(connection.client, connection.target.username, connectTimeout, signal);
+    if (seen.identity?.uuid === this.options.uuid) return ITSELF;
     if (seen.identity !== undefined && connection === this.#connection) this.#identity = seen.identity;
     return seen;
   }

@@ -111,7 +111,7 @@ export async function startApp(
     tasks,
     log,
   });
-  const upstream = new Upstream({ config, log });
+  const upstream = new Upstream({ config, log, uuid: server.uuid });
   const rejections = new Rejections(path.join(folder, 'rejections'));
   const mirrors = await Mirrors.open(
     { upstream, databases, rejections, config, limits: () => writeRules(config), uuid: server.uuid, log },

@@ -48,3 +48,16 @@ test('other limits and times hold for what comes next, another account ends what
   await front.gateway.reload();
   await until('the feed to end', () => feed.isOver);
 });
+
+test('a gateway that is its own upstream passes nothing on to itself', async () => {
+  const upstream = { url: 'http://127.0.0.1:1', username: 'admin', password: 'secret', firstRetry: 50 };
+  const gateway = await startUsers({ upstream, databases: [{ match: '*', mode: 'proxy' }] });
+  onTestFinished(() => gateway.stop());
+  upstream.url = gateway.gateway.url;
+  await gateway.gateway.reload();
+  await until('it to be found out', async () => (await linkOf(gateway)).reason?.includes('itself') === true);
+  expect(await gateway.ask('GET', '/any')).toMatchObject({
+    status: 503,
+    body: { error: 'service_unavailable' },
+  });
+});
