@@ -26,7 +26,7 @@ class Fixture {
   });
 
   constructor(public names: string[]) {
-    for (const name of names) this.states.set(name, { state: '1' });
+    for (const name of names) this.states.set(name, { state: '1', security: '{}' });
   }
 
   static async started(count: number): Promise<Fixture> {
@@ -87,11 +87,11 @@ describe('looks at the databases of an upstream', () => {
     const fixture = await Fixture.started(3);
     fixture.forget();
     for (const state of ['2', '1', '2', '1']) {
-      fixture.states.set('db1', { state });
+      fixture.states.set('db1', { state, security: '{}' });
       await fixture.time.pass(60_000);
     }
     expect(fixture.changed).toEqual(['db1']);
-    fixture.states.set('db1', { state: '3' });
+    fixture.states.set('db1', { state: '3', security: '{}' });
     await fixture.time.pass(60_000);
     expect(fixture.changed).toEqual(['db1', 'db1']);
   });
@@ -101,10 +101,10 @@ describe('looks at the databases of an upstream', () => {
     fixture.forget();
     fixture.states.set('db0', 'missing');
     fixture.names.push('late');
-    fixture.states.set('late', { state: '1' });
+    fixture.states.set('late', { state: '1', security: '{}' });
     await fixture.time.pass(60_000);
     expect([fixture.missing[0], fixture.changed]).toEqual(['db0', ['late']]);
-    fixture.states.set('db0', { state: 'made anew' });
+    fixture.states.set('db0', { state: 'made anew', security: '{}' });
     await fixture.time.pass(60_000);
     expect(fixture.changed).toEqual(['late', 'db0']);
   });
@@ -115,7 +115,7 @@ describe('looks at the databases of an upstream', () => {
     fixture.states.delete('db0');
     await fixture.time.pass(60_000);
     expect(fixture.changed).toEqual([]);
-    fixture.states.set('db0', { state: '2' });
+    fixture.states.set('db0', { state: '2', security: '{}' });
     await fixture.time.pass(60_000);
     expect(fixture.changed).toEqual(['db0']);
   });
@@ -139,7 +139,7 @@ describe('looks at the databases of an upstream', () => {
     fixture.forget();
     await fixture.time.pass(600_000);
     expect([fixture.looks, fixture.time.waits]).toEqual([[], []]);
-    fixture.states.set('db3', { state: '2' });
+    fixture.states.set('db3', { state: '2', security: '{}' });
     fixture.it.start();
     await settled();
     expect([fixture.looks.length, fixture.changed]).toEqual([1, ['db3']]);

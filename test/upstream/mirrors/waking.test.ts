@@ -119,6 +119,16 @@ describe('where the upstream tells of changes', () => {
     await mirrors.wakes(['waking-a']);
   });
 
+  test('a security object wakes its mirror, also where it becomes again what it was', async () => {
+    const mirrors = await Mirrors.started('admin:secret', 200);
+    const security = '/waking-b/_security';
+    const before = (await back.ask('GET', security)).body;
+    for (const json of [{ members: { roles: ['crew'] } }, before]) {
+      await back.ask('PUT', security, { json });
+      await mirrors.wakes(['waking-b']);
+    }
+  });
+
   test('everything is looked at where events may be missing: their database was made anew', async () => {
     const mirrors = await Mirrors.started();
     mirrors.waking.stop();

@@ -30,7 +30,8 @@ export class Looker {
       const info = infos?.get(name) ?? (await this.#orNothing(() => this.#info(name, signal)));
       if (info === undefined) return;
       const security = info === 'missing' ? '' : await this.#security(name, signal);
-      if (security !== undefined) found.set(name, info === 'missing' ? info : stateOf(info, security));
+      if (security !== undefined)
+        found.set(name, info === 'missing' ? info : { state: stateOf(info), security });
     });
     return found;
   }
@@ -83,9 +84,7 @@ export class Looker {
   }
 }
 
-function stateOf(info: Info, security: string): Found {
-  return { state: JSON.stringify([...TELLING.map((name) => info[name]), security]) };
-}
+const stateOf = (info: Info): string => JSON.stringify(TELLING.map((name) => info[name]));
 
 /** What `_dbs_info` answers. */
 function infosIn(answer: unknown): ReadonlyMap<string, Info | 'missing'> {

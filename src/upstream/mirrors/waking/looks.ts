@@ -1,7 +1,24 @@
 import type { Chance } from '../../monitor.js';
 
-/** What a look at an upstream database finds: a text that is another one after each change, or that there is none. */
-export type Found = { readonly state: string } | 'missing';
+/** How an upstream database is. */
+export interface Look {
+  /** Another one after each change. */
+  readonly state: string;
+  /** Who may use it, which may become again what it was. */
+  readonly security: string;
+}
+
+/** What a look at an upstream database finds. */
+export type Found = Look | 'missing';
+
+/** What was found before. */
+interface Known {
+  /** The last one first. */
+  readonly states: readonly string[];
+  readonly security: string | undefined;
+}
+
+const NOTHING: Known = { states: [], security: undefined };
 
 export interface LooksOptions {
   /** Databases whose changes are to be noticed, the most urgent ones first. */
@@ -32,7 +49,7 @@ const STATES = 4;
 /** Looks at many databases in turns, spread evenly over the time. */
 export class Looks {
   /** What was found of each, the one that was looked at longest ago first. */
-  readonly #found = new Map<string, readonly string[]>();
+  readonly #found = new Map<string, Known>();
   /** How many there were at the last turn. */
   #count = 0;
   #running: AbortController | undefined;
@@ -117,11 +134,18 @@ export class Looks {
   }
 
   #note(name: string, found: Found | undefined): void {
-    const before = this.#found.get(name) ?? [];
-    const isKnown = found === undefined || found === 'missing' || before.includes(found.state);
+    const before = this.#found.get(name) ?? NOTHING;
+    const known = found === undefined || found === 'missing' ? before : after(before, found);
     this.#found.delete(name);
-    this.#found.set(name, isKnown ? before : [found.state, ...before].slice(0, STATES));
+    this.#found.set(name, known);
     if (found === 'missing') this.options.onMissing(name);
-    else if (!isKnown) this.options.onChange(name);
+    else if (known !== before) this.options.onChange(name);
   }
+}
+
+/** The same where nothing changed. */
+function after(before: Known, { state, security }: Look): Known {
+  const isOld = before.states.includes(state);
+  if (isOld && security === before.security) return before;
+  return { states: isOld ? before.states : [state, ...before.states].slice(0, STATES), security };
 }
