@@ -53,14 +53,22 @@ export async function writeOne(db: Database, edit: DocumentEdit, newEdits: boole
 
 /**
  * Whether an edit of a document that is not there may not name a revision. CouchDB only looks before it writes where
- * there are design documents to write, or where it has not yet found out how a database judges its documents.
+ * there are design documents or attachments to write, or where it has not yet found out how a database judges its
+ * documents.
  */
-export const looksForParents = (db: Database, edits: readonly Pick<DocumentEdit, 'id'>[]): boolean =>
-  db.updateSeq === 0 || edits.some(({ id }) => isDesign(id));
+export const looksForParents = (
+  db: Database,
+  edits: readonly Pick<DocumentEdit, 'id' | 'attachments'>[],
+): boolean =>
+  db.updateSeq === 0 || edits.some((edit) => isDesign(edit.id) || (edit.attachments?.size ?? 0) > 0);
 
-/** Whether an edit is based on a revision of a document that never was. */
-export const lacksParent = (db: Database, { id, revisions }: DocumentEdit): boolean =>
-  revisions.ids.length > 0 && db.get(id) === undefined;
+/** Whether an edit is based on a revision of a document that never was. One with stubs lacks these first. */
+export const lacksParent = (db: Database, { id, revisions, attachments = NONE }: DocumentEdit): boolean =>
+  revisions.ids.length > 0 &&
+  db.get(id) === undefined &&
+  Array.from(attachments.values()).every(({ kind }) => kind !== 'stub');
+
+const NONE: NonNullable<DocumentEdit['attachments']> = new Map();
 
 /** Local documents have no history: the number behind `0-` only counts. */
 export async function writeLocal(db: Database, edit: DocumentEdit): Promise<string> {

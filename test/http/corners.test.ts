@@ -71,6 +71,27 @@ describe('a revision of a document that never was', () => {
     expect((await post('_bulk_docs', { docs })).body).toMatchObject([{ ok: true }, { error: 'conflict' }]);
     expect((await post('_bulk_docs', { docs: [docs[1]], new_edits: false })).body).toEqual([]);
   });
+
+  test('is a conflict for documents with attachments, for what is written with them, and for copies', async () => {
+    const _attachments = { note: { data: 'YQ==' } };
+    const attached = { _id: 'a', _rev: rev(1, 'a'), _attachments };
+    await put('source', { _attachments });
+    expect((await put('a', attached)).status).toBe(409);
+    const docs = [{ _id: 'b', _attachments }, { _id: 'c', _rev: rev(1, 'c') }, attached];
+    const refused = { error: 'conflict' };
+    expect((await post('_bulk_docs', { docs })).body).toMatchObject([{ ok: true }, refused, refused]);
+    const headers = { destination: `a?rev=${rev(1, 'a')}` };
+    expect((await it.request('COPY', `${db}/source`, { headers })).status).toBe(409);
+    expect((await put('a', { ...attached, _attachments: {} })).body).toMatchObject({ ok: true });
+  });
+
+  test('with stubs lacks these first', async () => {
+    const stubbed = { _id: 'a', _rev: rev(1, 'a'), _attachments: { note: { stub: true } } };
+    expect((await put('a', stubbed)).status).toBe(412);
+    expect((await post('_bulk_docs', { docs: [{ _id: 'b' }, stubbed] })).status).toBe(412);
+    expect((await get('b')).status).toBe(404);
+    expect((await put('_design/a', { ...stubbed, _id: '_design/a' })).status).toBe(412);
+  });
 });
 
 describe('_bulk_docs', () => {
