@@ -6,7 +6,8 @@ import { jsonParameter, type Query } from './query.js';
 export interface DocumentQuery {
   rev: string | undefined;
   openRevs: 'all' | readonly string[] | undefined;
-  revs: boolean;
+  /** So many revisions of the history are shown. */
+  revs: number;
   revsInfo: boolean;
   conflicts: boolean;
   deletedConflicts: boolean;
@@ -23,12 +24,15 @@ export interface DocumentQuery {
   newEdits: boolean;
 }
 
-/** @throws CouchError 400 */
-export function readDocumentQuery(parameters: Query): DocumentQuery {
+/**
+ * @param revsLimit of the database: no more of a history is shown, even where more is known
+ * @throws CouchError 400
+ */
+export function readDocumentQuery(parameters: Query, revsLimit = Infinity): DocumentQuery {
   const query: DocumentQuery = {
     rev: undefined,
     openRevs: undefined,
-    revs: false,
+    revs: 0,
     revsInfo: false,
     conflicts: false,
     deletedConflicts: false,
@@ -41,7 +45,8 @@ export function readDocumentQuery(parameters: Query): DocumentQuery {
     newEdits: true,
   };
   for (const [key, value] of parameters) {
-    if (value === 'true') switchOn(query, key);
+    if (key === 'revs' && value === 'true') query.revs = revsLimit;
+    else if (value === 'true') switchOn(query, key);
     else if (key === 'new_edits' && value === 'false') query.newEdits = false;
     readRevs(query, key, value);
   }
@@ -52,9 +57,6 @@ function switchOn(query: DocumentQuery, key: string): void {
   switch (key) {
     case 'meta':
       query.revsInfo = query.conflicts = query.deletedConflicts = true;
-      break;
-    case 'revs':
-      query.revs = true;
       break;
     case 'revs_info':
       query.revsInfo = true;

@@ -80,10 +80,11 @@ class LineRecord implements StoredRecord {
     return rev === this.winner ? this.deleted : this.#whole.isDeleted(rev);
   }
 
-  revisions(rev: string): Revisions | undefined {
-    if (rev !== this.winner) return this.#whole.revisions(rev);
+  revisions(rev: string, limit = Infinity): Revisions | undefined {
+    if (rev !== this.winner) return this.#whole.revisions(rev, limit);
     const { generation, hash } = this.line;
-    return { start: generation, ids: [...ancestorsOf(this.line), hash].reverse() };
+    const ids = [...ancestorsOf(this.line), hash].reverse();
+    return { start: generation, ids: ids.slice(0, limit) };
   }
 
   revsInfo(rev: string): readonly { readonly rev: string; readonly status: RevStatus }[] {

@@ -186,10 +186,11 @@ export class StoredDocument implements StoredRecord {
     return find(this.tree, rev)?.node[1].deleted === true;
   }
 
-  revisions(rev: string): Revisions | undefined {
+  revisions(rev: string, limit = Infinity): Revisions | undefined {
     const path = pathTo(this.tree, rev);
     if (path === undefined) return undefined;
-    return { start: generationOf(rev), ids: path.map(({ node }) => node[0]).reverse() };
+    const ids = path.map(({ node }) => node[0]).reverse();
+    return { start: generationOf(rev), ids: ids.slice(0, limit) };
   }
 
   revsInfo(rev: string): readonly { readonly rev: string; readonly status: RevStatus }[] {

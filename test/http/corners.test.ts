@@ -94,6 +94,28 @@ describe('a revision of a document that never was', () => {
   });
 });
 
+describe('a history', () => {
+  test('is shown as far as _revs_limit goes, even where more of it is known', async () => {
+    const ids = ['5', '4', '3', '2', '1'].map((digit) => digit.repeat(32));
+    const fork = ['9'.repeat(32), ...ids.slice(2)];
+    const [_rev, other] = [`8-${ids[0] ?? ''}`, `7-${fork[0] ?? ''}`];
+    await put('long?new_edits=false', { _rev, _revisions: { start: 8, ids } });
+    await put('forked?new_edits=false', { _rev, _revisions: { start: 8, ids } });
+    await put('forked?new_edits=false', { _rev: other, _revisions: { start: 7, ids: fork } });
+    await it.request('PUT', `${db}/_revs_limit`, { json: 2 });
+    const shown = { _rev, _revisions: { start: 8, ids: ids.slice(0, 2) } };
+    const beside = { _rev: other, _revisions: { start: 7, ids: fork.slice(0, 2) } };
+    for (const id of ['long', 'forked']) expect((await get(`${id}?revs=true`)).body).toMatchObject(shown);
+    expect((await get(`forked?revs=true&rev=${other}`)).body).toMatchObject(beside);
+    expect((await get('forked?revs=true&open_revs=all')).body).toMatchObject([{ ok: beside }, { ok: shown }]);
+    expect((await post('_bulk_get?revs=true', { docs: [{ id: 'forked', rev: other }] })).body).toMatchObject({
+      results: [{ docs: [{ ok: beside }] }],
+    });
+    const { _revs_info } = (await get('long?revs_info=true')).body as { _revs_info: unknown };
+    expect(_revs_info).toHaveLength(5);
+  });
+});
+
 describe('_bulk_docs', () => {
   test('cannot be atomic', async () => {
     const docs = [{ _id: 'a' }, { _id: 'b', _rev: rev(1, 'b') }];

@@ -60,7 +60,7 @@ async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
   const text = await exchange.bodyText();
   const plain = await inTurns(readPlain(text, rules));
   const docs = plain === undefined ? await docsIn(text) : '[]';
-  const query = readQuery(exchange.query);
+  const query = readQuery(exchange.query, db.revsLimit);
   const wanted = plain ?? (await readList(docs, rules));
   const pages = find(db, wanted, query);
   if (asksForMultipart(exchange)) await sendMultipart(exchange, pages, query);
@@ -70,11 +70,11 @@ async function bulkGet(exchange: Exchange, db: Database): Promise<void> {
 /** Parameters that would mean something else here. */
 const REFUSED = ['open_revs', 'new_edits', 'w', 'rev', 'atts_since'];
 
-function readQuery(parameters: Query): DocumentQuery {
+function readQuery(parameters: Query, revsLimit: number): DocumentQuery {
   for (const [key] of parameters) {
     if (REFUSED.includes(key)) throw badRequest(`"${key}" query parameter is not acceptable`);
   }
-  return readDocumentQuery(parameters);
+  return readDocumentQuery(parameters, revsLimit);
 }
 
 const HEAD = '{"docs":[';
@@ -246,7 +246,7 @@ const shownOf = (
 ): Shown => shownFor(record, rev, { attachments, attsSince: since, encodingInfo });
 
 const extrasOf = ({ record, rev }: Opened, { revs }: DocumentQuery): DocumentExtras => ({
-  revisions: revs ? record.revisions(rev) : undefined,
+  revisions: revs > 0 ? record.revisions(rev, revs) : undefined,
 });
 
 /** Why a part has no text. */

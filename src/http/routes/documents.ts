@@ -104,7 +104,7 @@ function read(exchange: Exchange, db: Database, id: string): void | Promise<void
 }
 
 function readWithQuery(exchange: Exchange, db: Database, id: string): void | Promise<void> {
-  const query = readDocumentQuery(exchange.query);
+  const query = readDocumentQuery(exchange.query, db.revsLimit);
   if (query.openRevs !== undefined) return readRevisions(exchange, db, id, query);
   const rev = query.latest ? undefined : query.rev;
   return rev === undefined ? readWinner(exchange, db, id, query) : readRevision(exchange, db, id, rev, query);
@@ -130,7 +130,7 @@ function readWinner(
   const named = (deleted: boolean): string[] =>
     others.filter((leaf) => leaf.deleted === deleted).map((leaf) => leaf.rev);
   const extras = {
-    revisions: query.revs ? record.revisions(rev) : undefined,
+    revisions: query.revs > 0 ? record.revisions(rev, query.revs) : undefined,
     revsInfo: query.revsInfo ? record.revsInfo(rev) : undefined,
     conflicts: query.conflicts ? named(false) : [],
     deletedConflicts: query.deletedConflicts ? named(true) : [],
@@ -158,7 +158,7 @@ function readRevision(
   const record = db.get(id);
   if (record === undefined) throw notFound();
   const stored = bodyOf(db, record, rev);
-  const extras = { revisions: query.revs ? record.revisions(rev) : undefined };
+  const extras = { revisions: query.revs > 0 ? record.revisions(rev, query.revs) : undefined };
   return sendDocument(exchange, db, { record, rev, stored, extras, etag: `"${rev}"` }, query);
 }
 

@@ -22,7 +22,7 @@ export function readLocalDocument(exchange: Exchange, db: Database, id: string):
     exchange.empty(304, ['ETag', etag]);
     return;
   }
-  const revisions = query?.revs === true ? { start: 0, ids: [local.rev.slice(2)] } : undefined;
+  const revisions = (query?.revs ?? 0) > 0 ? { start: 0, ids: [local.rev.slice(2)] } : undefined;
   exchange.json(200, documentText(local.text, { revisions }), ['ETag', etag]);
 }
 

@@ -91,7 +91,7 @@ const textOf = (
 ): string => shownText(stored, extrasOf(record, rev, query), shownFor(record, rev, query));
 
 const extrasOf = (record: DocumentRecord, rev: string, { revs }: DocumentQuery): DocumentExtras => ({
-  revisions: revs ? record.revisions(rev) : undefined,
+  revisions: revs > 0 ? record.revisions(rev, revs) : undefined,
 });
 
 /** Here attachments are sent whether or not they were asked for. */

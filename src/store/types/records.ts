@@ -32,8 +32,8 @@ export interface DocumentRecord {
   has(rev: string): boolean;
   /** Whether the revision itself is a deletion. */
   isDeleted(rev: string): boolean;
-  /** The revision with all its known ancestors; undefined where it is not in the tree. */
-  revisions(rev: string): Revisions | undefined;
+  /** The revision with its known ancestors, `limit` together at most; undefined where it is not in the tree. */
+  revisions(rev: string, limit?: number): Revisions | undefined;
   /** The revision and its ancestors, newest first, with whether each body is kept, as `_revs_info`. */
   revsInfo(rev: string): readonly { readonly rev: string; readonly status: RevStatus }[];
   /** The leaves that descend from the revision (itself if it is one), in winner order; empty where it is not in the tree. */
