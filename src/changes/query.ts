@@ -1,3 +1,4 @@
+import type { Matcher } from '../selector/match.js';
 import type { DocumentExtras } from '../store/document.js';
 import type { ChangeRow } from '../store/types/changes.js';
 import type { StoredRevision } from '../store/types/records.js';
@@ -43,7 +44,7 @@ export type ChangesFilter =
   | {
       readonly kind: 'selector';
       /** The text `{"_id": …}` of a winner → whether it passes. */
-      readonly matches: (document: Record<string, unknown>) => boolean;
+      readonly matches: Matcher;
       /** With `includeDocs`: only these members are shown. */
       readonly project?: (document: Record<string, unknown>) => Record<string, unknown>;
     }

@@ -1,6 +1,7 @@
 import { moved } from '../json/exact.js';
 import { Turns, type Work } from '../json/turns.js';
 import type { Json } from '../selector/types.js';
+import { settled } from '../selector/verdict.js';
 import type { BodyPages, Read } from '../store/body-pages.js';
 import { documentText } from '../store/document.js';
 import type { ChangeRow } from '../store/types/changes.js';
@@ -185,7 +186,7 @@ function* select(
 ): Work<boolean[]> {
   const verdicts: boolean[] = [];
   for (const { text } of page) {
-    verdicts.push(text !== undefined && matches(parse(text)));
+    verdicts.push(text !== undefined && (yield* settled(matches(parse(text)))));
     yield;
   }
   return verdicts;

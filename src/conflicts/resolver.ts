@@ -149,7 +149,7 @@ class Look {
     if (winner === undefined) return undefined;
     if (this.rule.asksWinner) await document.read([winner]);
     const { id } = document.record;
-    return this.rule.functionFor(() => valueOf(id, winner, document));
+    return await inTurns(this.rule.functionFor(() => valueOf(id, winner, document)));
   }
 
   async #act(document: LoadedDocument, considered: Considered): Promise<Next> {

@@ -1,8 +1,10 @@
 import path from 'node:path';
 import type { FunctionConfig, MergeChoice, MergeConfig } from '../config/merge-schema.js';
 import { CouchError } from '../errors.js';
-import { compileSelector } from '../selector/match.js';
+import type { Work } from '../json/turns.js';
+import { compileSelector, type Matcher } from '../selector/match.js';
 import type { Json } from '../selector/types.js';
+import { settled } from '../selector/verdict.js';
 import type { Considered } from './considering.js';
 import { type BuiltIn, builtIn, KEEP, MergeOptionsError } from './functions/builtin.js';
 import type { LoadedDocument } from './loaded.js';
@@ -53,7 +55,7 @@ export interface Merge {
 interface Choice<Function> {
   /** For every document when left out. */
   readonly selector: unknown;
-  readonly fits: ((winner: Json) => boolean) | undefined;
+  readonly fits: Matcher | undefined;
   /** Undefined where the document stays in conflict. */
   readonly merge: Function | undefined;
 }
@@ -99,9 +101,12 @@ export class MergeRule<Function extends { readonly version: string } = Merge> {
    * The function that resolves the conflict of a document; undefined where it is kept.
    * @param winner reads the winning leaf, where that is asked for
    */
-  functionFor(winner: () => Json): Function | undefined {
+  *functionFor(winner: () => Json): Work<Function | undefined> {
     let document: Json | undefined;
-    return this.choices.find(({ fits }) => fits === undefined || fits((document ??= winner())))?.merge;
+    for (const { fits, merge } of this.choices) {
+      if (fits === undefined || (yield* settled(fits((document ??= winner()))))) return merge;
+    }
+    return undefined;
   }
 }
 

@@ -77,7 +77,9 @@ async function* results(
   for await (const page of foundRows(source, plan, query, after)) {
     for (const row of page) {
       const document = examine(row, plan, effort);
-      if (document !== undefined && fits(document)) {
+      const verdict = document !== undefined && fits(document);
+      const isFound = typeof verdict === 'boolean' ? verdict : await turns.run(verdict);
+      if (document !== undefined && isFound) {
         const isShown = skip-- <= 0;
         yield { row, text: isShown ? shown(row, document, project) : undefined };
         if (isShown && ++effort.results >= query.limit) return;

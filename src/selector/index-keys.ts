@@ -1,10 +1,12 @@
 import { CouchError } from '../errors.js';
 import { moved } from '../json/exact.js';
 import { members } from '../json/text.js';
+import type { Work } from '../json/turns.js';
 import { matcherOf } from './match.js';
 import { parseSelector } from './parse.js';
 import { lookUp, MISSING, NO_PATH, parsePath } from './path.js';
 import { isObject, type Json, type Path, type Selector } from './types.js';
+import { settled } from './verdict.js';
 
 export type Direction = 'asc' | 'desc';
 
@@ -61,13 +63,13 @@ function read(map: string): IndexDefinition | undefined {
 export function indexer({
   columns,
   partial,
-}: IndexDefinition): (document: Json, text: string) => string | undefined {
+}: IndexDefinition): (document: Json, text: string) => Work<string | undefined> {
   const isIn = partial === undefined ? undefined : matcherOf(partial);
   const valuesOf = (document: unknown): readonly unknown[] =>
     columns.map(({ path }) => lookUp(document, path));
-  return (document, text) => {
+  return function* (document, text) {
     if (typeof document._id === 'string' && document._id.startsWith('_design/')) return undefined;
-    if (isIn?.(document) === false) return undefined;
+    if (isIn !== undefined && !(yield* settled(isIn(document)))) return undefined;
     const values = valuesOf(document);
     return values.includes(MISSING) || values.includes(NO_PATH) ? undefined : moved(text, valuesOf, document);
   };

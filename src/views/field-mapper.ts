@@ -13,7 +13,9 @@ export function fieldMapper({ views }: ViewGroup): Mapper {
     const emitted: Emitted[] = [];
     for (const text of documents) {
       const document = JSON.parse(text) as Json;
-      emitted.push(keysOf.map((keyOf) => row(keyOf?.(document, text))));
+      const rows: Emitted[number][] = [];
+      for (const keyOf of keysOf) rows.push(row(keyOf && (yield* keyOf(document, text))));
+      emitted.push(rows);
       yield;
     }
     return emitted;

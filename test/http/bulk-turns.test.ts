@@ -82,6 +82,25 @@ test('others are answered while a feed asks a selector about documents that take
   expect(answered.length).toBeGreaterThan(5);
 });
 
+test('others are answered while a selector is asked about one document that takes long', async () => {
+  await it.request('PUT', '/long');
+  const elements = Array.from({ length: 20_000 }, (_, at) => at);
+  await it.request('PUT', '/long/a', { json: { elements } });
+  const selector = {
+    elements: { $elemMatch: { $or: elements.slice(0, 1000).map((at) => ({ $eq: -1 - at })) } },
+  };
+  for (const path of ['/long/_find', '/long/_changes?filter=_selector']) {
+    const answered: string[] = [];
+    const begun = arrived(path);
+    const long = post(path, JSON.stringify({ selector })).finally(() => answered.push('long'));
+    await begun;
+    while (!answered.includes('long')) await it.request('GET', '/').finally(() => answered.push('other'));
+    expect((await long).status).toBe(200);
+    // Each of these takes a few rounds of the event loop.
+    expect(answered.length).toBeGreaterThan(5);
+  }
+});
+
 test('many keys of documents in memory are looked up in turns, however fast the answer is taken', async () => {
   const count = 200_000;
   await it.request('PUT', '/listed');

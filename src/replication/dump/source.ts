@@ -1,6 +1,8 @@
 import type { FileHandle } from 'node:fs/promises';
 import { notFound } from '../../errors.js';
+import { inTurns } from '../../json/turns.js';
 import { compileSelector } from '../../selector/match.js';
+import { type Predicate, settled } from '../../selector/verdict.js';
 import type { FollowingAttachment } from '../../multipart/writer.js';
 import type {
   ChangedDocument,
@@ -78,7 +80,7 @@ export class DumpSource implements Source {
       signal.throwIfAborted();
       for (const entry of entries) {
         until = entry.end;
-        if (entry.kind !== 'revision' || !passes(entry.document)) continue;
+        if (entry.kind !== 'revision' || !(await inTurns(settled(passes(entry.document))))) continue;
         const { id, rev, text } = entry.document;
         this.#places.note(id, rev, entry.place);
         const row = rows.get(id);
@@ -142,7 +144,7 @@ export class DumpSource implements Source {
 }
 
 /** Each revision is judged by itself: which of them wins is known only where all are. */
-function filterOf({ docIds, selector, filter }: ChangesRequest): (document: RevisionText) => boolean {
+function filterOf({ docIds, selector, filter }: ChangesRequest): Predicate<RevisionText> {
   if (docIds !== undefined) {
     const ids = new Set(docIds);
     return ({ id }) => ids.has(id);

@@ -1,4 +1,5 @@
 import { CouchError } from '../../errors.js';
+import { inTurns } from '../../json/turns.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import { documentPath } from '../../replication/http/paths.js';
 import type { LocalAccess } from '../../replication/local/options.js';
@@ -162,8 +163,8 @@ export class Leaving {
     );
     for await (const page of new BodyPages(db).pages(living, (one) => one)) {
       for (const { item, text } of page) {
-        if (text !== undefined && !selection.fits(item.id, () => parse(text)))
-          revs.get(item.id)?.add(item.rev);
+        const fits = text === undefined || (await inTurns(selection.fits(item.id, () => parse(text))));
+        if (!fits) revs.get(item.id)?.add(item.rev);
       }
     }
     return held.flatMap(({ id, leaves = [], record }) => {
@@ -186,19 +187,20 @@ export class Leaving {
       for (const one of page) {
         if (one.kind === 'failed') throw one.error;
         if (one.kind === 'apart') apart.push(one);
-        if (one.kind === 'document' && this.#isWanted(parse(one.document.text))) coming.add(one.document.id);
+        if (one.kind === 'document' && (await this.#isWanted(parse(one.document.text))))
+          coming.add(one.document.id);
       }
     }
     for (const { id, rev } of apart) {
       const document = await this.#readApart(id, rev, signal);
-      if (document !== undefined && this.#isWanted(document)) coming.add(id);
+      if (document !== undefined && (await this.#isWanted(document))) coming.add(id);
     }
     return coming;
   }
 
-  #isWanted(document: Json): boolean {
+  async #isWanted(document: Json): Promise<boolean> {
     const { _id: id, _deleted: deleted } = document as { readonly _id: string; readonly _deleted?: boolean };
-    return deleted === true || this.options.selection.fits(id, () => document);
+    return deleted === true || (await inTurns(this.options.selection.fits(id, () => document)));
   }
 
   /** Without what is attached. */

@@ -33,7 +33,7 @@ export class PartialView extends DatabaseView {
   *#judge(edits: readonly DocumentEdit[]): Work<readonly Judged[]> {
     const judged: Judged[] = [];
     for (const edit of edits) {
-      const fits = edit.deleted || this.selection.fits(edit.id, () => documentOf(edit));
+      const fits = edit.deleted || (yield* this.selection.fits(edit.id, () => documentOf(edit)));
       judged.push(fits ? { edit } : { error: forbidden(this.selection.reason) });
       yield;
     }

@@ -1,3 +1,4 @@
+import type { Work } from '../../json/turns.js';
 import type {
   ChangedDocument,
   ChangesPage,
@@ -12,6 +13,7 @@ import type {
 import type { LocalAccess } from '../../replication/local/options.js';
 import { compileSelector } from '../../selector/match.js';
 import type { Json } from '../../selector/types.js';
+import { settled, type Verdict } from '../../selector/verdict.js';
 import type { MirrorRule } from '../rules.js';
 
 type PartialRule = Pick<MirrorRule, 'docIds' | 'selector'>;
@@ -28,7 +30,7 @@ export class Selection {
     readonly reason: string,
     /** Whether a document may come to fit, or not to fit any more. */
     readonly isOfContent: boolean,
-    private readonly matches: (id: string, document: () => Json) => boolean,
+    private readonly matches: (id: string, document: () => Json) => Verdict,
   ) {}
 
   /** @returns undefined where everything is mirrored */
@@ -51,8 +53,8 @@ export class Selection {
   }
 
   /** @param document is only asked for where it matters; deletions always fit */
-  fits(id: string, document: () => Json): boolean {
-    return this.matches(id, document);
+  fits(id: string, document: () => Json): Work<boolean> {
+    return settled(this.matches(id, document));
   }
 }
 
