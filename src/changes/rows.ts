@@ -1,5 +1,6 @@
-import { moved } from '../json/exact.js';
-import { Turns, type Work } from '../json/turns.js';
+import { moving } from '../json/exact.js';
+import { inTurns, Turns, type Work } from '../json/turns.js';
+import { parsing } from '../json/values.js';
 import type { Json } from '../selector/types.js';
 import { settled } from '../selector/verdict.js';
 import type { BodyPages, Read } from '../store/body-pages.js';
@@ -127,7 +128,8 @@ async function* withDocuments(
       for (const [index, { item: leaf, text }] of page.entries()) {
         leaves.push(judged(leaf, text, verdicts[index] === true));
         if (!leaf.isLast) continue;
-        const row = withLeaves(query, leaf.row, leaves);
+        const made = inTurns(withLeaves(query, leaf.row, leaves));
+        const row = made instanceof Promise ? await made : made;
         if (row !== undefined) shown.push(row);
         leaves = [];
       }
@@ -186,7 +188,7 @@ function* select(
 ): Work<boolean[]> {
   const verdicts: boolean[] = [];
   for (const { text } of page) {
-    verdicts.push(text !== undefined && (yield* settled(matches(parse(text)))));
+    verdicts.push(text !== undefined && (yield* settled(matches((yield* parsing(text)) as Json))));
     yield;
   }
   return verdicts;
@@ -200,14 +202,18 @@ const judged = ({ record, rev }: WantedLeaf, text: string | undefined, matches: 
   matches,
 });
 
-function withLeaves(query: RowQuery, row: ChangeRow, leaves: readonly JudgedLeaf[]): ChangeRow | undefined {
+function* withLeaves(
+  query: RowQuery,
+  row: ChangeRow,
+  leaves: readonly JudgedLeaf[],
+): Work<ChangeRow | undefined> {
   const [winner] = leaves;
   // Purged between the index and here: as if it had never been in the feed.
   if (winner?.text === undefined) return undefined;
   const matching = leaves.filter(({ matches }) => matches);
   if (matching.length === 0) return undefined;
   const listed = matching.length === leaves.length ? row : withRevs(row, matching);
-  return query.includeDocs ? withDocument(query, listed, winner.record, winner.text) : listed;
+  return query.includeDocs ? yield* withDocument(query, listed, winner.record, winner.text) : listed;
 }
 
 const parse = (text: string): Record<string, unknown> => JSON.parse(text) as Record<string, unknown>;
@@ -218,12 +224,19 @@ function withRevs(row: ChangeRow, leaves: readonly StoredRevision[]): ChangeRow 
   return { seq: row.seq, text: JSON.stringify({ ...parse(row.text), changes }) };
 }
 
-function withDocument(query: RowQuery, row: ChangeRow, record: DocumentRecord, text: string): ChangeRow {
+function* withDocument(
+  query: RowQuery,
+  row: ChangeRow,
+  record: DocumentRecord,
+  text: string,
+): Work<ChangeRow> {
   const { show = documentText } = query;
   const project = query.filter?.kind === 'selector' ? query.filter.project : undefined;
   const conflicts = query.conflicts ? conflictsOf(record) : undefined;
   const shown =
-    project === undefined ? show(text, { conflicts }) : moved(text, (document) => project(document as Json));
+    project === undefined
+      ? show(text, { conflicts })
+      : yield* moving(text, (document) => project(document as Json));
   return { seq: row.seq, text: `${row.text.slice(0, -1)},"doc":${shown}}` };
 }
 

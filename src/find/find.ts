@@ -1,8 +1,10 @@
-import { moved } from '../json/exact.js';
-import { Turns } from '../json/turns.js';
+import { moving } from '../json/exact.js';
+import { inTurns, Turns, type Work } from '../json/turns.js';
+import { parsing } from '../json/values.js';
 import { compileFields } from '../selector/fields.js';
-import { matcherOf } from '../selector/match.js';
+import { type Matcher, matcherOf } from '../selector/match.js';
 import type { Json } from '../selector/types.js';
+import { settled } from '../selector/verdict.js';
 import { bookmarkOf, NO_BOOKMARK, parseBookmark, type Position } from './bookmark.js';
 import { askedName, isAsked, type Plan, type Runnable } from './plan.js';
 import { foundRows, type FoundRow, type Source } from './rows.js';
@@ -76,12 +78,11 @@ async function* results(
   let skip = query.skip;
   for await (const page of foundRows(source, plan, query, after)) {
     for (const row of page) {
-      const document = examine(row, plan, effort);
-      const verdict = document !== undefined && fits(document);
-      const isFound = typeof verdict === 'boolean' ? verdict : await turns.run(verdict);
-      if (document !== undefined && isFound) {
+      const found = inTurns(examine(row, plan, effort, fits));
+      const document = found instanceof Promise ? await found : found;
+      if (document !== undefined) {
         const isShown = skip-- <= 0;
-        yield { row, text: isShown ? shown(row, document, project) : undefined };
+        yield { row, text: isShown ? await inTurns(show(row, document, project)) : undefined };
         if (isShown && ++effort.results >= query.limit) return;
       }
       await turns.pass();
@@ -90,19 +91,31 @@ async function* results(
   }
 }
 
-/** The document of a row as far as it is known; undefined for none, and for design documents, which are never found. */
-function examine({ id, text, isWhole }: FoundRow, { index }: Plan, effort: Effort): Json | undefined {
+/**
+ * The document of a row as far as it is known; undefined for none, for one that does not fit, and for design documents, which
+ * are never found.
+ */
+function* examine(
+  { id, text, isWhole }: FoundRow,
+  { index }: Plan,
+  effort: Effort,
+  fits: Matcher,
+): Work<Json | undefined> {
   effort.keys++;
   if (text === undefined) return undefined;
   if (isWhole) effort.documents++;
-  return index?.type === 'special' && id.startsWith('_design/') ? undefined : (JSON.parse(text) as Json);
+  if (index?.type === 'special' && id.startsWith('_design/')) return undefined;
+  const document = (yield* parsing(text)) as Json;
+  return (yield* settled(fits(document))) ? document : undefined;
 }
 
-const shown = (
+function* show(
   { text = '' }: FoundRow,
   document: Json,
   project: ((document: Json) => Json) | undefined,
-): string => (project === undefined ? text : moved(text, (whole) => project(whole as Json), document));
+): Work<string> {
+  return project === undefined ? text : yield* moving(text, (whole) => project(whole as Json), document);
+}
 
 // ---- what else is told ----------------------------------------------------------------------------------------
 

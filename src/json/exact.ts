@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import type { Work } from './turns.js';
+import { LONG, parsing, writing } from './values.js';
 
 /** Stands before numbers while they are strings. No client can know it, so no string of theirs is taken for a number. */
 const MARK = randomBytes(16).toString('hex');
@@ -18,6 +20,17 @@ const isExact = (token: string): boolean => token.startsWith('"') || String(Numb
  */
 export function moved(text: string, make: (value: unknown) => unknown, parsed?: unknown): string {
   if (!DOUBTFUL.test(text)) return JSON.stringify(make(parsed ?? JSON.parse(text)));
-  const marked = text.replaceAll(TOKENS, (token) => (isExact(token) ? token : `"${MARK}${token}"`));
-  return JSON.stringify(make(JSON.parse(marked))).replaceAll(MARKED, '$1');
+  return unmarked(JSON.stringify(make(JSON.parse(marked(text)))));
 }
+
+/** `moved` for a text that may be long, in the form that `JsonReader` describes. */
+export function* moving(text: string, make: (value: unknown) => unknown, parsed?: unknown): Work<string> {
+  if (text.length <= LONG) return moved(text, make, parsed);
+  const value = yield* parsing(text, (piece) => (DOUBTFUL.test(piece) ? marked(piece) : piece));
+  return unmarked(yield* writing(make(value)));
+}
+
+const marked = (text: string): string =>
+  text.replaceAll(TOKENS, (token) => (isExact(token) ? token : `"${MARK}${token}"`));
+
+const unmarked = (text: string): string => text.replaceAll(MARKED, '$1');

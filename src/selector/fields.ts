@@ -1,6 +1,7 @@
 import { mangoError } from '../errors.js';
 import { erlangTerm } from '../json/erlang.js';
-import { define, lookUp, MISSING, NO_PATH, parsePath } from './path.js';
+import { define } from '../json/values.js';
+import { lookUp, MISSING, NO_PATH, parsePath } from './path.js';
 import { isObject, type Json, type Path } from './types.js';
 
 /** @returns the fields of a list; none where all are wanted. @throws CouchError 400 */

@@ -1,5 +1,5 @@
 import { CouchError } from '../errors.js';
-import { moved } from '../json/exact.js';
+import { moving } from '../json/exact.js';
 import { members } from '../json/text.js';
 import type { Work } from '../json/turns.js';
 import { matcherOf } from './match.js';
@@ -71,6 +71,7 @@ export function indexer({
     if (typeof document._id === 'string' && document._id.startsWith('_design/')) return undefined;
     if (isIn !== undefined && !(yield* settled(isIn(document)))) return undefined;
     const values = valuesOf(document);
-    return values.includes(MISSING) || values.includes(NO_PATH) ? undefined : moved(text, valuesOf, document);
+    if (values.includes(MISSING) || values.includes(NO_PATH)) return undefined;
+    return yield* moving(text, valuesOf, document);
   };
 }

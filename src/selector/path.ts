@@ -33,8 +33,3 @@ export function lookUp(value: unknown, path: Path): unknown {
   }
   return found;
 }
-
-/** Sets a member as JSON.parse does: `__proto__` is a name like any other. */
-export function define(object: object, name: string, value: unknown): void {
-  Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true });
-}

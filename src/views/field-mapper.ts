@@ -1,4 +1,5 @@
 import { inTurns, type Work } from '../json/turns.js';
+import { parsing } from '../json/values.js';
 import { indexer, parseDefinition } from '../selector/index-keys.js';
 import type { Json } from '../selector/types.js';
 import type { Emitted, Mapper, ViewGroup } from './types.js';
@@ -12,7 +13,7 @@ export function fieldMapper({ views }: ViewGroup): Mapper {
   function* mapped(documents: readonly string[]): Work<readonly Emitted[]> {
     const emitted: Emitted[] = [];
     for (const text of documents) {
-      const document = JSON.parse(text) as Json;
+      const document = (yield* parsing(text)) as Json;
       const rows: Emitted[number][] = [];
       for (const keyOf of keysOf) rows.push(row(keyOf && (yield* keyOf(document, text))));
       emitted.push(rows);
