@@ -37,6 +37,7 @@ export const couchKeys: readonly CouchKey[] = [
   like('couchdb/max_document_id_length', 'limits.maxDocumentIdLength', UNBOUND),
   like('couchdb/max_attachment_size', 'limits.maxAttachmentSize', UNBOUND),
   like('couchdb/max_dbs_open', 'limits.maxDbsOpen'),
+  like('couchdb/maintenance_mode', 'maintenance', { true: 'on', false: 'off' }),
   like('couchdb/os_process_timeout', 'functions.timeout'),
   like('query_server_config/reduce_limit', 'functions.reduceLimit'),
   like('couchdb/users_db_security_editable', 'users.securityEditable'),

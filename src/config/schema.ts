@@ -179,6 +179,12 @@ const everyKey = z.strictObject({
     ),
   session: session.prefault({}),
   balancing: balancing.prefault({}),
+  maintenance: z
+    .enum(['off', 'nolb', 'on'])
+    .default('off')
+    .describe(
+      'Whether load balancers are told to send nobody here (`maintenance_mode` of `couchdb`): `/_up` is 404 and `/_gateway/ready` 503; `nolb` and `on` differ in the status that is told. All else is answered as ever.',
+    ),
   auth: auth.prefault({}),
   jwt: jwtSchema.prefault({}),
   proxy: proxySchema.prefault({}),

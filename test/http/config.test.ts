@@ -151,6 +151,38 @@ describe('what takes effect', () => {
     expect((await it.request('POST', '/db', { text: '', headers })).status).toBe(413);
   });
 
+  test('tells load balancers to send nobody, and answers whoever comes all the same', async () => {
+    await it.request('PUT', '/db');
+    const asked = async (line: string): Promise<unknown[]> => {
+      const [method = '', at = ''] = line.split(' ');
+      const { status, body } = await it.request(method, at, { as: null });
+      return [status, body];
+    };
+    const inUse = async (): Promise<void> => {
+      expect(await asked('GET /_up')).toEqual([200, { status: 'ok', seeds: {} }]);
+      expect(await asked('GET /_gateway/ready')).toEqual([200, { status: 'ok' }]);
+    };
+    await inUse();
+    for (const [text, status] of [
+      ['true', 'maintenance_mode'],
+      ['nolb', 'nolb'],
+    ]) {
+      await put('/couchdb/maintenance_mode', text);
+      expect(await get('/couchdb/maintenance_mode')).toEqual([200, text]);
+      expect(await asked('GET /_up')).toEqual([404, { status }]);
+      expect(await asked('HEAD /_up')).toEqual([404, undefined]);
+      expect(await asked('GET /_gateway/ready')).toEqual([503, { status }]);
+      expect(await asked('HEAD /_gateway/ready')).toEqual([503, undefined]);
+      expect(await asked('GET /_gateway/live')).toEqual([200, { status: 'ok' }]);
+      expect((await it.request('PUT', `/db/${String(status)}`, { json: {} })).status).toBe(201);
+    }
+    await put('/couchdb/maintenance_mode', 'false');
+    await inUse();
+    await put('/couchdb/maintenance_mode', 'nolb');
+    await remove('/couchdb/maintenance_mode');
+    await inUse();
+  });
+
   test('says how to log in, where a request does not', async () => {
     const asked = async (headers = {}) => {
       const { status, headers: answered } = await it.request('GET', '/_all_dbs', { as: null, headers });
@@ -182,6 +214,7 @@ describe('what takes effect', () => {
   test.each([
     ['/couchdb/max_document_size', 'large', /allowed is a whole number from 1$/],
     ['/chttpd/enable_cors', 'yes', /allowed is true or false$/],
+    ['/couchdb/maintenance_mode', 'nonsense', /allowed is one of /],
     ['/cors/origins', 'https://app.example/path', /allowed is a list of origins/],
     ['/httpd/enable_cors', '1', /allowed is true or false$/],
     ['/log/level', 'loud', /allowed is one of/],

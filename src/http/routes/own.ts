@@ -5,11 +5,15 @@ import type { Exchange } from '../exchange.js';
 import { mirrorsInShort } from '../../upstream/mirrors/shown.js';
 import { onServer } from '../resource.js';
 import { ruleOf } from './conflicts.js';
+import { maintenanceOf } from './server.js';
 
 /** What is ours alone, and no CouchDB has. */
 export function ownRoutes(add: AddResource): void {
-  for (const path of ['/_gateway/live', '/_gateway/ready'])
-    add({ path, allow: 'GET,HEAD', methods: { GET: onServer('anyone', alive) }, other: onServer('anyone') });
+  for (const [path, run] of [
+    ['/_gateway/live', live],
+    ['/_gateway/ready', ready],
+  ] as const)
+    add({ path, allow: 'GET,HEAD', methods: { GET: onServer('anyone', run) }, other: onServer('anyone') });
   add({
     path: '/_gateway/status',
     allow: 'GET,HEAD',
@@ -28,8 +32,14 @@ function nothing(): never {
 const NOT_KEPT = ['Cache-Control', 'no-cache'];
 
 /** The server listens once its store is open, and refuses everything once it is about to stop. */
-function alive(exchange: Exchange): void {
+function live(exchange: Exchange): void {
   exchange.json(200, '{"status":"ok"}', NOT_KEPT);
+}
+
+function ready(exchange: Exchange): void {
+  const maintenance = maintenanceOf(exchange);
+  if (maintenance !== undefined) exchange.json(503, maintenance, NOT_KEPT);
+  else live(exchange);
 }
 
 async function status(exchange: Exchange): Promise<void> {

@@ -82,8 +82,17 @@ function welcome(exchange: Exchange): void {
   exchange.json(200, JSON.stringify({ couchdb: 'Welcome', ...identity }));
 }
 
+/** What a load balancer is told that shall send nobody; undefined where it may. */
+export function maintenanceOf({ server }: Exchange): string | undefined {
+  const { maintenance } = server.config;
+  if (maintenance === 'off') return undefined;
+  return `{"status":"${maintenance === 'nolb' ? 'nolb' : 'maintenance_mode'}"}`;
+}
+
 function up(exchange: Exchange): void {
-  exchange.json(200, '{"status":"ok","seeds":{}}');
+  const maintenance = maintenanceOf(exchange);
+  if (maintenance !== undefined) exchange.json(404, maintenance);
+  else exchange.json(200, '{"status":"ok","seeds":{}}');
 }
 
 /** Answers that must not be taken from a cache. */
