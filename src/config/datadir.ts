@@ -53,14 +53,17 @@ export function requireKnownFormat(directory: string): void {
  */
 export async function lockDataDirectory(directory: string): Promise<Omit<DataDirectory, 'uuid'>> {
   const root = path.resolve(directory);
-  serverFileState(root);
-  const isThere = await stat(root).then(
-    (found) => found.isDirectory(),
-    () => false,
-  );
+  // One that has lost its server.json is one as long as it has databases; any other folder is somebody else's.
+  const isThere =
+    (await isFolder(root)) &&
+    (serverFileState(root) !== 'missing' || (await isFolder(path.join(root, 'databases'))));
   if (!isThere) throw new StartError([`there is no data directory at ${root}`], exitCodes.noInput);
   const lock = await takeLock(root);
   return { path: root, close: () => lock.close() };
+}
+
+async function isFolder(place: string): Promise<boolean> {
+  return (await stat(place).catch(() => undefined))?.isDirectory() === true;
 }
 
 /** What server.json in a data directory is like. Throws a `StartError` when it is of a newer format. */

@@ -240,7 +240,7 @@ describe('causeway config and help', () => {
   });
 
   it.each([['config'], ['--help'], ['verify']])('ends quietly where nobody reads it: %s', async (command) => {
-    await mkdir(inFolder('nothing'), { recursive: true });
+    await mkdir(inFolder('nothing/databases'), { recursive: true });
     const options = command === 'verify' ? ['--data', inFolder('nothing')] : [];
     const program = unread([command, ...options]);
     expect([await program.ended, program.stderr]).toEqual([141, '']);

@@ -178,6 +178,14 @@ test('what is not there to be read ends it with 66', async () => {
     stderr: `causeway: there is no data directory at ${none}\n`,
   });
   expect(await readdir(folder)).not.toContain('none');
+  const foreign = path.join(folder, 'foreign');
+  await mkdir(foreign);
+  await writeFile(path.join(foreign, 'notes.txt'), '');
+  expect(await runProgram(['verify', '--data', foreign])).toMatchObject({
+    code: 66,
+    stderr: `causeway: there is no data directory at ${foreign}\n`,
+  });
+  expect(await readdir(foreign)).toEqual(['notes.txt']);
   expect(await runProgram(['verify', '--data', whole, '--database', 'x'])).toMatchObject({
     code: 66,
     stderr: `causeway: there is no database x in ${whole}\n`,
