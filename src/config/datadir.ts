@@ -90,13 +90,16 @@ async function makeWritable(root: string): Promise<void> {
  */
 async function takeLock(root: string): Promise<ClassicLevel> {
   // The kernel locks for a process. Within one LevelDB compares paths, which must not differ by a symbolic link.
-  const lock = new ClassicLevel(path.join(await realpath(root), 'lock'));
+  const folder = path.join(await realpath(root), 'lock');
+  const lock = new ClassicLevel(folder);
   try {
+    // LevelDB would say of a disk that takes no folder that the one above is missing.
+    await makeFolder(folder);
     await lock.open();
     return lock;
   } catch (error) {
     const cause = (error as Error).cause as (Error & { code?: string }) | undefined;
-    if (cause?.code !== 'LEVEL_LOCKED') throw cannotWrite(root, cause ?? error);
+    if (cause?.code !== 'LEVEL_LOCKED') throw cannotLock(root, cause ?? error);
     throw new StartError([`the data directory ${root} is in use by another process`], exitCodes.locked, {
       cause: error,
     });
@@ -143,11 +146,22 @@ async function writeServer(root: string): Promise<{ uuid: string }> {
 
 /** Why nothing can be written to a data directory. */
 export function cannotWrite(root: string, cause: unknown): StartError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
+  return unusable(root, reasonOf(cause), cause);
+}
+
+/** The same, for those who may not know that reading needs it. */
+function cannotLock(root: string, cause: unknown): StartError {
+  const problem = 'its lock, which has to be written even for reading, cannot be taken';
+  return unusable(root, `${problem}: ${reasonOf(cause)}`, cause);
+}
+
+function unusable(root: string, reason: string, cause: unknown): StartError {
   return new StartError([`the data directory ${root} cannot be used: ${reason}`], exitCodes.cannotWrite, {
     cause,
   });
 }
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
 
 class DamagedFile extends StartError {}
 

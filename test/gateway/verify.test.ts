@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import * as layout from '../../src/store/layout.js';
 import { PouchProcess } from '../support/pouch.js';
 import { runProgram, startGateway, temporaryFolder } from '../support/server.js';
+import { canMount, SmallDisk } from '../system/support/small-disk.js';
 
 let folder: string;
 let whole: string;
@@ -191,3 +192,33 @@ test('what is not there to be read ends it with 66', async () => {
     stderr: `causeway: there is no database x in ${whole}\n`,
   });
 });
+
+test.runIf(canMount())(
+  'a disk that nothing can be written to ends it with 73, and says what is missing',
+  async () => {
+    const disk = SmallDisk.mount(64);
+    try {
+      const data = path.join(disk.folder, 'data');
+      await cp(whole, data, { recursive: true });
+      const refused = async (args: readonly string[], reason: string): Promise<void> => {
+        expect(await runProgram(args)).toEqual({
+          code: 73,
+          stdout: '',
+          stderr: `causeway: the data directory ${data} cannot be used: its lock, which has to be written even for reading, cannot be taken: ${reason}\n`,
+        });
+      };
+      disk.protect();
+      for (const args of [
+        ['verify', '--data', data],
+        ['replicate', `${data}#orders`, path.join(folder, 'dump')],
+      ])
+        await refused(args, `IO error: ${data}/lock/LOCK: Read-only file system`);
+      disk.protect(false);
+      await rm(path.join(data, 'lock'), { recursive: true });
+      disk.protect();
+      await refused(['verify', '--data', data], `EROFS: read-only file system, mkdir '${data}/lock'`);
+    } finally {
+      disk.remove();
+    }
+  },
+);

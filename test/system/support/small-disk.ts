@@ -43,6 +43,11 @@ export class SmallDisk {
     rmSync(this.#ballast, { force: true });
   }
 
+  /** Whether it can only be read from now on. */
+  protect(isProtected = true): void {
+    execFileSync('mount', ['-o', `remount,${isProtected ? 'ro' : 'rw'}`, this.folder]);
+  }
+
   get #ballast(): string {
     return path.join(this.folder, 'ballast');
   }
