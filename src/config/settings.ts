@@ -120,6 +120,7 @@ export class Settings {
    * Changes what was set at run time; resolves when that is on the disk, and in effect.
    * @param prepare is called when changes before this one are done
    * @param persist false for a change until the next start only
+   * @throws StartError where DATA/runtime.json is damaged
    */
   change(prepare: () => Edit, persist: boolean): Promise<void> {
     return this.#inTurn(async () => {
@@ -127,6 +128,8 @@ export class Settings {
       const current = await this.#withHashes(edit(this.#current));
       const config = this.#combined(current);
       if (persist) {
+        // Somebody may have edited it, and made a mistake: that is not written over.
+        readRuntime(this.data);
         const stored = { ...edit(this.#stored), passwordHashes: current.passwordHashes };
         await writeRuntime(this.data, stored);
         this.#stored = stored;

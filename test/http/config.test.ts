@@ -1,4 +1,4 @@
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { verifyPassword } from '../../src/auth/password.js';
@@ -270,6 +270,34 @@ describe('what takes effect', () => {
     expect(await ask('POST', '/_reload')).toEqual(bad(/cors\.maxAge is "long"/));
     expect(await get('/cors')).toEqual([200, { max_age: '5' }]);
   });
+});
+
+test('a damaged runtime.json is not written over, and changes go on once it is mended or gone', async () => {
+  await start();
+  try {
+    const file = path.join(it.folder, 'runtime.json');
+    const failed = (reason: RegExp) => [500, { error: 'internal_server_error', reason: worded(reason) }];
+    await put('/cors/max_age', '5');
+    const whole = await readFile(file, 'utf8');
+    for (const [text, reason] of [
+      ['{"config": {}, "couch', /runtime\.json is not valid JSON$/],
+      ['{"what": 1}', /runtime\.json may hold only "config", /],
+    ] as const) {
+      await writeFile(file, text);
+      expect(await put('/cors/max_age', '6')).toEqual(failed(reason));
+      expect(await remove('/cors/max_age')).toEqual(failed(reason));
+      expect(await readFile(file, 'utf8')).toBe(text);
+      expect(await get('/cors/max_age')).toEqual([200, '5']);
+      expect(await put('/cors/max_age', '5', { 'x-couch-persist': 'false' })).toEqual([200, '5']);
+    }
+    await writeFile(file, whole);
+    expect(await put('/cors/max_age', '6')).toEqual([200, '5']);
+    await rm(file);
+    expect(await put('/cors/credentials', 'true')).toEqual([200, '']);
+    expect(await onDisk()).toEqual({ cors: { max_age: '6', credentials: 'true' } });
+  } finally {
+    await stop();
+  }
 });
 
 describe('what could run or read something', () => {

@@ -2,7 +2,7 @@ import type { AddResource } from './index.js';
 import { onNode } from './node.js';
 import { couchKeyAt } from '../../config/couchdb.js';
 import { StartError } from '../../config/exit.js';
-import { badRequest, insufficientStorage } from '../../errors.js';
+import { badRequest, insufficientStorage, internalError } from '../../errors.js';
 import { isNoSpace } from '../../store/failures.js';
 import type { Exchange } from '../exchange.js';
 import { onServer, type ServerHandler } from '../resource.js';
@@ -92,11 +92,15 @@ async function readText(exchange: Exchange): Promise<string> {
 /** Whether a change is to outlive the process. */
 const persists = (exchange: Exchange): boolean => exchange.header('x-couch-persist') !== 'false';
 
-/** Waits for a change of the configuration. @throws CouchError 507 where there is no room for it */
+/**
+ * Waits for a change of the configuration.
+ * @throws CouchError 500 where what is on the disk is damaged, 507 where there is no room for it
+ */
 export async function stored<T>(change: Promise<T>): Promise<T> {
   try {
     return await change;
   } catch (error) {
+    if (error instanceof StartError) throw internalError(error.message, error);
     throw isNoSpace(error) ? insufficientStorage(error) : error;
   }
 }
