@@ -63,6 +63,10 @@ export class Databases {
         'a part of the database was damaged and is lost; it counts as restored from an older copy';
       this.#log.error({ database: name }, message);
     },
+    lostAll: (name) => {
+      const message = 'the files of the database are gone from its folder; it begins anew, and empty';
+      this.#log.warn({ database: name }, message);
+    },
   };
 
   private constructor(

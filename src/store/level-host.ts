@@ -172,7 +172,15 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
     const isTorn = await droppedPart(level);
     if (isTorn) this.watcher?.lostPart(name);
     const [loaded] = await Promise.all([
-      load({ name, level, isTorn, place: this.#place, run: this.#run, sync }),
+      load({
+        name,
+        level,
+        isTorn,
+        place: this.#place,
+        run: this.#run,
+        sync,
+        lostAll: () => this.watcher?.lostAll(name),
+      }),
       // LevelDB makes files without putting their names on the disk.
       syncFolder(this.folder),
     ]);

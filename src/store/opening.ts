@@ -59,6 +59,8 @@ export interface OpeningContext {
   /** The name of this run. */
   readonly run: string;
   readonly sync: boolean;
+  /** Is called where the database is new, though its folder is that of one that was here before. */
+  readonly lostAll: () => void;
 }
 
 /** Reads what an open database must know, and mends what a crash, PouchDB or somebody's backup left behind. */
@@ -167,10 +169,11 @@ const wasCompacted = ({ chunked }: keys.State, { compaction, knownCompaction }: 
 
 /** A database that was not ours before: new, or made by PouchDB. */
 async function claim(
-  { level, place, run, sync }: OpeningContext,
+  { level, place, run, sync, lostAll }: OpeningContext,
   epochs: Epochs,
   security: string | undefined,
 ): Promise<keys.CopyRecord> {
+  if ((await vouchedRuns(place)).length > 0) lostAll();
   const copy = { run, instanceStartTime: now() };
   await writeMarker(place, [run]);
   const batch = level.batch();

@@ -2,6 +2,7 @@ import { mkdir, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test, vi } from 'vitest';
+import { createLogger } from '../../src/observe/log.js';
 import { Databases } from '../../src/store/databases.js';
 import { LevelDatabase } from '../../src/store/level-database.js';
 import { folderOf, isDatabaseName, nameOf } from '../../src/store/names.js';
@@ -251,6 +252,37 @@ describe('databases', () => {
     const databases = await openDatabases(root);
     expect(databases.list()).toEqual(['empty']);
     expect(await writeOne(databases, 'empty', 'x')).toMatch(/^1-/);
+  });
+
+  test('whose files somebody took away begin anew, which the log says', async () => {
+    const folder = await newFolder();
+    const lines: string[] = [];
+    const log = createLogger({ level: 'warn' }, { write: (line: string) => void lines.push(line) });
+    const open = (): Promise<Databases> => openDatabases(folder, OPTIONS, { ...IDLE, log });
+    const first = await open();
+    for (const name of ['emptied', 'whole', 'deleted', 'remade']) {
+      await first.create(name);
+      await writeOne(first, name, 'a');
+    }
+    await first.delete('deleted');
+    await first.create('deleted');
+    await first.close();
+    const emptied = join(folder, 'databases', 'emptied');
+    for (const file of await readdir(emptied)) await rm(join(emptied, file));
+    await rm(join(folder, 'databases', 'remade'), { recursive: true });
+    const second = await open();
+    await second.create('remade');
+    for (const name of ['whole', 'deleted', 'remade']) await idsOf(second, name);
+    expect(lines).toEqual([]);
+    expect(await idsOf(second, 'emptied')).toEqual([]);
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toMatchObject([
+      { level: 'warn', database: 'emptied', msg: expect.stringMatching(/^the files .* are gone/) as string },
+    ]);
+    await second.close();
+    const third = await open();
+    await idsOf(third, 'emptied');
+    expect(lines).toHaveLength(1);
+    await third.close();
   });
 
   test('are gone with their files soon after they were deleted', async () => {

@@ -8,4 +8,6 @@ export interface DatabaseWatcher {
   didChangeDesigns(name: string): void;
   /** It was opened without a part of what had been written, which is damaged. */
   lostPart(name: string): void;
+  /** It was opened without anything, though this server had it in this folder before. */
+  lostAll(name: string): void;
 }
