@@ -1,16 +1,22 @@
-import { JsonReader } from './reader.js';
+import { JsonError, JsonReader } from './reader.js';
 import type { Work } from './turns.js';
 
 /** Characters of a text that is parsed at once: with many names that takes ten milliseconds (measured). */
 export const LONG = 1 << 18;
 
 /**
- * The value of a JSON text in the form that `JsonReader` describes, bit by bit where that takes long.
+ * The value of a JSON text, bit by bit where that takes long. What PouchDB stores and `JsonReader` refuses (halves of
+ * characters, deep nesting) is parsed at once.
  * @param adapt is applied to the text of values within, before they are parsed
  */
 export function* parsing(text: string, adapt = (piece: string): string => piece): Work<unknown> {
   if (text.length <= LONG) return JSON.parse(adapt(text)) as unknown;
-  return yield* valueIn(new JsonReader(text), adapt);
+  try {
+    return yield* valueIn(new JsonReader(text), adapt);
+  } catch (error) {
+    if (!(error instanceof JsonError)) throw error;
+    return JSON.parse(adapt(text)) as unknown;
+  }
 }
 
 function* valueIn(reader: JsonReader, adapt: (piece: string) => string): Work<unknown> {

@@ -49,6 +49,14 @@ describe('what is long', () => {
     expect(pauses).toBeGreaterThan(5);
   });
 
+  test.each([
+    ['half a character', '"\\ud800"'],
+    ['deep nesting', `${'['.repeat(3000)}${']'.repeat(3000)}`],
+  ])('may hold what only PouchDB stores: %s', (_, value) => {
+    const text = long(['"a"', value]);
+    expect(atOnce(parsing(text))).toEqual(JSON.parse(text));
+  });
+
   test('keeps its numbers as they were written when it is moved (I13)', () => {
     const written = ['1.0', '12345678901234567890', '1e300', '-0.0', '0.1', '"12345678901234567890"'];
     const numbers = written.map(normalise);
