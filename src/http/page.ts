@@ -1,4 +1,4 @@
-import { queryParseError } from '../errors.js';
+import { badRequest, queryParseError } from '../errors.js';
 import type { Exchange } from './exchange.js';
 import { integer } from './query.js';
 
@@ -13,6 +13,18 @@ export function pageOf(exchange: Exchange): { readonly start: number; readonly l
 
 /** How many rows are asked for. @throws CouchError 400 */
 export const limitOf = (exchange: Exchange): number => Math.min(count(exchange, 'limit', LIMIT), MOST);
+
+/** In which state they are to be; undefined where all are asked for. @throws CouchError 400 */
+export function stateOf<State extends string>(
+  exchange: Exchange,
+  states: readonly State[],
+): State | undefined {
+  const text = exchange.parameter('state');
+  const state = states.find((one) => one === text);
+  if (state === undefined && text !== undefined)
+    throw badRequest(`state must be one of ${states.join(', ')}`);
+  return state;
+}
 
 /** A parameter that is a number from 0 on. @throws CouchError 400 */
 export function count(exchange: Exchange, name: string, absent: number): number {

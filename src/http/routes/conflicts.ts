@@ -7,7 +7,7 @@ import { badRequest } from '../../errors.js';
 import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { feedOf, heartbeatOf, lifetimeOf, sendFeed, sinceOf } from '../feed.js';
-import { count, limitOf } from '../page.js';
+import { count, limitOf, stateOf } from '../page.js';
 import { onDatabase } from '../resource.js';
 
 /** Of a database. */
@@ -44,7 +44,7 @@ const MOST_LOOKED_AT = 10_000;
  */
 async function list(exchange: Exchange, db: Database, since: number): Promise<void> {
   const limit = limitOf(exchange);
-  const state = stateOf(exchange.parameter('state'));
+  const state = stateOf(exchange, LISTED_STATES);
   const rule = ruleOf(exchange, db);
   const until = db.updateSeq;
   const most = state === undefined ? limit : MOST_LOOKED_AT;
@@ -64,12 +64,6 @@ async function list(exchange: Exchange, db: Database, since: number): Promise<vo
   const last = db.token(isLast ? until : at);
   const body = { total: db.conflicts.count, next: isLast ? null : last, last_seq: last, conflicts: found };
   exchange.json(200, JSON.stringify(body), NOT_KEPT);
-}
-
-/** @throws CouchError 400 */
-function stateOf(text: string | undefined): string | undefined {
-  if (text === undefined || LISTED_STATES.some((one) => one === text)) return text;
-  throw badRequest(`state must be one of ${LISTED_STATES.join(', ')}`);
 }
 
 /**

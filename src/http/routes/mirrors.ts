@@ -12,9 +12,10 @@ import {
 } from '../../upstream/mirrors/choices.js';
 import type { Mirror } from '../../upstream/mirrors/mirror.js';
 import { type Absence, absenceText, inFigures } from '../../upstream/mirrors/shown.js';
+import { MIRROR_STATES } from '../../upstream/mirrors/state.js';
 import { isSynced, type Question, whenSynced } from '../../upstream/mirrors/synced.js';
 import type { Exchange } from '../exchange.js';
-import { count, pageOf } from '../page.js';
+import { count, pageOf, stateOf } from '../page.js';
 import { parseBoolean } from '../query.js';
 import { aboutDatabase, json, onServer, type Operation, type ServerHandler } from '../resource.js';
 import { ruleOf } from './conflicts.js';
@@ -82,7 +83,7 @@ function mirrorOf(exchange: Exchange): Mirror {
 /** All mirrors, or those in one state, as far as it is known without opening them. */
 function list(exchange: Exchange): void {
   const { start, limit } = pageOf(exchange);
-  const state = exchange.parameter('state');
+  const state = stateOf(exchange, MIRROR_STATES);
   const { mirrors, databases: open } = exchange.server;
   const { absence } = mirrors;
   const all = mirrors.list().filter(({ standing }) => state === undefined || standing.state === state);

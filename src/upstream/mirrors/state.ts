@@ -130,6 +130,8 @@ const TABLE: Readonly<Record<MirrorState, Row>> = {
   'upstream-differs': HALTED,
 };
 
+export const MIRROR_STATES = Object.keys(TABLE) as readonly MirrorState[];
+
 /** @returns the same standing where the event means nothing to it */
 export function step(standing: Standing, event: MirrorEvent): Standing {
   const handler = TABLE[standing.state][event.type] as (standing: Standing, event: MirrorEvent) => Standing;

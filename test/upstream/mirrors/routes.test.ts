@@ -85,6 +85,13 @@ describe('a mirror', () => {
     expect((await pair.front.ask('GET', '/_gateway/databases?limit=0')).body).toMatchObject({
       databases: [],
     });
+    // One that is misspelt is no list without rows.
+    expect(await pair.front.ask('GET', '/_gateway/databases?state=wram')).toMatchObject({
+      status: 400,
+      body: {
+        reason: expect.stringMatching(/^state must be one of warming, warm, failing, paused, /) as string,
+      },
+    });
     const status = await pair.front.ask('GET', '/_gateway/status');
     expect(status.body).toMatchObject({
       mirrors: {
