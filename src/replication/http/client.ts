@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { createGunzip } from 'node:zlib';
 import { pipeline, type Readable } from 'node:stream';
 import type { Dispatcher } from 'undici';
@@ -82,6 +83,8 @@ export class HttpClient {
     const type = typeof body === 'string' ? { 'content-type': 'application/json' } : {};
     // Credentials are for the server that they were given for.
     const own = url.origin === this.#url.origin ? this.#headers : {};
+    // Many may end by the same: how many are under way is limited by others.
+    setMaxListeners(0, signal);
     try {
       const answer = await this.options.dispatcher.request({
         origin: url.origin,

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import type { Fault } from '../../support/faulty-proxy.js';
 import { until } from '../../system/support/wait.js';
 import { overLine } from './over-line.js';
@@ -103,6 +103,19 @@ test('what the account may not do is forbidden to whoever asks for it, and does 
   expect((await line.front.ask('GET', '/own/_security')).body).not.toEqual(members);
   for (const path of ['/unmade', '/_gateway/databases/unmade'])
     expect((await line.front.ask('GET', path)).status).toBe(404);
+});
+
+test('many databases that the upstream is slow to make are waited for without a warning', async () => {
+  const warnings: string[] = [];
+  const note = ({ name }: Error): void => void warnings.push(name);
+  process.on('warning', note);
+  onTestFinished(() => void process.off('warning', note));
+  line.gate.holds = (method, path) => method === 'PUT' && path.startsWith('/slow-');
+  const made = Array.from({ length: 14 }, (_, at) => line.front.ask('PUT', `/slow-${at}`));
+  await until('all to wait', () => line.gate.waiting === made.length);
+  line.gate.open();
+  expect((await Promise.all(made)).map(({ status }) => status)).toEqual(made.map(() => 201));
+  expect(warnings).not.toContain('MaxListenersExceededWarning');
 });
 
 test('where a CouchDB does not say by its status that the account may not set a security object, it is said', async () => {
