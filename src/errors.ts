@@ -74,8 +74,8 @@ export const overloaded = (reason: string): CouchError =>
 export const unavailable = (reason: string, cause?: unknown): CouchError =>
   new CouchError(503, 'service_unavailable', reason, { cause });
 /** The server behind this one cannot be reached. */
-export const upstreamAway = (retryAfter: number): CouchError =>
-  new CouchError(503, 'service_unavailable', 'The upstream is away.', undefined, retryAfter);
+export const upstreamAway = (retryAfter: number, reason = 'The upstream is away.'): CouchError =>
+  new CouchError(503, 'service_unavailable', reason, undefined, retryAfter);
 /** The upstream, which answers for a database that is being copied from there, does not know who asks. */
 export const unknownThere = (retryAfter: number): CouchError =>
   new CouchError(

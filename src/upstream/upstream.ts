@@ -6,7 +6,7 @@ import type { Config } from '../config/schema.js';
 import { upstreamTarget } from '../config/upstream.js';
 import { badGateway, CouchError, upstreamAway } from '../errors.js';
 import type { Logger } from '../observe/log.js';
-import type { HttpAnswer, HttpRequest } from '../replication/http/client.js';
+import { type HttpAnswer, type HttpRequest, isOfAnother } from '../replication/http/client.js';
 import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
@@ -345,9 +345,14 @@ export class Upstream {
   /** What a client is told of a request that failed. */
   #noted(connection: Connection, error: unknown): CouchError {
     if (error instanceof CouchError) {
-      this.#heard(connection, error.status);
+      const { status, retryAfter = SOON } = error;
+      this.#heard(connection, status);
+      if (UNWELL.has(status) && isOfAnother(error)) {
+        const [seconds, reason] = [Math.ceil(retryAfter), `The upstream answers with ${status}.`];
+        return status === 503 ? upstreamAway(seconds, reason) : badGateway(reason, seconds, error);
+      }
       // Its failures are none of this server.
-      if (error.status !== 500 && error.status !== 507) return error;
+      if (status !== 500 && status !== 507) return error;
       return badGateway(`The upstream failed: ${error.reason || error.error}`, SOON, error);
     }
     const { isLost, isOther, isUnreachable, reason } = failureOf(error);

@@ -129,8 +129,14 @@ async function failure({ statusCode, headers, body }: Dispatcher.ResponseData): 
   const text = await readText(body, REASON_LIMIT).catch(() => '');
   const { error, reason } = reasonIn(text);
   const retryAfter = retrySeconds(one(headers['retry-after']));
-  return new CouchError(statusCode, error ?? `http_${statusCode}`, reason ?? '', undefined, retryAfter);
+  return new CouchError(statusCode, error ?? nameOf(statusCode), reason ?? '', undefined, retryAfter);
 }
+
+/** What is wrong where nobody says it as a CouchDB does. */
+const nameOf = (status: number): string => `http_${status}`;
+
+/** Whether it is not a CouchDB that answered so, but what stands before it, or in its place. */
+export const isOfAnother = ({ status, error }: CouchError): boolean => error === nameOf(status);
 
 function reasonIn(text: string): { error?: string; reason?: string } {
   try {

@@ -1,7 +1,7 @@
 import { CouchError } from '../../errors.js';
 import { JsonError } from '../../json/reader.js';
 import { ElementStream } from '../../json/elements.js';
-import { bytes, type HttpAnswer } from '../../replication/http/client.js';
+import { bytes, type HttpAnswer, isOfAnother } from '../../replication/http/client.js';
 import type { HttpPeer } from '../../replication/http/peer.js';
 import type { LocalAccess } from '../../replication/local/options.js';
 import { PeerUnreachable, type Sequence } from '../../replication/peer.js';
@@ -190,9 +190,6 @@ function numberOf(seq: Sequence): number | undefined {
   const number = typeof seq === 'number' ? seq : Number.parseInt(seq, 10);
   return Number.isSafeInteger(number) ? number : undefined;
 }
-
-/** What stands before a CouchDB and does not find it says so, but for no text that a CouchDB has. */
-const isOfAnother = ({ status, error }: CouchError): boolean => error === `http_${status}`;
 
 const insteadOf =
   <T>(statuses: ReadonlySet<number>, otherwise: T) =>

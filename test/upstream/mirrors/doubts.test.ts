@@ -59,6 +59,27 @@ test.each<[string, string, (method: string, path: string) => boolean, Fault]>([
   await until('it to be well', async () => (await shown(name)).state === 'warm');
 });
 
+test.each([
+  [503, 503, 'service_unavailable'],
+  [504, 502, 'bad_gateway'],
+])(
+  'what stands before the upstream and answers with %i is told of with %i, and when to try again',
+  async (status, told, error) => {
+    const refused = failing(
+      { kind: 'answer', status, body: '<p>No server' },
+      1,
+      (method) => method === 'PUT',
+    );
+    const answer = await line.front.ask('PUT', '/unmade');
+    expect(refused()).toBe(1);
+    expect(answer).toMatchObject({
+      status: told,
+      headers: { 'retry-after': '5' },
+      body: { error, reason: `The upstream answers with ${status}.` },
+    });
+  },
+);
+
 test('what two make at once while the upstream is away is made there once', async () => {
   const name = 'offline-twice';
   line.proxy.faults = () => refusal(503, 'fault', 'injected');
