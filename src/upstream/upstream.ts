@@ -347,6 +347,8 @@ export class Upstream {
     if (error instanceof CouchError) {
       const { status, retryAfter = SOON } = error;
       this.#heard(connection, status);
+      // It may have taken the place of the upstream, which only a probe can tell.
+      if (isOfAnother(error) && this.#isCurrent(connection)) this.#monitor.doubted();
       if (UNWELL.has(status) && isOfAnother(error)) {
         const [seconds, reason] = [Math.ceil(retryAfter), `The upstream answers with ${status}.`];
         return status === 503 ? upstreamAway(seconds, reason) : badGateway(reason, seconds, error);

@@ -61,7 +61,7 @@ export class HttpClient {
       }
       const target = status >= 300 && status < 400 ? one(headers.location) : undefined;
       if (target === undefined || redirects === MOST_REDIRECTS || typeof request.body === 'object')
-        throw await failure(response);
+        throw await this.#failure(response);
       await body.dump();
       url = this.#followed(new URL(target, url), status);
     }
@@ -105,6 +105,12 @@ export class HttpClient {
     }
   }
 
+  async #failure(response: Dispatcher.ResponseData): Promise<CouchError> {
+    const error = await failure(response);
+    if (isOfAnother(error)) this.options.heard?.(error);
+    return error;
+  }
+
   /** @throws CouchError where it may not be followed */
   #followed(url: URL, status: number): URL {
     if (this.options.mayFollow?.(url) !== true)
@@ -128,8 +134,9 @@ function unpacked({ headers, body }: Dispatcher.ResponseData): Readable {
 async function failure({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<CouchError> {
   const text = await readText(body, REASON_LIMIT).catch(() => '');
   const { error, reason } = reasonIn(text);
+  const otherwise = error === undefined ? `something else than a CouchDB answers with ${statusCode}` : '';
   const retryAfter = retrySeconds(one(headers['retry-after']));
-  return new CouchError(statusCode, error ?? nameOf(statusCode), reason ?? '', undefined, retryAfter);
+  return new CouchError(statusCode, error ?? nameOf(statusCode), reason ?? otherwise, undefined, retryAfter);
 }
 
 /** What is wrong where nobody says it as a CouchDB does. */

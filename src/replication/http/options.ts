@@ -9,7 +9,10 @@ export interface HttpPeerOptions {
   readonly dispatcher: Dispatcher;
   /** Milliseconds of silence after which a request is given up; 30,000, CouchDB's `connection_timeout`, when left out. */
   readonly timeout?: number;
-  /** Hears what comes of each request: the status of its answer, or why there is none. */
+  /**
+   * Hears what comes of each request: the status of its answer, or why there is none; and besides the status of one that is
+   * not a CouchDB's the error that it is.
+   */
   heard?(outcome: number | Error): void;
   /** Whether an answer that sends a request elsewhere is followed; never, when left out. */
   mayFollow?(url: URL): boolean;

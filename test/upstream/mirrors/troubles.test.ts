@@ -1,6 +1,7 @@
 import { expect, onTestFinished, test } from 'vitest';
 import type { Fault } from '../../support/faulty-proxy.js';
 import { until } from '../../system/support/wait.js';
+import { linkOf } from '../pair.js';
 import { overLine } from './over-line.js';
 import { contentOf, fill, isHere } from './pair.js';
 
@@ -41,6 +42,13 @@ test.each([
     answer(200, '<p>Hello'),
     /not JSON|not what it should be/,
   ],
+  [
+    'a page that says that there is nothing',
+    'nothing',
+    '',
+    answer(404, '<p>Not found'),
+    /^something else than a CouchDB answers with 404$/,
+  ],
   ['another way that it is sent', 'moved', '', answer(302, ''), /302/],
 ])('%s is told, and asked seldom, while nothing is lost', async (_, name, path, fault, reason) => {
   await prepare(name);
@@ -69,6 +77,17 @@ test.each([
   await sync(name);
   await inBoth(name);
   await until('it to be well', async () => (await shown(name)).state === 'warm');
+});
+
+test('what answers a mirror as no CouchDB does is looked at, and found to be something else', async () => {
+  await prepare('elsewhere');
+  line.proxy.faults = () => answer(404, '<p>Not found');
+  await line.front.ask('PUT', '/elsewhere/waits', { json: {} });
+  await until('the upstream to be lost', async () => (await linkOf(line.front)).state === 'offline');
+  expect((await linkOf(line.front)).reason).toBe('it answers with 404');
+  expect(await shown('elsewhere')).toMatchObject({ ahead: 1 });
+  line.proxy.faults = () => undefined;
+  await inBoth('elsewhere');
 });
 
 test('a database of which the account may not know who may read it is for server admins (I9)', async () => {
