@@ -104,8 +104,11 @@ async function one(exchange: Exchange): Promise<void> {
   if (mirror === undefined) {
     // Server admins come this far whether or not there is one.
     if (place === 'there') await upstream.securityOf(name);
-    const mode = place === 'here' ? 'local' : 'proxy';
-    exchange.json(200, JSON.stringify({ name, mode, ...counts }), NOT_KEPT);
+    const at =
+      place === 'here'
+        ? { mode: 'local' }
+        : { mode: 'proxy', copy: (await mirrors.control.copyOf(name)) ?? null };
+    exchange.json(200, JSON.stringify({ name, ...at, ...counts }), NOT_KEPT);
     return;
   }
   const [status, rejected, leftOut] = await Promise.all([

@@ -3,6 +3,7 @@ import { Queue } from '../../store/queue.js';
 import type { MirrorRule } from '../rules.js';
 import type { MirrorContext } from './context.js';
 import { doUpstream, put, removeUpstream, requireDeletable } from './control.js';
+import type { Place } from './crossing.js';
 import type { Mirror } from './mirror.js';
 import type { MirrorRecord } from './records.js';
 
@@ -12,6 +13,7 @@ export interface CreationHost {
   add(record: MirrorRecord): Mirror;
   ruleOf(name: string): MirrorRule | undefined;
   get(name: string): Mirror | undefined;
+  placeOf(name: string): Place;
 }
 
 /** Milliseconds for which a new database is waited for until it is here. */
@@ -95,7 +97,34 @@ export class Creations {
   release(mirror: Mirror): Promise<void> {
     mirror.end();
     const closed = mirror.close();
+    void closed.then(() => this.#tellOfCopy(mirror.name));
     return this.#turns.add(() => closed);
+  }
+
+  /** What is here that nobody gets to see. Never fails. */
+  async #tellOfCopy(name: string): Promise<void> {
+    const { closing, log } = this.context;
+    try {
+      const ahead = (await this.copyOf(name))?.ahead ?? 0;
+      if (ahead > 0)
+        log.warn(
+          { database: name, ahead },
+          'the rules send everybody upstream: changes of the former mirror that have not gone up stay here, unseen',
+        );
+    } catch (error) {
+      if (!closing.aborted) log.error({ err: error, database: name }, 'what was mirrored cannot be read');
+    }
+  }
+
+  /**
+   * What is left here of a mirror whose requests the rules have answered upstream; undefined where nothing is.
+   * @throws CouchError
+   */
+  async copyOf(name: string): Promise<{ readonly ahead: number } | undefined> {
+    const { records, databases } = this.context;
+    const isLeft = records.get(name) !== undefined && databases.exists(name);
+    if (!isLeft || this.host.placeOf(name) === 'here') return undefined;
+    return databases.use(name, ({ unsent }) => ({ ahead: unsent.count }));
   }
 
   /** Makes the mirror of a database that is upstream. Never fails. */

@@ -72,6 +72,7 @@ export class Mirrors {
       add: (record) => this.#add(record),
       ruleOf: (name) => this.#ruleOf(name),
       get: (name) => this.#mirrors.get(name),
+      placeOf: (name) => this.placeOf(name),
     });
     this.#waking = new Waking({
       host: this,

@@ -6,7 +6,8 @@ import { startGateway, temporaryFolder } from '../../support/server.js';
 import { until } from '../../system/support/wait.js';
 import { startGate } from './gate.js';
 
-test('a local database does not become the beginning of a mirror that was asked for under other rules', async () => {
+/** A program that mirrors a server, and whose rules are changed while it runs. */
+async function startChanging() {
   const back = await startUsers();
   onTestFinished(() => back.stop());
   const gate = await startGate(back.gateway.url);
@@ -33,6 +34,29 @@ test('a local database does not become the beginning of a mirror that was asked 
     gateway.program.signal('SIGHUP');
     await until(`the rule for ${mode}`, hasCome);
   };
+  return { back, gate, ask, change, gateway };
+}
+
+test('what has not gone up of a mirror is told when the rules send everybody upstream, and waits there (I6)', async () => {
+  const { back, gate, ask, change, gateway } = await startChanging();
+  await back.ask('PUT', '/hidden');
+  const shown = async (): Promise<unknown> => (await ask('GET', '/_gateway/databases/hidden')).body;
+  await until('it to be warm', async () => {
+    await ask('GET', '/hidden');
+    return ((await shown()) as { warm?: boolean }).warm === true;
+  });
+  gate.holds = (method) => method === 'POST';
+  for (const id of ['mine', 'too']) await ask('PUT', `/hidden/${id}`);
+  await change('proxy', async () => (await ask('GET', '/hidden/mine')).status === 404);
+  expect(await shown()).toMatchObject({ mode: 'proxy', copy: { ahead: 2 } });
+  await gateway.program.printed('stderr', /"database":"hidden","ahead":2,.*have not gone up/);
+  await change('mirror', async () => (await ask('GET', '/hidden/mine')).status === 200);
+  gate.open();
+  await until('all to be there', async () => (await back.ask('GET', '/hidden/too')).status === 200);
+});
+
+test('a local database does not become the beginning of a mirror that was asked for under other rules', async () => {
+  const { back, gate, ask, change } = await startChanging();
   await back.ask('PUT', '/moved');
   gate.holds = (method, at, isClients) => !isClients && method === 'GET' && at === '/moved';
   await until('the mirror to be asked for', async () => {
