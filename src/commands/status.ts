@@ -55,7 +55,7 @@ export interface MirrorLine {
 }
 
 function shown({ version, uptime, databases, upstream, mirrors, conflicts }: Shown): string {
-  const lines = [`Causeway ${version}, running for ${uptime} s, ${databases.local} databases here`];
+  const lines = [`Causeway ${version}, running for ${uptime} s, ${databases.local} local databases`];
   if (upstream === null) lines.push('no upstream');
   else {
     const { url, state, since, reason, counters } = upstream;

@@ -49,7 +49,7 @@ async function status(exchange: Exchange): Promise<void> {
     version,
     uuid,
     uptime: Math.floor(process.uptime()),
-    databases: { local: databases.list().length },
+    databases: { local: databases.list().filter((name) => mirrors.isLocal(name)).length },
     upstream: upstream.status() ?? null,
     mirrors: upstream.isThere ? mirrorsInShort(mirrors) : null,
     conflicts: {

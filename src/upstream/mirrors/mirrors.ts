@@ -132,6 +132,11 @@ export class Mirrors {
     return upstream.rules.modeOf(name) === 'local' ? 'here' : 'there';
   }
 
+  /** Whether a database is here alone. */
+  isLocal(name: string): boolean {
+    return !this.isMirrored(name) && this.placeOf(name) === 'here';
+  }
+
   /** Whether the rules have a database mirrored, and nobody detached it: then it is here and upstream. */
   isMirrored(name: string): boolean {
     return this.#mirrors.has(name) || this.#ruleOf(name) !== undefined;

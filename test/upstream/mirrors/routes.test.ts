@@ -109,6 +109,14 @@ describe('a mirror', () => {
     expect((await get('nowhere', '', 'jan:pw')).status).toBe(404);
   });
 
+  test('is none of the local databases that the status counts', async () => {
+    const counted = async (): Promise<unknown> =>
+      ((await pair.front.ask('GET', '/_gateway/status')).body as { databases: unknown }).databases;
+    const before = await counted();
+    await mirrored('uncounted');
+    expect(await counted()).toEqual(before);
+  });
+
   test('can be paused, resumed and compared as a whole', async () => {
     const name = await mirrored('paused');
     expect(await post(name, '/pause')).toMatchObject({ status: 200, body: { ok: true } });
