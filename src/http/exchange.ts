@@ -91,7 +91,7 @@ export class Exchange {
     this.headers = request.headers;
     const given = this.header('x-couch-request-id');
     this.id = given !== undefined && isRequestId(given) ? given : requestId();
-    this.#isAwaited = request.headers.expect !== undefined && request.httpVersion === '1.1';
+    this.#isAwaited = request.httpVersion === '1.1' && /\b100-continue\b/i.test(request.headers.expect ?? '');
     this.method = request.method ?? 'GET';
     if (this.method === 'POST') {
       const override = this.header('x-http-method-override');

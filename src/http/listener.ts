@@ -35,12 +35,16 @@ export function createListener(
       keepAliveTimeout,
       // Bodies may take as long as they need while they make progress; see patience.ts.
       requestTimeout: 0,
+      // CouchDB needs none, and Node's own answer says nothing.
+      requireHostHeader: false,
       connectionsCheckingInterval: Math.ceil(headersTimeout / LOOKS),
     },
     onRequest,
   );
   // Whoever wants the body says so (exchange.ts).
   server.on('checkContinue', onRequest);
+  // As to CouchDB, other expectations mean nothing.
+  server.on('checkExpectation', onRequest);
   server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
     // Behind the answers to earlier requests: one that is ready by the end of this turn leaves then.
     setImmediate(() => {
