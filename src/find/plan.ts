@@ -49,14 +49,15 @@ export interface Ranked {
 /**
  * Picks an index as CouchDB does: the one that has the most of the selector, then the one with the fewest columns, then
  * the first by its names.
+ * @param toRun whether the caller refuses a query that no index can be used for, whatever it asks for
  * @throws CouchError 400 where there is none that may be used
  */
-export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
+export function planFind(indexes: readonly Index[], query: FindQuery, toRun = false): Plan {
   const { selector, useIndex, allowFallback } = query;
   const ranges = rangesOf(selector);
   const wantsOne = query.partition !== undefined;
   const wanted: Wanted = {
-    certain: certainFields(selector),
+    certain: isEmptyOr(selector) ? undefined : certainFields(selector),
     constant: constantFields(selector),
     order: query.sort.map(({ field }) => keyOf(field)),
     isAboutIds: ranges?.has(ID) ?? false,
@@ -76,9 +77,9 @@ export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
     else refused.set(index, refusal);
   }
   const preferred = usable.filter((index) => asked.includes(index));
-  if (preferred.length === 0 && !allowFallback && !(useIndex.length === 0 && usable.length > 1)) {
-    throw noIndex(useIndex);
-  }
+  const mayFallBack =
+    allowFallback || (useIndex.length === 0 && usable.length > 1) || (toRun && usable.length === 0);
+  if (preferred.length === 0 && !mayFallBack) throw noIndex(useIndex);
   const filtered = preferred.length > 0 ? preferred : usable;
   const ofViews = filtered.filter(({ type }) => type === 'json');
   const chosen = ofViews.length > 0 ? ofViews : filtered;
@@ -107,7 +108,7 @@ export function planFind(indexes: readonly Index[], query: FindQuery): Plan {
  * @throws CouchError 400 where no index has the order that is asked for
  */
 export function planToRun(indexes: readonly Index[], query: FindQuery, isPartitioned: boolean): Runnable {
-  const plan = planFind(indexes, query);
+  const plan = planFind(indexes, query, true);
   if (plan.index !== undefined) return { ...plan, index: plan.index };
   const kind = !isPartitioned ? '' : query.partition === undefined ? 'global ' : 'partitioned ';
   const reason = `No ${kind}index exists for this sort, try indexing by the sort fields.`;
@@ -142,8 +143,8 @@ const REV = pathKey(['_rev']);
 
 /** What is asked of an index. */
 interface Wanted {
-  /** The fields that all documents have that fit. */
-  readonly certain: ReadonlySet<string>;
+  /** The fields that all documents have that fit; undefined where none can fit. */
+  readonly certain: ReadonlySet<string> | undefined;
   /** Those of them that are the same in all of these documents. */
   readonly constant: ReadonlySet<string>;
   readonly order: readonly string[];
@@ -159,10 +160,13 @@ function refusalOf(index: Index, { certain, constant, order, isAboutIds }: Wante
   }
   const columns = index.columns.map(({ path }) => pathKey(path));
   const isIn = (column: string): boolean =>
-    certain.has(column) || order.includes(column) || column === ID || column === REV;
+    certain === undefined || certain.has(column) || order.includes(column) || column === ID || column === REV;
   if (!columns.every(isIn)) return 'field_mismatch';
   return hasOrder(columns, order, constant) ? undefined : 'sort_order_mismatch';
 }
+
+/** What finds nothing, so that any index will do. Within another selector it fits everything. */
+const isEmptyOr = (selector: Selector): boolean => selector.kind === 'or' && selector.parts.length === 0;
 
 /** Fields without which no document fits: an index on others would lack some that do. */
 function certainFields(selector: Selector): ReadonlySet<string> {

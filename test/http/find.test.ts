@@ -100,6 +100,29 @@ describe('the planner', () => {
     );
   });
 
+  test('that fits is needed where there may be no fallback', async () => {
+    const db = await database();
+    await index(db, ['n'], 'i');
+    const asked = async (path: string, query: Json): Promise<unknown> => {
+      const { status, body } = await post(db, path, { allow_fallback: false, ...query });
+      return status === 200 ? status : (body as Json).error;
+    };
+    for (const [query, run, explained] of [
+      [{ selector: { x: 1 } }, 'invalid_index', 'invalid_index'],
+      [{ selector: { x: 1 }, use_index: '_all_docs' }, 'invalid_index', 'invalid_index'],
+      [{ selector: { x: 1 }, sort: ['x'] }, 'no_usable_index', 'invalid_index'],
+      [{ selector: { x: 1 }, sort: ['x'], use_index: 'i' }, 'no_usable_index', 'invalid_index'],
+      [{ selector: { x: 1 }, sort: ['x'], use_index: '_all_docs' }, 'no_usable_index', 'invalid_index'],
+      [{ selector: { $or: [] } }, 200, 200],
+      [{ selector: { $or: [] }, use_index: 'i' }, 200, 200],
+      [{ selector: { $or: [] }, sort: ['x'] }, 'no_usable_index', 'invalid_index'],
+      [{ selector: { x: 1, $or: [] } }, 'invalid_index', 'invalid_index'],
+    ] as const) {
+      expect([query, await asked('_find', query)]).toEqual([query, run]);
+      expect([query, await asked('_explain', query)]).toEqual([query, explained]);
+    }
+  });
+
   test('says of each other index why it was not taken', async () => {
     const db = await database();
     await index(db, ['n'], 'i');
