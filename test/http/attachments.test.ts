@@ -367,6 +367,25 @@ describe('reading', () => {
     expect(whole.headers).toMatchObject({ 'content-length': '0', etag: '"1B2M2Y8AsgTpgAmY7PhCfg=="' });
   });
 
+  test.each([
+    ['that a client packed', { 'content-encoding': 'gzip' }, gzipSync('content'), 200],
+    ['that is packed here', { 'content-type': 'text/plain' }, 'content', 416],
+  ])('of an attachment %s there are none', async (_, headers, bytes, status) => {
+    await put('doc/f', bytes, headers);
+    const gzip = { 'accept-encoding': 'gzip' };
+    for (const range of ['bytes=0-3', 'bytes=0-1,3-4', 'bytes=-3', 'bytes=-500', 'bytes=0-500', 'bytes=x']) {
+      const plain = await get('doc/f', { range });
+      expect(plain).toMatchObject({ status: 200, text: 'content', headers: { 'accept-ranges': 'none' } });
+      const packed = await get('doc/f', { range, ...gzip });
+      expect(packed).toMatchObject({ status: 200, headers: { 'content-encoding': 'gzip' } });
+      expect(gunzipSync(packed.bytes).toString()).toBe('content');
+    }
+    for (const range of ['bytes=500-', 'bytes=5-2', 'bytes=-0']) {
+      expect((await get('doc/f', { range })).status).toBe(status);
+      expect((await get('doc/f', { range, ...gzip })).status).toBe(416);
+    }
+  });
+
   test('several ranges come in their order, as parts', async () => {
     await put('doc/f', TEN, { 'content-type': 'image/x' });
     const answer = await get('doc/f', { range: 'bytes=8-,0-1,1-2' });

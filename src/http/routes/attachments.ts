@@ -3,7 +3,7 @@ import type { AddResource } from './index.js';
 import { editedRevisions } from './revisions.js';
 import { badContentType, conflict, CouchError, notFound } from '../../errors.js';
 import { requireAttachmentName } from '../../store/attachments/given.js';
-import { type Attachment, readAttachments } from '../../store/attachments/members.js';
+import { type Attachment, type EncodedForm, readAttachments } from '../../store/attachments/members.js';
 import { editOf, parseRev, validateDocid } from '../../store/document.js';
 import { requireColon } from '../../store/partitions.js';
 import type { AttachmentReader } from '../../store/types/attachments.js';
@@ -88,26 +88,25 @@ async function send(
   const { digest, length, encoded } = attachment;
   const type = typeOf(attachment);
   const headers = ['ETag', etag, 'Accept-Ranges', encoded === undefined ? 'bytes' : 'none', ...CAGE];
-  const accepted = acceptedEncodings(exchange.header('accept-encoding'));
-  if (encoded !== undefined && accepted.gzip) {
-    const whole = { start: 0, end: encoded.length };
-    await sendStream(exchange, () => reader.read(encoded.digest, whole), {
-      type,
-      length: encoded.length,
-      headers: [...headers, 'Content-Encoding', encoded.encoding],
-    });
-    return;
-  }
-  const ranges = parseRanges(exchange.header('range'), length);
+  const packed = acceptedEncodings(exchange.header('accept-encoding')).gzip ? encoded : undefined;
+  const ranges = rangesOf(exchange, attachment, packed);
   const [range] = ranges ?? [];
-  if (ranges === undefined || (encoded !== undefined && range !== undefined)) {
+  if (ranges !== undefined && range === undefined) {
+    throw new CouchError(416, 'requested_range_not_satisfiable', 'Requested range not satisfiable');
+  }
+  if (packed !== undefined) {
+    const whole = { start: 0, end: packed.length };
+    await sendStream(exchange, () => reader.read(packed.digest, whole), {
+      type,
+      length: packed.length,
+      headers: [...headers, 'Content-Encoding', packed.encoding],
+    });
+  } else if (ranges === undefined || range === undefined || encoded !== undefined) {
     await sendStream(exchange, () => reader.read(digest, { start: 0, end: length }), {
       type,
       length,
       headers,
     });
-  } else if (range === undefined) {
-    throw new CouchError(416, 'requested_range_not_satisfiable', 'Requested range not satisfiable');
   } else if (ranges.length === 1) {
     await sendStream(exchange, () => part(reader, attachment, range), {
       status: 206,
@@ -123,6 +122,20 @@ async function send(
       headers: CAGE,
     });
   }
+}
+
+/**
+ * The parts that are asked for; of what is stored packed none is sent, but one that cannot be had is refused. What a
+ * client packed has no length that CouchDB would know until it is unpacked.
+ */
+function rangesOf(
+  exchange: Exchange,
+  { length, encoded }: Attachment,
+  packed: EncodedForm | undefined,
+): readonly Range[] | undefined {
+  if (encoded !== undefined && packed === undefined && encoded.shownLength === encoded.length)
+    return undefined;
+  return parseRanges(exchange.header('range'), (packed ?? { length }).length);
 }
 
 const part = (
