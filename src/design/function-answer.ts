@@ -32,7 +32,7 @@ export function readAnswer(json: string): FunctionAnswer {
       content = { type: 'application/json', body: Buffer.from(`${JSON.stringify(member)}\n`) };
     } else if (name === 'body') content = { type: HTML, body: Buffer.from(readText(name, member)) };
     else if (name === 'base64') content = { type: 'application/binary', body: readBase64(member) };
-    else if (name !== 'stop') throw invalid(name);
+    else if (name !== 'stop' || member !== true) throw invalid(name);
   }
   const { type, headers } = readHeaders(Object.entries(given));
   return { status, headers, body: content.body, type: type ?? content.type };

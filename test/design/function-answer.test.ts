@@ -71,6 +71,7 @@ describe('answers of show and update functions', () => {
     { base64: 1 },
     { foo: 1, body: 'b' },
     { forbidden: 'x' },
+    { stop: 1, body: 'b' },
     [1],
     null,
     'x',
