@@ -116,6 +116,18 @@ describe('a history', () => {
   });
 });
 
+test.each(['_revs_limit', '_purged_infos_limit'])(
+  '%s is a whole number that is written as one',
+  async (name) => {
+    const set = async (text: string): Promise<number> =>
+      (await it.request('PUT', `${db}/${name}`, { text })).status;
+    for (const text of ['1e3', '7.0', '1E3', '70e-1', '0', '-1', '"5"', 'null', '[7]', '7x'])
+      expect([text, await set(text)]).toEqual([text, 400]);
+    expect(await set(' 7\n')).toBe(200);
+    expect((await get(name)).body).toBe(7);
+  },
+);
+
 describe('_bulk_docs', () => {
   test('cannot be atomic', async () => {
     const docs = [{ _id: 'a' }, { _id: 'b', _rev: rev(1, 'b') }];

@@ -3,6 +3,7 @@ import type { AddResource } from './index.js';
 import { MAX_SECURITY_LENGTH, parseSecurity } from '../../auth/security.js';
 import { USERS } from '../../auth/users/ids.js';
 import { badRequest, forbidden } from '../../errors.js';
+import { parseJson } from '../../json/text.js';
 import type { Database } from '../../store/types/database.js';
 import type { Exchange } from '../exchange.js';
 import { json, onDatabase } from '../resource.js';
@@ -78,20 +79,24 @@ async function setSecurity(exchange: Exchange, db: Database): Promise<void> {
 }
 
 async function setRevsLimit(exchange: Exchange, db: Database): Promise<void> {
-  const limit = await exchange.bodyValue();
-  if (!isPositive(limit)) throw badRequest('`revs_limit` must be positive integer');
-  await db.setRevsLimit(limit);
+  await db.setRevsLimit(await readLimit(exchange, 'revs_limit'));
   exchange.json(200, '{"ok":true}');
 }
 
 async function setPurgedInfosLimit(exchange: Exchange, db: Database): Promise<void> {
-  const limit = await exchange.bodyValue();
-  if (!isPositive(limit)) throw badRequest('`purged_infos_limit` must be positive integer');
-  await db.setPurgedInfosLimit(limit);
+  await db.setPurgedInfosLimit(await readLimit(exchange, 'purged_infos_limit'));
   exchange.json(200, '{"ok":true}');
 }
 
-const isPositive = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) > 0;
+/** @throws CouchError 400, JsonError */
+async function readLimit(exchange: Exchange, name: string): Promise<number> {
+  const text = await exchange.bodyText();
+  const limit = parseJson(text);
+  // As in CouchDB, `1e3` and `7.0` are no integers.
+  if (typeof limit === 'number' && limit > 0 && Number.isSafeInteger(limit) && /^\s*\d+\s*$/.test(text))
+    return limit;
+  throw badRequest(`\`${name}\` must be positive integer`);
+}
 
 async function ensureFullCommit(exchange: Exchange, db: Database): Promise<void> {
   await db.ensureFullCommit();
