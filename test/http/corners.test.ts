@@ -128,6 +128,23 @@ test.each(['_revs_limit', '_purged_infos_limit'])(
   },
 );
 
+test.each(['_revs_diff', '_missing_revs'])('%s says of broken JSON that it is that', async (path) => {
+  for (const [text, reason] of [
+    ['{"a":1,', 'invalid UTF-8 JSON'],
+    ['{"a":[1],"b":}', 'invalid UTF-8 JSON'],
+    ['{"a":{"b":}}', 'invalid UTF-8 JSON'],
+    ['{"a":1}x', 'invalid UTF-8 JSON'],
+    ['[1', 'invalid UTF-8 JSON'],
+    ['{"a":1}', 'Invalid list of revisions'],
+    ['{"a":[1]}', 'Invalid rev format'],
+    ['[1]', 'Request body must be a JSON object'],
+  ] as const) {
+    const headers = { 'content-type': 'application/json' };
+    const { status, body } = await it.request('POST', `${db}/${path}`, { text, headers });
+    expect([text, status, body]).toEqual([text, 400, { error: 'bad_request', reason }]);
+  }
+});
+
 describe('_bulk_docs', () => {
   test('cannot be atomic', async () => {
     const docs = [{ _id: 'a' }, { _id: 'b', _rev: rev(1, 'b') }];

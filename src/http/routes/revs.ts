@@ -179,12 +179,19 @@ function* parsePlain(text: string): Work<Asked | undefined> {
 }
 
 function* parseAny(text: string): Work<Asked> {
-  const reader = new JsonReader(text);
-  if (reader.peek() !== 'object') {
+  try {
+    return yield* parseMembers(new JsonReader(text));
+  } catch (error) {
+    // What is no JSON is refused as that, even if it goes wrong behind what asks for nothing.
+    const reader = new JsonReader(text);
     yield* reader.skip();
     reader.end();
-    throw badRequest('Request body must be a JSON object');
+    throw error;
   }
+}
+
+function* parseMembers(reader: JsonReader): Work<Asked> {
+  if (reader.peek() !== 'object') throw badRequest('Request body must be a JSON object');
   const asked = new Map<string, readonly string[]>();
   reader.openObject();
   for (let id = reader.nextMember(); id !== undefined; id = reader.nextMember()) {
