@@ -128,6 +128,14 @@ test.each(['_revs_limit', '_purged_infos_limit'])(
   },
 );
 
+test('_local_docs has no sequence', async () => {
+  await it.request('PUT', `${db}/_local/l`, { json: {} });
+  expect((await get('_local_docs?update_seq=true')).body).toMatchObject({
+    update_seq: null,
+    rows: [{ id: '_local/l' }],
+  });
+});
+
 test.each(['_revs_diff', '_missing_revs'])('%s says of broken JSON that it is that', async (path) => {
   for (const [text, reason] of [
     ['{"a":1,', 'invalid UTF-8 JSON'],

@@ -175,8 +175,9 @@ function shown(text: string, record: DocumentRecord | undefined, query: ListQuer
 
 const NOTHING: DocumentExtras = {};
 
+/** Local documents are no part of the sequence. */
 const locals = (db: Database, query: ListQuery): Table => ({
-  updateSeq: query.updateSeq ? db.token(db.updateSeq) : undefined,
+  updateSeq: query.updateSeq ? null : undefined,
   counts: { total: null, offset: null },
   pages: rowsOf(db.listLocal(idRange(query)), (row) => localRow(row, query)),
 });
