@@ -84,9 +84,9 @@ async function takePart(
   newEdits: boolean,
 ): Promise<AttachmentEdit> {
   intake.requireSize(name, partLength ?? 0);
-  const part = await reader.next();
-  if (part === undefined) throw shorter();
-  const staged = await intake.stage(name, contentType, measured(part, partLength), gzip);
+  const body = await reader.nextBody();
+  if (body === undefined) throw shorter();
+  const staged = await intake.stage(name, contentType, measured(body, partLength), gzip);
   const sent = gzip ? staged.gzip : staged.plain;
   if (digest !== undefined && sent?.digest !== digest) {
     throw new CouchError(400, 'content_md5_mismatch', 'Possible message corruption.');
@@ -101,7 +101,7 @@ async function takePart(
 }
 
 /** A part that has to have as many bytes as its document says. */
-async function* measured({ body }: MultipartPart, length: number | undefined): AsyncGenerator<Buffer> {
+async function* measured(body: AsyncIterable<Buffer>, length: number | undefined): AsyncGenerator<Buffer> {
   let size = 0;
   for await (const chunk of body) {
     size += chunk.length;

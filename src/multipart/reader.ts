@@ -1,7 +1,7 @@
 import { DelimiterSearch } from './delimiter.js';
 import { MultipartError } from './errors.js';
 import { Input } from './input.js';
-import { HEAD_LIMIT, parsePartHeaders } from './part-headers.js';
+import { checkPartHead, HEAD_LIMIT, parsePartHeaders } from './part-headers.js';
 
 /** Bytes before the first boundary. */
 const PREAMBLE_LIMIT = 16_384;
@@ -45,22 +45,17 @@ export class MultipartReader implements AsyncIterable<MultipartPart> {
   }
 
   /** The next part, after skipping what is left of the one before; undefined after the last. @throws MultipartError */
-  next(): Promise<MultipartPart | undefined> {
-    return this.#step(async () => {
-      if (this.#closed) return undefined;
-      if (this.#parts === 0) await this.#skipPreamble();
-      else await this.#skipBody();
-      const head = await this.#head();
-      if (head === undefined) {
-        this.#closed = true;
-        return undefined;
-      }
-      const headers = parsePartHeaders(head);
-      this.#atDelimiter = false;
-      // The line end of the head also serves a delimiter that follows at once.
-      this.#search.startOfLine();
-      return { headers, body: this.#body(++this.#parts) };
-    });
+  async next(): Promise<MultipartPart | undefined> {
+    const part = await this.#next(parsePartHeaders);
+    return part && { headers: part.head, body: part.body };
+  }
+
+  /**
+   * The body of the next part, for whom its head tells nothing: attachments follow a document in the order in which it
+   * names them. Undefined after the last part. @throws MultipartError
+   */
+  async nextBody(): Promise<AsyncIterable<Buffer> | undefined> {
+    return (await this.#next(checkPartHead))?.body;
   }
 
   /** All parts that are left, and then what follows them; leaving the loop cancels the reader. @throws MultipartError */
@@ -75,7 +70,7 @@ export class MultipartReader implements AsyncIterable<MultipartPart> {
 
   /** Skips the parts that are left and reads the source to its end. @throws MultipartError */
   async drain(): Promise<void> {
-    while ((await this.next()) !== undefined) continue;
+    while ((await this.nextBody()) !== undefined) continue;
     await this.#step(async () => {
       while ((await this.#input.take()) !== undefined) continue;
     });
@@ -85,6 +80,24 @@ export class MultipartReader implements AsyncIterable<MultipartPart> {
   async cancel(): Promise<void> {
     this.#failure ??= new Error('The multipart body is no longer read');
     await this.#input.close();
+  }
+
+  #next<T>(read: (head: Buffer) => T): Promise<{ head: T; body: AsyncIterable<Buffer> } | undefined> {
+    return this.#step(async () => {
+      if (this.#closed) return undefined;
+      if (this.#parts === 0) await this.#skipPreamble();
+      else await this.#skipBody();
+      const bytes = await this.#head();
+      if (bytes === undefined) {
+        this.#closed = true;
+        return undefined;
+      }
+      const head = read(bytes);
+      this.#atDelimiter = false;
+      // The line end of the head also serves a delimiter that follows at once.
+      this.#search.startOfLine();
+      return { head, body: this.#body(++this.#parts) };
+    });
   }
 
   async *#body(part: number): AsyncGenerator<Buffer> {

@@ -288,6 +288,13 @@ test.each([
   expect(await body(text)).toEqual(expected);
 });
 
+test('bodies of parts whose heads nobody reads', async () => {
+  const text = '--b0\r\nA B: b\r\nC: \0\n\r\n\r\na\r\n--b0\r\n\r\nb\r\n--b0\r\nno header\r\n\r\nc\r\n--b0--';
+  const reader = new MultipartReader(source([Buffer.from(text)]), 'b0');
+  for (const wanted of ['a', 'b']) expect(shown(await all((await reader.nextBody()) ?? []))).toBe(wanted);
+  await expect(reader.nextBody()).rejects.toMatchObject({ code: 'headers' });
+});
+
 test('headers by their names in lower case', async () => {
   const head = 'Content-TYPE : text/plain\r\nX-Name:\r\nDisposition: a;\r\n\t b=c\r\ncontent-type: other';
   const { parts } = await outcome(source([Buffer.from(`--b0\r\n${head}\r\nN: ä\r\n\r\n\r\n--b0--`)]), 'b0');

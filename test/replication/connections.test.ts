@@ -5,6 +5,7 @@ import http, { type IncomingHttpHeaders, type RequestListener } from 'node:http'
 import https from 'node:https';
 import type { AddressInfo, Server } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { newAgent } from '../../src/replication/http/agent.js';
 import { httpPeer } from '../support/peers.js';
@@ -69,4 +70,26 @@ describe('a server that sends requests elsewhere', () => {
     expect(asked).toEqual([location]);
     expect(seen.map(({ authorization }) => authorization)).toEqual([undefined]);
   });
+});
+
+it('takes heads of attachments as CouchDB writes them, with whatever their names hold', async () => {
+  const name = 'line\nfeed';
+  const stub = { content_type: 'text/plain', revpos: 1, digest: 'md5-x', length: 3, follows: true };
+  const doc = JSON.stringify({ _id: 'a', _rev: '1-a', _attachments: { [name]: stub } });
+  const head = `Content-Disposition: attachment; filename="${name}"\r\nContent-Type: text/plain\r\nContent-Length: 3`;
+  const related = `--in\r\nContent-Type: application/json\r\n\r\n${doc}\r\n--in\r\n${head}\r\n\r\nabc\r\n--in--`;
+  const mixed = `--out\r\nContent-Type: multipart/related; boundary="in"\r\n\r\n${related}\r\n--out--`;
+  const port = await listen(
+    http.createServer((_request, response) => {
+      response.setHeader('content-type', 'multipart/mixed; boundary="out"').end(mixed);
+    }),
+  );
+  const peer = httpPeer(`http://127.0.0.1:${port}/db/`);
+  const wanted = { id: 'a', missing: ['1-a'], possibleAncestors: [] };
+  const found: [string, string][] = [];
+  for await (const one of peer.open(wanted, never)) {
+    if (one.kind !== 'document') throw new Error('it is there');
+    for (const { name: at, body } of one.document.attachments) found.push([at, await text(body())]);
+  }
+  expect(found).toEqual([[name, 'abc']]);
 });

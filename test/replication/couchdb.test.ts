@@ -41,6 +41,7 @@ async function fill(peer: Peer): Promise<void> {
     const attachments = [
       following('large ü', randomBytes(n * 1_500_000)),
       following('packed', packed, 'text/plain', 'gzip'),
+      following('line\nfeed', Buffer.from('odd')),
     ];
     const members = attachmentsMember(attachments, { packed: n * 5000 });
     await peer.writeWithAttachments(

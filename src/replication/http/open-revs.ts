@@ -119,9 +119,9 @@ function following(
 
 async function* nextBody(reader: MultipartReader): AsyncGenerator<Buffer> {
   try {
-    const part = await reader.next();
-    if (part === undefined) throw new PeerUnreachable('an attachment is missing');
-    yield* part.body;
+    const body = await reader.nextBody();
+    if (body === undefined) throw new PeerUnreachable('an attachment is missing');
+    yield* body;
   } catch (error) {
     if (error instanceof MultipartError)
       throw new PeerUnreachable('an attachment ended early', { cause: error });
