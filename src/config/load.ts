@@ -117,7 +117,11 @@ function problems(issue: z.core.$ZodIssue, layers: readonly Layer[]): string[] {
 
 /** Who has put a password into a URL does not want to see it in a log. */
 const shownValue = (value: unknown): string =>
-  value === undefined ? 'not given' : JSON.stringify(value).replace(/\/\/[^/"]*@/g, '//***@');
+  value === undefined ? 'not given' : JSON.stringify(value, withKinds).replace(/\/\/[^/"]*@/g, '//***@');
+
+/** A program may give values that JSON does not know. */
+const withKinds = (_key: string, value: unknown): unknown =>
+  /^(bigint|function|symbol)$/.test(typeof value) ? `a ${typeof value}` : value;
 
 function notASection(at: readonly string[], layers: readonly Layer[]): string {
   const name = at.join('.');

@@ -185,6 +185,16 @@ describe('a bad configuration is refused', () => {
     expect(refusal({ env: { CAUSEWAY_PORT: '-1', CAUSEWAY_LOG_REQUESTS: 'yes' } })).toHaveLength(2);
   });
 
+  it('when a program gives what no file could hold', () => {
+    const values = { port: 5984n, cors: { origins: [() => 'https://a.example'] } } as object;
+    expect(refusal({ values })).toEqual([
+      expect.stringMatching(/^port is "a bigint" \(the given configuration\); allowed is a whole number/),
+      expect.stringMatching(
+        /^cors\.origins\.0 is "a function" \(the given configuration\); allowed is a list/,
+      ),
+    ]);
+  });
+
   it('when a CORS origin is a URL with a path', () => {
     expect(refusal({ env: { CAUSEWAY_CORS_ORIGINS: '*,https://a.example/app' } })).toEqual([
       expect.stringMatching(
