@@ -3,7 +3,8 @@ import { MultipartError } from './errors.js';
 /** Bytes between a boundary and the empty line that ends the head of its part. */
 export const HEAD_LIMIT = 16_384;
 
-const LINE_LIMIT = 100;
+/** Lines of a head. */
+export const LINE_LIMIT = 100;
 
 /** A name as RFC 7230 has it, but for its case. */
 const NAME = /^[!#$%&'*+\-.^_`|~\w]+$/;
@@ -18,28 +19,6 @@ const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
  * @throws MultipartError `headers`
  */
 export function parsePartHeaders(head: Buffer): ReadonlyMap<string, string> {
-  const headers = new Map<string, string>();
-  for (const line of linesOf(head)) {
-    const colon = line.indexOf(':');
-    const name = line.slice(0, Math.max(colon, 0)).trimEnd().toLowerCase();
-    const value = line.slice(colon + 1).trim();
-    if (!NAME.test(name) || CONTROL.test(value)) throw bad('bad part header');
-    if (!headers.has(name)) headers.set(name, value);
-  }
-  return headers;
-}
-
-/**
- * What is asked of a head that nobody reads. CouchDB writes names and types of attachments into heads as they are, with
- * any control characters, and asks no more of those that it gets.
- * @param head see `parsePartHeaders`
- * @throws MultipartError `headers`
- */
-export function checkPartHead(head: Buffer): void {
-  if (!linesOf(head).every((line) => line.includes(':'))) throw bad('bad part header');
-}
-
-function linesOf(head: Buffer): readonly string[] {
   // A line that begins with a space goes on with the line before it.
   const [padding = '', ...lines] = head
     .toString('utf8')
@@ -47,7 +26,15 @@ function linesOf(head: Buffer): readonly string[] {
     .split('\r\n');
   if (!/^[ \t]*$/.test(padding)) throw bad('A boundary is followed by other text');
   if (lines.length > LINE_LIMIT) throw bad('A part has too many headers');
-  return lines;
+  const headers = new Map<string, string>();
+  for (const line of lines) {
+    const colon = line.indexOf(':');
+    const name = line.slice(0, Math.max(colon, 0)).trimEnd().toLowerCase();
+    const value = line.slice(colon + 1).trim();
+    if (!NAME.test(name) || CONTROL.test(value)) throw bad('bad part header');
+    if (!headers.has(name)) headers.set(name, value);
+  }
+  return headers;
 }
 
 const bad = (message: string): MultipartError => new MultipartError('headers', message);

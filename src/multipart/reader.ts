@@ -1,7 +1,8 @@
 import { DelimiterSearch } from './delimiter.js';
 import { MultipartError } from './errors.js';
 import { Input } from './input.js';
-import { checkPartHead, HEAD_LIMIT, parsePartHeaders } from './part-headers.js';
+import { HEAD_LIMIT, parsePartHeaders } from './part-headers.js';
+import { UnreadHead } from './unread-head.js';
 
 /** Bytes before the first boundary. */
 const PREAMBLE_LIMIT = 16_384;
@@ -45,17 +46,25 @@ export class MultipartReader implements AsyncIterable<MultipartPart> {
   }
 
   /** The next part, after skipping what is left of the one before; undefined after the last. @throws MultipartError */
-  async next(): Promise<MultipartPart | undefined> {
-    const part = await this.#next(parsePartHeaders);
-    return part && { headers: part.head, body: part.body };
+  next(): Promise<MultipartPart | undefined> {
+    return this.#step(async () => {
+      await this.#skip();
+      const head = this.#closed ? undefined : await this.#head();
+      const headers = head && parsePartHeaders(head);
+      const body = this.#begin(headers !== undefined);
+      return headers && body && { headers, body };
+    });
   }
 
   /**
    * The body of the next part, for whom its head tells nothing: attachments follow a document in the order in which it
    * names them. Undefined after the last part. @throws MultipartError
    */
-  async nextBody(): Promise<AsyncIterable<Buffer> | undefined> {
-    return (await this.#next(checkPartHead))?.body;
+  nextBody(): Promise<AsyncIterable<Buffer> | undefined> {
+    return this.#step(async () => {
+      await this.#skip();
+      return this.#begin(!this.#closed && (await this.#passHead()));
+    });
   }
 
   /** All parts that are left, and then what follows them; leaving the loop cancels the reader. @throws MultipartError */
@@ -82,22 +91,21 @@ export class MultipartReader implements AsyncIterable<MultipartPart> {
     await this.#input.close();
   }
 
-  #next<T>(read: (head: Buffer) => T): Promise<{ head: T; body: AsyncIterable<Buffer> } | undefined> {
-    return this.#step(async () => {
-      if (this.#closed) return undefined;
-      if (this.#parts === 0) await this.#skipPreamble();
-      else await this.#skipBody();
-      const bytes = await this.#head();
-      if (bytes === undefined) {
-        this.#closed = true;
-        return undefined;
-      }
-      const head = read(bytes);
-      this.#atDelimiter = false;
-      // The line end of the head also serves a delimiter that follows at once.
-      this.#search.startOfLine();
-      return { head, body: this.#body(++this.#parts) };
-    });
+  /** Skips what is left before the next head. */
+  async #skip(): Promise<void> {
+    if (this.#closed) return;
+    if (this.#parts === 0) await this.#skipPreamble();
+    else await this.#skipBody();
+  }
+
+  /** @param isPart whether a head was read; else there are no more parts. @returns what follows it */
+  #begin(isPart: boolean): AsyncIterable<Buffer> | undefined {
+    this.#closed ||= !isPart;
+    if (this.#closed) return undefined;
+    this.#atDelimiter = false;
+    // The line end of the head also serves a delimiter that follows at once.
+    this.#search.startOfLine();
+    return this.#body(++this.#parts);
   }
 
   async *#body(part: number): AsyncGenerator<Buffer> {
@@ -172,6 +180,17 @@ export class MultipartReader implements AsyncIterable<MultipartPart> {
       if (head.length === HEAD_LIMIT + END_OF_HEAD.length) {
         throw new MultipartError('headers', 'The headers of a part are too long');
       }
+    }
+  }
+
+  /** @returns false where the delimiter is the last */
+  async #passHead(): Promise<boolean> {
+    const head = new UnreadHead();
+    for (;;) {
+      const end = head.take(await this.#take());
+      if (end === undefined) continue;
+      this.#input.putBack(end.rest);
+      return !end.isLast;
     }
   }
 

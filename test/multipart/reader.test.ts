@@ -295,6 +295,50 @@ test('bodies of parts whose heads nobody reads', async () => {
   await expect(reader.nextBody()).rejects.toMatchObject({ code: 'headers' });
 });
 
+test('heads that nobody reads may be long, and come in any pieces', async () => {
+  const line = fc.constantFrom(
+    'A: b',
+    ' goes on',
+    '\tgoes on',
+    `Name: ${'x'.repeat(40_000)}`,
+    ':\n\r:',
+    'no header',
+  );
+  const head = fc.array(line, { maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(head, { minLength: 1, maxLength: 3 }),
+      fc.infiniteStream(fc.nat(50_000)),
+      async (heads, sizes) => {
+        const whole = Buffer.from(
+          heads
+            .map((lines, at) => `--b0\r\n${lines.map((one) => `${one}\r\n`).join('')}\r\nbody ${at}\r\n`)
+            .join('') + '--b0--',
+        );
+        const chunks: Buffer[] = [];
+        for (let at = 0; at < whole.length;) {
+          const size = 1 + (sizes.next().value as number);
+          chunks.push(whole.subarray(at, (at += size)));
+        }
+        const reader = new MultipartReader(source(chunks), 'b0');
+        for (const [at, lines] of heads.entries()) {
+          const isGood = lines.every((one, n) => one.includes(':') || (n > 0 && /^[ \t]/.test(one)));
+          if (!isGood) {
+            await expect(reader.nextBody()).rejects.toMatchObject({ code: 'headers' });
+            return;
+          }
+          expect(shown(await all((await reader.nextBody()) ?? []))).toBe(`body ${at}`);
+        }
+        expect(await reader.nextBody()).toBeUndefined();
+      },
+    ),
+    { numRuns: 200 },
+  );
+  const endless = Buffer.from(`--b0\r\n: ${'x'.repeat(17 << 20)}`);
+  const reader = new MultipartReader(source([endless]), 'b0');
+  await expect(reader.nextBody()).rejects.toMatchObject({ code: 'headers' });
+});
+
 test('headers by their names in lower case', async () => {
   const head = 'Content-TYPE : text/plain\r\nX-Name:\r\nDisposition: a;\r\n\t b=c\r\ncontent-type: other';
   const { parts } = await outcome(source([Buffer.from(`--b0\r\n${head}\r\nN: ä\r\n\r\n\r\n--b0--`)]), 'b0');

@@ -72,8 +72,10 @@ describe('a server that sends requests elsewhere', () => {
   });
 });
 
-it('takes heads of attachments as CouchDB writes them, with whatever their names hold', async () => {
-  const name = 'line\nfeed';
+it.each([
+  ['a line feed', 'line\nfeed'],
+  ['very many characters', 'long '.repeat(20_000)],
+])('takes heads of attachments as CouchDB writes them, whose names have %s', async (_, name) => {
   const stub = { content_type: 'text/plain', revpos: 1, digest: 'md5-x', length: 3, follows: true };
   const doc = JSON.stringify({ _id: 'a', _rev: '1-a', _attachments: { [name]: stub } });
   const head = `Content-Disposition: attachment; filename="${name}"\r\nContent-Type: text/plain\r\nContent-Length: 3`;
