@@ -19,7 +19,12 @@ PouchDB.plugin(http).plugin(mapreduce).plugin(replication);
 /**
  * Opens the database in a directory of PouchDB's LevelDB layout; it is made where there is none. Like any PouchDB it can
  * be used at once: where the directory cannot be opened, because another process has it open, the first call says so.
+ * @throws TypeError for what is no directory
  */
 export function openDatabase(dir: string, options: OpenOptions = {}): PouchDatabase {
+  if (typeof dir !== 'string' || dir === '')
+    throw new TypeError('openDatabase needs the path of a directory');
+  if (/^https?:\/\//i.test(dir))
+    throw new TypeError('openDatabase opens directories; a database of a server is new PouchDB(URL)');
   return new PouchDB(dir, { ...options, adapter: 'causeway' });
 }
