@@ -14,7 +14,7 @@ import { LevelIndexes } from './indexes.js';
 import * as layout from './layout.js';
 import { droppedPart, type NewLevel, newLevel, openLevel } from './level.js';
 import { LevelReader } from './level-reader.js';
-import { load, type Loaded } from './opening.js';
+import { load, type Loaded, noteTear } from './opening.js';
 import { Positions } from './positions.js';
 import { RecentDocuments, RecentTexts } from './recent.js';
 import { hasRoom } from './room.js';
@@ -169,13 +169,14 @@ export abstract class LevelHost extends LevelReader implements WriterHost {
       submit: (weight, run) => this.submit({ weight, run }),
     });
     const { name, level } = this;
-    const isTorn = await droppedPart(level);
-    if (isTorn) this.watcher?.lostPart(name);
+    if (await droppedPart(level)) {
+      this.watcher?.lostPart(name);
+      await noteTear(level, sync);
+    }
     const [loaded] = await Promise.all([
       load({
         name,
         level,
-        isTorn,
         place: this.#place,
         run: this.#run,
         sync,

@@ -40,7 +40,7 @@ export interface Settings {
 /** A database that was not ours before. */
 const NOTHING = { updateSeq: 0, purgeSeq: 0, droppedBytes: 0 };
 
-/** Of a database that lost it: nobody can tell any more whether it is an older copy. */
+/** Of a database that lost it, or something else: nobody can tell any more whether it is an older copy. */
 const LOST: keys.CopyRecord = { run: '', instanceStartTime: '' };
 
 /** Where the security object starts: server admins only. */
@@ -52,8 +52,6 @@ export interface OpeningContext {
   readonly name: string;
   /** Open, and nobody else's. */
   readonly level: ClassicLevel;
-  /** Whether something that was written is missing in it: its counters are wrong, and it counts as an older copy. */
-  readonly isTorn: boolean;
   /** Tells this copy from older ones. */
   readonly place: CopyPlace;
   /** The name of this run. */
@@ -65,7 +63,7 @@ export interface OpeningContext {
 
 /** Reads what an open database must know, and mends what a crash, PouchDB or somebody's backup left behind. */
 export async function load(context: OpeningContext): Promise<Loaded> {
-  const { level } = context;
+  const { level, sync } = context;
   const metaKeys = [
     keys.STATE,
     keys.EPOCHS,
@@ -74,11 +72,13 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     keys.REVS_LIMIT,
     keys.PURGED_INFOS_LIMIT,
     keys.PARTITIONED,
+    keys.TORN,
     keys.JOURNAL,
     keys.BASES,
   ];
-  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, ...tallies], pouch] =
+  const [[state, epochs, copy, security, revsLimit, purgedInfosLimit, partitioned, torn, ...tallies], pouch] =
     await Promise.all([level.getMany(metaKeys.map((key) => layout.meta.key(key))), readPouchMarks(level)]);
+  const isTorn = torn !== undefined;
   const known = keys.parseState(state);
   const knownEpochs = epochs === undefined ? undefined : parseEpochs(epochs);
   const named = new Epochs(knownEpochs ?? [{ first: 0, name: newEpochName() }]);
@@ -87,10 +87,15 @@ export async function load(context: OpeningContext): Promise<Loaded> {
   const former = isNew ? await formerSecurity(context) : undefined;
   let own = isNew
     ? await claim(context, named, former)
-    : await recognise(context, named, keys.parseCopy(copy) ?? LOST, known?.updateSeq ?? 0);
+    : await recognise(
+        context,
+        named,
+        (isTorn ? undefined : keys.parseCopy(copy)) ?? LOST,
+        known?.updateSeq ?? 0,
+      );
   let counted = known;
   if (
-    context.isTorn ||
+    isTorn ||
     counted === undefined ||
     knownEpochs === undefined ||
     !keys.countsSizes(state) ||
@@ -104,6 +109,7 @@ export async function load(context: OpeningContext): Promise<Loaded> {
     if (known === undefined && knownEpochs !== undefined) named.begin(updateSeq + 1);
     counted = await rebuildIndex(level, named, updateSeq, known ?? NOTHING);
   }
+  if (isTorn) await forgetTear(level, sync);
   const [counts, largeBodies, unsent, journal, bases, rulebook] = await Promise.all([
     readCounts(level),
     LargeBodies.load(level),
@@ -202,15 +208,15 @@ export function securityIn(local: string): string | undefined {
   return security === undefined ? undefined : JSON.stringify(security);
 }
 
-/** An older copy that was put back, or one that lost something, gets a new identity, and loses the checkpoints that others trust. */
+/** An older copy that was put back gets a new identity, and loses the checkpoints that others trust. */
 async function recognise(
-  { level, isTorn, place, run, sync }: OpeningContext,
+  { level, place, run, sync }: OpeningContext,
   epochs: Epochs,
   copy: keys.CopyRecord,
   updateSeq: number,
 ): Promise<keys.CopyRecord> {
   const runs = await vouchedRuns(place);
-  if (!isTorn && runs.includes(copy.run)) {
+  if (runs.includes(copy.run)) {
     // A crash came between the first write of a run and the marker that names this run alone.
     if (runs.length > 1) await writeMarker(place, [copy.run]);
     return copy;
@@ -227,6 +233,19 @@ async function recognise(
   await batch.write({ sync });
   await writeMarker(place, [run]);
   return fresh;
+}
+
+/**
+ * Has a database in which something is missing that was written taken for an older copy, and everything in it made anew that
+ * can be: whatever comes between, LevelDB says it only once.
+ */
+export const noteTear = (level: ClassicLevel, sync: boolean): Promise<void> =>
+  level.put(layout.meta.key(keys.TORN), 'true', { sync });
+
+async function forgetTear(level: ClassicLevel, sync: boolean): Promise<void> {
+  // Steps of views may be missing, and rows of what is missing may be there.
+  await level.clear({ gte: layout.indexes.start, lt: layout.indexes.end });
+  await level.del(layout.meta.key(keys.TORN), { sync });
 }
 
 /** The last sequence that is in use, whatever became of the counters: it must not be given out again. */

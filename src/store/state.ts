@@ -75,6 +75,8 @@ export const REVS_LIMIT = 'revs_limit';
 export const PURGED_INFOS_LIMIT = 'purged_infos_limit';
 /** `true` where the database is partitioned; not there where it is not. */
 export const PARTITIONED = 'partitioned';
+/** There from when a part of what was written is found to be lost until everything was made anew from what is left. */
+export const TORN = 'torn';
 /** What PouchDB noted of its last compaction, when the counters were last made anew. */
 export const POUCH_COMPACTION = 'pouch_compaction';
 /** What is known of the rows that the upstream has not got; not there where no account is kept of them. */

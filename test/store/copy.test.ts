@@ -1,4 +1,4 @@
-import { copyFile, cp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { copyFile, cp, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -123,6 +123,13 @@ describe('a database that was put back is recognised', () => {
   test('when a part of its log is damaged: what was lost may come again', async () => {
     const folder = await newFolder();
     await prepare(folder);
+    await during(folder, async ({ indexes }) => {
+      const batch = await indexes.batch();
+      batch.put('view/state', '{}');
+      await batch.write();
+      await batch.close();
+      expect(await indexes.list()).toEqual(['view']);
+    });
     // What the run before wrote is in a table from here on.
     const before = await during(folder, async (db) => {
       for (let n = 0; n < 40; n++) await put(db, { _id: `n${String(n)}`, text: 'x'.repeat(2000) });
@@ -133,6 +140,28 @@ describe('a database that was put back is recognised', () => {
     await during(folder, async (db) => {
       const { ids } = await listAll(db);
       expect(ids.length).toBeLessThan(41);
+      expect(await db.info()).toMatchObject({ docCount: ids.length });
+      // It may have rows of what is lost, or lack some.
+      expect(await db.indexes.list()).toEqual([]);
+    });
+  });
+
+  test('when a part of its log is damaged, though something came between before it was counted anew', async () => {
+    const folder = await newFolder();
+    await prepare(folder);
+    const before = await during(folder, async (db) => {
+      for (let n = 0; n < 40; n++) await put(db, { _id: `n${String(n)}`, text: 'x'.repeat(2000) });
+      return look(db);
+    });
+    await damageLog(join(folder, 'db'));
+    // Here the marker is written before it takes its place.
+    const obstacle = join(folder, 'db.copy.new');
+    await mkdir(obstacle);
+    await expect(during(folder, look)).rejects.toThrow('EISDIR');
+    await rm(obstacle, { recursive: true });
+    await expectRecognised(folder, before);
+    await during(folder, async (db) => {
+      const { ids } = await listAll(db);
       expect(await db.info()).toMatchObject({ docCount: ids.length });
     });
   });
