@@ -33,6 +33,9 @@ export interface UpstreamOptions {
 const SOON = 5;
 /** What gateways answer that stand before the upstream, or the upstream itself where it is not well. */
 const UNWELL = new Set([502, 503, 504]);
+/** What requests name that came through a gateway. */
+const passedBy = (uuid: string): string => `1.1 causeway-${uuid}`;
+
 /** Each request to it would come back, and be passed on again. */
 const ITSELF: Finding = {
   type: 'lost',
@@ -239,15 +242,20 @@ export class Upstream {
 
   /**
    * Sends a request as its client, and passes the answer on.
-   * @throws CouchError 403 for whom it cannot be told who they are, 502 and 503 where there is no answer. What fails later
-   * is known by an answer that has begun.
+   * @throws CouchError 403 for whom it cannot be told who they are, 502 and 503 where there is no answer, 503 for one that was
+   * passed on from here before. What fails later is known by an answer that has begun.
    */
   async forward(asked: UpstreamRequest): Promise<void> {
     const { sender, origin, receiver, headers, url, method, body, isLive, database, whenGone } = asked;
+    const via = passedBy(this.options.uuid);
+    // It would go round until there are no connections left, also by way of other gateways, which no probe finds out.
+    if (headers.via?.includes(via) === true)
+      throw upstreamAway(SOON, 'The request comes from this gateway itself: upstream.url leads back to it.');
     const connection = this.#open();
     const { usernameHeader, rolesHeader, tokenHeader } = this.options.config.proxy;
     const own = [usernameHeader, rolesHeader, tokenHeader];
     const sent = headersUp(headers, sender, origin, connection.target.proxySecret, own);
+    sent.push('via', via);
     this.#counters.requests++;
     const answer: Receiver = {
       begin: (status, answered) => {

@@ -61,3 +61,24 @@ test('a gateway that is its own upstream passes nothing on to itself', async () 
     body: { error: 'service_unavailable' },
   });
 });
+
+test.each([
+  ['itself, where its account is none', 'itself', 'nobody'],
+  ['one whose upstream it is', 'each other', 'admin'],
+])('a request that comes back to the gateway goes round no more: over %s', async (_, kind, username) => {
+  const upstream = { url: 'http://127.0.0.1:1', username, password: 'secret', firstRetry: 50 };
+  const rules = [{ match: '*', mode: 'proxy' as const }];
+  const gateway = await startUsers({ upstream, databases: rules });
+  onTestFinished(() => gateway.stop());
+  const { url } = gateway.gateway;
+  const other =
+    kind === 'itself' ? gateway : await startUsers({ upstream: { ...upstream, url }, databases: rules });
+  if (other !== gateway) onTestFinished(() => other.stop());
+  upstream.url = other.gateway.url;
+  await gateway.gateway.reload();
+  await until('it to be found', async () => /unauthorised|online/.test((await linkOf(gateway)).state));
+  expect(await gateway.ask('GET', '/any')).toMatchObject({
+    status: 503,
+    body: { reason: 'The request comes from this gateway itself: upstream.url leads back to it.' },
+  });
+});
