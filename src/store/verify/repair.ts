@@ -5,6 +5,7 @@ import { largeBodyKey } from '../large-bodies.js';
 import * as layout from '../layout.js';
 import { LevelDatabase } from '../level-database.js';
 import type { LevelOptions } from '../level-host.js';
+import { noteTear } from '../opening.js';
 import { pagesOf } from '../pages.js';
 import { parseRecord, type StoredDocument } from '../record.js';
 import * as keys from '../state.js';
@@ -24,7 +25,7 @@ export interface RepairOptions {
 /**
  * Mends what can be made anew from the documents: indexes, counters, what records have worked out of their trees, who
  * has which attachment. No record, body or local document is dropped or changed otherwise.
- * @param parts with `files` LevelDB first puts together what it can read of its files
+ * @param parts with `files` LevelDB first puts together what it can read of its files, and the database counts as an older copy
  */
 export async function repairDatabase(
   { name, folder, marker, level: options }: RepairOptions,
@@ -34,6 +35,7 @@ export async function repairDatabase(
   const level = new ClassicLevel(folder, { createIfMissing: false });
   await level.open();
   try {
+    if (parts.has('files')) await noteTear(level, true);
     await repairRecords(level);
     await repairOwners(level);
     await repairSettings(level);

@@ -180,6 +180,21 @@ describe('damaged files of LevelDB', () => {
     expect(await found(root)).toEqual([]);
   });
 
+  test('a log that is damaged: what it lost comes again by replication once the database is repaired', async () => {
+    const root = await inTable();
+    const before = await within(root, async (db) => {
+      await db.putLocal('_local/checkpoint', undefined, '"session_id":"s1","last_seq":5');
+      for (let n = 0; n < 40; n++) await put(db, { _id: `n${String(n)}`, text: 'x'.repeat(2000) });
+      return db.info();
+    });
+    await flipByte(await fileOf(root, /\.log$/), (length) => length >> 1);
+    await repair(root, ['files', 'entries']);
+    await within(root, async (db) => {
+      expect(db.getLocal('_local/checkpoint')).toBeUndefined();
+      expect((await db.info()).instanceStartTime).not.toBe(before.instanceStartTime);
+    });
+  });
+
   test('a log: damaged in the middle it lost writes, cut off at its end it need not', async () => {
     const root = await inTable();
     await within(root, async (db) => {
