@@ -29,6 +29,8 @@ export class Creations {
   readonly #fruitless = new Map<string, number>();
   /** Mirrors come and go one at a time: there is never a second one of a name. */
   readonly #turns = new Queue();
+  /** To tell of many at once would open all of their databases. */
+  readonly #tellings = new Queue();
   #isFull = false;
 
   constructor(
@@ -97,7 +99,10 @@ export class Creations {
   release(mirror: Mirror): Promise<void> {
     mirror.end();
     const closed = mirror.close();
-    void closed.then(() => this.#tellOfCopy(mirror.name));
+    void this.#tellings.add(async () => {
+      await closed;
+      await this.#tellOfCopy(mirror.name);
+    });
     return this.#turns.add(() => closed);
   }
 
