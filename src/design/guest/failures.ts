@@ -41,17 +41,3 @@ export function spell(value: unknown): string {
     return 'an error that cannot be shown';
   }
 }
-
-/** Characters that are shown of an object. */
-const LONGEST = 1000;
-
-/** What was thrown: an object that has no other text is shown by what is in it. */
-export function spellThrown(error: unknown): string {
-  const shown = spell(error);
-  if (shown !== '[object Object]') return shown;
-  try {
-    return json(error).slice(0, LONGEST);
-  } catch {
-    return shown;
-  }
-}

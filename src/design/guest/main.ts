@@ -1,6 +1,6 @@
 import type { Kind, Outcome } from '../protocol.js';
 import { compile, compileViews, requireWithin, type DesignFunction } from './compile.js';
-import { describe, Failure, isMessage, spell, spellThrown, type Thrown } from './failures.js';
+import { describe, Failure, isMessage, spell, type Thrown } from './failures.js';
 import { getRow, list, type Tell } from './list.js';
 import { removeUncertain, seed } from './random.js';
 import { valueOf } from './repeated.js';
@@ -186,7 +186,7 @@ function map(document: unknown): string {
       emitted = [];
       endIfFatal(error);
       const id = (document as { readonly _id?: unknown })._id;
-      log(`function raised exception (${spellThrown(error)}) with doc._id ${text(id)}`);
+      log(`function raised exception (${spell(error)}) with doc._id ${text(id)}`);
     }
     for (const line of emitted) all += `${line}\n`;
     all += '\n';
@@ -212,7 +212,7 @@ function reduce(run: DesignFunction, parameters: readonly unknown[]): string {
     return json(run(parameters[0], parameters[1], parameters[2]));
   } catch (error) {
     endIfFatal(error);
-    log(`function raised exception (${spellThrown(error)})`);
+    log(`function raised exception (${spell(error)})`);
     return 'null';
   }
 }

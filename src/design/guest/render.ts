@@ -1,4 +1,4 @@
-import { Failure, namesItsError, spell, spellThrown, type Thrown } from './failures.js';
+import { Failure, namesItsError, spell, type Thrown } from './failures.js';
 import type { DesignFunction } from './compile.js';
 import { forgetProviders, hasProviders, provider, type Wish } from './mime.js';
 import { forgetOutput, hasOutput, startedWith, takeOutput } from './output.js';
@@ -114,7 +114,7 @@ export function asRenderError(error: unknown, kind: string, log: (message: unkno
   const thrown = error as Thrown;
   if (namesItsError(thrown)) return error;
   const stack = thrown === null || thrown === undefined ? undefined : thrown.stack;
-  const message = `function raised error: ${spellThrown(error)} \nstacktrace: ${spell(stack)}`;
+  const message = `function raised error: ${spell(error)} \nstacktrace: ${spell(stack)}`;
   log(message);
   return new Failure(kind, message);
 }
