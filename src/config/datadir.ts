@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { realpath, stat } from 'node:fs/promises';
+import { realpath } from 'node:fs/promises';
 import path from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { z } from 'zod';
 import { exitCodes, StartError } from './exit.js';
-import { makeFolder, removeDrafts, replaceFile } from './files.js';
+import { isFolder, makeFolder, removeDrafts, replaceFile } from './files.js';
 
 /** The form of the data directory that this version reads and writes. */
 export const DATA_FORMAT = 1;
@@ -60,10 +60,6 @@ export async function lockDataDirectory(directory: string): Promise<Omit<DataDir
   if (!isThere) throw new StartError([`there is no data directory at ${root}`], exitCodes.noInput);
   const lock = await takeLock(root);
   return { path: root, close: () => lock.close() };
-}
-
-async function isFolder(place: string): Promise<boolean> {
-  return (await stat(place).catch(() => undefined))?.isDirectory() === true;
 }
 
 /** What server.json in a data directory is like. Throws a `StartError` when it is of a newer format. */

@@ -36,9 +36,15 @@ async function makeOne(folder: string, mode: number): Promise<string | undefined
     await mkdir(folder, mode);
     return folder;
   } catch (error) {
-    if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return undefined;
+    if (await isFolder(folder)) return undefined;
     throw error;
   }
+}
+
+/** Whether there is a folder at a place; none is where it cannot be looked at. */
+export async function isFolder(place: string): Promise<boolean> {
+  const found = await stat(place).catch(() => undefined);
+  return found?.isDirectory() === true;
 }
 
 /** Puts the entries of a folder (new, renamed or removed files) on the disk. */

@@ -34,6 +34,9 @@ const NOT_SENT_DOWN = new Set([...HOP_BY_HOP, 'set-cookie']);
 /** Who may read an answer is for the gateway to say. */
 const NEVER_SENT_DOWN = 'access-control-';
 
+/** What requests name in `Via` that came through a gateway. @param uuid of the gateway */
+export const passedBy = (uuid: string): string => `1.1 causeway-${uuid}`;
+
 /** Who sends a request, and how that is known. */
 export interface Sender {
   readonly user: UserContext;

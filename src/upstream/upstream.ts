@@ -11,7 +11,7 @@ import { HttpPeer } from '../replication/http/peer.js';
 import { Connection, type Forwarding } from './connection.js';
 import { type Ask, Directory, namesFrom } from './directory.js';
 import { failureOf } from './failure.js';
-import { headersUp, identity, type Origin, pairsOf, type Sender, whyUntold } from './headers.js';
+import { headersUp, identity, type Origin, pairsOf, passedBy, type Sender, whyUntold } from './headers.js';
 import { knock } from './knock.js';
 import type { Link } from './link.js';
 import { type Chance, type Finding, Monitor } from './monitor.js';
@@ -33,9 +33,6 @@ export interface UpstreamOptions {
 const SOON = 5;
 /** What gateways answer that stand before the upstream, or the upstream itself where it is not well. */
 const UNWELL = new Set([502, 503, 504]);
-/** What requests name that came through a gateway. */
-const passedBy = (uuid: string): string => `1.1 causeway-${uuid}`;
-
 /** Each request to it would come back, and be passed on again. */
 const ITSELF: Finding = {
   type: 'lost',
